@@ -1,0 +1,107 @@
+"""The one description of a Swin backbone and its classifier that is passed down; whatever can be derived is a property."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Side = Annotated[int, Field(ge=1)]
+
+
+def _pair(value: object) -> object:
+    return (value, value) if isinstance(value, int) else value
+
+
+Pair = Annotated[tuple[Side, Side], BeforeValidator(_pair)]
+
+
+class SwinConfig(BaseModel):
+    """Architecture of a Swin Transformer.
+
+    ``version`` 1 is Liu et al., "Swin Transformer" (arXiv 2103.14030); 2 is Liu et al., "Swin Transformer V2"
+    (arXiv 2111.09883). Sizes are (height, width); one integer means a square. ``image_size`` is in pixels, ``window_size``
+    in patches. It settles the windows (see :meth:`stage_window`) and the size of absolute position embeddings; it never
+    limits which pictures the model accepts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1, 2] = 1
+    image_size: Pair = (224, 224)
+    patch_size: Side = 4
+    in_channels: Side = 3
+    num_classes: Annotated[int, Field(ge=0)] = 1000
+    embed_dim: Side = 96
+    depths: tuple[Side, ...] = (2, 2, 6, 2)
+    num_heads: tuple[Side, ...] = (3, 6, 12, 24)
+    window_size: Pair = (7, 7)
+    pretrained_window_sizes: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    mlp_ratio: Annotated[float, Field(gt=0)] = 4.0
+    qkv_bias: bool = True
+    ape: bool = False
+    extra_norm_every: Annotated[int, Field(ge=0)] = 0
+    drop_path_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    geometry: Literal["classification", "dense"] = "classification"
+    gradient_checkpointing: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SwinConfig:
+        if len(self.num_heads) != len(self.depths):
+            raise ValueError(
+                f"num_heads has {len(self.num_heads)} entries and depths {len(self.depths)}; give one of each per stage"
+            )
+        for stage, (width, heads) in enumerate(zip(self.widths, self.num_heads, strict=True)):
+            if width % heads:
+                raise ValueError(
+                    f"stage {stage + 1}: {width} channels do not divide into {heads} heads; change embed_dim or num_heads"
+                )
+        if self.pretrained_window_sizes and len(self.pretrained_window_sizes) != len(self.depths):
+            raise ValueError(
+                f"pretrained_window_sizes has {len(self.pretrained_window_sizes)} entries; expected {len(self.depths)}, one per stage, or none"
+            )
+        if self.version == 1 and (any(self.pretrained_window_sizes) or self.extra_norm_every):
+            raise ValueError(
+                "pretrained_window_sizes and extra_norm_every belong to version 2; set version=2 or leave them out"
+            )
+        return self
+
+    @property
+    def num_stages(self) -> int:
+        return len(self.depths)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each stage: C, 2C, 4C, …"""
+        return tuple(self.embed_dim * 2**stage for stage in range(self.num_stages))
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Pixels per token side in each stage."""
+        return tuple(self.patch_size * 2**stage for stage in range(self.num_stages))
+
+    def grid(self, stage: int) -> tuple[int, int]:
+        """Tokens (height, width) of ``stage`` for a picture of ``image_size``; sides are ceilings."""
+        height, width = self.image_size
+        stride = self.strides[stage]
+        return -(-height // stride), -(-width // stride)
+
+    def stage_window(self, stage: int) -> tuple[int, int]:
+        """Window (height, width) of ``stage`` in tokens.
+
+        Geometry "classification" shrinks a window that exceeds the stage's grid to that grid, per axis, as the published
+        classifiers were trained; "dense" keeps the configured window everywhere, as detection and segmentation were.
+        """
+        if self.geometry == "dense":
+            return self.window_size
+        (rows, columns), (height, width) = self.grid(stage), self.window_size
+        return min(height, rows), min(width, columns)
+
+    def pretrained_window(self, stage: int) -> int:
+        """Window side at which ``stage``'s log-CPB was trained; 0 when that is the present window."""
+        return self.pretrained_window_sizes[stage] if self.pretrained_window_sizes else 0
+
+    def drop_path_rates(self, stage: int) -> list[float]:
+        """Stochastic depth of each block of ``stage``: rising linearly over the whole depth to ``drop_path_rate``."""
+        total, before = sum(self.depths), sum(self.depths[:stage])
+        return [self.drop_path_rate * (before + block) / max(1, total - 1) for block in range(self.depths[stage])]

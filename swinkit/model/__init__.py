@@ -1,0 +1,1 @@
+"""The mathematics of Swin Transformers, with torch alone."""

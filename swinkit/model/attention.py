@@ -1,0 +1,98 @@
+"""Window attention of both versions: they differ in the similarity and in the position bias, both handed in.
+
+Shapes: B batch, H and W rows and columns of the map, C channels, nW windows, N tokens per window, h heads, d = C / h.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .position_bias import MlpBias, TableBias
+from .windows import WindowGrid
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    """softmax(q kᵀ + bias) v over the last two axes (Swin, equation 4); any scale is already in ``q``.
+
+    q, k, v: (batch, heads, N, d); bias broadcasts to (batch, heads, N, N). Four axes, because torch's fused kernels take
+    no more: the caller folds windows into the batch or into the heads.
+    """
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
+
+
+class DotProduct(nn.Module):
+    """Similarity of version 1: q·k / √d (Swin, equation 4)."""
+
+    def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        return q * q.shape[-1] ** -0.5, k
+
+
+class ScaledCosine(nn.Module):
+    """Similarity of version 2: cos(q, k) times a learned scale per head of at most 100 (V2, section 3.2, equation 2).
+
+    ``logit_scale`` holds the logarithm, (h, 1, 1). Norms are taken in float32: in half precision the guard against zero
+    keys, which padding produces, would vanish and divide zero by zero.
+    """
+
+    MAXIMUM = math.log(100)
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.logit_scale = nn.Parameter(torch.empty(heads, 1, 1))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.constant_(self.logit_scale, math.log(10))
+
+    def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        scale = self.logit_scale.float().clamp(max=self.MAXIMUM).exp()
+        return (F.normalize(q.float(), dim=-1) * scale).to(q.dtype), F.normalize(k.float(), dim=-1).to(k.dtype)
+
+
+class WindowAttention(nn.Module):
+    """(Shifted) window multi-head self-attention, (S)W-MSA (Swin, section 3.2).
+
+    In version 2 (``key_bias=False``) keys carry no bias, as published.
+    """
+
+    def __init__(
+        self, heads: int, width: int, similarity: nn.Module, bias: TableBias | MlpBias, *, qkv_bias: bool, key_bias: bool
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias and key_bias)
+        self.proj = nn.Linear(width, width)
+        self.similarity = similarity
+        self.bias = bias
+        separate = qkv_bias and not key_bias
+        self.q_bias = nn.Parameter(torch.zeros(width)) if separate else None
+        self.v_bias = nn.Parameter(torch.zeros(width)) if separate else None
+
+    def projection_bias(self) -> Tensor | None:
+        """Bias of the joint projection to queries, keys and values, (3C,)."""
+        if self.q_bias is None or self.v_bias is None:
+            return self.qkv.bias
+        return torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
+
+    def forward(self, x: Tensor, grid: WindowGrid) -> Tensor:
+        """Map (B, H, W, C) to a map of the same shape; tokens meet as ``grid`` says."""
+        windows = grid.split(x)
+        batch, count, tokens, width = windows.shape
+        qkv = F.linear(windows, self.qkv.weight, self.projection_bias())
+        qkv = qkv.view(batch, count, tokens, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).unbind(0)  # each (B, nW, h, N, d)
+        q, k = self.similarity(q, k)
+
+        bias = self.bias().to(q.dtype)
+        if grid.mask is None:  # windows are alike: fold them into the batch
+            out = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), bias[None])
+        else:  # each window has its own mask: fold them into the heads
+            masked = bias + grid.mask[:, None].to(q.dtype)
+            out = attend(q.flatten(1, 2), k.flatten(1, 2), v.flatten(1, 2), masked.flatten(0, 1)[None])
+        out = out.view(batch, count, self.heads, tokens, width // self.heads)
+        out = out.transpose(2, 3).reshape(batch, count, tokens, width)
+        return grid.join(self.proj(out), (x.shape[1], x.shape[2]))

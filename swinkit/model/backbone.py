@@ -1,0 +1,144 @@
+"""The hierarchy: patch partition and embedding, then stages that merge patches and run pairs of blocks (Swin, figure 3a)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ..config import SwinConfig
+from .attention import ScaledCosine
+from .block import Block
+from .position_bias import MlpBias, TableBias
+from .windows import WindowGrid, pad_to_multiple
+
+
+class PatchEmbed(nn.Module):
+    """Patch partition and linear embedding (section 3.1): a convolution whose stride is its kernel.
+
+    Pictures (B, in_channels, H, W) to tokens (B, ceil(H / patch), ceil(W / patch), C); the picture is padded with zeros at
+    the bottom and right. ``ape`` adds a learned position embedding, resized where the grid is not the configured one.
+    """
+
+    def __init__(self, config: SwinConfig) -> None:
+        super().__init__()
+        self.patch = config.patch_size
+        self.proj = nn.Conv2d(config.in_channels, config.embed_dim, self.patch, stride=self.patch)
+        self.norm = nn.LayerNorm(config.embed_dim)
+        self.position = nn.Parameter(torch.zeros(1, *config.grid(0), config.embed_dim)) if config.ape else None
+
+    def forward(self, images: Tensor) -> Tensor:
+        images = F.pad(images, (0, -images.shape[3] % self.patch, 0, -images.shape[2] % self.patch))
+        x = self.norm(self.proj(images).permute(0, 2, 3, 1))
+        return x if self.position is None else x + self.position_for(x)
+
+    def position_for(self, x: Tensor) -> Tensor:
+        """The position embedding, bicubically resized to the grid of ``x`` (B, H, W, C)."""
+        assert self.position is not None
+        if self.position.shape[1:3] == x.shape[1:3]:
+            return self.position
+        resized = F.interpolate(self.position.permute(0, 3, 1, 2), size=x.shape[1:3], mode="bicubic", align_corners=False)
+        return resized.permute(0, 2, 3, 1)
+
+
+class PatchMerging(nn.Module):
+    """Concatenate each 2x2 neighbours to 4C and reduce them to 2C (section 3.1).
+
+    (B, H, W, C) to (B, ceil(H / 2), ceil(W / 2), 2C). Version 1 norms the 4C, version 2 the 2C.
+    """
+
+    def __init__(self, width: int, version: int) -> None:
+        super().__init__()
+        self.norm_first = version == 1
+        self.norm = nn.LayerNorm(4 * width if self.norm_first else 2 * width)
+        self.reduction = nn.Linear(4 * width, 2 * width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = pad_to_multiple(x, (2, 2))
+        batch, height, width, channels = x.shape
+        x = x.view(batch, height // 2, 2, width // 2, 2, channels)
+        x = x.permute(0, 1, 3, 4, 2, 5).flatten(3)  # columns outside rows: h0w0, h1w0, h0w1, h1w1, as published
+        return self.reduction(self.norm(x)) if self.norm_first else self.norm(self.reduction(x))
+
+
+class Stage(nn.Module):
+    """Patch merging (except in the first stage), then blocks with regular and shifted windows in turn."""
+
+    def __init__(self, config: SwinConfig, index: int) -> None:
+        super().__init__()
+        self.window = config.stage_window(index)
+        self.always_shift = config.geometry == "dense"
+        self.checkpointing = config.gradient_checkpointing
+        self.merge = PatchMerging(config.widths[index - 1], config.version) if index else nn.Identity()
+        self.blocks = nn.ModuleList(Block(config, index, block) for block in range(config.depths[index]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.merge(x)
+        grids = WindowGrid(self.window), WindowGrid.shifted(x, self.window, self.always_shift)
+        for index, block in enumerate(self.blocks):
+            grid = grids[index % 2]
+            if self.checkpointing and self.training:
+                x = checkpoint(block, x, grid, use_reentrant=False)
+            else:
+                x = block(x, grid)
+        return x
+
+
+class SwinBackbone(nn.Module):
+    """Pictures of any size to a pyramid of feature maps.
+
+    ``embed`` and ``run_stages`` are the two halves, for those who go in between (masked image modelling).
+    """
+
+    def __init__(self, config: SwinConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.patch_embed = PatchEmbed(config)
+        self.stages = nn.ModuleList(Stage(config, index) for index in range(config.num_stages))
+        self.apply(initialise)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Pictures (B, in_channels, H, W) to tokens (B, H', W', C)."""
+        expected = self.config.in_channels
+        if images.ndim != 4 or images.shape[1] != expected:
+            raise ValueError(f"expected pictures of shape (batch, {expected}, height, width), got {tuple(images.shape)}")
+        return self.patch_embed(images)
+
+    def run_stages(self, x: Tensor) -> list[Tensor]:
+        """Tokens (B, H', W', C) to the output of each stage, (B, H_i, W_i, C_i); sides halve, rounded up."""
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Raw output of each stage as (B, C_i, H_i, W_i); sides are ceilings, strides patch * 2^i."""
+        return [x.permute(0, 3, 1, 2) for x in self.run_stages(self.embed(images))]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return self.features(images)
+
+
+def initialise(module: nn.Module) -> None:
+    """The published initialisation, for ``model.apply``; it also fills a model that was built on the meta device.
+
+    Linear layers: truncated normal of 0.02, no bias. Version 2 starts each residual branch at zero by its norm.
+    """
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.LayerNorm | nn.Conv2d | TableBias | MlpBias | ScaledCosine):
+        module.reset_parameters()
+    elif isinstance(module, PatchEmbed) and module.position is not None:
+        nn.init.trunc_normal_(module.position, std=0.02)
+    elif isinstance(module, Block):
+        for bias in (module.attention.q_bias, module.attention.v_bias):
+            if bias is not None:
+                nn.init.zeros_(bias)
+        if module.branch.__name__ == "post_norm":
+            for norm in (module.norm1, module.norm2):
+                nn.init.zeros_(norm.weight)
+                nn.init.zeros_(norm.bias)

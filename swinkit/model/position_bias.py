@@ -1,0 +1,89 @@
+"""Relative position bias: a learned table (Swin, section 3.2, equation 4) or log-CPB (Swin V2, section 3.3).
+
+Both are modules of one signature, ``() -> (heads, N, N)`` with N tokens per window. Their indices and coordinates follow
+from the window alone, so they are buffers that are not saved.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from .windows import Size
+
+
+def relative_position_index(window: Size) -> Tensor:
+    """Row of the bias table for each pair of tokens, (N, N), int64.
+
+    Row (dy + height - 1) * (2 * width - 1) + dx + width - 1, where (dy, dx) is query minus key (section 3.2).
+    """
+    rows, columns = torch.meshgrid(torch.arange(window[0]), torch.arange(window[1]), indexing="ij")
+    rows, columns = rows.flatten(), columns.flatten()
+    dy = rows[:, None] - rows[None, :] + window[0] - 1
+    dx = columns[:, None] - columns[None, :] + window[1] - 1
+    return dy * (2 * window[1] - 1) + dx
+
+
+def log_spaced_coordinates(window: Size, pretrained: Size) -> Tensor:
+    """Log-spaced relative coordinates, ((2h-1)(2w-1), 2) float32 (V2, equation 4, in the units of the published code).
+
+    Offsets are divided by the reach of the ``pretrained`` window, so that a larger window extrapolates, scaled to 8 and
+    mapped by sign(x) log2(1 + |x|) / log2(8). A side of one patch has only the offset 0.
+    """
+    axes = [torch.arange(1 - side, side, dtype=torch.float32) for side in window]
+    axes = [axis * 8 / max(1, reach - 1) for axis, reach in zip(axes, pretrained, strict=True)]
+    coordinates = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, 1)
+    return coordinates.sign() * torch.log2(coordinates.abs() + 1) / math.log2(8)
+
+
+class TableBias(nn.Module):
+    """One learned value per head and relative offset (Swin, equation 4)."""
+
+    index: Tensor
+
+    def __init__(self, window: Size, heads: int) -> None:
+        super().__init__()
+        self.window = window
+        self.table = nn.Parameter(torch.empty((2 * window[0] - 1) * (2 * window[1] - 1), heads))
+        self.register_buffer("index", relative_position_index(window), persistent=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Initialise the table and recompute the index, which a module moved off the meta device has lost."""
+        nn.init.trunc_normal_(self.table, std=0.02)
+        with torch.no_grad():
+            self.index.copy_(relative_position_index(self.window))
+
+    def forward(self) -> Tensor:
+        return self.table[self.index].permute(2, 0, 1)
+
+
+class MlpBias(nn.Module):
+    """Log-spaced continuous position bias: a small network from offsets to biases (V2, section 3.3).
+
+    The bias is 16 sigmoid(MLP(coordinates)), bounded as in the published code. ``pretrained`` is the window side at which
+    the network was trained; 0 means the present window.
+    """
+
+    index: Tensor
+    coordinates: Tensor
+
+    def __init__(self, window: Size, heads: int, pretrained: int = 0, hidden: int = 512) -> None:
+        super().__init__()
+        self.window = window
+        self.reach = (pretrained, pretrained) if pretrained else window
+        self.mlp = nn.Sequential(nn.Linear(2, hidden), nn.ReLU(), nn.Linear(hidden, heads, bias=False))
+        self.register_buffer("index", relative_position_index(window), persistent=False)
+        self.register_buffer("coordinates", log_spaced_coordinates(window, self.reach), persistent=False)
+
+    def reset_parameters(self) -> None:
+        """Recompute index and coordinates, which a module moved off the meta device has lost."""
+        with torch.no_grad():
+            self.index.copy_(relative_position_index(self.window))
+            self.coordinates.copy_(log_spaced_coordinates(self.window, self.reach))
+
+    def forward(self) -> Tensor:
+        bias = 16 * torch.sigmoid(self.mlp(self.coordinates))
+        return bias[self.index].permute(2, 0, 1)
