@@ -1,0 +1,185 @@
+"""``swinkit doctor``: what this machine offers and what is missing, told from files and package metadata, without importing torch."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import __version__
+from .options import next_command, print_json, shared
+
+CORE = (
+    "torch", "torchvision", "lightning-fabric", "torchmetrics", "pydantic", "pyyaml", "click", "rich", "numpy", "pillow",
+    "safetensors", "jinja2", "tensorboard", "pyarrow",
+)  # fmt: skip
+
+# extra -> (what it is for, its packages); pyproject.toml has their ranges
+EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "export": ("ONNX, OpenVINO and int8", ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf")),
+    "serve": ("the REST service", ("fastapi", "uvicorn", "python-multipart")),
+    "ray": ("bulk prediction on a cluster", ("ray",)),
+    "dense": ("detection metrics", ("faster-coco-eval",)),
+}
+
+# processor flag in /proc/cpuinfo -> what it speeds up
+CPU_FLAGS = {
+    "avx2": "AVX2",
+    "avx512f": "AVX-512",
+    "avx512_vnni": "VNNI (int8)",
+    "avx512_bf16": "AVX-512 bfloat16",
+    "amx_bf16": "AMX bfloat16",
+    "amx_int8": "AMX int8",
+    "asimd": "NEON",
+    "bf16": "ARM bfloat16",
+    "i8mm": "ARM int8",
+}
+BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
+GIB = 2**30
+
+
+def examine() -> dict[str, Any]:
+    """Everything the command prints, as one JSON-ready dictionary; sizes in GiB, unknown figures None."""
+    versions = {name: _version(name) for name in CORE}
+    return {
+        "swinkit": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": _device(versions["torch"]),
+        "processor": _processor(),
+        "memory_gib": _memory(),
+        "disk": _disk(),
+        "versions": versions,
+        "extras": {extra: [name for name in packages if not _version(name)] for extra, (_, packages) in EXTRAS.items()},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _device(torch: str | None) -> dict[str, Any]:
+    gpus = _gpus()
+    usable = bool(gpus) and torch is not None and not torch.endswith("+cpu")
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        return {"auto": "mps", "gpus": ["Apple GPU"]}
+    return {"auto": "cuda" if usable else "cpu", "gpus": gpus}
+
+
+def _gpus() -> list[str]:
+    if not shutil.which("nvidia-smi"):
+        return []
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    try:
+        listing = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in listing.splitlines() if line.strip()]
+
+
+def _processor() -> dict[str, Any]:
+    text = _read("/proc/cpuinfo")
+    flags = {flag for line in re.findall(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)[:1] for flag in line.split()}
+    name = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "name": name[1] if name else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "usable_cores": usable,
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "flags": [meaning for flag, meaning in CPU_FLAGS.items() if flag in flags] if flags else None,
+        "bfloat16": bool(flags & BFLOAT16) if flags else None,
+    }
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _memory() -> dict[str, float | None]:
+    found = {name: int(kib) / 2**20 for name, kib in re.findall(r"^(\w+):\s+(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)}
+    return {"total": found.get("MemTotal"), "available": found.get("MemAvailable")}
+
+
+def _disk() -> dict[str, dict[str, Any]]:
+    home = os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")
+    places = {"here": Path.cwd(), "cache": Path(os.environ.get("HF_HUB_CACHE", Path(home) / "hub"))}
+    if Path("/dev/shm").is_dir():
+        places["shared memory"] = Path("/dev/shm")
+    return {name: {"path": str(path), "exists": path.is_dir(), "free_gib": _free(path)} for name, path in places.items()}
+
+
+def _free(path: Path) -> float:
+    existing = next(place for place in (path, *path.parents) if place.exists())
+    return shutil.disk_usage(existing).free / GIB
+
+
+def remedies(report: dict[str, Any]) -> list[str]:
+    """What to type for what is missing or odd, the gravest first."""
+    missing = [name for name, version in report["versions"].items() if version is None]
+    answer = [f"pip install {' '.join(missing)}  # required, not installed"] if missing else []
+    if report["device"]["gpus"] and report["device"]["auto"] == "cpu":
+        answer.append("pip install --force-reinstall torch torchvision  # this torch is built without the GPU that is here")
+    shared_memory = report["disk"].get("shared memory")
+    if shared_memory and shared_memory["free_gib"] < 0.25:
+        answer.append("docker run --shm-size=2g ...  # loader workers pass pictures through /dev/shm, which is nearly full")
+    answer += [
+        f"pip install 'swinkit[{extra}]'  # {EXTRAS[extra][0]}; missing: {', '.join(absent)}"
+        for extra, absent in report["extras"].items()
+        if absent
+    ]
+    return answer
+
+
+def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
+    processor, memory = report["processor"], report["memory_gib"]
+    bfloat16 = {True: "in hardware", False: "not in hardware, float32 is used", None: "not known here"}[processor["bfloat16"]]
+    flags = "not known here" if processor["flags"] is None else ", ".join(processor["flags"]) or "none that matter"
+    rows = [
+        ("swinkit", f"{report['swinkit']}, Python {report['python']}, {report['system']}"),
+        ("device", f"{report['device']['auto']}" + "".join(f"; {gpu}" for gpu in report["device"]["gpus"])),
+        ("processor", f"{processor['name']}, {processor['usable_cores']} of {processor['cores']} cores usable"),
+        ("threads", f"OMP_NUM_THREADS={processor['threads']}" if processor["threads"] else "torch chooses, one per core"),
+        ("flags", f"{flags}; bfloat16 {bfloat16}"),
+    ]
+    if memory["total"]:
+        rows.append(("memory", f"{memory['available']:.1f} of {memory['total']:.1f} GiB available"))
+    for name, place in report["disk"].items():
+        rows.append((name, f"{place['path']}{'' if place['exists'] else ' (not made yet)'}, {place['free_gib']:.1f} GiB free"))
+    rows += [(name, version or "MISSING") for name, version in report["versions"].items()]
+    rows += [
+        (f"[{extra}]", "installed" if not absent else f"missing {', '.join(absent)}")
+        for extra, absent in report["extras"].items()
+    ]
+    return rows
+
+
+@click.command()
+@shared("json", "quiet")
+def doctor(as_json: bool, quiet: bool) -> int:
+    """Say what this machine offers swinkit and what is missing: device, processor, memory, disk, versions, extras."""
+    report = examine()
+    todo = remedies(report)
+    if as_json:
+        print_json({**report, "remedies": todo})
+    else:
+        for name, text in _lines(report):
+            click.echo(f"{name:<17} {text}")
+        for line in ["", "To add what is missing:", *todo] if todo else []:
+            click.echo(line)
+    next_command("swinkit", "train", "--help", quiet=quiet)
+    return 1 if None in report["versions"].values() else 0

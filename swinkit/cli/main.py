@@ -1,0 +1,99 @@
+"""The command ``swinkit``: a table of verbs, imported when they are called, and one place that turns faults into exit codes."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from .. import __version__
+from ..errors import SwinkitError
+
+# verb -> (where its click command is, its line in --help, kept here so that --help imports none of them)
+VERBS: dict[str, tuple[str, str]] = {
+    "doctor": ("swinkit.cli.doctor:doctor", "Say what this machine offers swinkit and what is missing."),
+}
+
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands come from :data:`VERBS`; only the verb that is called gets imported."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, attribute = VERBS[cmd_name][0].split(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        verb = args[0]
+        if verb not in VERBS and not verb.startswith("-"):
+            close = difflib.get_close_matches(verb, VERBS, n=1)
+            remedy = f"Did you mean {close[0]!r}?" if close else f"Verbs: {', '.join(VERBS)}."
+            raise click.UsageError(f"No such verb {verb!r}. {remedy}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        answer = super().invoke(ctx)
+        sys.stdout.flush()  # here, so that a reader that went away is met inside click, which ends quietly
+        return answer
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="swinkit")
+def cli() -> None:
+    """The toolkit for Swin Transformers: train, measure, explain, speed up and serve, on your own pictures."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code: 0 done, 1 failed, 2 usage, 3 bad data, 4 gate failed, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a file name that is not valid text must not end a run when it is printed
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; a fault is one message on stderr, its traceback only with SWINKIT_DEBUG."""
+    try:
+        code = cli.main(arguments, prog_name="swinkit", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.Abort:
+        return _report("interrupted", INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except SwinkitError as error:
+        return _report(str(error), error.exit_code)
+    except OSError as error:
+        return _report(_describe(error), SwinkitError.exit_code)
+    except Exception as error:
+        name = type(error).__name__
+        return _report(f"{name}: {error}\nThis is a fault of swinkit; SWINKIT_DEBUG=1 shows where.", SwinkitError.exit_code)
+
+
+def _report(message: str, code: int) -> int:
+    if os.environ.get("SWINKIT_DEBUG"):
+        import traceback
+
+        traceback.print_exc()
+    click.echo(f"swinkit: {message}", err=True)
+    return code
+
+
+def _describe(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason

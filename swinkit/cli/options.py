@@ -1,0 +1,175 @@
+"""What every verb shares: options that mean the same everywhere, settings from file, ``--set`` and flags, and what is printed where."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Settings = TypeVar("Settings", bound="BaseModel")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def _device(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not DEVICE.fullmatch(value):
+        raise click.BadParameter(f"{value!r} is none of auto, cpu, cuda, cuda:N, mps.", ctx, parameter)
+    return value
+
+
+# name in shared(...) -> the option; a verb receives `settings` from --set, `as_json` from --json, and the others by their own name
+OPTIONS: dict[str, Callable[[Command], Command]] = {
+    "out": click.option("--out", type=click.Path(path_type=Path), help="Where the result goes; nothing is overwritten."),
+    "epochs": click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training pictures."),
+    "seed": click.option(
+        "--seed", type=click.IntRange(min=0), help="Seed of everything random; 0 unless the configuration has it."
+    ),
+    "device": click.option(
+        "--device", default="auto", show_default=True, callback=_device, help="auto, cpu, cuda, cuda:N or mps."
+    ),
+    "config": click.option(
+        "--config",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE.yaml",
+        help="Settings from a file.",
+    ),
+    "set": click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="One setting, over the file's; dotted for nested; repeatable.",
+    ),
+    "dry_run": click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing."),
+    "json": click.option("--json", "as_json", is_flag=True, help="JSON on stdout."),
+    "quiet": click.option("-q", "--quiet", is_flag=True, help="Only the result, warnings and errors."),
+}
+
+
+def shared(*names: str) -> Callable[[Command], Command]:
+    """Decorate a command with the options ``names`` of :data:`OPTIONS`, shown in that order."""
+
+    def decorate(command: Command) -> Command:
+        for name in reversed(names):
+            command = OPTIONS[name](command)
+        return command
+
+    return decorate
+
+
+def read_settings(config: Path | None, settings: Sequence[str], **flags: Any) -> dict[str, Any]:
+    """Nested settings: those of the YAML file, over them each ``key=value``, over them the ``flags`` that are not None.
+
+    Raises :class:`UsageError` for a file that is not a mapping and for a ``--set`` without ``=``.
+    """
+    answer = _read_yaml(config) if config else {}
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals or not all(key.split(".")):
+            raise UsageError(f"--set expects KEY=VALUE, got {text!r}. For instance: --set lr=0.001 --set augment.flip=false")
+        _put(answer, key.split("."), _parse(value, f"--set {key}"))
+    for key, value in flags.items():
+        if value is not None:
+            answer[key] = value
+    return answer
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    content = _parse(path.read_text(encoding="utf-8"), str(path))
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: expected settings as 'key: value' lines, got {type(content).__name__}.")
+    return content
+
+
+def _parse(text: str, source: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{source}: not valid YAML: {error}") from error
+
+
+def _put(settings: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    *parents, last = path
+    for depth, key in enumerate(parents, start=1):
+        inner = settings.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise UsageError(f"--set {'.'.join(path)}: {'.'.join(parents[:depth])} is {inner!r}, it holds no settings.")
+        settings = inner
+    settings[last] = value
+
+
+def validate(schema: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """``schema(**values)``; what does not fit raises :class:`UsageError` naming each setting, with the nearest known name."""
+    from pydantic import ValidationError
+
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise UsageError("\n".join(_explain(schema, fault) for fault in error.errors())) from error
+
+
+def _explain(schema: type[BaseModel], fault: Any) -> str:
+    *parents, name = (str(part) for part in fault["loc"]) if fault["loc"] else ("settings",)
+    where = ".".join([*parents, name])
+    if fault["type"] != "extra_forbidden":
+        return f"{where}: {fault['msg']}, got {fault['input']!r}."
+    known = _known(schema, parents)
+    close = difflib.get_close_matches(name, known, n=1)
+    remedy = f"Did you mean {'.'.join([*parents, close[0]])!r}?" if close else f"Known: {', '.join(known)}."
+    return f"No such setting {where!r}. {remedy}"
+
+
+def _known(schema: type[BaseModel], parents: Sequence[str]) -> list[str]:
+    for parent in parents:
+        annotation = schema.model_fields[parent].annotation
+        candidates = (annotation, *getattr(annotation, "__args__", ()))
+        schema = next(kind for kind in candidates if hasattr(kind, "model_fields"))
+    return list(schema.model_fields)
+
+
+def print_json(value: Any) -> None:
+    """JSON on stdout; a number that is not finite, which JSON does not have, becomes null."""
+    click.echo(json.dumps(_finite(value), ensure_ascii=False, indent=2))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value
+
+
+def warn(message: str) -> None:
+    """A warning on stderr, shown whatever ``-q`` says."""
+    click.echo(f"warning: {message}", err=True)
+
+
+def say(message: str, quiet: bool = False) -> None:
+    """Progress on stderr."""
+    if not quiet:
+        click.echo(message, err=True)
+
+
+def next_command(*words: str | Path, quiet: bool = False) -> None:
+    """End a verb with the command to type next, on stderr: ``next_command("swinkit", "evaluate", run)``."""
+    say(f"Next: {shlex.join(str(word) for word in words)}", quiet)
