@@ -31,11 +31,20 @@ class DotProduct(nn.Module):
         return q * q.shape[-1] ** -0.5, k
 
 
+def unit(x: Tensor) -> Tensor:
+    """x / |x| along the last axis; a zero vector, which padding produces, stays zero.
+
+    Its divisor is 1 instead of the customary 1e-12, whose reciprocal overflows half precision in the backward pass.
+    """
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return x / length.masked_fill(length == 0, 1)
+
+
 class ScaledCosine(nn.Module):
     """Similarity of version 2: cos(q, k) times a learned scale per head of at most 100 (V2, section 3.2, equation 2).
 
-    ``logit_scale`` holds the logarithm, (h, 1, 1). Norms are taken in float32: in half precision the guard against zero
-    keys, which padding produces, would vanish and divide zero by zero.
+    ``logit_scale`` holds the logarithm, (h, 1, 1). Lengths are taken in float32 at least, since half precision would lose
+    or overflow the squares.
     """
 
     MAXIMUM = math.log(100)
@@ -49,8 +58,9 @@ class ScaledCosine(nn.Module):
         nn.init.constant_(self.logit_scale, math.log(10))
 
     def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        scale = self.logit_scale.float().clamp(max=self.MAXIMUM).exp()
-        return (F.normalize(q.float(), dim=-1) * scale).to(q.dtype), F.normalize(k.float(), dim=-1).to(k.dtype)
+        wide = torch.promote_types(q.dtype, torch.float32)
+        scale = self.logit_scale.to(wide).clamp(max=self.MAXIMUM).exp()
+        return (unit(q.to(wide)) * scale).to(q.dtype), unit(k.to(wide)).to(k.dtype)
 
 
 class WindowAttention(nn.Module):
