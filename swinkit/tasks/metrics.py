@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 Whole = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
@@ -103,21 +104,24 @@ def _ratio(above: Whole, below: Whole) -> Array:
     return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
 
 
-def average_precision(probabilities: Array, truth: Flags) -> Array:
+def average_precision(probabilities: Array, truth: Flags, weights: Array | None = None) -> Array:
     """Area under each class's precision-recall steps, as in scikit-learn: float (K,), nan for a class that never occurs.
 
-    Pictures of equal score enter together, so their order does not matter. mAP is :func:`mean_known` of it.
+    Pictures of equal score enter together, so their order does not matter. mAP is :func:`mean_known` of it. ``weights``
+    (draws, n) counts each picture so many times, as a bootstrap does; the answer is then (draws, K).
     """
-    return np.array([_one_average_precision(*column) for column in zip(probabilities.T, truth.T, strict=True)])
+    counted = np.ones((1, len(truth))) if weights is None else weights
+    columns = [_one_average_precision(*column, counted) for column in zip(probabilities.T, truth.T, strict=True)]
+    return np.stack(columns, axis=1) if weights is not None else np.concatenate(columns)
 
 
-def _one_average_precision(scores: Array, truth: Flags) -> float:
-    if not truth.any():
-        return float("nan")
+def _one_average_precision(scores: Array, truth: Flags, weights: Array) -> Array:
     order = np.argsort(-scores, kind="stable")
     last_of_ties = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    found = truth[order].cumsum()[last_of_ties]
-    return float((np.diff(found, prepend=0) * found / (last_of_ties + 1)).sum() / truth.sum())
+    seen = weights[:, order].cumsum(axis=1)[:, last_of_ties]
+    found = (weights[:, order] * truth[order]).cumsum(axis=1)[:, last_of_ties]
+    steps = np.diff(found, axis=1, prepend=0) * found / np.maximum(seen, 1)
+    return _ratio(steps.sum(axis=1), found[:, -1])
 
 
 def reliability(confidence: Array, correct: Flags, bins: int = 15) -> Reliability:
@@ -162,8 +166,15 @@ def bootstrap(
     """Percentile interval (Efron 1979) of ``statistic``, which gets ``n`` picture positions drawn with replacement."""
     generator = np.random.default_rng(seed)
     values = np.array([statistic(generator.integers(0, n, n)) for _ in range(draws)])
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))
+    return quantiles(values, level)
+
+
+def quantiles(values: Array, level: float = 0.95) -> Interval:
+    """The middle ``level`` of the entries that are not nan."""
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return Interval(float("nan"), float("nan"))
+    return Interval(*map(float, np.quantile(known, [(1 - level) / 2, (1 + level) / 2])))
 
 
 def share_interval(hits: Flags, *, draws: int = 1000, seed: int = 0) -> Interval:
@@ -174,6 +185,6 @@ def share_interval(hits: Flags, *, draws: int = 1000, seed: int = 0) -> Interval
     n, share = len(hits), float(np.mean(hits))
     if 0 < share < 1:
         values = np.random.default_rng(seed).binomial(n, share, draws) / n  # the number of hits in a resample
-        return Interval(*map(float, np.quantile(values, [0.025, 0.975])))
+        return quantiles(values)
     bound = 1.96**2 / (n + 1.96**2)
     return Interval(0.0, bound) if share == 0 else Interval(1 - bound, 1.0)

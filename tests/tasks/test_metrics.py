@@ -73,6 +73,15 @@ def test_average_precision_agrees_with_scikit_learn(seed, ties):
     np.testing.assert_allclose(metrics.average_precision(scores, truth), expected)
 
 
+def test_weights_count_a_picture_so_many_times():
+    _, scores, _ = random_case(5, n=25, ties=True)
+    truth = np.random.default_rng(6).random(scores.shape) < 0.3
+    drawn = np.random.default_rng(7).integers(0, 25, (3, 25))
+    weights = np.array([np.bincount(rows, minlength=25) for rows in drawn])
+    expected = [metrics.average_precision(scores[rows], truth[rows]) for rows in drawn]
+    np.testing.assert_allclose(metrics.average_precision(scores, truth, weights), expected)
+
+
 def test_average_precision_of_an_absent_class_is_unknown_and_left_out_of_the_mean():
     truth = np.array([[True, False], [False, False]])
     found = metrics.average_precision(np.array([[0.9, 0.1], [0.2, 0.8]]), truth)
