@@ -1,0 +1,67 @@
+"""What a run ran on: versions, machine, command; and which of it bears on whether a resumed run gives the same bits."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("torch", "torchvision", "lightning-fabric", "torchmetrics", "numpy", "pillow", "safetensors", "pydantic")
+BITWISE = ("swinkit", "python", "torch", "torchvision", "numpy", "pillow", "system", "processor", "gpus", "threads")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine, command line and, if swinkit runs from its repository, the revision."""
+    from .. import __version__
+
+    return {
+        "swinkit": __version__,
+        "revision": revision(Path(__file__).parents[2]),
+        "python": platform.python_version(),
+        **{package: _version(package) for package in PACKAGES},
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "command": sys.argv,
+        "folder": os.getcwd(),
+    }
+
+
+def divergences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Why a run begun in ``then`` may end with other bits in ``now``; empty when nothing speaks against equal ones."""
+    return [f"{key} was {then.get(key)}, is {now.get(key)}" for key in BITWISE if then.get(key) != now.get(key)]
+
+
+def revision(folder: Path) -> str | None:
+    """git revision of the repository in ``folder``, "-dirty" when it has changes; None without git or repository."""
+    if not (folder / ".git").exists():
+        return None
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,195 @@
+"""The folder of a run: made once, locked while in use, never overwritten.
+
+config.yaml    resolved settings; reproduces the run      checkpoints/   two, to resume from
+env.json       versions, machine, command                 model/         weights and description, to use
+data.json      fingerprint and split                      report.html    what it learned
+metrics.csv    one row per logged step                    log.txt        what was said, with times
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from ..errors import SwinkitError, UsageError
+from ..weights.atomic import sweep_stale, write_atomically, write_json
+from .checkpoint import CheckpointStore
+from .environment import divergences, environment
+from .lock import RunLock
+
+
+class RunFolder:
+    """A run this process may write to; a context manager that gives the folder back at its end.
+
+    ``config`` and ``data`` are what :meth:`create` was given. ``notes`` are sentences for the user about what was found on
+    opening; ``divergences`` are the reasons why a resumed run may not end with the same bits.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config: dict[str, Any] = {}
+        self.data: dict[str, Any] = {}
+        self.divergences: list[str] = []
+        self._lock = RunLock(path / ".lock")
+        self.notes = [self._lock.note] if self._lock.note else []
+        self.checkpoints = CheckpointStore(path / "checkpoints")
+
+    @classmethod
+    def create(
+        cls, out: str | Path | None, name: str, config: Mapping[str, Any], data: Mapping[str, Any], task: str = "classify"
+    ) -> RunFolder:
+        """A new run in ``out``, or, if that is None, in the first free of ``runs/TASK/NAME``, ``…/NAME-2``, ``…/NAME-3``.
+
+        ``config`` and ``data`` are plain values, written as config.yaml and data.json. Raises :class:`UsageError` when
+        ``out`` already holds something.
+        """
+        run = cls(_claim(Path(out)) if out is not None else _first_free(Path("runs") / task, name))
+        run.config, run.data = dict(config), dict(data)
+        write_json(run.path / "env.json", environment())
+        write_json(run.path / "data.json", run.data)
+        run.save_config(run.config)  # last: a folder with config.yaml is a run that can be resumed
+        return run
+
+    @classmethod
+    def resume(cls, path: str | Path) -> RunFolder:
+        """The run in ``path``, locked, with what it was created with.
+
+        Raises :class:`UsageError` when there is none, or when another process is at it.
+        """
+        path = Path(path)
+        if not (path / "config.yaml").is_file():
+            raise UsageError(f"{path} is not a run that can be resumed: it has no config.yaml. Mend: start it without --resume")
+        run = cls(path)
+        try:
+            run._reopen()
+        except (OSError, ValueError, yaml.YAMLError) as fault:
+            run.close()
+            raise UsageError(f"The run {path} cannot be read: {fault}. Mend: start a new one") from None
+        return run
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    def save_config(self, config: Mapping[str, Any]) -> None:
+        """Replace config.yaml, for what is settled only after the run has begun (a measured batch size)."""
+        self.config = dict(config)
+        text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
+        write_atomically(self.path / "config.yaml", text.encode())
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        """One line of metrics.csv; the first row names the columns, one of which is ``step``. None is an empty cell."""
+        file = self.path / "metrics.csv"
+        columns = _columns(file) or list(row)
+        if "step" not in row or set(row) - set(columns):
+            raise ValueError(f"metrics need step and no more than {columns}, got {list(row)}")
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        if not file.exists():
+            writer.writeheader()
+        writer.writerow(row)
+        _append(file, text.getvalue())
+
+    def read_metrics(self) -> list[dict[str, str]]:
+        """The rows of metrics.csv that were completely written."""
+        return _read_rows(self.path / "metrics.csv")
+
+    def truncate_metrics(self, step: int) -> None:
+        """Forget what was logged after ``step``, so that going on from there writes no row twice."""
+        file = self.path / "metrics.csv"
+        if not (columns := _columns(file)):
+            file.unlink(missing_ok=True)
+            return
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row for row in self.read_metrics() if int(row["step"]) <= step)
+        write_atomically(file, text.getvalue().encode())
+
+    def log(self, message: str) -> None:
+        """One line of log.txt, with the time."""
+        _append(self.path / "log.txt", f"{datetime.now().astimezone().isoformat(' ', 'seconds')}  {message}\n")
+
+    def close(self) -> None:
+        """Give the folder back; calling it again does nothing."""
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _reopen(self) -> None:
+        sweep_stale(self.path)
+        self.config = yaml.safe_load((self.path / "config.yaml").read_text("utf-8"))
+        self.data = json.loads((self.path / "data.json").read_text("utf-8"))
+        begun = json.loads((self.path / "env.json").read_text("utf-8"))
+        now = environment()
+        self.divergences = divergences(begun, now)
+        resumed = {"command": now["command"], "divergences": self.divergences}
+        write_json(self.path / "env.json", {**begun, "resumed": [*begun.get("resumed", []), resumed]})
+
+
+def _claim(path: Path) -> Path:
+    if path.is_dir() and not any(path.iterdir()):
+        return path
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        raise UsageError(
+            f"{path} already exists, and a run is never overwritten. Mend: go on with it by --resume {path}, or choose another --out"
+        ) from None
+    return path
+
+
+def _first_free(parent: Path, name: str) -> Path:
+    number = 1
+    while True:
+        path = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir(parents=True)  # claims it, whoever else is looking
+        except FileExistsError:
+            number += 1
+        else:
+            return path
+
+
+def _append(file: Path, text: str) -> None:
+    try:
+        with open(file, "a", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as fault:
+        raise SwinkitError(f"Could not write {file}: {fault.strerror}. Mend: free space, then go on by --resume") from fault
+
+
+def _columns(file: Path) -> list[str]:
+    """Names in the first line of a CSV file; none if that line was never completed."""
+    if not file.exists():
+        return []
+    with open(file, encoding="utf-8", newline="") as stream:
+        first = stream.readline()
+    return next(csv.reader([first])) if first.endswith("\n") else []
+
+
+def _read_rows(file: Path) -> list[dict[str, str]]:
+    columns = _columns(file)
+    if not columns:
+        return []
+    whole = file.read_text("utf-8").rpartition("\n")[0]  # a killed writer leaves a last line without an end
+    return [dict(zip(columns, cells, strict=True)) for cells in list(csv.reader(io.StringIO(whole)))[1:]]

@@ -1,0 +1,90 @@
+"""Files that are whole or absent: temporary name, sync, rename, sync of the folder, read back.
+
+A process may be killed, and a disk may fill, between any two lines here: under the final name stands the old file or the new
+one, never a part. What is left behind has a name that :func:`sweep_stale` recognises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from ..errors import SwinkitError
+
+TEMPORARY = ".swinkit-tmp-"  # begins the name; the rest is random and the final name
+
+
+def write_atomically(path: str | Path, content: bytes) -> str:
+    """Replace ``path`` by ``content`` or leave it untouched; returns the SHA-256 of what the disk gives back.
+
+    Raises :class:`SwinkitError` when the system refuses (disk full, no permission) or the disk returns something else.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        _write_synced(temporary, content)
+        if sha256_of(temporary) != digest:
+            raise OSError("the disk returns other bytes than were written")
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as fault:
+        temporary.unlink(missing_ok=True)
+        reason = fault.strerror or str(fault)
+        raise SwinkitError(
+            f"Could not write {path} ({len(content):,} bytes): {reason}. What was there before is unchanged. "
+            f"Mend: free space on, or get write permission for, {path.parent}"
+        ) from fault
+    return digest
+
+
+def write_json(path: str | Path, value: Any) -> str:
+    """``value`` as indented UTF-8 JSON, by :func:`write_atomically`; returns its SHA-256."""
+    return write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sweep_stale(folder: str | Path) -> list[Path]:
+    """Remove what killed writers left in ``folder``; only its owner may call this. Returns what was removed."""
+    stale = sorted(Path(folder).glob(f"{TEMPORARY}*"))
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return stale
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in ``folder`` survive a power cut; Windows offers no such call and orders its journal itself."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with open(path, "xb") as file:
+        file.write(content)
+        file.flush()
+        _sync_file(file.fileno())
+
+
+def _sync_file(descriptor: int) -> None:
+    try:
+        import fcntl
+
+        full_sync = fcntl.F_FULLFSYNC  # type: ignore[attr-defined]  # macOS: fsync alone stops at the drive's cache
+    except (ImportError, AttributeError):
+        os.fsync(descriptor)
+    else:
+        fcntl.fcntl(descriptor, full_sync)

@@ -1,0 +1,235 @@
+"""swinkit's own model format: a folder with ``model.safetensors`` and ``config.json``. Nothing in it can run code.
+
+``config.json`` says what the tensors are: format, task, architecture, classes, preprocessing, SHA-256 of the weights. A file that
+does not agree with its description in every name, shape, type and byte is refused, with all differences in one message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from .. import __version__
+from ..config import SwinConfig
+from ..errors import UsageError, WeightsError
+from ..model.classifier import SwinClassifier
+from ..preprocessing import Preprocessing
+from .atomic import sha256_of, sweep_stale, write_atomically, write_json
+from .verify import differences, not_finite, read_header, refuse, signatures
+
+FORMAT = 1
+WEIGHTS, DESCRIPTION = "model.safetensors", "config.json"
+
+
+class WeightsEntry(BaseModel):
+    """The manifest of ``model.safetensors``."""
+
+    bytes: int
+    sha256: str
+
+
+class Description(BaseModel):
+    """What ``config.json`` holds. Unknown keys (``metrics``, ``temperature``, …) are kept and handed on.
+
+    ``replaces`` is there only while a model is being replaced by another: it describes the weights that still lie there.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    format: int
+    swinkit: str
+    task: str
+    swin: SwinConfig
+    classes: tuple[str, ...]
+    multi_label: bool
+    preprocessing: Preprocessing
+    weights: WeightsEntry
+    replaces: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A verified model, not yet a module: its tensors, and what ``config.json`` says (the rest of it in ``metadata``)."""
+
+    path: Path
+    task: str
+    config: SwinConfig
+    classes: tuple[str, ...]
+    multi_label: bool
+    preprocessing: Preprocessing
+    sha256: str
+    state: dict[str, Tensor] = field(repr=False)
+    metadata: dict[str, Any] = field(repr=False)
+
+
+def save_model(
+    model: nn.Module, folder: str | Path, *, classes: Sequence[str] | None = None, preprocessing: Preprocessing | None = None,
+    task: str = "classification", multi_label: bool = False, extra: Mapping[str, Any] | None = None,
+) -> Path:  # fmt: skip
+    """Write ``model``, which has a ``config``, into ``folder``; killed at any moment, the old or the new one can be read.
+
+    ``classes`` and ``preprocessing`` default to the attributes of that name that loading leaves on a model, then to numbers
+    and to the default at the configured size. ``extra`` goes into ``config.json`` beside the rest. Raises
+    :class:`UsageError` when the number of classes is not the model's, :class:`SwinkitError` when the disk refuses.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep_stale(folder)
+    content, config = serialise(model.state_dict()), config_of(model)
+    described = Description(
+        format=FORMAT,
+        swinkit=__version__,
+        task=task,
+        swin=config,
+        classes=_classes(model, config.num_classes, classes),
+        multi_label=multi_label,
+        preprocessing=preprocessing or getattr(model, "preprocessing", None) or _preprocessing(config),
+        weights=WeightsEntry(bytes=len(content), sha256=hashlib.sha256(content).hexdigest()),
+        **(extra or {}),
+    ).model_dump(mode="json", exclude_none=True)
+    present = _present_description(folder)
+    if present:  # two files cannot be renamed at once, so for that moment both descriptions stand
+        write_json(folder / DESCRIPTION, {**described, "replaces": present})
+    write_atomically(folder / WEIGHTS, content)
+    write_json(folder / DESCRIPTION, described)
+    return folder
+
+
+def read_model(path: str | Path, network: Callable[[SwinConfig], nn.Module] = SwinClassifier) -> ModelFile:
+    """Read and verify a model of the own format: a run, a model folder, or its ``model.safetensors``.
+
+    ``network`` builds the module that the weights must fit; it is asked on the meta device. The file's size, SHA-256 and
+    header are compared before a tensor is made, and every value must be finite. Raises :class:`WeightsError`.
+    """
+    folder = find_model(path)
+    weights, described = folder / WEIGHTS, _read_description(folder)
+    content = _read_sized(weights, described)
+    described = _matching(described, hashlib.sha256(content).hexdigest(), weights)
+    with torch.device("meta"):
+        expected = signatures(network(described.swin).state_dict())
+    refuse(differences(expected, read_header(weights)), weights)
+    state = load(content)
+    refuse(not_finite(state), weights)
+    return ModelFile(
+        path=folder,
+        task=described.task,
+        config=described.swin,
+        classes=described.classes,
+        multi_label=described.multi_label,
+        preprocessing=described.preprocessing,
+        sha256=described.weights.sha256,
+        state=state,
+        metadata={**(described.model_extra or {}), "swinkit": described.swinkit},
+    )
+
+
+def find_model(path: str | Path) -> Path:
+    """The model folder meant by ``path``: a run (its ``model/``), the folder itself, or a file in it."""
+    path = Path(path)
+    if not path.exists():
+        raise WeightsError(f"There is no model at {path}. Expected a run, a folder with {DESCRIPTION}, or a file {WEIGHTS}")
+    folder = path if path.is_dir() else path.parent
+    if path.is_file() and path.name not in (WEIGHTS, DESCRIPTION):
+        raise WeightsError(f"{path} is not of swinkit's own format. Expected a folder with {WEIGHTS} and {DESCRIPTION}")
+    for candidate in (folder, folder / "model"):
+        if (candidate / DESCRIPTION).is_file() and (candidate / WEIGHTS).is_file():
+            return candidate
+    raise WeightsError(
+        f"{path} holds no model: expected {WEIGHTS} and {DESCRIPTION} in it or in its folder model/. "
+        "A run has them once its first evaluation is done"
+    )
+
+
+def serialise(state: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
+    """safetensors bytes of ``state``; equal tensors give equal bytes, whatever their device or memory layout."""
+    separate, storages = {}, set()
+    for name, tensor in state.items():
+        tensor = tensor.detach().cpu().contiguous()
+        storage = tensor.untyped_storage()
+        whole = storage.nbytes() == tensor.nbytes and storage.data_ptr() not in storages
+        storages.add(storage.data_ptr())
+        separate[name] = tensor if whole else tensor.clone()  # safetensors refuses tensors that share memory
+    return save(separate, metadata or {"format": "pt"})
+
+
+def config_of(model: nn.Module) -> SwinConfig:
+    """The configuration that a model of swinkit carries; raises :class:`UsageError` for another module."""
+    config = getattr(model, "config", None)
+    if not isinstance(config, SwinConfig):
+        raise UsageError(f"Expected a model made by swinkit, which carries its configuration, got {type(model).__name__}")
+    return config
+
+
+def _classes(model: nn.Module, count: int, classes: Sequence[str] | None) -> tuple[str, ...]:
+    names: Sequence[str] | None = classes if classes is not None else getattr(model, "classes", None)  # type: ignore[assignment]
+    if names is None:
+        return tuple(str(index) for index in range(count))
+    if len(names) != count:
+        raise UsageError(f"The model has {count} outputs, but {len(names)} classes were given; give one name per output")
+    return tuple(names)
+
+
+def _preprocessing(config: SwinConfig) -> Preprocessing:
+    if config.in_channels == 3:
+        return Preprocessing(size=config.image_size)
+    half = (0.5,) * config.in_channels
+    return Preprocessing(size=config.image_size, channels=config.in_channels, mean=half, std=half)
+
+
+def _read_description(folder: Path) -> Description:
+    path = folder / DESCRIPTION
+    try:
+        return _parse(json.loads(path.read_bytes()), path)
+    except (OSError, ValueError) as fault:
+        raise WeightsError(f"{path} cannot be read as a model description: {fault}. Mend: restore it from a copy") from None
+
+
+def _parse(value: Any, path: Path) -> Description:
+    found = value.get("format") if isinstance(value, dict) else None
+    if found != FORMAT:
+        raise WeightsError(f"{path} is not of format {FORMAT}, but {found!r}. Mend: use the version of swinkit that wrote it")
+    try:
+        return Description.model_validate(value)
+    except ValidationError as fault:
+        lines = [f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in fault.errors()]
+        raise WeightsError(f"{path} does not describe a model:\n" + "\n".join(f"  {line}" for line in lines)) from None
+
+
+def _alternatives(described: Description, path: Path) -> list[Description]:
+    return [described, *([_parse(described.replaces, path)] if described.replaces else [])]
+
+
+def _read_sized(weights: Path, described: Description) -> bytes:
+    sizes = [one.weights.bytes for one in _alternatives(described, weights)]
+    size = weights.stat().st_size
+    if size not in sizes:
+        raise WeightsError(f"{weights} has {size:,} bytes, expected {sizes[0]:,}. It was cut or exchanged; mend: copy it again")
+    return weights.read_bytes()
+
+
+def _matching(described: Description, sha256: str, weights: Path) -> Description:
+    for one in _alternatives(described, weights):
+        if one.weights.sha256 == sha256:
+            return one
+    raise WeightsError(
+        f"{weights} is damaged: expected SHA-256 {described.weights.sha256}, got {sha256}. Mend: restore both files from a copy"
+    )
+
+
+def _present_description(folder: Path) -> dict[str, Any] | None:
+    """Description of the intact model that lies in ``folder`` now, if there is one."""
+    try:
+        described = _read_description(folder)
+        one = _matching(described, sha256_of(folder / WEIGHTS), folder / WEIGHTS)
+    except (WeightsError, OSError):
+        return None
+    return one.model_dump(mode="json", exclude={"replaces"})
