@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -22,12 +22,19 @@ CORE = (
     "safetensors", "jinja2", "tensorboard", "pyarrow",
 )  # fmt: skip
 
-# extra -> (what it is for, its packages); pyproject.toml has their ranges
-EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "export": ("ONNX, OpenVINO and int8", ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf")),
-    "serve": ("the REST service", ("fastapi", "uvicorn", "python-multipart")),
-    "ray": ("bulk prediction on a cluster", ("ray",)),
-    "dense": ("detection metrics", ("faster-coco-eval",)),
+
+class Extra(NamedTuple):
+    purpose: str
+    packages: tuple[str, ...]
+    size: str  # what pip downloads on Linux beyond the core
+
+
+# pyproject.toml has the ranges of the packages
+EXTRAS = {
+    "export": Extra("ONNX, OpenVINO and int8", ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf"), "?"),
+    "serve": Extra("the REST service", ("fastapi", "uvicorn", "python-multipart"), "?"),
+    "ray": Extra("bulk prediction on a cluster", ("ray",), "?"),
+    "dense": Extra("detection metrics", ("faster-coco-eval",), "?"),
 }
 
 # processor flag in /proc/cpuinfo -> what it speeds up
@@ -58,7 +65,7 @@ def examine() -> dict[str, Any]:
         "memory_gib": _memory(),
         "disk": _disk(),
         "versions": versions,
-        "extras": {extra: [name for name in packages if not _version(name)] for extra, (_, packages) in EXTRAS.items()},
+        "extras": {extra: [name for name in packages if not _version(name)] for extra, (_, packages, _) in EXTRAS.items()},
     }
 
 
@@ -138,7 +145,7 @@ def remedies(report: dict[str, Any]) -> list[str]:
     if shared_memory and shared_memory["free_gib"] < 0.25:
         answer.append("docker run --shm-size=2g ...  # loader workers pass pictures through /dev/shm, which is nearly full")
     answer += [
-        f"pip install 'swinkit[{extra}]'  # {EXTRAS[extra][0]}; missing: {', '.join(absent)}"
+        f"pip install 'swinkit[{extra}]'  # {EXTRAS[extra].purpose}, {EXTRAS[extra].size}"
         for extra, absent in report["extras"].items()
         if absent
     ]
