@@ -58,9 +58,11 @@ def _row(
     return Variant(name, config, reference, alias, *top1, drop_path=drop_path)
 
 
-MOVED = {"pretrained_window_sizes": (12, 12, 12, 6)}  # pre-trained at 192 with window 12, whose last stage has 6
-NANO = {"patch_size": 2}
-SIXTH = {"extra_norm_every": 6}
+MOVED: dict[str, Any] = {
+    "pretrained_window_sizes": (12, 12, 12, 6)
+}  # pre-trained at 192 with window 12, whose last stage has 6
+NANO: dict[str, Any] = {"patch_size": 2}
+SIXTH: dict[str, Any] = {"extra_norm_every": 6}
 
 # fmt: off
 ROWS = (

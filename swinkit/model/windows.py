@@ -47,7 +47,7 @@ def shift_size(size: Size, window: Size, always: bool) -> Size:
 
     def along(side: int, extent: int) -> int:
         half = extent // 2
-        return half if always else half * torch.sym_min(1, side // extent - 1)
+        return half if always else half * torch.sym_min(1, side // extent - 1)  # type: ignore[return-value]  # SymInt while traced
 
     return along(size[0], window[0]), along(size[1], window[1])
 
