@@ -1,0 +1,43 @@
+"""Picture sets known by name: two small ones that come with the package, and full Fashion-MNIST where it is installed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import DataError
+from .collection import Collection
+from .idx import find_idx, open_idx
+
+ASSETS = Path(__file__).parent.parent / "assets"
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fashion-mnist
+
+BUNDLED = {
+    "digits": "1,797 hand-written digits of 8x8 (UCI, CC BY 4.0)",
+    "fashion-mini": "1,000 pictures of Fashion-MNIST's test set, 100 a class (MIT)",
+    "fashion": "all 70,000 pictures of Fashion-MNIST, from Debian's package dataset-fashion-mnist or $SWINKIT_FASHION",
+}
+
+
+def open_bundled(name: str) -> Collection:
+    """The picture set called ``name``, a key of ``BUNDLED``. Raises :class:`DataError` when it is not on this machine."""
+    if name not in BUNDLED:
+        raise DataError(f"No picture set is called {name!r}; there are {', '.join(BUNDLED)}")
+    reason = f"picture set {name!r}: {BUNDLED[name]}"
+    if name != "fashion":
+        return open_idx(ASSETS / name, reason, "bundled")
+    classes = open_bundled("fashion-mini").classes
+    return replace(open_idx(fashion_folder(), reason, "bundled"), classes=classes)
+
+
+def fashion_folder() -> Path:
+    """Folder of the full Fashion-MNIST: $SWINKIT_FASHION, or where Debian puts it."""
+    places = [Path(os.environ["SWINKIT_FASHION"])] if os.environ.get("SWINKIT_FASHION") else [DEBIAN]
+    for place in places:
+        if place.is_dir() and len(find_idx(place)) >= 2:
+            return place
+    raise DataError(
+        f"Full Fashion-MNIST is not in {places[0]}. Mend: apt-get install dataset-fashion-mnist, or set SWINKIT_FASHION "
+        "to a folder with its four files (train-images-idx3-ubyte.gz, …). The bundled 'fashion-mini' needs neither."
+    )

@@ -1,0 +1,65 @@
+"""Class folders: the folder that holds a picture is its class, perhaps below train/, val/ and test/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import DataError
+from .collection import Collection, Sample, shown
+from .files import is_picture_name, subfolders, walk
+
+SPLITS = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+def split_folders(folder: Path) -> dict[str, str]:
+    """Subfolders of ``folder`` that are splits, name -> split; empty unless one of them is a training set."""
+    found = {name: SPLITS[name.lower()] for name in subfolders(folder) if name.lower() in SPLITS}
+    return found if "train" in found.values() else {}
+
+
+def open_folders(folder: Path) -> Collection:
+    """Class folders below ``folder``. Pictures may lie deeper; the first level names the class. Raises :class:`DataError`."""
+    splits = split_folders(folder)
+    if len(set(splits.values())) < len(splits):
+        raise DataError(f"{folder}: two folders for one split among {', '.join(splits)}; keep one of each")
+    roots = splits or {"": None}
+    names = sorted({name for root in roots for name in subfolders(folder / root)})
+    if not names:
+        raise DataError(
+            f"{folder}: no class folders {'in ' + ', '.join(splits) if splits else ''}; expected one folder of pictures per class"
+        )
+    number = {name: index for index, name in enumerate(names)}
+    samples, skipped = [], []
+    for root, split in roots.items():
+        for inner, why in walk(folder / root):
+            name = f"{root}/{inner}" if root else inner
+            top, _, rest = inner.partition("/")
+            if why is None and is_picture_name(inner.rpartition("/")[2]) and rest:
+                samples.append(Sample(name, (number[top],), split))
+            else:
+                skipped.append((name, why or ("lies outside the class folders" if not rest else "is no picture by its name")))
+    levels = f"below {', '.join(splits)}" if splits else "directly inside"
+    reason = f"class folders {levels}: {len(names)} of them ({', '.join(shown(name) for name in names[:5])}{', …' if len(names) > 5 else ''})"
+    return Collection(folder, "folders", reason, tuple(names), tuple(samples), skipped=tuple(skipped))
+
+
+def open_pictures(folder: Path) -> Collection:
+    """Every picture below ``folder``, without labels."""
+    samples, skipped = [], []
+    for name, why in walk(folder):
+        if why is None and is_picture_name(name.rpartition("/")[2]):
+            samples.append(Sample(name, ()))
+        else:
+            skipped.append((name, why or "is no picture by its name"))
+    return Collection(
+        folder,
+        "pictures",
+        "pictures without class folders or a manifest: no labels",
+        (),
+        tuple(samples),
+        skipped=tuple(skipped),
+    )

@@ -1,0 +1,74 @@
+"""Recognising how pictures are laid out. See ``docs/data.md`` for the layouts as trees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import DataError, UsageError
+from .bundled import BUNDLED, open_bundled
+from .collection import Collection, shown
+from .files import is_picture_name, subfolders, walk
+from .folders import open_folders, open_pictures
+from .idx import find_idx, open_idx
+from .manifest import find_manifest, open_manifest
+
+FORMATS: dict[str, Callable[[Path], Collection]] = {
+    "folders": open_folders,
+    "manifest": open_manifest,
+    "idx": open_idx,
+    "pictures": open_pictures,
+}
+
+
+def open_data(data: str | Path, format: str | None = None) -> Collection:
+    """The pictures at ``data``: a folder, a manifest, or the name of a bundled set.
+
+    ``format`` (one of ``FORMATS``, or "bundled") skips the recognition. Raises :class:`DataError` that lists what was
+    looked for and what was found.
+    """
+    if format == "bundled" or (format is None and str(data) in BUNDLED):
+        return open_bundled(str(data))
+    path = Path(data)
+    if not path.exists():
+        raise DataError(
+            f"{shown(path)} does not exist. Give a folder, a manifest (.csv, .jsonl), or one of {', '.join(BUNDLED)}"
+        )
+    if format is None:
+        format = recognise(path)
+    elif format not in FORMATS:
+        raise UsageError(f"No layout is called {format!r}; there are {', '.join(FORMATS)}, bundled")
+    collection = FORMATS[format](path)
+    if not collection.samples:
+        raise DataError(f"{shown(path)}: no pictures. {_listing(path)}")
+    return collection
+
+
+def recognise(path: Path) -> str:
+    """Name of the layout of ``path``. Raises :class:`DataError`."""
+    if path.is_file():
+        if path.suffix.lower() in (".csv", ".jsonl"):
+            return "manifest"
+        raise DataError(f"{shown(path)} is a file; expected a folder, or a manifest ending in .csv or .jsonl")
+    if not path.is_dir():
+        raise DataError(f"{shown(path)} is neither a folder nor a file")
+    if find_idx(path):
+        return "idx"
+    if find_manifest(path) is not None:
+        return "manifest"
+    if subfolders(path):
+        return "folders"
+    if any(is_picture_name(name.rpartition("/")[2]) for name, _ in walk(path)):
+        return "pictures"
+    raise DataError(f"{shown(path)}: no layout recognised. {_listing(path)}")
+
+
+def _listing(path: Path) -> str:
+    if path.is_file():
+        return "The manifest has no rows."
+    names = [shown(entry.name) + ("/" if entry.is_dir() else "") for entry in sorted(path.iterdir())[:6]]
+    return (
+        "Looked for class folders of pictures (class/picture.jpg, or train/class/picture.jpg), a manifest (metadata.csv or "
+        "metadata.jsonl with file_name and label), and IDX files (train-images-idx3-ubyte.gz). "
+        f"Found {', '.join(names) + ', …' * (len(names) == 6) if names else 'an empty folder'}. Give the folder that holds the classes, or --format."
+    )

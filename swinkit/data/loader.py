@@ -1,0 +1,155 @@
+"""Batches of a collection: the same bits in the same order whatever the number of workers and wherever one starts."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ..errors import DataError, SwinkitError
+from .collection import Collection, shown
+from .decode import Undecodable
+from .randomness import ORDER, keys
+from .transforms import Evaluation, Training, sample_keys
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``images`` (B, C, H, W) float32; ``labels`` (B,) int64, -1 where unlabelled, or (B, classes) float32; ``indices`` (B,) int64."""
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def epoch_order(indices: Sequence[int], seed: int, epoch: int) -> np.ndarray:
+    """``indices`` in the order of ``epoch``."""
+    chosen = np.asarray(indices, np.int64)
+    return chosen[np.argsort(keys(seed, epoch, chosen, ORDER), kind="stable")]
+
+
+def cut(order: np.ndarray, batch_size: int, drop_last: bool) -> list[np.ndarray]:
+    """``order`` in batches; ``drop_last`` leaves out a short last one, unless it is the only one."""
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    return batches[:-1] if drop_last and len(batches) > 1 and len(batches[-1]) < batch_size else batches
+
+
+def train_batches(
+    collection: Collection, indices: Sequence[int], transform: Training, batch_size: int, seed: int, epoch: int,
+    start_batch: int = 0, workers: int = 0, timeout: float = 60, drop_last: bool = True,
+) -> Iterator[Batch]:  # fmt: skip
+    """The batches of ``epoch`` from ``start_batch`` on.
+
+    ``workers`` processes decode (none for pictures held in memory, where they would only slow it down). Raises
+    :class:`~swinkit.data.decode.Undecodable` naming a picture that broke, and :class:`SwinkitError` for a worker that died or
+    gave nothing for ``timeout`` seconds.
+    """
+    batches = cut(epoch_order(indices, seed, epoch), batch_size, drop_last)[start_batch:]
+    return _deliver(_Batches(collection, batches, transform, (seed, epoch)), workers, timeout)
+
+
+def eval_batches(
+    collection: Collection,
+    indices: Sequence[int],
+    transform: Evaluation,
+    batch_size: int,
+    workers: int = 0,
+    timeout: float = 60,
+) -> Iterator[Batch]:
+    """All of ``indices`` in their order; otherwise as :func:`train_batches`."""
+    batches = cut(np.asarray(indices, np.int64), batch_size, drop_last=False)
+    return _deliver(_Batches(collection, batches, transform, None), workers, timeout)
+
+
+class _Batches(Dataset[Batch | Undecodable]):
+    """Whole batches by number; a picture that cannot be read comes back as its error, which the main process raises."""
+
+    def __init__(
+        self, collection: Collection, batches: list[np.ndarray], transform: Evaluation, epoch: tuple[int, int] | None
+    ) -> None:
+        self.collection, self.batches, self.transform, self.epoch = collection, batches, transform, epoch
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, number: int) -> Batch | Undecodable:
+        indices = self.batches[number]
+        try:
+            images = self._whole(indices) if self.collection.pixels is not None else self._one_by_one(indices)
+        except Undecodable as error:
+            return error
+        return Batch(images, torch.from_numpy(self.collection.label_matrix(indices)), torch.from_numpy(indices.copy()))
+
+    def _whole(self, indices: np.ndarray) -> Tensor:
+        assert self.collection.pixels is not None
+        pictures = self.collection.pixels[indices]
+        if self.epoch is None:
+            return self.transform.batch(pictures)
+        return self.transform.batch(pictures, sample_keys(*self.epoch, indices))  # type: ignore[call-arg]
+
+    def _one_by_one(self, indices: np.ndarray) -> Tensor:
+        chance = () if self.epoch is None else sample_keys(*self.epoch, indices)
+        images = []
+        for place, index in enumerate(indices):
+            picture = self.collection.read(int(index))
+            images.append(self.transform(picture, *chance[place : place + 1]))
+        if len({image.shape for image in images}) > 1:
+            raise DataError(
+                f"Pictures of unequal size in one batch: {sorted({tuple(image.shape[1:]) for image in images})}. "
+                'Mend: preprocessing resize="shortest" or "squash", or a batch size of 1'
+            )
+        return torch.stack(images)
+
+
+def _deliver(batches: _Batches, workers: int, timeout: float) -> Iterator[Batch]:
+    if workers == 0 or batches.collection.pixels is not None:
+        made: Iterator[Batch | Undecodable] = (batches[number] for number in range(len(batches)))
+    else:
+        made = _from_workers(batches, workers, timeout)
+    for item in made:
+        if isinstance(item, Undecodable):
+            raise Undecodable(
+                f"{item.reason} (it was readable when the run began, or was never checked)", shown(str(item.source))
+            )
+        yield item
+
+
+def _from_workers(batches: _Batches, workers: int, timeout: float) -> Iterator[Batch | Undecodable]:
+    loader = DataLoader(
+        batches, batch_size=None, num_workers=min(workers, len(batches)), timeout=timeout, worker_init_fn=_settle_worker,
+        generator=torch.Generator(),  # its own, or starting workers would draw from the global one
+    )  # fmt: skip
+    iterator = iter(loader)
+    try:
+        yield from iterator
+    except RuntimeError as error:
+        for worker in getattr(iterator, "_workers", ()):
+            worker.kill()  # a stopped worker would not hear a polite end, and joining it would hang
+        if "DataLoader" not in str(error):
+            raise
+        raise SwinkitError(_worker_reason(str(error), timeout)) from None
+
+
+def _worker_reason(message: str, timeout: float) -> str:
+    if "timed out" in message:
+        return (
+            f"No loader worker gave a batch for {timeout:g} seconds. A worker is stopped, or the disk or network drive with the pictures "
+            "does not answer. Mend: look at the drive, then resume the run; --set workers=0 reads without workers"
+        )
+    return (
+        f"A loader worker died: {message.splitlines()[0]}. Often the machine ran out of memory. "
+        "Mend: resume the run with fewer workers, --set workers=0 needs none"
+    )
+
+
+def _settle_worker(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides what it means
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the main process's handler, which a fork inherits

@@ -1,0 +1,120 @@
+"""Manifests: one row per picture, as CSV with a header or as JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from .collection import Collection, Sample, shown
+from .folders import SPLITS
+
+NAME_FIELDS = ("file_name", "image_path")
+LABEL_FIELDS = ("label", "labels")
+CANDIDATES = ("metadata", "manifest", "labels", "annotations")
+SEPARATOR = re.compile(r"\s*[;|]\s*")
+
+
+def find_manifest(folder: Path) -> Path | None:
+    """The manifest lying in ``folder``: metadata, manifest, labels or annotations, as .jsonl or .csv, that names pictures."""
+    places = (folder / f"{stem}{suffix}" for stem in CANDIDATES for suffix in (".jsonl", ".csv"))
+    return next((path for path in places if path.is_file() and _names_pictures(path)), None)
+
+
+def _names_pictures(path: Path) -> bool:
+    try:
+        first = next(_rows(path), None)
+    except DataError:
+        return False
+    return first is not None and any(field in first[1] for field in NAME_FIELDS)
+
+
+def open_manifest(path: Path) -> Collection:
+    """Pictures listed in the manifest ``path``, or in the one inside the folder ``path``; names are relative to its folder.
+
+    Columns: file_name (or image_path), label (one) or labels (several: a list, or text parted by ";" or "|"), and where wanted
+    split and group. Raises :class:`DataError` with the line's number.
+    """
+    if path.is_dir():
+        inside = find_manifest(path)
+        if inside is None:
+            raise DataError(
+                f"{shown(path)}: no manifest; expected metadata.csv or metadata.jsonl with a column file_name or image_path"
+            )
+        path = inside
+    records = [_record(path, line, row) for line, row in _rows(path)]
+    several = any(is_list for *_, is_list in records)
+    classes = _classes({label for _, labels, *_ in records for label in labels})
+    number = {name: index for index, name in enumerate(classes)}
+    samples = tuple(
+        Sample(name, tuple(sorted({number[label] for label in labels})), split, group)
+        for name, labels, split, group, _ in records
+    )
+    kind = "several labels" if several else "one label"
+    return Collection(
+        path.parent, "manifest", f"manifest {shown(path.name)}: {len(samples)} rows, {kind} each", classes, samples, several
+    )
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, row) of each line that holds something."""
+    try:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+            if path.suffix.lower() == ".jsonl":
+                for line, text in enumerate(stream, 1):
+                    if text.strip():
+                        yield line, _json_row(path, line, text)
+                return
+            reader = csv.DictReader(stream, restkey="")
+            for row in reader:
+                if "" in row and isinstance(row[""], list):
+                    raise DataError(
+                        f"{shown(path)}, line {reader.line_num}: more cells than the header has columns; quote names with commas"
+                    )
+                yield reader.line_num, row
+    except (OSError, csv.Error) as error:
+        raise DataError(f"{shown(path)}: {error}") from None
+
+
+def _json_row(path: Path, line: int, text: str) -> dict[str, Any]:
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{shown(path)}, line {line}: no valid JSON ({error})") from None
+    if not isinstance(row, dict):
+        raise DataError(f"{shown(path)}, line {line}: {type(row).__name__}; expected an object with file_name and label")
+    return row
+
+
+def _record(path: Path, line: int, row: dict[str, Any]) -> tuple[str, list[str], str | None, str | None, bool]:
+    """(name, labels, split, group, whether the row may hold several labels)"""
+    where = f"{shown(path)}, line {line}"
+    name = next((row[field] for field in NAME_FIELDS if row.get(field)), None)
+    if not isinstance(name, str) or "\0" in name:
+        raise DataError(f"{where}: no {' or '.join(NAME_FIELDS)}; columns are {', '.join(map(str, row)) or 'none'}")
+    field = next((field for field in reversed(LABEL_FIELDS) if row.get(field) not in (None, "")), None)
+    value = row[field] if field else None
+    several = isinstance(value, list) or "labels" in row
+    if isinstance(value, dict):
+        raise DataError(f"{where}: {field} is an object; expected text, a number or a list of them")
+    if isinstance(value, list):
+        labels = [str(item) for item in value]
+    elif field == "labels":
+        labels = [part for part in SEPARATOR.split(str(value).strip()) if part]
+    else:
+        labels = [] if value is None else [str(value)]
+    split = row.get("split") or None
+    if split is not None and str(split).lower() not in SPLITS:
+        raise DataError(f"{where}: split {str(split)!r}; expected train, val or test")
+    group = row.get("group")
+    return name, labels, SPLITS[str(split).lower()] if split else None, None if group in (None, "") else str(group), several
+
+
+def _classes(names: set[str]) -> tuple[str, ...]:
+    """Sorted; by value where all are whole numbers."""
+    numeric = all(re.fullmatch(r"-?\d{1,18}", name) for name in names)
+    return tuple(sorted(names, key=int if numeric else None))

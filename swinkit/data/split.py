@@ -1,0 +1,163 @@
+"""Parting a collection into training, validation and test: seeded, stratified by label, never through a group."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection as Sized
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, UsageError
+from .collection import Collection
+from .randomness import SPLIT, keys
+
+Unit = tuple[int, ...]  # samples that stay together
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices of each part, ascending, and in ``made`` how they came about; ``folds`` are k validation parts that cover all."""
+
+    train: tuple[int, ...]
+    val: tuple[int, ...]
+    test: tuple[int, ...]
+    made: str
+    folds: tuple[tuple[int, ...], ...] = ()
+
+    def fold(self, number: int) -> Split:
+        """The split that validates on fold ``number`` and trains on the others."""
+        if not 0 <= number < len(self.folds):
+            raise UsageError(f"fold {number} of {len(self.folds)}; expected 0 to {len(self.folds) - 1}")
+        train = tuple(sorted(index for other, fold in enumerate(self.folds) if other != number for index in fold))
+        return Split(train, self.folds[number], self.test, f"fold {number + 1} of {self.made}", self.folds)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> Split:
+        parts = {name: tuple(stored[name]) for name in ("train", "val", "test")}
+        return cls(**parts, made=stored["made"], folds=tuple(tuple(fold) for fold in stored.get("folds", ())))
+
+
+def make_split(
+    collection: Collection,
+    unusable: Sized[int] = (),
+    seed: int = 0,
+    val: float = 0.15,
+    test: float = 0.0,
+    folds: int | None = None,
+) -> Split:
+    """Parts of ``collection`` without ``unusable``: as its layout says, and what it leaves open is drawn.
+
+    ``val`` and ``test`` are shares of the pictures that belong to no part yet; each is drawn from the training set when the
+    layout names none. ``folds`` cuts training and validation into that many instead. Unlabelled pictures of a
+    single-label collection are left out. Raises :class:`DataError` when nothing is left to train on.
+    """
+    broken = set(unusable)
+    usable = [index for index in range(len(collection)) if index not in broken and _labelled(collection, index)]
+    named = {part: [index for index in usable if collection.samples[index].split == part] for part in ("val", "test")}
+    rest = [index for index in usable if collection.samples[index].split in (None, "train")]
+    if not rest:
+        raise DataError(
+            f"{collection.root}: no picture to train on; {len(collection)} were found, {len(broken)} of them unusable"
+        )
+    if folds is not None:
+        return _folded(collection, rest + named["val"], named["test"], seed, folds)
+    _check_groups(collection, usable)
+    shares = {part: 0.0 if named[part] else share for part, share in (("val", val), ("test", test))}
+    if min(shares.values()) < 0 or sum(shares.values()) >= 1:
+        raise UsageError(f"val={val} and test={test}: expected shares of at least 0 that leave something to train on")
+    parts = _part(collection, rest, [1 - sum(shares.values()), shares["val"], shares["test"]], seed)
+    drawn = dict(zip(("train", "val", "test"), parts, strict=True))
+    return Split(
+        drawn["train"], *(tuple(named[part]) or drawn[part] for part in ("val", "test")), made=_made(named, shares, seed)
+    )
+
+
+def _labelled(collection: Collection, index: int) -> bool:
+    return bool(collection.samples[index].labels) or collection.multi_label or not collection.classes
+
+
+def _made(named: dict[str, list[int]], shares: dict[str, float], seed: int) -> str:
+    given = [part for part, indices in named.items() if indices]
+    drawn = [f"{share:.0%} {part}" for part, share in shares.items() if share]
+    words = [f"{' and '.join(given)} as the data says"] if given else []
+    if drawn:
+        words.append(f"{' and '.join(drawn)} drawn with seed {seed}, stratified by label, groups kept together")
+    return "; ".join(words) or "everything is training"
+
+
+def _folded(collection: Collection, indices: list[int], test: list[int], seed: int, folds: int) -> Split:
+    if not 2 <= folds <= len(indices):
+        raise UsageError(f"folds={folds}: expected 2 to the number of pictures, {len(indices)}")
+    parts = _part(collection, sorted(indices), [1 / folds] * folds, seed)
+    whole = Split(
+        (), (), tuple(test), f"{folds} folds drawn with seed {seed}, stratified by label, groups kept together", parts
+    )
+    return whole.fold(0)
+
+
+def _check_groups(collection: Collection, indices: Iterable[int]) -> None:
+    homes: dict[str, str | None] = {}
+    for index in indices:
+        sample = collection.samples[index]
+        if sample.group is not None and homes.setdefault(sample.group, sample.split) != sample.split:
+            raise DataError(
+                f"{collection.root}: group {sample.group!r} has pictures in {homes[sample.group] or 'no split'} and in "
+                f"{sample.split or 'no split'}. Mend: put each group into one split, or leave the splits out"
+            )
+
+
+def _part(collection: Collection, indices: Sequence[int], shares: Sequence[float], seed: int) -> tuple[tuple[int, ...], ...]:
+    """``indices`` cut by ``shares``, iteratively stratified (Sechidis, Tsoumakas, Vlahavas, ECML 2011).
+
+    The rarest label is dealt out first, each unit to the part that still lacks most of that label.
+    """
+    units = _units(collection, indices)
+    order = np.argsort(keys(seed, 0, np.array([unit[0] for unit in units]), SPLIT), kind="stable")
+    contents = {units[number]: Counter(_marks(collection, units[number])) for number in order}
+    bearers: dict[int, list[Unit]] = {}
+    for unit, content in contents.items():
+        for label in content:
+            bearers.setdefault(label, []).append(unit)
+    wanted = {
+        label: _wanted(sum(contents[unit][label] for unit in having), having, shares) for label, having in bearers.items()
+    }
+    room = [share * len(indices) for share in shares]
+    parts: list[list[int]] = [[] for _ in shares]
+    left = dict.fromkeys(contents)
+    while left:
+        rarest = min(bearers, key=lambda label: (len(bearers[label]), label))
+        for unit in bearers.pop(rarest):
+            if unit not in left:
+                continue
+            best = max(range(len(shares)), key=lambda part: (wanted[rarest][part], room[part]))
+            parts[best].extend(unit)
+            room[best] -= len(unit)
+            del left[unit]
+            for label, count in contents[unit].items():
+                wanted[label][best] -= count
+    return tuple(tuple(sorted(part)) for part in parts)
+
+
+def _wanted(total: int, having: list[Unit], shares: Sequence[float]) -> list[float]:
+    """How many of a label's pictures each part should get: its share, and at least one where three or more units have it."""
+    floor = 1.0 if len(having) >= 3 else 0.0
+    return [share and max(share * total, floor) for share in shares]
+
+
+def _units(collection: Collection, indices: Sequence[int]) -> list[Unit]:
+    groups: dict[Any, list[int]] = {}
+    for index in indices:
+        group = collection.samples[index].group
+        groups.setdefault(index if group is None else ("group", group), []).append(index)
+    return [tuple(members) for members in groups.values()]
+
+
+def _marks(collection: Collection, unit: Unit) -> Iterable[int]:
+    """Labels in ``unit``, -1 for a picture without."""
+    return (label for index in unit for label in collection.samples[index].labels or (-1,))

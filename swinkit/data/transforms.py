@@ -1,0 +1,196 @@
+"""From a decoded picture to the model's input: for evaluation exactly as described, for training with augmentation.
+
+Letters: B pictures, C channels, H, W sides. Arrays come as (H, W, C), tensors leave as (C, H, W) float32, normalised. A batch
+of equal-sized pictures goes through whole; the result for a picture is the same bits as when it goes alone.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.transforms import v2
+
+from ..errors import DataError, UsageError
+from ..preprocessing import Preprocessing
+from .augment import Augmentation
+from .decode import luma
+from .randomness import AUGMENTATION, keys, uniforms
+
+SIDES = (3 / 4, 4 / 3)  # of a random crop, width to height
+ERASED, ERASED_SIDES = (0.02, 1 / 3), (0.3, 1 / 0.3)
+
+
+def evaluation(preprocessing: Preprocessing) -> Evaluation:
+    """(H, W, C) -> (C, H, W), without chance."""
+    return Evaluation(preprocessing)
+
+
+def training(preprocessing: Preprocessing, augmentation: Augmentation) -> Training:
+    """(H, W, C), key -> (C, H, W); all chance comes from the key, see :func:`sample_keys`."""
+    return Training(preprocessing, augmentation)
+
+
+def sample_keys(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
+    """What decides the augmentation of the samples ``indices`` in ``epoch``: (N,) uint64."""
+    return keys(seed, epoch, indices, AUGMENTATION)
+
+
+class Evaluation:
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        self.preprocessing = preprocessing
+        self._mean = torch.tensor(preprocessing.mean).view(-1, 1, 1)
+        self._std = torch.tensor(preprocessing.std).view(-1, 1, 1)
+
+    def __call__(self, picture: np.ndarray) -> Tensor:
+        return self.batch(picture[None])[0]
+
+    def batch(self, pictures: np.ndarray) -> Tensor:
+        """(B, H, W, C) -> (B, C, H, W)"""
+        return self._normalise(self._fit(self._planes(pictures)))
+
+    def _planes(self, pictures: np.ndarray) -> Tensor:
+        matched = match_channels(pictures, self.preprocessing.channels)
+        return torch.from_numpy(np.ascontiguousarray(matched.transpose(0, 3, 1, 2)))
+
+    def _fit(self, images: Tensor) -> Tensor:
+        """Resize and centre crop as ``preprocessing`` says."""
+        height, width = images.shape[-2:]
+        images = resize(images, self.preprocessing.resized(height, width), self.preprocessing.interpolation)
+        if self.preprocessing.resize != "shortest":
+            return images
+        rows, columns = self.preprocessing.size
+        top, left = (images.shape[-2] - rows) // 2, (images.shape[-1] - columns) // 2
+        return images[..., top : top + rows, left : left + columns]
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        scaled = images.float().div_(255) if images.dtype == torch.uint8 else images.clone()
+        return scaled.sub_(self._mean).div_(self._std).contiguous()
+
+
+class Training(Evaluation):
+    def __init__(self, preprocessing: Preprocessing, augmentation: Augmentation) -> None:
+        super().__init__(preprocessing)
+        if augmentation.photometric and preprocessing.channels not in (1, 3):
+            raise UsageError(
+                f"randaugment and color_jitter are defined for 1 or 3 channels; these pictures have {preprocessing.channels}. "
+                "Set both to 0"
+            )
+        self.augmentation = augmentation
+        self._photometric = _photometric(augmentation)
+
+    def __call__(self, picture: np.ndarray, key: int) -> Tensor:  # type: ignore[override]
+        return self.batch(picture[None], np.array([key], np.uint64))[0]
+
+    def batch(self, pictures: np.ndarray, keys: np.ndarray) -> Tensor:  # type: ignore[override]
+        """(B, H, W, C), (B,) uint64 -> (B, C, H, W)"""
+        chance = uniforms(keys, 14)
+        images = self._place(self._planes(pictures), chance[:, :6])
+        if self._photometric is not None:
+            images = torch.stack([self._recolour(image, key) for image, key in zip(images, keys, strict=True)])
+        images = self._normalise(images)
+        if self.augmentation.erasing:
+            for image, row in zip(images, chance[:, 6:], strict=True):
+                _erase(image, row, self.augmentation.erasing)
+        return images
+
+    def _place(self, images: Tensor, chance: np.ndarray) -> Tensor:
+        """Random crop or shift, and the mirror; ``chance`` is (B, 6)."""
+        augmentation = self.augmentation
+        if augmentation.crop_scale is not None:
+            size, interpolation = self._crop_size(images), self.preprocessing.interpolation
+            boxes = [crop_box(images.shape[-2:], augmentation.crop_scale, row) for row in chance]
+            cut = [images[b, :, t : t + h, left : left + w] for b, (t, left, h, w) in enumerate(boxes)]
+            images = torch.cat([resize(box[None], size, interpolation) for box in cut])
+        else:
+            images = self._fit(images)
+        height, width = images.shape[-2:]
+        rows, columns = np.arange(height)[None], np.arange(width)[None]
+        if augmentation.crop_scale is None and augmentation.shift:
+            reach = 2 * augmentation.shift + 1
+            moves = (chance[:, :2] * reach).astype(np.int64) - augmentation.shift
+            rows, columns = (rows + moves[:, :1]).clip(0, height - 1), (columns + moves[:, 1:]).clip(0, width - 1)
+        if augmentation.flip:
+            columns = np.where(chance[:, 5:] < 0.5, columns[:, ::-1], columns)
+        if len(rows) == len(columns) == 1 and not augmentation.flip and not augmentation.shift:
+            return images
+        return _gather(images, torch.from_numpy(rows), torch.from_numpy(columns.copy()))
+
+    def _crop_size(self, images: Tensor) -> tuple[int, int]:
+        height, width = images.shape[-2:]
+        return (height, width) if self.preprocessing.resize == "none" else self.preprocessing.size
+
+    def _recolour(self, image: Tensor, key: np.uint64) -> Tensor:
+        # torchvision draws from the global generator, so it gets one of this sample's own and the global one is put back;
+        # torch.manual_seed would also queue a call for each idle accelerator, a millisecond and a leak per picture
+        before = torch.default_generator.get_state()
+        try:
+            torch.default_generator.manual_seed(int(key) % 2**63)
+            return self._photometric(image)  # type: ignore[misc]
+        finally:
+            torch.default_generator.set_state(before)
+
+
+def match_channels(pictures: np.ndarray, channels: int) -> np.ndarray:
+    """(..., have) -> (..., ``channels``): gray is repeated, RGB becomes luma. Raises :class:`DataError` for anything else."""
+    have = pictures.shape[-1]
+    if have == channels:
+        return pictures
+    if have == 1:
+        return np.repeat(pictures, channels, axis=-1)
+    if have == 3 and channels == 1:
+        return luma(pictures)
+    raise DataError(
+        f"The picture has {have} channels and the model expects {channels}. Mend: create the model with in_channels={have}"
+    )
+
+
+def resize(images: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:
+    """(B, C, H, W) to ``size`` (height, width), antialiased, in the type it came in."""
+    if tuple(images.shape[-2:]) == tuple(size):
+        return images
+    if interpolation == "nearest":
+        return F.interpolate(images, size, mode="nearest-exact")
+    scaled = F.interpolate(images, size, mode=interpolation, antialias=True, align_corners=False)
+    return scaled if images.dtype == torch.uint8 else scaled.clamp_(0, 1)  # bicubic overshoots
+
+
+def crop_box(sides: tuple[int, int], scale: tuple[float, float], chance: np.ndarray) -> tuple[int, int, int, int]:
+    """(top, left, height, width) inside ``sides`` (height, width) of a share of the area within ``scale``; ``chance`` are >= 4 uniforms."""
+    height, width = sides
+    area = height * width * (scale[0] + (scale[1] - scale[0]) * chance[0])
+    ratio = math.exp(math.log(SIDES[0]) + (math.log(SIDES[1]) - math.log(SIDES[0])) * chance[1])
+    rows, columns = min(height, max(1, round(math.sqrt(area / ratio)))), min(width, max(1, round(math.sqrt(area * ratio))))
+    return int(chance[2] * (height - rows + 1)), int(chance[3] * (width - columns + 1)), rows, columns
+
+
+def _gather(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Picks rows (B or 1, H) and columns (B or 1, W) of each of ``images`` (B, C, H, W)."""
+    batch, channels, height, width = images.shape
+    if len(rows) > 1 or (batch == 1 and rows.shape[1] == height):
+        images = images.gather(2, rows.view(-1, 1, height, 1).expand(batch, channels, height, width))
+    return images.gather(3, columns.view(-1, 1, 1, width).expand(batch, channels, height, width))
+
+
+def _erase(image: Tensor, chance: np.ndarray, probability: float) -> None:
+    """Sets a box of the normalised ``image`` (C, H, W) to 0, which is the mean, with ``probability``; ``chance`` are 8 uniforms."""
+    if chance[0] >= probability:
+        return
+    height, width = image.shape[-2:]
+    area = height * width * (ERASED[0] + (ERASED[1] - ERASED[0]) * chance[1])
+    ratio = math.exp(math.log(ERASED_SIDES[0]) + (math.log(ERASED_SIDES[1]) - math.log(ERASED_SIDES[0])) * chance[2])
+    rows, columns = min(height, round(math.sqrt(area / ratio))), min(width, round(math.sqrt(area * ratio)))
+    top, left = int(chance[3] * (height - rows + 1)), int(chance[4] * (width - columns + 1))
+    image[:, top : top + rows, left : left + columns] = 0
+
+
+def _photometric(augmentation: Augmentation) -> v2.Transform | None:
+    steps: list[v2.Transform] = []
+    if augmentation.color_jitter:
+        steps.append(v2.ColorJitter(*[augmentation.color_jitter] * 3))
+    if augmentation.randaugment:
+        steps.append(v2.RandAugment(magnitude=augmentation.randaugment, interpolation=v2.InterpolationMode.BILINEAR))
+    return v2.Compose(steps) if steps else None
