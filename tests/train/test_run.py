@@ -1,0 +1,146 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from swinkit.errors import SwinkitError, UsageError
+from swinkit.train import run as run_module
+from swinkit.train.environment import divergences, environment, revision
+from swinkit.train.run import RunFolder
+
+CONFIG = {"lr": 1e-3, "classes": ["a", "зонт"], "augment": {"flip": True, "crop_scale": None}}
+DATA = {"fingerprint": "f", "split": {"train": [1, 2], "val": [0]}}
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "run"
+
+
+def test_new_run_has_its_description_and_resuming_reads_it_back(out):
+    RunFolder.create(out, "x", CONFIG, DATA).close()
+    assert yaml.safe_load((out / "config.yaml").read_text("utf-8")) == CONFIG
+    assert "зонт" in (out / "config.yaml").read_text("utf-8")
+    with RunFolder.resume(out) as run:
+        assert (run.config, run.data, run.notes, run.divergences) == (CONFIG, DATA, [], [])
+        assert (run.model, run.report) == (out / "model", out / "report.html")
+
+
+def test_default_folder_is_the_first_free_number(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = []
+    for _ in range(3):
+        with RunFolder.create(None, "shoes", {}, {}) as run:
+            names.append(run.path.as_posix())
+    assert names == ["runs/classify/shoes", "runs/classify/shoes-2", "runs/classify/shoes-3"]
+
+
+@pytest.mark.parametrize("content", ["config.yaml", "somebody.txt"])
+def test_existing_folder_is_never_overwritten(out, content):
+    out.mkdir()
+    (out / content).write_text("mine")
+    with pytest.raises(UsageError, match=r"already exists.*--resume .*another --out"):
+        RunFolder.create(out, "x", {}, {})
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [(content, "mine")]
+
+
+def test_file_as_out_is_refused_and_an_empty_folder_is_taken(out, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="already exists"):
+        RunFolder.create(tmp_path / "file", "x", {}, {})
+    out.mkdir()
+    RunFolder.create(out, "x", {}, {}).close()
+
+
+def test_folder_that_is_no_run_cannot_be_resumed(tmp_path):
+    with pytest.raises(UsageError, match=r"no config\.yaml"):
+        RunFolder.resume(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unreadable_run_is_one_clear_error_and_not_left_locked(out):
+    RunFolder.create(out, "x", {}, {}).close()
+    (out / "data.json").write_text("{")
+    for _ in range(2):
+        with pytest.raises(UsageError, match="cannot be read"):
+            RunFolder.resume(out)
+
+
+def test_metrics_are_rows_under_one_header(out):
+    with RunFolder.create(out, "x", {}, {}) as run:
+        run.append_metrics({"step": 1, "loss": 0.1, "top1": None})
+        run.append_metrics({"step": 2, "loss": 1 / 3})
+        assert (out / "metrics.csv").read_text() == "step,loss,top1\n1,0.1,\n2,0.3333333333333333,\n"
+        with pytest.raises(ValueError, match="no more than"):
+            run.append_metrics({"step": 3, "los": 0.1})
+
+
+def test_resume_truncates_metrics_to_the_step_so_that_no_row_is_double(out):
+    with RunFolder.create(out, "x", {}, {}) as run:
+        for step in (10, 20, 30):
+            run.append_metrics({"step": step, "loss": step})
+    with open(out / "metrics.csv", "a") as file:
+        file.write("40,4")  # killed while writing
+    with RunFolder.resume(out) as run:
+        run.truncate_metrics(20)
+        run.append_metrics({"step": 30, "loss": 31})
+        assert [row["loss"] for row in run.read_metrics()] == ["10", "20", "31"]
+
+
+@pytest.mark.parametrize("text", [None, "", "ste"])
+def test_metrics_without_a_whole_header_start_anew(out, text):
+    with RunFolder.create(out, "x", {}, {}) as run:
+        if text is not None:
+            (out / "metrics.csv").write_text(text)
+        run.truncate_metrics(0)
+        assert run.read_metrics() == []
+        run.append_metrics({"step": 1})
+        assert run.read_metrics() == [{"step": "1"}]
+
+
+def test_log_lines_carry_the_time(out):
+    with RunFolder.create(out, "x", {}, {}) as run:
+        run.log("зонт")
+        assert (out / "log.txt").read_text("utf-8").endswith("  зонт\n")
+
+
+def test_full_disk_while_logging_is_a_clean_error(out, monkeypatch):
+    with RunFolder.create(out, "x", {}, {}) as run:
+        monkeypatch.setattr(run_module.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(SwinkitError, match=r"log\.txt: No space left on device.*--resume"):
+            run.log("hello")
+
+
+def test_environment_tells_what_it_takes_to_run_it_again():
+    found = environment()
+    assert found["torch"]
+    assert found["command"]
+    assert found["processor"]
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_other_versions_and_threads_are_named_and_the_rest_is_not():
+    now = environment()
+    then = {**now, "torch": "2.0", "threads": 99, "command": ["other"]}
+    assert divergences(now, now) == []
+    assert [line.split(" was ")[0] for line in divergences(then, now)] == ["torch", "threads"]
+
+
+def test_resume_in_another_environment_is_remembered(out):
+    RunFolder.create(out, "x", {}, {}).close()
+    begun = json.loads((out / "env.json").read_text())
+    (out / "env.json").write_text(json.dumps({**begun, "torch": "2.0"}))
+    with RunFolder.resume(out) as run:
+        assert run.divergences == [f"torch was 2.0, is {begun['torch']}"]
+    found = json.loads((out / "env.json").read_text())
+    assert found["torch"] == "2.0"
+    assert found["resumed"][0]["divergences"] == run.divergences
+
+
+def test_revision_is_only_of_the_repository_itself(tmp_path):
+    assert revision(tmp_path) is None
+    root = Path(__file__).parents[2]
+    if (root / ".git").exists() and os.name != "nt":
+        assert len(revision(root).removesuffix("-dirty")) == 40

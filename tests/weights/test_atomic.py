@@ -1,0 +1,68 @@
+import errno
+import hashlib
+import os
+
+import pytest
+
+from swinkit.errors import SwinkitError
+from swinkit.weights import atomic
+from swinkit.weights.atomic import sha256_of, sweep_stale, write_atomically, write_json
+
+
+def test_content_arrives_and_the_digest_is_its_own(tmp_path):
+    path = tmp_path / "a.bin"
+    assert write_atomically(path, b"old") == hashlib.sha256(b"old").hexdigest()
+    assert write_atomically(path, b"new") == sha256_of(path)
+    assert path.read_bytes() == b"new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_json_is_utf8_and_readable(tmp_path):
+    write_json(tmp_path / "a.json", {"class": "зонт"})
+    assert "зонт" in (tmp_path / "a.json").read_text("utf-8")
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_refusal_of_the_system_leaves_the_old_file_and_no_temporary(tmp_path, monkeypatch, call):
+    path = tmp_path / "a.bin"
+    write_atomically(path, b"old")
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(SwinkitError, match=r"No space left on device.*unchanged.*free space"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_disk_that_returns_other_bytes_is_noticed_before_the_old_file_goes(tmp_path, monkeypatch):
+    path = tmp_path / "a.bin"
+    write_atomically(path, b"old")
+    honest = atomic._write_synced
+    monkeypatch.setattr(atomic, "_write_synced", lambda where, content: honest(where, content[:-1] + b"?"))
+    with pytest.raises(SwinkitError, match="other bytes than were written"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def test_file_is_synced_before_the_rename_and_the_folder_after_it(tmp_path, monkeypatch):
+    calls = []
+    for name in ("fsync", "replace"):
+        honest = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *args, name=name, honest=honest: (calls.append(name), honest(*args)))
+    write_atomically(tmp_path / "a.bin", b"new")
+    assert calls == ["fsync", "replace"] if os.name == "nt" else ["fsync", "replace", "fsync"]
+
+
+def test_sweep_takes_what_killed_writers_left_and_nothing_else(tmp_path):
+    (tmp_path / f"{atomic.TEMPORARY}12345678-a.bin").write_bytes(b"par")
+    (tmp_path / "a.bin").write_bytes(b"whole")
+    assert len(sweep_stale(tmp_path)) == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_missing_folder_is_said_and_not_made(tmp_path):
+    with pytest.raises(SwinkitError, match="No such file"):
+        write_atomically(tmp_path / "absent" / "a.bin", b"new")
