@@ -1,0 +1,144 @@
+"""What can be learned, and the models for it. Each task brings its batch form, loss, metrics and decoding in its own file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from torch import Tensor, nn
+
+from ..config import SwinConfig
+from ..errors import UsageError, WeightsError
+from ..model.classifier import SwinClassifier
+from ..preprocessing import Preprocessing
+from ..results import Classification
+from ..variants import configure
+from ..weights.files import read_model, save_model
+
+TASKS = {
+    "classification": "classification:ClassificationTask",
+}
+
+
+class Meter(Protocol):
+    """Gathers predictions over an evaluation and sums them up."""
+
+    def update(self, model: nn.Module, batch: Any) -> None: ...
+
+    def compute(self) -> dict[str, float]: ...
+
+
+class Task(Protocol):
+    """What the training loop and the predictor ask of a task. A batch has a length, slices, and ``indices`` (B,).
+
+    ``monitor`` names the metric that decides which weights are best, and whether it shall be high or low. ``mix`` turns a
+    loader's batch into one for ``loss``; what it draws, it draws from torch's global generator.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    multi_label: bool
+
+    @property
+    def monitor(self) -> tuple[str, Literal["max", "min"]]: ...
+
+    def mix(self, batch: Any) -> Any: ...
+
+    def loss(self, model: nn.Module, batch: Any) -> Tensor: ...
+
+    def meter(self) -> Meter: ...
+
+    def decode(self, outputs: Tensor) -> Sequence[Classification]: ...
+
+
+def find_task(name: str) -> Any:
+    """The class of task ``name``; raises :class:`UsageError` listing the known ones."""
+    if name not in TASKS:
+        raise UsageError(f"There is no task {name!r}. Known: {', '.join(TASKS)}.")
+    module, attribute = TASKS[name].split(":")
+    return getattr(import_module(f"{__name__}.{module}"), attribute)
+
+
+def create_model(
+    name: str, num_classes: int | None = None, in_channels: int = 3, image_size: int | tuple[int, int] | None = None,
+    **overrides: Any,
+) -> SwinClassifier:  # fmt: skip
+    """A classifier of variant ``name`` with fresh weights; ``overrides`` replace fields of :class:`~swinkit.SwinConfig`.
+
+    What is not given is the variant's. Raises :class:`UsageError` for an unknown name or an impossible configuration.
+    """
+    chosen = {"num_classes": num_classes, "image_size": image_size}
+    given = {key: value for key, value in chosen.items() if value is not None}
+    return SwinClassifier(configure(name, in_channels=in_channels, **given, **overrides))
+
+
+def load(
+    path: str | Path, variant: str | None = None, image_size: int | tuple[int, int] | None = None
+) -> SwinClassifier:
+    """The model in a run, a folder or a file of swinkit's own format, in evaluation mode.
+
+    It has ``classes``, ``multi_label`` and ``preprocessing`` as attributes. ``image_size`` settles the windows for another
+    size than the saved one. Raises :class:`WeightsError` for a damaged file, :class:`UsageError` for what cannot be meant.
+    """
+    if str(path).startswith("hf-hub:"):
+        raise UsageError(f"{path}: weights of other origin are not read yet; give a run or a folder that swinkit saved.")
+    if not Path(path).exists():
+        raise WeightsError(f"There is no model at {path}. Expected a run, or a folder with model.safetensors and config.json.")
+    file = read_model(path)
+    if variant is not None and configure(variant).embed_dim != file.config.embed_dim:
+        raise UsageError(f"{path} holds a model of width {file.config.embed_dim}, which is not {variant}. Leave variant out.")
+    config, state, preprocessing = file.config, file.state, file.preprocessing
+    if image_size is not None:
+        config = resized(config, image_size)
+        state = fitting(state, config, file.config)
+        preprocessing = preprocessing.model_copy(update={"size": config.image_size})
+    model = SwinClassifier(config)
+    model.load_state_dict(state)
+    return described(model, file.classes, preprocessing, file.multi_label).eval()
+
+
+def described(
+    model: SwinClassifier, classes: Sequence[str], preprocessing: Preprocessing, multi_label: bool = False
+) -> SwinClassifier:
+    """``model`` with what it cannot do without in use, as attributes; returns it."""
+    model.classes, model.preprocessing, model.multi_label = tuple(classes), preprocessing, multi_label  # type: ignore[assignment]
+    return model
+
+
+def save(model: SwinClassifier, folder: str | Path) -> Path:
+    """Write ``model`` as model.safetensors and config.json, with its classes and preprocessing if it knows them."""
+    return save_model(model, folder, multi_label=bool(getattr(model, "multi_label", False)))
+
+
+def resized(config: SwinConfig, image_size: int | tuple[int, int]) -> SwinConfig:
+    """``config`` for pictures of ``image_size``; raises :class:`UsageError` where that is impossible."""
+    try:
+        return SwinConfig.model_validate({**config.model_dump(), "image_size": image_size})
+    except ValueError as fault:
+        raise UsageError(f"image_size {image_size!r}: {fault}") from None
+
+
+def fitting(state: dict[str, Tensor], config: SwinConfig, trained: SwinConfig) -> dict[str, Tensor]:
+    """``state`` of a ``trained`` model for ``config``, which differs in ``image_size``.
+
+    Bias tables of an equal window are equal. Raises :class:`UsageError` where a stage's window settled differently.
+    """
+    for stage in range(config.num_stages):
+        now, then = config.stage_window(stage), trained.stage_window(stage)
+        if now != then:
+            raise UsageError(
+                f"Pictures of {_by(config.image_size)} give stage {stage + 1} windows of {_by(now)}, but its weights were "
+                f"trained with {_by(then)} at {_by(trained.image_size)}. Mend: choose image_size {_by(trained.image_size)} or larger."
+            )
+    if config.ape and config.image_size != trained.image_size:
+        raise UsageError(
+            f"The absolute position embedding was trained at {_by(trained.image_size)}; it is resized as pictures come in. "
+            "Leave image_size out."
+        )
+    return state
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,184 @@
+"""One label per picture, or several: loss, mixing of pictures, metrics, and scores turned into a Classification.
+
+B pictures in a batch, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..results import Classification
+from .metrics import average_precision, mean_known, top_k_hits
+
+
+class Regularisation(Protocol):
+    """The settings that shape the loss; 0 switches each off."""
+
+    @property
+    def label_smoothing(self) -> float | None: ...
+
+    @property
+    def mixup(self) -> float | None: ...
+
+    @property
+    def cutmix(self) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """A batch ready for the loss: ``images`` (B, C, H, W), ``targets`` (B, K) of probabilities, ``indices`` (B,)."""
+
+    images: Tensor
+    targets: Tensor
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, part: slice) -> Mixed:
+        return Mixed(self.images[part], self.targets[part], self.indices[part])
+
+
+class ClassificationTask:
+    """Softmax over exclusive classes, or (``multi_label``) a sigmoid for each.
+
+    ``class_weights`` (K,) multiply each class's part of the loss. Sampling, networks and optimisation are not its business.
+    """
+
+    name = "classification"
+
+    def __init__(
+        self, classes: Sequence[str], multi_label: bool, settings: Regularisation, class_weights: Tensor | None = None
+    ) -> None:
+        self.classes = tuple(classes)
+        self.multi_label = multi_label
+        self.settings = settings
+        self.class_weights = class_weights
+
+    @property
+    def monitor(self) -> tuple[str, Literal["max", "min"]]:
+        """The metric that decides which weights are best."""
+        return ("mean_average_precision" if self.multi_label else "top1"), "max"
+
+    def mix(self, batch: Any) -> Mixed:
+        """Targets as probabilities, and, as the settings say, mixup or cutmix. Draws from torch's global generator."""
+        targets = self.targets(batch.labels)
+        mixed = Mixed(batch.images, targets, batch.indices)
+        mixup, cutmix = self.settings.mixup or 0.0, self.settings.cutmix or 0.0
+        if len(mixed) < 2 or not (mixup or cutmix):
+            return mixed
+        if cutmix and (not mixup or torch.rand(()).item() < 0.5):
+            return cut_and_paste(mixed, sample_beta(cutmix))
+        return blend(mixed, sample_beta(mixup))
+
+    def targets(self, labels: Tensor) -> Tensor:
+        """Labels (B,) of indices or (B, K) of zeros and ones to smoothed probabilities (B, K) (Szegedy et al., 1512.00567)."""
+        smoothing = self.settings.label_smoothing or 0.0
+        if self.multi_label:
+            return labels * (1 - smoothing) + smoothing / 2
+        hard = F.one_hot(labels, len(self.classes)).float()
+        return hard * (1 - smoothing) + smoothing / len(self.classes)
+
+    def loss(self, model: nn.Module, batch: Mixed) -> Tensor:
+        """Mean cross-entropy of the batch, a scalar; binary per class for several labels."""
+        logits = model(batch.images).float()
+        weights = None if self.class_weights is None else self.class_weights.to(logits.device)
+        if self.multi_label:
+            return F.binary_cross_entropy_with_logits(logits, batch.targets, pos_weight=weights)
+        return F.cross_entropy(logits, batch.targets, weight=weights)
+
+    def meter(self) -> ClassificationMeter:
+        return ClassificationMeter(self.multi_label)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Logits (B, K) to probabilities (B, K) in float32."""
+        return logits.float().sigmoid() if self.multi_label else logits.float().softmax(dim=-1)
+
+    def decode(self, logits: Tensor) -> list[Classification]:
+        """Logits (B, K) to one result per picture."""
+        rows = self.probabilities(logits).tolist()
+        return [Classification(self.classes, row, multi_label=self.multi_label) for row in rows]
+
+
+class ClassificationMeter:
+    """Loss and accuracy over an evaluation, all in 0..1 except the loss, which is in nats and unsmoothed."""
+
+    def __init__(self, multi_label: bool) -> None:
+        self.multi_label = multi_label
+        self.logits: list[Tensor] = []
+        self.labels: list[Tensor] = []
+
+    def update(self, model: nn.Module, batch: Any) -> None:
+        self.logits.append(model(batch.images).float().cpu())
+        self.labels.append(batch.labels.cpu())
+
+    def compute(self) -> dict[str, float]:
+        logits, labels = torch.cat(self.logits), torch.cat(self.labels)
+        if self.multi_label:
+            return self._several(logits, labels)
+        loss = F.cross_entropy(logits, labels).item()
+        scores = logits.softmax(dim=-1).numpy()
+        top1, top5 = (float(top_k_hits(scores, labels.numpy(), k).mean()) for k in (1, 5))
+        return {"loss": loss, "top1": top1, "top5": top5}
+
+    @staticmethod
+    def _several(logits: Tensor, labels: Tensor) -> dict[str, float]:
+        loss = F.binary_cross_entropy_with_logits(logits, labels).item()
+        precision = average_precision(logits.sigmoid().numpy(), labels.numpy().astype(bool))
+        return {"loss": loss, "mean_average_precision": mean_known(precision)}
+
+
+def sample_beta(alpha: float) -> float:
+    """One draw of Beta(alpha, alpha) from torch's global generator."""
+    parts = torch._sample_dirichlet(torch.full((1, 2), alpha))
+    return float(parts[0, 0])
+
+
+def blend(batch: Mixed, share: float) -> Mixed:
+    """Mixup (Zhang et al., arXiv 1710.09412): each picture and target becomes ``share`` of itself, the rest another's."""
+    order = torch.randperm(len(batch)).to(batch.images.device)
+    images = torch.lerp(batch.images[order], batch.images, share)
+    return replace(batch, images=images, targets=torch.lerp(batch.targets[order], batch.targets, share))
+
+
+def cut_and_paste(batch: Mixed, share: float) -> Mixed:
+    """CutMix (Yun et al., arXiv 1905.04899): a box of another picture is pasted; targets mix by the area that remained."""
+    height, width = batch.images.shape[-2:]
+    top, bottom, left, right = cut_box(height, width, share, torch.rand(2).tolist())
+    order = torch.randperm(len(batch)).to(batch.images.device)
+    images = batch.images.clone()
+    images[..., top:bottom, left:right] = batch.images[order][..., top:bottom, left:right]
+    kept = 1 - (bottom - top) * (right - left) / (height * width)
+    return replace(batch, images=images, targets=torch.lerp(batch.targets[order], batch.targets, kept))
+
+
+def cut_box(height: int, width: int, share: float, centre: Sequence[float]) -> tuple[int, int, int, int]:
+    """Rows top to bottom and columns left to right of a box around ``centre`` (0..1), cut at the border.
+
+    Uncut it covers ``1 - share`` of the picture, in the picture's proportions.
+    """
+    side = float(np.sqrt(1 - share))
+    row, column = centre[0] * height, centre[1] * width
+    top, bottom = (min(height, max(0, round(row + sign * side * height / 2))) for sign in (-1, 1))
+    left, right = (min(width, max(0, round(column + sign * side * width / 2))) for sign in (-1, 1))
+    return top, bottom, left, right
+
+
+def balancing_weights(labels: np.ndarray, classes: int, multi_label: bool) -> Tensor:
+    """Weights (K,) that soften a skew: the inverse square root of each class's frequency, with mean 1 over the pictures.
+
+    Labels (n,) of indices, or (n, K) of zeros and ones, where the weight is of the positive part.
+    """
+    if multi_label:
+        positive = np.maximum(labels.sum(axis=0), 1)
+        return torch.from_numpy(np.sqrt(np.maximum(1.0, (len(labels) - positive) / positive))).float()
+    counts = np.bincount(labels, minlength=classes).astype(np.float64)
+    weights = 1 / np.sqrt(np.maximum(counts, 1))
+    return torch.from_numpy(weights * counts.sum() / (weights * counts).sum()).float()

@@ -1,0 +1,227 @@
+"""The only training loop. It knows no task: batches come from a feed, losses and metrics from a task.
+
+Position is the global step alone. Order and augmentation are functions of (seed, epoch, index), whatever else is random
+(mixing, stochastic depth) of (seed, step); so a run that resumes at a step goes on with the same bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from ..errors import SwinkitError
+from ..tasks import Task
+from .ema import WeightAverage
+from .feed import Feed
+from .optim import adamw, parameter_groups, set_learning_rate
+from .schedule import learning_rate_factor
+from .settings import TrainSettings
+
+
+class NonFinite(SwinkitError):
+    """The loss or the gradient is not a number; no weight was changed."""
+
+
+class Watcher(Protocol):
+    """Hears what happens, and may end the run between two steps by naming a reason."""
+
+    def stepped(self, trainer: Trainer, loss: float, rate: float) -> None: ...
+
+    def evaluated(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None: ...
+
+    def noted(self, message: str) -> None: ...
+
+    def save_due(self) -> bool: ...
+
+    def stop(self) -> str | None: ...
+
+
+@dataclass
+class Progress:
+    """Where a run stands. ``accumulate`` is the parts a batch is computed in, which grows when memory runs out."""
+
+    step: int = 0
+    accumulate: int = 1
+    best: float | None = None
+    best_step: int = 0
+    stale: int = 0
+
+
+class Trainer:
+    def __init__(self, fabric: Fabric, task: Task, model: nn.Module, feed: Feed, settings: TrainSettings) -> None:
+        """``model`` is on any device and keeps its initial weights until :meth:`run`; ``settings`` are settled."""
+        self.fabric, self.task, self.feed, self.settings = fabric, task, feed, settings
+        model = fabric.to_device(model)
+        self.average = WeightAverage(model, settings.ema or 0.0)
+        groups = parameter_groups(model, model.config.depths, settings.weight_decay, settings.layer_decay or 1.0)
+        self.model, self.optimizer = fabric.setup(model, adamw(groups, settings.lr or 0.0))
+        self.progress = Progress(accumulate=settings.accumulate)
+        self.warmup = round((settings.warmup_epochs or 0) * feed.steps_per_epoch)
+        self.steps = (settings.epochs or 1) * feed.steps_per_epoch
+
+    def run(self, watcher: Watcher, save: Callable[[dict[str, Any], int], Any]) -> str | None:
+        """Train to the end: None, or until the watcher names a reason to stop, which is returned after saving."""
+        here = self.progress
+        while here.step < self.steps and not self.exhausted:
+            epoch, start = divmod(here.step, self.feed.steps_per_epoch)
+            for batch in self.feed.training(epoch, start):
+                loss, rate = self.step_or_save(batch, watcher, save)
+                here.step += 1
+                watcher.stepped(self, loss, rate)
+                finished = here.step % self.feed.steps_per_epoch == 0
+                if finished:
+                    self.evaluate(watcher)
+                reason = watcher.stop()
+                if finished or reason or watcher.save_due():
+                    save(self.state_dict(), here.step)
+                if reason and here.step < self.steps:
+                    return reason
+        return None
+
+    @property
+    def epoch(self) -> int:
+        """Completed passes over the training pictures."""
+        return self.progress.step // self.feed.steps_per_epoch
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether early stopping has seen enough evaluations without improvement."""
+        return bool(self.settings.patience) and self.progress.stale >= self.settings.patience
+
+    def step_or_save(self, batch: Any, watcher: Watcher, save: Callable[[dict[str, Any], int], Any]) -> tuple[float, float]:
+        """One step; what makes it impossible leaves the last good weights on disk."""
+        while True:
+            try:
+                return self.step(batch)
+            except NonFinite:
+                save(self.state_dict(), self.progress.step)
+                raise
+            except RuntimeError as fault:
+                if not ran_out_of_memory(fault):
+                    raise
+                self.halve(len(batch), fault, watcher)
+
+    def step(self, batch: Any) -> tuple[float, float]:
+        """One optimiser step on ``batch``; returns its mean loss and the learning rate. Raises :class:`NonFinite`."""
+        torch.manual_seed(seed_of(self.settings.seed, self.progress.step, self.fabric.global_rank))
+        rate = (self.settings.lr or 0.0) * learning_rate_factor(self.progress.step, self.warmup, self.steps)
+        set_learning_rate(self.optimizer, rate)
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.accumulate_gradients(batch)
+        largest = self.settings.clip_grad or math.inf
+        norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=largest, error_if_nonfinite=False)
+        if not (math.isfinite(loss) and norm is not None and math.isfinite(float(norm))):
+            self.optimizer.zero_grad(set_to_none=True)
+            raise NonFinite(self.describe(batch, loss))
+        self.optimizer.step()
+        self.average.update(self.model.module)
+        return loss, rate
+
+    def accumulate_gradients(self, batch: Any) -> float:
+        """Mean loss of ``batch``, whose gradient is gathered part by part."""
+        mine = batch[self.fabric.global_rank :: self.fabric.world_size] if self.fabric.world_size > 1 else batch
+        mixed = self.task.mix(self.to_device(mine))
+        parts = cut(len(mixed), self.progress.accumulate)
+        total = 0.0
+        for number, part in enumerate(parts):
+            share = (part.stop - part.start) / len(mixed)
+            with self.fabric.no_backward_sync(self.model, enabled=number < len(parts) - 1):
+                loss = self.task.loss(self.model, mixed[part]) * share
+                self.fabric.backward(loss)
+            total += loss.item()
+        return total
+
+    def evaluate(self, watcher: Watcher) -> None:
+        metrics = self.metrics(self.feed.evaluation())
+        name, direction = self.task.monitor
+        value = metrics[name]
+        here = self.progress
+        improved = here.best is None or (value >= here.best if direction == "max" else value <= here.best)
+        here.stale = 0 if here.best is None or (improved and value != here.best) else here.stale + 1
+        if improved:
+            here.best, here.best_step = value, here.step
+        watcher.evaluated(self, metrics, improved)
+
+    @torch.inference_mode()
+    def metrics(self, batches: Any) -> dict[str, float]:
+        """The averaged weights' metrics over ``batches``."""
+        meter = self.task.meter()
+        for batch in batches:
+            with self.fabric.autocast():
+                meter.update(self.average.model, self.to_device(batch))
+        return meter.compute()
+
+    def halve(self, size: int, fault: BaseException, watcher: Watcher) -> None:
+        """Twice as many parts per batch: the same effective batch in half the memory."""
+        micro = math.ceil(size / self.progress.accumulate)
+        if micro == 1:
+            raise SwinkitError(
+                f"Out of memory with a single picture per part ({fault}). Mend: a smaller model or image_size, or --set swin.gradient_checkpointing=true"
+            ) from None
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.fabric.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.progress.accumulate *= 2
+        watcher.noted(
+            f"Out of memory at step {self.progress.step} with {micro} pictures at once; going on with {math.ceil(micro / 2)} at once, "
+            f"still {size} per step."
+        )
+
+    def describe(self, batch: Any, loss: float) -> str:
+        names = self.feed.names(batch.indices.tolist())
+        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+        return (
+            f"The loss or its gradient is not finite at step {self.progress.step} (loss {loss}). No weight was changed; the last good "
+            f"state is saved. The batch held {', '.join(names[:8])}{more}. Mend: look at these files; if they are sound, start anew with "
+            f"a lower learning rate (--set lr={(self.settings.lr or 0) / 3:.2g}) or precision=32-true"
+        )
+
+    def to_device(self, batch: Any) -> Any:
+        return batch if self.fabric.device.type == "cpu" else self.fabric.to_device(batch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the rest of the run depends on, beside settings and data."""
+        return {
+            "progress": asdict(self.progress),
+            "model": self.model.module.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.progress = Progress(**state["progress"])
+        self.model.module.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def seed_of(seed: int, step: int, rank: int = 0) -> int:
+    """A seed for what is random in one step, unrelated between neighbouring steps and runs."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{step}/{rank}".encode()).digest()[:7], "big")
+
+
+def cut(size: int, parts: int) -> list[slice]:
+    """``size`` pictures in at most ``parts`` slices of equal length, the last one shorter."""
+    length = math.ceil(size / parts)
+    return [slice(start, min(start + length, size)) for start in range(0, size, length)]
+
+
+def ran_out_of_memory(fault: BaseException) -> bool:
+    """Whether an allocator of torch refused: CUDA's and MPS's own error, or the CPU's plain RuntimeError."""
+    return isinstance(fault, torch.OutOfMemoryError) or "can't allocate memory" in str(fault)
+
+
+def weight_hash(state: dict[str, Tensor]) -> str:
+    """SHA-256 over names and bytes of tensors, to compare two sets of weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,138 @@
+"""Everything that decides a training run; None is settled from the data before the first step and written to config.yaml."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..data.augment import Augmentation
+from ..preprocessing import Preprocessing
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+SMALL = 64  # pixels of the longer side up to which pictures are small: swin_nano, shifts instead of crops
+
+
+class TrainSettings(BaseModel):
+    """Settings of one run. ``batch_size`` counts pictures per optimiser step, over all devices and ``accumulate`` parts.
+
+    ``model`` is a variant's name, a run or a model folder to start from, or "auto"; ``swin`` replaces fields of its
+    architecture. ``mixup`` and ``cutmix`` are the alpha of their Beta distribution, 0 is off. ``ema`` is the decay of the
+    averaged weights, 0 is off. ``layer_decay`` 1 trains all depths alike. ``keep`` says whether the weights of the best
+    evaluation or of the last become the model. ``patience`` counts evaluations without improvement, 0 never stops early.
+    ``time_limit`` and ``save_every`` are minutes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str = "classification"
+    data: str | None = None
+    format: str | None = None
+    val: Annotated[float, Field(gt=0, lt=1)] | None = None
+    test: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    seed: Natural = 0
+
+    model: str = "auto"
+    image_size: Positive | tuple[Positive, Positive] | None = None
+    swin: dict[str, Any] | None = None
+    preprocessing: Preprocessing | None = None
+
+    epochs: Positive | None = None
+    batch_size: Positive | None = None
+    accumulate: Positive = 1
+    lr: Annotated[float, Field(gt=0)] | None = None
+    weight_decay: NotNegative = 0.05
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    warmup_epochs: NotNegative | None = None
+    clip_grad: NotNegative = 5.0
+    ema: Annotated[float, Field(ge=0, lt=1)] | None = None
+
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
+    mixup: NotNegative | None = None
+    cutmix: NotNegative | None = None
+    drop_path: Annotated[float, Field(ge=0, lt=1)] | None = None
+    augment: Augmentation | None = None
+    class_weights: bool | None = None
+
+    keep: Literal["best", "last"] | None = None
+    patience: Natural = 0
+    time_limit: Annotated[float, Field(gt=0)] | None = None
+    save_every: Annotated[float, Field(gt=0)] = 5.0
+
+    device: str = "auto"
+    devices: Positive = 1
+    strategy: str = "auto"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
+    threads: Positive | None = None
+    workers: Natural | None = None
+    tensorboard: bool = True
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the defaults depend on. ``side`` is the longer side of what the model sees, in pixels; ``skew`` the largest class
+    divided by the smallest."""
+
+    pictures: int
+    validation: int
+    side: int
+    channels: int
+    skew: float = 1.0
+
+
+def settle(settings: TrainSettings, facts: DataFacts, fine_tuning: bool) -> TrainSettings:
+    """``settings`` with every None that the data decides replaced; what is given stays as it is."""
+    epochs = settings.epochs or default_epochs(facts.pictures, fine_tuning)
+    batch_size = settings.batch_size or default_batch_size(facts.pictures)
+    batch_size = min(batch_size, facts.pictures)
+    steps = epochs * max(1, facts.pictures // batch_size)
+    scarce = facts.pictures < 5000
+    chosen: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": default_rate(batch_size, facts.side, fine_tuning),
+        "layer_decay": 0.8 if fine_tuning else 1.0,
+        "warmup_epochs": round(max(min(epochs / 10, 5.0), 0.1), 2),
+        "ema": round(1 - 1 / max(10, min(5000, steps / 20)), 5),
+        "label_smoothing": 0.1,
+        "mixup": 0.2 if scarce and not fine_tuning else 0.0,
+        "cutmix": 1.0 if scarce and not fine_tuning else 0.0,
+        "drop_path": 0.1 if facts.side > SMALL else 0.05,
+        "augment": default_augmentation(facts, fine_tuning),
+        "class_weights": facts.skew > 3,
+        "keep": "best" if facts.validation >= 1000 else "last",
+    }
+    missing = {key: value for key, value in chosen.items() if getattr(settings, key) is None}
+    return settings.model_copy(update={**missing, "batch_size": batch_size})
+
+
+def default_epochs(pictures: int, fine_tuning: bool) -> int:
+    """300 passes over 300 pictures, 30 over 60,000: small sets need many steps, large ones bring them along."""
+    epochs = 300 * (300 / max(1, pictures)) ** 0.435
+    return max(5, min(100, round(epochs / 4))) if fine_tuning else max(20, min(300, round(epochs)))
+
+
+def default_batch_size(pictures: int) -> int:
+    """A power of two from 8 to 128 that gives at least eight steps per epoch."""
+    return 2 ** int(min(7, max(3, math.log2(max(1, pictures / 8)))))
+
+
+def default_rate(batch_size: int, side: int, fine_tuning: bool) -> float:
+    """Base learning rate: 1e-3 (small networks 1.5e-3) at 128 pictures a step, growing with the root of the batch."""
+    base = (1e-3 if fine_tuning else 1.5e-3) if side <= SMALL else (2.5e-4 if fine_tuning else 1e-3)
+    return float(f"{base * math.sqrt(batch_size / 128):.3g}")
+
+
+def default_augmentation(facts: DataFacts, fine_tuning: bool) -> Augmentation:
+    """Shifts for small pictures; crops, mirror images and RandAugment for photographs."""
+    if facts.side <= SMALL:
+        return Augmentation(flip=facts.channels == 3, shift=max(1, facts.side // 14), erasing=0.25)
+    low = 0.5 if fine_tuning or facts.pictures < 5000 else 0.25
+    channels = facts.channels in (1, 3)
+    magnitude = (5 if fine_tuning else 9) if channels else 0
+    return Augmentation(flip=True, crop_scale=(low, 1.0), randaugment=magnitude, erasing=0.25)
