@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ..errors import SwinkitError
@@ -110,7 +110,7 @@ class Trainer:
 
     def step(self, batch: Any) -> tuple[float, float]:
         """One optimiser step on ``batch``; returns its mean loss and the learning rate. Raises :class:`NonFinite`."""
-        torch.manual_seed(seed_of(self.settings.seed, self.progress.step, self.fabric.global_rank))
+        torch.manual_seed(seed_of(self.settings.seed, self.progress.step))
         rate = (self.settings.lr or 0.0) * learning_rate_factor(self.progress.step, self.warmup, self.steps)
         set_learning_rate(self.optimizer, rate)
         self.model.train()
@@ -126,9 +126,11 @@ class Trainer:
         return loss, rate
 
     def accumulate_gradients(self, batch: Any) -> float:
-        """Mean loss of ``batch``, whose gradient is gathered part by part."""
-        mine = batch[self.fabric.global_rank :: self.fabric.world_size] if self.fabric.world_size > 1 else batch
-        mixed = self.task.mix(self.to_device(mine))
+        """Mean loss of this rank's share of ``batch``, whose gradient is gathered part by part."""
+        mixed = self.task.mix(self.to_device(batch))
+        if self.fabric.world_size > 1:
+            mixed = mixed[self.fabric.global_rank :: self.fabric.world_size]
+            torch.manual_seed(seed_of(self.settings.seed, self.progress.step, self.fabric.global_rank))
         parts = cut(len(mixed), self.progress.accumulate)
         total = 0.0
         for number, part in enumerate(parts):

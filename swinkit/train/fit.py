@@ -1,0 +1,176 @@
+"""A run from its first picture to its model: everything around the loop, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from ..config import SwinConfig
+from ..data.collection import Collection
+from ..data.layouts import open_data
+from ..data.split import Split
+from ..errors import Interrupted, UsageError
+from ..model.classifier import SwinClassifier
+from ..weights.files import read_model, save_model
+from .interrupt import Interruption
+from .loop import Trainer, weight_hash
+from .prepare import Prepared, choose_device, make_feed, make_task, prepare
+from .run import RunFolder
+from .settings import TrainSettings
+from .watch import Display, RunWatcher
+
+FREE = {"time_limit", "save_every", "workers", "tensorboard", "device"}  # may change on resume: no bit depends on them
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """``validation`` and ``test`` (None without a test split) are the model's metrics; ``sha256`` is over its weights."""
+
+    path: Path
+    epochs: int
+    step: int
+    validation: dict[str, float]
+    test: dict[str, float] | None
+    sha256: str
+    parameters: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "path": str(self.path)}
+
+
+def fit(
+    data: str | Path, model: str | Path = "auto", out: str | Path | None = None, *, display: Display | None = None,
+    **settings: Any,
+) -> RunResult:  # fmt: skip
+    """Train a model on the pictures at ``data`` into a new run folder.
+
+    ``model`` is a variant's name, or a run or model folder to fine-tune; further keywords are fields of
+    :class:`TrainSettings`. Raises :class:`Interrupted` after saving when a signal or the time limit ends it early, with the
+    command that goes on; :class:`DataError` and :class:`UsageError` before anything is written.
+    """
+    chosen = TrainSettings.model_validate({"data": str(data), "model": str(model), **settings})
+    return begin(chosen, out, display or Display(quiet=True))
+
+
+def begin(settings: TrainSettings, out: str | Path | None, display: Display) -> RunResult:
+    """A new run with ``settings``, in ``out`` or under ``runs/classify``."""
+    prepared = prepare(settings, display.say)
+    return carry_out(prepared, out, display)
+
+
+def carry_out(prepared: Prepared, out: str | Path | None, display: Display) -> RunResult:
+    settings = prepared.settings
+    name = Path(settings.data or "run").name
+    run = RunFolder.create(out, name, settings.model_dump(mode="json"), prepared.data, "classify")
+    with run:
+        run.log(str(prepared.plan))
+        trainer = Trainer(make_fabric(settings), prepared.task, prepared.model, prepared.feed, settings)
+        run.checkpoints.save(trainer.state_dict(), 0)
+        return finish(run, trainer, prepared.split, display)
+
+
+def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: Display | None = None) -> RunResult:
+    """Go on with the run in ``path`` exactly where its newest valid checkpoint stands.
+
+    ``changes`` may only touch what no bit depends on (``time_limit``, ``save_every``, ``workers``, ``tensorboard``,
+    ``device``), and ``data`` when the same pictures moved. Raises :class:`UsageError` with the difference for any other.
+    """
+    display = display or Display(quiet=True)
+    with RunFolder.resume(path) as run:
+        settings = unchanged(TrainSettings.model_validate(run.config), changes or {})
+        collection = open_data(settings.data or "", settings.format)
+        same_data(run.data, collection)
+        split = Split.from_dict(run.data["split"])
+        torch.set_num_threads(settings.threads or torch.get_num_threads())
+        model = SwinClassifier(SwinConfig.model_validate(settings.swin)).to(choose_device(settings.device))
+        task, feed = make_task(settings, collection, split), make_feed(settings, collection, split)
+        trainer = Trainer(make_fabric(settings), task, model, feed, settings)
+        checkpoint = run.checkpoints.newest_valid()
+        if checkpoint is None:
+            raise UsageError(f"{run.path} was stopped before its first checkpoint. Mend: start a new run")
+        trainer.load_state_dict(checkpoint.state)
+        run.truncate_metrics(checkpoint.step)
+        for note in [*run.notes, *checkpoint.notes, *run.divergences]:
+            run.log(note)
+            display.say(note)
+        if run.divergences:
+            display.say("The run goes on, but may not end with the same bits as one never stopped.")
+        display.say(f"Going on from step {checkpoint.step} of {trainer.steps}.")
+        return finish(run, trainer, split, display)
+
+
+def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display) -> RunResult:
+    """The loop, the choice of weights, and the test."""
+    with Interruption() as interruption:
+        watcher = RunWatcher(run, trainer.settings, display, interruption)
+        display.begin(trainer.progress.step, trainer.steps)
+        try:
+            reason = trainer.run(watcher, run.checkpoints.save)
+        finally:
+            watcher.close()
+    if reason:
+        command = f"swinkit train --resume {run.path}"
+        run.log(f"Stopped at step {trainer.progress.step}: {reason}.")
+        raise Interrupted(f"Stopped at step {trainer.progress.step} of {trainer.steps}: {reason}. All is saved. Go on with: {command}")
+    return conclude(run, trainer, split, display)
+
+
+def conclude(run: RunFolder, trainer: Trainer, split: Split, display: Display) -> RunResult:
+    """Settle the final weights, measure them, and write the model."""
+    model = trainer.average.model
+    if trainer.settings.keep == "best" and run.model.exists():
+        model.load_state_dict(read_model(run.model).state)
+    validation = trainer.metrics(trainer.feed.evaluation())
+    test = trainer.metrics(trainer.feed.evaluation(split.test)) if split.test else None
+    save_model(
+        model, run.model, classes=trainer.task.classes, preprocessing=trainer.feed.preprocessing, task=trainer.task.name,
+        multi_label=trainer.task.multi_label, extra={"metrics": {"validation": validation, "test": test}},
+    )  # fmt: skip
+    for name, metrics in (("validation", validation), ("test", test)):
+        if metrics:
+            text = f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in metrics.items())
+            run.log(text)
+            display.say(text)
+    return RunResult(
+        path=run.path, epochs=trainer.epoch, step=trainer.progress.step, validation=validation, test=test,
+        sha256=weight_hash(model.state_dict()), parameters=sum(p.numel() for p in model.parameters()),
+    )  # fmt: skip
+
+
+def make_fabric(settings: TrainSettings) -> Fabric:
+    device = choose_device(settings.device)
+    devices: Any = [device.index] if device.index is not None else settings.devices
+    precision: Any = settings.precision or "32-true"
+    return Fabric(accelerator=device.type, devices=devices, strategy=settings.strategy, precision=precision)
+
+
+def unchanged(settings: TrainSettings, changes: Mapping[str, Any]) -> TrainSettings:
+    """``settings`` with the free ``changes``; raises :class:`UsageError` listing those that would make another run."""
+    asked = TrainSettings.model_validate({**settings.model_dump(), **changes})
+    differing = [key for key in changes if key not in FREE | {"data"} and getattr(asked, key) != getattr(settings, key)]
+    if differing:
+        listed = "; ".join(f"{key} was {getattr(settings, key)!r}, is now {getattr(asked, key)!r}" for key in differing)
+        raise UsageError(
+            f"A resumed run goes on exactly as it began, but: {listed}. Mend: leave these out, or start a new run, for instance "
+            "with --model and the old run"
+        )
+    return asked
+
+
+def same_data(recorded: Mapping[str, Any], collection: Collection) -> None:
+    """Raises :class:`UsageError` saying how ``collection`` differs from what data.json recorded."""
+    before, now = list(recorded["classes"]), list(collection.classes)
+    if before != now:
+        added, gone = [name for name in now if name not in before], [name for name in before if name not in now]
+        how = f"added {added}, gone {gone}" if added or gone else f"their order was {before}, is {now}"
+        raise UsageError(f"The classes are not those the run began with: {how}. Mend: restore the data, or start a new run")
+    if recorded["fingerprint"] != collection.fingerprint():
+        raise UsageError(
+            f"The pictures or labels are not those the run began with: {recorded['pictures']} pictures then, {len(collection)} now, "
+            "or some were relabelled or replaced. Mend: restore the data, or start a new run"
+        )

@@ -1,0 +1,141 @@
+"""What a run will cost, from a short measured rehearsal that changes no weight and draws no number the run depends on."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..tasks import Task
+from .loop import cut, ran_out_of_memory
+
+WORTHWHILE = 1.1  # how many times faster half precision must be
+PUBLISHED = (  # least picture side, weights that fit
+    (288, "hf-hub:microsoft/swin-base-patch4-window12-384"),
+    (224, "hf-hub:microsoft/swin-tiny-patch4-window7-224"),
+    (96, "hf-hub:microsoft/swin-tiny-patch4-window7-224"),
+)
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """``seconds`` of one optimiser step with ``precision``, computed in ``accumulate`` parts."""
+
+    seconds: float
+    precision: str
+    accumulate: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    model: str
+    parameters: int
+    image_size: tuple[int, int]
+    pictures: int
+    epochs: int
+    steps: int
+    batch_size: int
+    precision: str
+    device: str
+    minutes: float
+    gigabytes: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        memory = f" and {self.gigabytes:.1f} GB" if self.gigabytes is not None else ""
+        return (
+            f"Plan: {self.model} ({self.parameters / 1e6:.1f} M parameters) at {self.image_size[0]}x{self.image_size[1]}, "
+            f"{self.pictures:,} pictures, {self.epochs} epochs, {self.steps:,} steps of {self.batch_size}, {self.precision} on "
+            f"{self.device}: about {readable(self.minutes)}{memory}."
+        )
+
+
+def rehearse(task: Task, model: nn.Module, batch: Any, precision: str | None, accumulate: int) -> Rehearsal:
+    """Forward and backward of one batch, in parts so small that memory suffices.
+
+    ``precision`` None tries bfloat16 beside float32 where the processor computes it, and takes it if clearly faster.
+    """
+    device = next(model.parameters()).device
+    choices = [precision] if precision else ["32-true", *(["bf16-mixed"] if computes_bfloat16(device) else [])]
+    parts, seconds = accumulate, {}
+    with undisturbed(model):
+        for choice in choices:
+            while choice not in seconds:
+                try:
+                    seconds[choice] = min(_timed(task, model, batch, choice, parts) for _ in range(2))
+                except RuntimeError as fault:
+                    if not ran_out_of_memory(fault) or parts >= len(batch):
+                        raise
+                    parts *= 2
+    best = "bf16-mixed" if seconds.get("bf16-mixed", math.inf) * WORTHWHILE < seconds.get("32-true", 0) else choices[0]
+    return Rehearsal(seconds[best], best, parts)
+
+
+@contextlib.contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Leaves the random generators as they were, no gradient, and the model's mode."""
+    training = model.training
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        try:
+            yield
+        finally:
+            model.zero_grad(set_to_none=True)
+            model.train(training)
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16, rather than emulating it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return False
+
+
+def peak_gigabytes(device: torch.device, parameters: int) -> float | None:
+    """Peak memory so far plus what the optimiser will hold (two float32 per parameter); None where it cannot be read."""
+    if device.type == "cuda":
+        used = torch.cuda.max_memory_allocated(device)
+    elif sys.platform == "win32":
+        return None
+    else:
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return (used + 8 * parameters) / 1e9
+
+
+def published_weights(side: int) -> str | None:
+    """A name for ``--model`` whose weights suit pictures of ``side`` pixels; None for small ones."""
+    return next((name for least, name in PUBLISHED if side >= least), None)
+
+
+def readable(minutes: float) -> str:
+    if minutes < 1:
+        return f"{max(1, round(minutes * 60))} s"
+    return f"{round(minutes)} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def _timed(task: Task, model: nn.Module, batch: Any, precision: str, parts: int) -> float:
+    device = next(model.parameters()).device
+    half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
+    model.train()
+    begun = time.perf_counter()
+    mixed = task.mix(batch)
+    for part in cut(len(mixed), parts):
+        with torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None):
+            loss = task.loss(model, mixed[part])
+        loss.backward()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - begun

@@ -1,0 +1,183 @@
+"""Everything that is decided before the first step: data, split, starting weights, settings, and what it will cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..data.bundled import BUNDLED
+from ..data.check import examine
+from ..data.collection import Collection
+from ..data.layouts import open_data
+from ..data.split import Split, make_split
+from ..errors import DataError
+from ..model.classifier import SwinClassifier
+from ..tasks import Task, find_task
+from ..tasks.classification import balancing_weights
+from .feed import Feed
+from .plan import Plan, peak_gigabytes, published_weights, rehearse
+from .settings import SMALL, DataFacts, TrainSettings, settle
+from .start import Start, starting_point
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """``settings`` are settled and reproduce the run; ``data`` is what data.json records."""
+
+    settings: TrainSettings
+    data: dict[str, Any]
+    split: Split
+    task: Task
+    model: SwinClassifier
+    feed: Feed
+    plan: Plan
+
+
+def prepare(settings: TrainSettings, say: Say = lambda _: None) -> Prepared:
+    """Open and check the data, settle what is left open, build the network, rehearse a step.
+
+    Raises :class:`DataError` for data that cannot be learned from, :class:`UsageError` for settings that do not fit it.
+    """
+    collection = open_data(settings.data or "", settings.format)
+    say(collection.reason)
+    split, findings = check_and_split(settings, collection, say)
+    device = choose_device(settings.device)
+    start = starting_point(settings, collection, split.train, device)
+    for note in start.notes:
+        say(note)
+    facts = gather_facts(collection, split, start)
+    settled = settle(settings, facts, bool(start.state))
+    torch.set_num_threads(settings.threads or torch.get_num_threads())
+    torch.manual_seed(settings.seed)
+    model = start.network(settled.drop_path or 0.0).to(device)
+    settled, plan = rehearsed(settings, settled, facts, (start, model, collection, split))
+    if not start.state and facts.side > SMALL and (name := published_weights(facts.side)):
+        say(f"From nothing, photographs need many pictures. Published weights that fit: --model {name}")
+    say(str(plan))
+    return Prepared(
+        settled, record(collection, split, findings), split, make_task(settled, collection, split), model,
+        make_feed(settled, collection, split), plan,
+    )  # fmt: skip
+
+
+def check_and_split(settings: TrainSettings, collection: Collection, say: Say) -> tuple[Split, Any]:
+    """Examine every picture, say what was found, leave out what cannot be used, and part the rest."""
+    findings = examine(collection)
+    for item in findings.items:
+        say(f"{item.severity}: {item.message}")
+    if faults := [item.message for item in findings.items if item.severity == "error"]:
+        raise DataError(f"{settings.data}: {' '.join(faults)}")
+    usable = len(collection) - len(findings.unusable)
+    val = settings.val or default_validation(usable)
+    split = make_split(collection, findings.unusable, settings.seed, val, settings.test)
+    return split, findings
+
+
+def default_validation(pictures: int) -> float:
+    """A tenth, or what gives 5,000 pictures."""
+    return min(0.1, 5000 / max(1, pictures))
+
+
+def gather_facts(collection: Collection, split: Split, start: Start) -> DataFacts:
+    counts = Counter(label for index in split.train for label in collection.samples[index].labels)
+    skew = max(counts.values()) / min(counts.values()) if counts else 1.0
+    return DataFacts(
+        pictures=len(split.train), validation=len(split.val), side=max(start.config.image_size),
+        channels=collection.channels, skew=skew,
+    )  # fmt: skip
+
+
+def rehearsed(
+    given: TrainSettings, settled: TrainSettings, facts: DataFacts, parts: tuple[Start, SwinClassifier, Collection, Split]
+) -> tuple[TrainSettings, Plan]:
+    """Measure a step, freeze what was measured into the settings, and say what the run will cost.
+
+    A time limit shortens the run so that its schedule ends in time, unless ``given`` names the epochs.
+    """
+    start, model, collection, split = parts
+    settled = frozen(settled, start, model, collection)
+    task, feed = make_task(settled, collection, split), make_feed(settled, collection, split)
+    rehearsal = rehearse(task, model, next(feed.training(0)), settled.precision, settled.accumulate)
+    settled = settled.model_copy(update={"precision": rehearsal.precision, "accumulate": rehearsal.accumulate})
+    per_epoch = rehearsal.seconds * (feed.steps_per_epoch + facts.validation / feed.batch_size / 3)
+    if given.time_limit and not given.epochs:
+        most = max(1, int(given.time_limit * 60 * 0.95 / per_epoch))
+        if most < (settled.epochs or 1):
+            shorter = settle(given.model_copy(update={"epochs": most}), facts, bool(start.state))
+            kept = {"precision": settled.precision, "accumulate": settled.accumulate}
+            settled = frozen(shorter, start, model, collection).model_copy(update=kept)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    device = next(model.parameters()).device
+    epochs = settled.epochs or 1
+    plan = Plan(
+        model=start.name, parameters=parameters, image_size=start.config.image_size, pictures=facts.pictures, epochs=epochs,
+        steps=epochs * feed.steps_per_epoch, batch_size=feed.batch_size, precision=rehearsal.precision, device=str(device),
+        minutes=epochs * per_epoch / 60, gigabytes=peak_gigabytes(device, parameters),
+    )  # fmt: skip
+    return settled, plan
+
+
+def frozen(settled: TrainSettings, start: Start, model: SwinClassifier, collection: Collection) -> TrainSettings:
+    """``settled`` with everything written out that would otherwise be found again from this machine or these pictures."""
+    data = settled.data if settled.data in BUNDLED else str(Path(settled.data or "").resolve())
+    workers = 0 if collection.pixels is not None else min(4, max(1, torch.multiprocessing.cpu_count() - 1))
+    update = {
+        "data": data,
+        "model": start.name,
+        "image_size": start.config.image_size,
+        "swin": model.config.model_dump(mode="json"),
+        "preprocessing": start.preprocessing,
+        "threads": torch.get_num_threads(),
+        "workers": workers if settled.workers is None else settled.workers,
+    }
+    return settled.model_copy(update=update)
+
+
+def make_task(settings: TrainSettings, collection: Collection, split: Split) -> Task:
+    weights = None
+    if settings.class_weights:
+        labels = collection.label_matrix(split.train)
+        weights = balancing_weights(labels, len(collection.classes), collection.multi_label)
+    return find_task(settings.task)(collection.classes, collection.multi_label, settings, weights)
+
+
+def make_feed(settings: TrainSettings, collection: Collection, split: Split) -> Feed:
+    """Raises :class:`DataError` where there are no validation pictures to judge by."""
+    if not split.val:
+        raise DataError(f"{settings.data}: no validation pictures. Mend: more pictures per class, or --set val=0.2")
+    assert settings.preprocessing is not None and settings.augment is not None and settings.batch_size is not None
+    return Feed(
+        collection=collection, train=split.train, val=split.val, preprocessing=settings.preprocessing,
+        augmentation=settings.augment, batch_size=settings.batch_size, seed=settings.seed, workers=settings.workers or 0,
+    )  # fmt: skip
+
+
+def record(collection: Collection, split: Split, findings: Any) -> dict[str, Any]:
+    """What data.json holds: enough to know the data again and to refuse other data."""
+    return {
+        "layout": collection.layout,
+        "reason": collection.reason,
+        "pictures": len(collection),
+        "fingerprint": collection.fingerprint(),
+        "classes": list(collection.classes),
+        "multi_label": collection.multi_label,
+        "split": split.to_dict(),
+        "findings": findings.to_dict(),
+    }
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called ``name``; "auto" is a GPU where there is one."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+

@@ -1,0 +1,142 @@
+"""Where a run starts from: a variant with fresh weights, or a saved model whose backbone is fine-tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import SwinConfig
+from ..data.collection import Collection
+from ..errors import UsageError
+from ..model.classifier import SwinClassifier
+from ..preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from ..tasks import fitting, resized
+from ..variants import ALIASES, VARIANTS, configure
+from ..weights.files import read_model
+from .settings import SMALL, TrainSettings
+
+LEAST = 24  # pixels; smaller pictures are enlarged, or the last stage would see next to nothing
+DEFAULT_SMALL, DEFAULT_LARGE = 28, 112
+
+
+@dataclass(frozen=True)
+class Start:
+    """``state`` holds the weights to begin with, none for a fresh network; ``notes`` say what became of them."""
+
+    name: str
+    config: SwinConfig
+    preprocessing: Preprocessing
+    state: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = ()
+
+    def network(self, drop_path: float) -> SwinClassifier:
+        """The network with fresh weights drawn from torch's global generator, over them those of ``state``."""
+        model = SwinClassifier(self.config.model_copy(update={"drop_path_rate": drop_path}))
+        model.load_state_dict({**model.state_dict(), **self.state})
+        return model
+
+
+def starting_point(
+    settings: TrainSettings, collection: Collection, train: Sequence[int], device: torch.device
+) -> Start:
+    """What ``settings.model`` means for these pictures. Raises :class:`UsageError` for what does not fit them."""
+    if settings.model == "auto" or settings.model in VARIANTS or settings.model in ALIASES:
+        return _fresh(settings, collection, train, device)
+    if settings.model.startswith("hf-hub:"):
+        raise UsageError(f"{settings.model}: weights of other origin are not read yet; give a run or a folder that swinkit saved.")
+    if not Path(settings.model).exists():
+        configure(settings.model)  # raises with the nearest names
+    return _saved(settings, collection)
+
+
+def typical_size(collection: Collection, indices: Sequence[int], most: int = 64) -> tuple[int, int]:
+    """Height and width of the pictures, the medians of up to ``most`` of them."""
+    chosen = list(indices)[:: max(1, len(indices) // most)][:most]
+    heights, widths = np.median([collection.read(index).shape[:2] for index in chosen], axis=0)
+    return int(heights), int(widths)
+
+
+def _fresh(settings: TrainSettings, collection: Collection, train: Sequence[int], device: torch.device) -> Start:
+    height, width = typical_size(collection, train)
+    small = max(height, width) <= SMALL
+    name = settings.model if settings.model != "auto" else "swin_t" if not small and device.type == "cuda" else "swin_nano"
+    fields: dict[str, Any] = {"num_classes": len(collection.classes), "in_channels": collection.channels}
+    if settings.image_size:
+        fields["image_size"] = settings.image_size
+    elif name.endswith("_nano"):
+        smaller = (DEFAULT_SMALL if min(height, width) < LEAST else height, DEFAULT_SMALL if min(height, width) < LEAST else width)
+        fields["image_size"] = smaller if small else DEFAULT_LARGE
+    if settings.model == "auto" and name == "swin_nano":
+        fields |= _nano(SwinConfig.model_validate({"image_size": fields["image_size"]}).image_size)
+    config = configure(name, **{**fields, **(settings.swin or {})})
+    return Start(name, config, settings.preprocessing or _preprocessing(config, collection, train, small))
+
+
+def _nano(size: tuple[int, int]) -> dict[str, int]:
+    """Patch and window of the small network: patches of 4 above 64 pixels, and the window of 6 to 8 that pads least."""
+    patch = 4 if max(size) > SMALL else 2
+    sides = [-(-side // patch) for side in size]
+    return {"patch_size": patch, "window_size": min((7, 8, 6), key=lambda window: sum(-side % window for side in sides))}
+
+
+def _preprocessing(config: SwinConfig, collection: Collection, train: Sequence[int], small: bool) -> Preprocessing:
+    if collection.channels == 3:
+        mean, std = IMAGENET_MEAN, IMAGENET_STD
+    else:
+        mean, std = _statistics(collection, train)
+    return Preprocessing(
+        size=config.image_size, resize="squash" if small else "shortest", channels=collection.channels, mean=mean, std=std
+    )
+
+
+def _statistics(collection: Collection, train: Sequence[int], most: int = 1000) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel of up to ``most`` pictures, of values between 0 and 1."""
+    chosen = list(train)[:: max(1, len(train) // most)][:most]
+    sums = []
+    for index in chosen:
+        picture = collection.read(index)
+        values = picture.reshape(-1, picture.shape[-1]) / (255.0 if picture.dtype == np.uint8 else 1.0)
+        sums.append((values.mean(axis=0), (values**2).mean(axis=0)))
+    mean, square = np.mean([first for first, _ in sums], axis=0), np.mean([second for _, second in sums], axis=0)
+    std = np.sqrt(np.maximum(square - mean**2, 1e-4))
+    return tuple(round(float(value), 4) for value in mean), tuple(round(float(value), 4) for value in std)
+
+
+def _saved(settings: TrainSettings, collection: Collection) -> Start:
+    file = read_model(settings.model)
+    config, state, notes = file.config, dict(file.state), []
+    if settings.image_size:
+        config = resized(config, settings.image_size)
+        state = fitting(state, config, file.config)
+    if collection.channels not in (config.in_channels, 1) and (collection.channels, config.in_channels) != (3, 1):
+        notes.append(f"The first layer is spread from {config.in_channels} channels to {collection.channels}.")
+        state["backbone.patch_embed.proj.weight"] = spread(state["backbone.patch_embed.proj.weight"], collection.channels)
+        config = config.model_copy(update={"in_channels": collection.channels})
+    if tuple(collection.classes) != file.classes or collection.multi_label != file.multi_label:
+        notes.append(f"{len(file.classes)} classes were learned, {len(collection.classes)} others are asked for: the head starts anew.")
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
+        config = config.model_copy(update={"num_classes": len(collection.classes)})
+    config = SwinConfig.model_validate({**config.model_dump(), **(settings.swin or {})})
+    preprocessing = settings.preprocessing or _for_size(file.preprocessing, config)
+    return Start(str(settings.model), config, preprocessing, state, tuple(notes))
+
+
+def _for_size(preprocessing: Preprocessing, config: SwinConfig) -> Preprocessing:
+    changes: dict[str, Any] = {"size": config.image_size}
+    if preprocessing.channels != config.in_channels:
+        average = [sum(values) / len(values) for values in (preprocessing.mean, preprocessing.std)]
+        mean, std = ((value,) * config.in_channels for value in average)
+        changes |= {"channels": config.in_channels, "mean": mean, "std": std}
+    return preprocessing.model_copy(update=changes)
+
+
+def spread(weight: Tensor, channels: int) -> Tensor:
+    """Weights (C, have, p, p) of the patch embedding for ``channels``: each gets their mean, so that a gray picture, repeated,
+    gives the same tokens."""
+    return weight.mean(dim=1, keepdim=True).expand(-1, channels, -1, -1) * (weight.shape[1] / channels)

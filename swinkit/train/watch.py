@@ -1,0 +1,111 @@
+"""What a person and the run folder hear of a run: progress on stderr, metrics.csv, log.txt, TensorBoard."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .interrupt import Interruption
+from .loop import Trainer
+from .run import RunFolder
+from .settings import TrainSettings
+
+
+class Display:
+    """A progress bar on a terminal's stderr, plain lines elsewhere, nothing when ``quiet``."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self.bar: Progress | None = None
+
+    def say(self, message: str) -> None:
+        self.console.print(message, markup=False)
+
+    def begin(self, done: int, total: int) -> None:
+        if not self.console.is_terminal or self.console.quiet:
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.bar = Progress(*columns, console=self.console, transient=True)
+        self.task = self.bar.add_task("", total=total, completed=done)
+        self.bar.start()
+
+    def advance(self, step: int, text: str) -> None:
+        if self.bar is not None:
+            self.bar.update(self.task, completed=step, description=text)
+
+    def end(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+
+class RunWatcher:
+    """Records a run, and ends it when its time is over or a signal asked for it."""
+
+    def __init__(self, run: RunFolder, settings: TrainSettings, display: Display, interruption: Interruption) -> None:
+        self.run, self.settings, self.display, self.interruption = run, settings, display, interruption
+        self.begun = self.saved = self.epoch_begun = time.monotonic()
+        self.losses: list[float] = []
+        self.writer = self._writer() if settings.tensorboard else None
+
+    def stepped(self, trainer: Trainer, loss: float, rate: float) -> None:
+        self.losses.append(loss)
+        self.rate = rate
+        step = trainer.progress.step
+        self.display.advance(step, f"epoch {(step - 1) // trainer.feed.steps_per_epoch + 1} loss {loss:.3f}")
+        if self.writer and (step % 20 == 0 or step == 1):
+            self.writer.add_scalar("train/loss", loss, step)
+            self.writer.add_scalar("train/learning_rate", rate, step)
+
+    def evaluated(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
+        now = time.monotonic()
+        pictures = len(self.losses) * trainer.feed.batch_size
+        row: dict[str, Any] = {
+            "step": trainer.progress.step,
+            "epoch": trainer.epoch,
+            "learning_rate": self.rate,
+            "train_loss": sum(self.losses) / len(self.losses),
+            **{f"val_{name}": value for name, value in metrics.items()},
+            "seconds": round(now - self.epoch_begun, 2),
+            "pictures_per_second": round(pictures / (now - self.epoch_begun), 1),
+        }
+        self.run.append_metrics(row)
+        if self.writer:
+            for name, value in metrics.items():
+                self.writer.add_scalar(f"val/{name}", value, row["step"])
+        self.losses, self.epoch_begun = [], now
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        best = " (best)" if improved else ""
+        epochs = trainer.settings.epochs
+        self.noted(f"epoch {row['epoch']}/{epochs}: train loss {row['train_loss']:.4f}; validation {scores}{best}; {row['seconds']:.0f} s")
+
+    def noted(self, message: str) -> None:
+        self.run.log(message)
+        self.display.say(message)
+
+    def save_due(self) -> bool:
+        due = time.monotonic() - self.saved > self.settings.save_every * 60
+        if due:
+            self.saved = time.monotonic()
+        return due
+
+    def stop(self) -> str | None:
+        if self.interruption.requested:
+            return f"{self.interruption.name} was received"
+        limit = self.settings.time_limit
+        if limit and time.monotonic() - self.begun > limit * 60:
+            return f"the time limit of {limit:g} minutes is over"
+        return None
+
+    def close(self) -> None:
+        self.display.end()
+        if self.writer:
+            self.writer.close()
+
+    def _writer(self) -> Any:
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(self.run.path / "tensorboard"))
