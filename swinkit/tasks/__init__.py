@@ -74,9 +74,7 @@ def create_model(
     return SwinClassifier(configure(name, in_channels=in_channels, **given, **overrides))
 
 
-def load(
-    path: str | Path, variant: str | None = None, image_size: int | tuple[int, int] | None = None
-) -> SwinClassifier:
+def load(path: str | Path, variant: str | None = None, image_size: int | tuple[int, int] | None = None) -> SwinClassifier:
     """The model in a run, a folder or a file of swinkit's own format, in evaluation mode.
 
     It has ``classes``, ``multi_label`` and ``preprocessing`` as attributes. ``image_size`` settles the windows for another

@@ -1,0 +1,27 @@
+"""The only training loop, what surrounds it, and the folder of a run."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+NAMES = {
+    "fit": "session",
+    "resume": "session",
+    "RunResult": "session",
+    "TrainSettings": "settings",
+}
+
+__all__ = ["RunResult", "TrainSettings", "fit", "resume"]
+
+if TYPE_CHECKING:
+    from .session import RunResult as RunResult
+    from .session import fit as fit
+    from .session import resume as resume
+    from .settings import TrainSettings as TrainSettings
+
+
+def __getattr__(name: str) -> Any:
+    if name in NAMES:
+        return getattr(importlib.import_module(f"{__name__}.{NAMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -37,9 +37,7 @@ def depth_of(name: str, depths: tuple[int, ...]) -> int:
     return 1 + sum(depths[: int(found[1])]) + int(found[2] or 0)
 
 
-def parameter_groups(
-    model: nn.Module, depths: tuple[int, ...], weight_decay: float, layer_decay: float = 1.0
-) -> list[dict]:
+def parameter_groups(model: nn.Module, depths: tuple[int, ...], weight_decay: float, layer_decay: float = 1.0) -> list[dict]:
     """Groups for the optimiser, one per (depth, decays or not), each with ``scale``: its share of the learning rate.
 
     ``layer_decay`` d gives depth i of L the share d^(L - i), so that a pre-trained stem moves less than a new head.

@@ -74,10 +74,8 @@ def check_and_split(settings: TrainSettings, collection: Collection, say: Say) -
         say(f"{item.severity}: {item.message}")
     if faults := [item.message for item in findings.items if item.severity == "error"]:
         raise DataError(f"{settings.data}: {' '.join(faults)}")
-    usable = len(collection) - len(findings.unusable)
-    val = settings.val or default_validation(usable)
-    split = make_split(collection, findings.unusable, settings.seed, val, settings.test)
-    return split, findings
+    val = settings.val or default_validation(len(collection) - len(findings.unusable))
+    return make_split(collection, findings.unusable, settings.seed, val, settings.test), findings
 
 
 def default_validation(pictures: int) -> float:
@@ -152,7 +150,9 @@ def make_feed(settings: TrainSettings, collection: Collection, split: Split) -> 
     """Raises :class:`DataError` where there are no validation pictures to judge by."""
     if not split.val:
         raise DataError(f"{settings.data}: no validation pictures. Mend: more pictures per class, or --set val=0.2")
-    assert settings.preprocessing is not None and settings.augment is not None and settings.batch_size is not None
+    assert settings.preprocessing is not None
+    assert settings.augment is not None
+    assert settings.batch_size is not None
     return Feed(
         collection=collection, train=split.train, val=split.val, preprocessing=settings.preprocessing,
         augmentation=settings.augment, batch_size=settings.batch_size, seed=settings.seed, workers=settings.workers or 0,
@@ -169,7 +169,8 @@ def record(collection: Collection, split: Split, findings: Any) -> dict[str, Any
         "classes": list(collection.classes),
         "multi_label": collection.multi_label,
         "split": split.to_dict(),
-        "findings": findings.to_dict(),
+        "findings": [{"kind": item.kind, "severity": item.severity, "message": item.message} for item in findings.items],
+        "unusable": {collection.samples[index].source: reason for index, reason in findings.unusable.items()},
     }
 
 
@@ -180,4 +181,3 @@ def choose_device(name: str) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-

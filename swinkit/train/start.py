@@ -42,14 +42,14 @@ class Start:
         return model
 
 
-def starting_point(
-    settings: TrainSettings, collection: Collection, train: Sequence[int], device: torch.device
-) -> Start:
+def starting_point(settings: TrainSettings, collection: Collection, train: Sequence[int], device: torch.device) -> Start:
     """What ``settings.model`` means for these pictures. Raises :class:`UsageError` for what does not fit them."""
     if settings.model == "auto" or settings.model in VARIANTS or settings.model in ALIASES:
         return _fresh(settings, collection, train, device)
     if settings.model.startswith("hf-hub:"):
-        raise UsageError(f"{settings.model}: weights of other origin are not read yet; give a run or a folder that swinkit saved.")
+        raise UsageError(
+            f"{settings.model}: weights of other origin are not read yet; give a run or a folder that swinkit saved."
+        )
     if not Path(settings.model).exists():
         configure(settings.model)  # raises with the nearest names
     return _saved(settings, collection)
@@ -70,7 +70,10 @@ def _fresh(settings: TrainSettings, collection: Collection, train: Sequence[int]
     if settings.image_size:
         fields["image_size"] = settings.image_size
     elif name.endswith("_nano"):
-        smaller = (DEFAULT_SMALL if min(height, width) < LEAST else height, DEFAULT_SMALL if min(height, width) < LEAST else width)
+        smaller = (
+            DEFAULT_SMALL if min(height, width) < LEAST else height,
+            DEFAULT_SMALL if min(height, width) < LEAST else width,
+        )
         fields["image_size"] = smaller if small else DEFAULT_LARGE
     if settings.model == "auto" and name == "swin_nano":
         fields |= _nano(SwinConfig.model_validate({"image_size": fields["image_size"]}).image_size)
@@ -119,7 +122,9 @@ def _saved(settings: TrainSettings, collection: Collection) -> Start:
         state["backbone.patch_embed.proj.weight"] = spread(state["backbone.patch_embed.proj.weight"], collection.channels)
         config = config.model_copy(update={"in_channels": collection.channels})
     if tuple(collection.classes) != file.classes or collection.multi_label != file.multi_label:
-        notes.append(f"{len(file.classes)} classes were learned, {len(collection.classes)} others are asked for: the head starts anew.")
+        notes.append(
+            f"{len(file.classes)} classes were learned, {len(collection.classes)} others are asked for: the head starts anew."
+        )
         state = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
         config = config.model_copy(update={"num_classes": len(collection.classes)})
     config = SwinConfig.model_validate({**config.model_dump(), **(settings.swin or {})})

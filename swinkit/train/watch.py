@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..weights.files import save_model
 from .interrupt import Interruption
 from .loop import Trainer
 from .run import RunFolder
@@ -77,10 +78,22 @@ class RunWatcher:
             for name, value in metrics.items():
                 self.writer.add_scalar(f"val/{name}", value, row["step"])
         self.losses, self.epoch_begun = [], now
+        if improved or self.settings.keep == "last":
+            self.keep(trainer, metrics)
         scores = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         best = " (best)" if improved else ""
         epochs = trainer.settings.epochs
-        self.noted(f"epoch {row['epoch']}/{epochs}: train loss {row['train_loss']:.4f}; validation {scores}{best}; {row['seconds']:.0f} s")
+        self.noted(
+            f"epoch {row['epoch']}/{epochs}: train loss {row['train_loss']:.4f}; validation {scores}{best}; {row['seconds']:.0f} s"
+        )
+
+    def keep(self, trainer: Trainer, metrics: dict[str, float]) -> None:
+        """Write the averaged weights as the run's model, so that even a killed run has one."""
+        task = trainer.task
+        save_model(
+            trainer.average.model, self.run.model, classes=task.classes, preprocessing=trainer.feed.preprocessing,
+            task=task.name, multi_label=task.multi_label, extra={"metrics": {"validation": metrics}},
+        )  # fmt: skip
 
     def noted(self, message: str) -> None:
         self.run.log(message)

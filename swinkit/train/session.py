@@ -116,7 +116,9 @@ def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display) -> 
     if reason:
         command = f"swinkit train --resume {run.path}"
         run.log(f"Stopped at step {trainer.progress.step}: {reason}.")
-        raise Interrupted(f"Stopped at step {trainer.progress.step} of {trainer.steps}: {reason}. All is saved. Go on with: {command}")
+        raise Interrupted(
+            f"Stopped at step {trainer.progress.step} of {trainer.steps}: {reason}. All is saved. Go on with: {command}"
+        )
     return conclude(run, trainer, split, display)
 
 

@@ -1,0 +1,72 @@
+"""``swinkit train``: from pictures to a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import UsageError
+from .options import next_command, print_json, read_settings, shared, validate
+
+
+@click.command(name="train")
+@click.argument("data", required=False)
+@click.option("--model", metavar="NAME|RUN|FOLDER", help="Where to start: a variant, or a model to fine-tune; auto by size.")
+@click.option("--format", "layout", help="Layout of the data; recognised when not given.")
+@click.option("--image-size", type=click.IntRange(min=1), help="Side of what the model sees, in pixels.")
+@click.option(
+    "--time-limit", type=click.FloatRange(min=0, min_open=True), metavar="MINUTES", help="Save and stop after so long."
+)
+@click.option("--resume", "run", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run exactly.")
+@shared("out", "epochs", "seed", "device", "config", "set", "dry_run", "json", "quiet")
+def command(
+    data: str | None, model: str | None, layout: str | None, image_size: int | None, time_limit: float | None, run: Path | None,
+    out: Path | None, epochs: int | None, seed: int | None, device: str, config: Path | None, settings: tuple[str, ...],
+    dry_run: bool, as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Train a Swin Transformer on DATA: class folders, a CSV or JSONL manifest, IDX files, or a bundled set's name.
+
+    Without a flag everything is chosen from the data: the model, its size, how long, how to augment. The choices stand in
+    the run's config.yaml, which reproduces it: swinkit train --config RUN/config.yaml.
+
+    \b
+    swinkit train photos/
+    swinkit train photos/ --model runs/classify/shoes --epochs 10
+    swinkit train --resume runs/classify/photos
+    """
+    chosen = read_settings(
+        config, settings, data=data, model=model, format=layout, image_size=image_size, time_limit=time_limit,
+        epochs=epochs, seed=seed, device=None if device == "auto" else device,
+    )  # fmt: skip
+    if run is None and not chosen.get("data"):
+        raise UsageError(
+            "What shall be trained on? Give DATA: swinkit train photos/, or a bundled set: swinkit train fashion-mini"
+        )
+    if run is not None and out is not None:
+        raise UsageError("--resume goes on in the run's own folder; leave --out out.")
+    result = _train(chosen, run, out, dry_run, quiet)
+    if as_json:
+        print_json(result.to_dict())
+    elif dry_run:
+        click.echo(result)
+    else:
+        click.echo(result.path)
+    if not dry_run:
+        next_command("swinkit", "evaluate", result.path, quiet=quiet)
+
+
+def _train(chosen: dict[str, Any], run: Path | None, out: Path | None, dry_run: bool, quiet: bool) -> Any:
+    from ..train.prepare import prepare
+    from ..train.session import begin, resume
+    from ..train.settings import TrainSettings
+    from ..train.watch import Display
+
+    display = Display(quiet)
+    if run is not None:
+        if dry_run:
+            raise UsageError("--dry-run shows the plan of a new run; it does not go with --resume.")
+        return resume(run, chosen, display)
+    settings = validate(TrainSettings, chosen)
+    return prepare(settings).plan if dry_run else begin(settings, out, display)
