@@ -91,32 +91,25 @@ MAKERS: dict[str, Callable[[Path], None]] = {
 }  # type: ignore[dict-item]
 
 
-def break_files(folder: Path, count: int) -> list[str]:
-    """Put ``count`` broken files of all kinds in turn into ``folder``; returns their names."""
+def break_file(path: Path, number: int) -> Path:
+    """Make a broken file of kind ``number`` (all kinds in turn), whose name begins with ``path``."""
     kinds = [*CONTENTS, *MAKERS]
-    names = []
-    for number in range(count):
-        kind = kinds[number % len(kinds)]
-        path = folder / f"broken-{number:04}-{kind}"
-        if kind in CONTENTS:
-            path.write_bytes(CONTENTS[kind])
-        else:
-            MAKERS[kind](path)
-        names.append(path.name)
-    return names
+    kind = kinds[number % len(kinds)]
+    path = path.with_name(f"{path.name}-{kind}")
+    if kind in CONTENTS:
+        path.write_bytes(CONTENTS[kind])
+    else:
+        MAKERS[kind](path)
+    return path
 
 
-def fill(folder: Path, good: int, broken: int) -> tuple[list[str], list[str]]:
-    """``good`` pictures and ``broken`` files, their names interleaved; returns both lists."""
-    kinds = {"png": "PNG", "bmp": "BMP", "jpg": "JPEG", "webp": "WEBP"}
-    names = []
+def fill(folder: Path, good: int, broken: int) -> tuple[dict[str, int], list[str]]:
+    """``good`` pictures (name: number) and ``broken`` files (names) in ``folder``, mixed in the order of their names."""
+    formats = ("png", "bmp", "jpg", "webp")
+    pictures = {}
     for number in range(good):
-        suffix = list(kinds)[number % len(kinds)]
+        suffix = formats[number % len(formats)]
         name = f"{number * 7919 % 100_000:05}.{suffix}"
-        (folder / name).write_bytes(encoded(number, kinds[suffix]))
-        names.append(name)
-    bad = break_files(folder, broken)
-    for number, name in enumerate(bad):
-        os.rename(folder / name, folder / (new := f"{number * 1013 % 100_000:05}-{name}"))
-        bad[number] = new
-    return names, bad
+        (folder / name).write_bytes(encoded(number, {"jpg": "JPEG"}.get(suffix, suffix)))
+        pictures[name] = number
+    return pictures, [break_file(folder / f"{number * 1013 % 100_000:05}", number).name for number in range(broken)]
