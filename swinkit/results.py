@@ -5,7 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no answer for one input; it stands at that input's place among the results."""
+
+    source: str | None
+    reason: str
+    ok: ClassVar[bool] = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"source": self.source, "reason": self.reason}
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.reason}" if self.source else self.reason
 
 
 @dataclass(frozen=True)
@@ -22,6 +37,7 @@ class Classification:
     multi_label: bool = False
     threshold: float = 0.5
     embedding: Sequence[float] | None = field(default=None, repr=False)
+    ok: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if len(self.classes) != len(self.probabilities):

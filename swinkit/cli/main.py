@@ -17,6 +17,7 @@ from ..errors import SwinkitError
 # verb -> (where its click command is, its line in --help, kept here so that --help imports none of them)
 VERBS: dict[str, tuple[str, str]] = {
     "train": ("swinkit.cli.train:command", "Train a model on your pictures."),
+    "predict": ("swinkit.cli.predict:command", "Classify pictures, one row per input."),
     "doctor": ("swinkit.cli.doctor:doctor", "Say what this machine offers swinkit and what is missing."),
 }
 

@@ -29,7 +29,8 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from ..errors import DataError
 from .files import open_regular
 
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
+# MPO, a JPEG with more pictures behind it, is opened by the JPEG plugin: Pillow registers no opener of that name.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn: 256 MB of RGB
 
 # How files begin that are named like pictures and are none.

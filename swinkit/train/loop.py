@@ -20,7 +20,7 @@ from ..errors import SwinkitError
 from ..tasks import Task
 from .ema import WeightAverage
 from .feed import Feed
-from .optim import adamw, parameter_groups, set_learning_rate
+from .optim import build_optimizers, set_learning_rate
 from .schedule import learning_rate_factor
 from .settings import TrainSettings
 
@@ -60,8 +60,7 @@ class Trainer:
         self.fabric, self.task, self.feed, self.settings = fabric, task, feed, settings
         model = fabric.to_device(model)
         self.average = WeightAverage(model, settings.ema or 0.0)
-        groups = parameter_groups(model, model.config.depths, settings.weight_decay, settings.layer_decay or 1.0)
-        self.model, self.optimizer = fabric.setup(model, adamw(groups, settings.lr or 0.0))
+        self.model, *self.optimizers = fabric.setup(model, *build_optimizers(model, settings))
         self.progress = Progress(accumulate=settings.accumulate)
         self.warmup = round((settings.warmup_epochs or 0) * feed.steps_per_epoch)
         self.steps = (settings.epochs or 1) * feed.steps_per_epoch
@@ -112,16 +111,18 @@ class Trainer:
         """One optimiser step on ``batch``; returns its mean loss and the learning rate. Raises :class:`NonFinite`."""
         torch.manual_seed(seed_of(self.settings.seed, self.progress.step))
         rate = (self.settings.lr or 0.0) * learning_rate_factor(self.progress.step, self.warmup, self.steps)
-        set_learning_rate(self.optimizer, rate)
+        for optimizer in self.optimizers:
+            set_learning_rate(optimizer, rate)
         self.model.train()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss = self.accumulate_gradients(batch)
         largest = self.settings.clip_grad or math.inf
-        norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=largest, error_if_nonfinite=False)
+        norm = self.fabric.clip_gradients(self.model, self.optimizers[0], max_norm=largest, error_if_nonfinite=False)
         if not (math.isfinite(loss) and norm is not None and math.isfinite(float(norm))):
-            self.optimizer.zero_grad(set_to_none=True)
+            self.model.zero_grad(set_to_none=True)
             raise NonFinite(self.describe(batch, loss))
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.average.update(self.model.module)
         return loss, rate
 
@@ -168,7 +169,7 @@ class Trainer:
             raise SwinkitError(
                 f"Out of memory with a single picture per part ({fault}). Mend: a smaller model or image_size, or --set swin.gradient_checkpointing=true"
             ) from None
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         if self.fabric.device.type == "cuda":
             torch.cuda.empty_cache()
         self.progress.accumulate *= 2
@@ -195,14 +196,15 @@ class Trainer:
             "progress": asdict(self.progress),
             "model": self.model.module.state_dict(),
             "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.progress = Progress(**state["progress"])
         self.model.module.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
 
 
 def seed_of(seed: int, step: int, rank: int = 0) -> int:

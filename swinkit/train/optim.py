@@ -1,4 +1,4 @@
-"""AdamW over groups of parameters: what decays, and how fast each depth of the network learns."""
+"""Optimisers over groups of parameters: what decays, how fast each depth of the network learns, which matrices Muon turns."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import nn
 
 from ..model.attention import ScaledCosine
 from ..model.position_bias import MlpBias, TableBias
+from .settings import TrainSettings
 
 EXEMPT_MODULES = (TableBias, MlpBias, ScaledCosine)
 EXEMPT_NAMES = re.compile(r"(^|\.)(position|mask_token)$")  # absolute position embedding, masked image modelling's token
@@ -37,29 +38,50 @@ def depth_of(name: str, depths: tuple[int, ...]) -> int:
     return 1 + sum(depths[: int(found[1])]) + int(found[2] or 0)
 
 
-def parameter_groups(model: nn.Module, depths: tuple[int, ...], weight_decay: float, layer_decay: float = 1.0) -> list[dict]:
-    """Groups for the optimiser, one per (depth, decays or not), each with ``scale``: its share of the learning rate.
+def hidden_matrices(model: nn.Module) -> set[str]:
+    """Names of the weights that map tokens to tokens: those of blocks and patch mergings, not of embedding and head."""
+    exempt = exempt_from_decay(model)
+    return {name for name, weight in model.named_parameters() if weight.ndim == 2 and "stages." in name and name not in exempt}
+
+
+def parameter_groups(model: nn.Module, settings: TrainSettings, names: set[str]) -> list[dict]:
+    """Groups of the parameters ``names``, one per (depth, decays or not), each with ``scale``: its share of the learning rate.
 
     ``layer_decay`` d gives depth i of L the share d^(L - i), so that a pre-trained stem moves less than a new head.
     """
+    depths, layer_decay = model.config.depths, settings.layer_decay or 1.0
     exempt, last = exempt_from_decay(model), sum(depths) + 1
     groups: dict[tuple[int, bool], dict] = {}
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
+        if name not in names or not parameter.requires_grad:
             continue
         depth = depth_of(name, depths) if layer_decay != 1.0 else last
         key = (depth, name not in exempt)
         group = groups.setdefault(
             key,
-            {"params": [], "weight_decay": weight_decay if key[1] else 0.0, "scale": layer_decay ** (last - depth)},
+            {"params": [], "weight_decay": settings.weight_decay if key[1] else 0.0, "scale": layer_decay ** (last - depth)},
         )
         group["params"].append(parameter)
     return [groups[key] for key in sorted(groups)]
 
 
-def adamw(groups: list[dict], lr: float) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter, arXiv 1711.05101) with the published betas, in torch's fused form."""
-    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.999), fused=True)
+def build_optimizers(model: nn.Module, settings: TrainSettings) -> list[torch.optim.Optimizer]:
+    """The optimisers of a model whose ``settings`` are settled, which together own every parameter once.
+
+    "adamw" is AdamW (Loshchilov and Hutter, arXiv 1711.05101) with the published betas. "muon" gives the hidden matrices to
+    Muon (Jordan et al., 2024), whose updates are orthogonal, scaled so that both take the same learning rate (Liu et al.,
+    arXiv 2502.16982); it learns from nothing in fewer steps.
+    """
+    lr = settings.lr or 0.0
+    every = {name for name, _ in model.named_parameters()}
+    hidden = hidden_matrices(model) if settings.optimizer == "muon" else set()
+    built: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(parameter_groups(model, settings, every - hidden), lr=lr, betas=(0.9, 0.999), fused=True)
+    ]
+    if hidden:
+        groups = parameter_groups(model, settings, hidden)
+        built.append(torch.optim.Muon(groups, lr=lr, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"))
+    return built
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -24,7 +24,7 @@ class TrainSettings(BaseModel):
     ``model`` is a variant's name, a run or a model folder to start from, or "auto"; ``swin`` replaces fields of its
     architecture. ``mixup`` and ``cutmix`` are the alpha of their Beta distribution, 0 is off. ``ema`` is the decay of the
     averaged weights, 0 is off. ``layer_decay`` 1 trains all depths alike. ``keep`` says whether the weights of the best
-    evaluation or of the last become the model. ``patience`` counts evaluations without improvement, 0 never stops early.
+    evaluation or of the last become the model. ``optimizer`` is described at :func:`swinkit.train.optim.build_optimizers`. ``patience`` counts evaluations without improvement, 0 never stops early.
     ``time_limit`` and ``save_every`` are minutes.
     """
 
@@ -45,6 +45,7 @@ class TrainSettings(BaseModel):
     epochs: Positive | None = None
     batch_size: Positive | None = None
     accumulate: Positive = 1
+    optimizer: Literal["adamw", "muon"] | None = None
     lr: Annotated[float, Field(gt=0)] | None = None
     weight_decay: NotNegative = 0.05
     layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -91,11 +92,13 @@ def settle(settings: TrainSettings, facts: DataFacts, fine_tuning: bool) -> Trai
     batch_size = settings.batch_size or default_batch_size(facts.pictures)
     batch_size = min(batch_size, facts.pictures)
     steps = epochs * max(1, facts.pictures // batch_size)
+    optimizer = settings.optimizer or ("muon" if facts.side <= SMALL and not fine_tuning else "adamw")
     scarce = facts.pictures < 5000
     chosen: dict[str, Any] = {
         "epochs": epochs,
         "batch_size": batch_size,
-        "lr": default_rate(batch_size, facts.side, fine_tuning),
+        "optimizer": optimizer,
+        "lr": default_rate(optimizer, batch_size, facts.side, fine_tuning),
         "layer_decay": 0.8 if fine_tuning else 1.0,
         "warmup_epochs": round(max(min(epochs / 10, 5.0), 0.1), 2),
         "ema": round(1 - 1 / max(10, min(5000, steps / 20)), 5),
@@ -122,9 +125,14 @@ def default_batch_size(pictures: int) -> int:
     return 2 ** int(min(7, max(3, math.log2(max(1, pictures / 8)))))
 
 
-def default_rate(batch_size: int, side: int, fine_tuning: bool) -> float:
-    """Base learning rate: 1e-3 (small networks 1.5e-3) at 128 pictures a step, growing with the root of the batch."""
-    base = (1e-3 if fine_tuning else 1.5e-3) if side <= SMALL else (2.5e-4 if fine_tuning else 1e-3)
+def default_rate(optimizer: str, batch_size: int, side: int, fine_tuning: bool) -> float:
+    """Peak learning rate at 128 pictures a step, growing with the root of the batch."""
+    if optimizer == "muon":
+        base = 4e-3
+    elif side <= SMALL:
+        base = 1e-3 if fine_tuning else 1.5e-3
+    else:
+        base = 2.5e-4 if fine_tuning else 1e-3
     return float(f"{base * math.sqrt(batch_size / 128):.3g}")
 
 

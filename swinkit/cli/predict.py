@@ -1,0 +1,143 @@
+"""``swinkit predict``: one row per input, on the screen or in a file that a killed run continues."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import DataError, Interrupted, UsageError
+from .options import next_command, print_json, say, shared
+
+if TYPE_CHECKING:
+    from ..runtime.inputs import Input
+    from ..runtime.journal import Journal
+    from ..runtime.rows import Columns, Row, Tally
+
+FORMATS = ("table", "jsonl", "csv", "parquet")
+
+
+@click.command("predict")
+@click.argument("model")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("--format", "kind", type=click.Choice(FORMATS), help="By default that of --out's suffix, else a table.")
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes each row names.")
+@click.option("--embeddings", is_flag=True, help="Add the pooled feature vector of each picture.")
+@click.option("-0", "--null", is_flag=True, help="The list on stdin is separated by NUL, as find -print0 writes it.")
+@click.option("--image-size", type=click.IntRange(min=1), help="Scale pictures to this side instead of the model's.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Pictures that go through the model at once; 32 by default.")
+@click.option("--workers", type=click.IntRange(min=0), help="Processes that decode; 0 decodes in this one, without protection.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=30, show_default=True, help="For one picture.")
+@shared("out", "device", "json", "quiet")
+def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: float, **options: Any) -> None:
+    """Classify pictures with MODEL: one row per input, in their order; what cannot be read gets its reason.
+
+    INPUT is a file, a folder (with all below it), a pattern in quotes, or - for a list of files on stdin. The exit code is
+    0 when at least one input was answered and 3 when none was. With --out, the same command continues a run that was killed.
+    """
+    kind = _format(options["kind"], options["out"], options["as_json"])
+    from ..data.decode import decode
+    from ..runtime.isolation import Decoders
+
+    workers = min(4, os.cpu_count() or 1) if workers is None else workers
+    guard: AbstractContextManager[Any] = Decoders(seconds) if workers else nullcontext(decode)
+    with guard as decode_one:  # its processes start while torch is imported
+        from ..runtime.journal import Journal
+        from ..runtime.predictor import Predictor
+        from ..runtime.rows import WRITERS, Columns, Tally, to_row
+
+        predictor = Predictor(model, options["image_size"], options["device"], options["batch_size"])
+        columns = Columns(min(options["top"], len(predictor.classes)), predictor.multi_label, options["embeddings"])
+
+        def rows(items: Iterable[Input]) -> Iterator[Row]:
+            for answer in predictor.stream(items, options["embeddings"], decode_one, workers):
+                yield to_row(answer, columns)
+
+        listed = _inputs(inputs, options["null"])
+        if options["out"]:
+            journal = Journal(options["out"], {"model": predictor.fingerprint(), **columns._asdict()})
+            tally = _write(rows, listed, journal, partial(WRITERS[kind], columns=columns), options["quiet"])
+        else:
+            tally = Tally()
+            _print(tally.count(rows(listed)), kind, columns, predictor.classes)
+    _conclude(tally, options["out"], options["as_json"], options["quiet"])
+    if not options["out"]:
+        next_command("swinkit", "predict", model, *inputs, "--out", "predictions.csv", quiet=options["quiet"])
+
+
+def _format(kind: str | None, out: Path | None, as_json: bool) -> str:
+    suffix = out.suffix.removeprefix(".").lower() if out else ""
+    if out is None:
+        chosen = kind or ("jsonl" if as_json else "table")
+        if chosen == "parquet":
+            raise UsageError("Parquet does not go to the screen. Name a file: --out predictions.parquet")
+        return chosen
+    chosen = kind or suffix
+    if chosen not in FORMATS[1:]:
+        raise UsageError(f"--out {out} does not say its format. Use the suffix .jsonl, .csv or .parquet, or --format")
+    from ..runtime.journal import check_absent
+
+    check_absent(out)
+    return chosen
+
+
+def _inputs(arguments: tuple[str, ...], null: bool) -> Iterator[Input]:
+    from ..runtime.inputs import expand, read_list
+
+    for argument in arguments:
+        yield from read_list(sys.stdin.buffer, null) if argument == "-" else expand([argument])
+
+
+def _print(rows: Iterable[Row], kind: str, columns: Columns, classes: Sequence[str]) -> None:
+    from ..runtime.rows import WRITERS, to_text
+
+    if kind != "table":
+        WRITERS[kind](rows, click.get_binary_stream("stdout"), columns)
+        return
+    width = max(map(len, classes))
+    for row in rows:
+        click.echo(to_text(row, width))
+
+
+def _write(
+    rows: Callable[[Iterable[Input]], Iterator[Row]], listed: Iterable[Input], journal: Journal, writer: Any, quiet: bool
+) -> Tally:
+    if journal.tally.rows:
+        say(f"Continuing: {journal.tally.rows:,} rows are in {journal.part} already", quiet)
+    try:
+        for row in _shown(rows(journal.remaining(listed)), quiet):
+            journal.append(row)
+    except KeyboardInterrupt:
+        kept = f"Stopped: {journal.tally.rows:,} rows are kept in {journal.part}; the same command continues"
+        raise Interrupted(kept) from None
+    journal.finish(writer)
+    return journal.tally
+
+
+def _shown(rows: Iterator[Row], quiet: bool) -> Iterator[Row]:
+    """``rows`` as they are, with their number and pace on stderr if somebody looks."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    layout = SpinnerColumn(), TextColumn("{task.completed:,} inputs"), TaskProgressColumn(show_speed=True), TimeElapsedColumn()
+    with Progress(*layout, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
+        yield from progress.track(rows)
+
+
+def _conclude(tally: Tally, out: Path | None, as_json: bool, quiet: bool) -> None:
+    if not tally.rows:
+        raise DataError("There was nothing to classify: the list of inputs is empty")
+    if out and as_json:
+        print_json({"out": str(out), "inputs": tally.rows, "ok": tally.ok, "errors": tally.rows - tally.ok})
+    where = f" -> {out}" if out else ""
+    if not tally.ok:
+        raise DataError(f"None of {tally.rows:,} inputs could be answered; each row says why{where}")
+    failed = f", {tally.rows - tally.ok:,} could not; each row says why" if tally.rows > tally.ok else ""
+    say(f"{tally.ok:,} of {tally.rows:,} inputs answered{failed}{where}", quiet)

@@ -1,0 +1,176 @@
+"""A model with its preprocessing, asked about pictures of any kind: one answer per input, in the order of the inputs."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import math
+import os
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from ..data.decode import Undecodable, decode
+from ..data.transforms import evaluation
+from ..errors import DataError, UsageError
+from ..results import Classification, Failure
+from ..tasks import load
+from .inputs import Input, expand
+
+Picture: TypeAlias = str | Path | bytes | Image.Image | np.ndarray | Tensor
+Answer: TypeAlias = Classification | Failure
+Prepared: TypeAlias = tuple[str | None, Tensor] | Failure  # name and model input
+Decode: TypeAlias = Callable[[Any, int], np.ndarray]
+
+
+class Predictor:
+    """Classify pictures with a model: what :func:`swinkit.load` takes, or what it returns (which is set to evaluation).
+
+    ``image_size`` is the side, or (height, width), to which pictures are scaled instead of the model's own. ``device`` "auto"
+    is a GPU where there is one; a model that is given as a module stays where it is. ``batch_size`` bounds how many pictures go
+    through the model at once, 32 by default; without resizing, as many pixels as so many pictures of the model's size.
+
+    Call it with one picture: a path, the bytes of a file, a Pillow image, an array (H, W) or (H, W, C), a tensor (C, H, W), each
+    uint8 or floating in 0..1; the answer is a :class:`Classification`, and :class:`DataError` is raised when it cannot be read.
+    Call it with a list or iterator of them, a folder or a glob pattern: the answer is a list with one entry per input, a
+    :class:`Failure` where there is none to give (``ok`` tells them apart).
+    """
+
+    def __init__(
+        self, model: str | Path | nn.Module, image_size: int | tuple[int, int] | None = None, device: str = "auto",
+        batch_size: int | None = None,
+    ) -> None:  # fmt: skip
+        if isinstance(model, nn.Module):
+            place = next(model.parameters()).device if device == "auto" else torch.device(device)
+        else:
+            place = find_device(device)
+            model = load(model, image_size=image_size)
+        self.model: Any = model.to(place).eval()
+        self.device = place
+        self.classes: tuple[str, ...] = self.model.classes
+        if not self.classes:
+            raise UsageError("This model has no classes to choose from. Mend: train it on labelled pictures first")
+        size = {} if image_size is None else {"size": (image_size, image_size) if isinstance(image_size, int) else image_size}
+        self.preprocessing = self.model.preprocessing.model_copy(update=size)
+        self.batch_size = batch_size or 32
+        self.multi_label = bool(self.model.multi_label)
+        self._temperature = float(getattr(self.model, "metadata", {}).get("temperature", 1.0))
+        self._transform = evaluation(self.preprocessing)
+
+    def __call__(self, inputs: Picture | Iterable[Picture], embeddings: bool = False) -> Classification | list[Answer]:
+        if isinstance(inputs, str | Path) and _names_several(str(inputs)):
+            inputs = expand([str(inputs)])
+        elif not _is_several(inputs):
+            (answer,) = self.stream([inputs], embeddings)
+            if isinstance(answer, Failure):
+                raise Undecodable(answer.reason, answer.source)
+            return answer
+        return list(self.stream(inputs, embeddings))
+
+    def stream(
+        self, inputs: Iterable[Picture | Input], embeddings: bool = False, decode: Decode = decode, workers: int = 0
+    ) -> Iterator[Answer]:
+        """Answers in the order of ``inputs``, which are drawn as they are needed: memory does not grow with their number.
+
+        ``workers`` threads call ``decode(path, channels)`` ahead of the model.
+        """
+        budget = self.batch_size * self.preprocessing.channels * self.preprocessing.size[0] * self.preprocessing.size[1]
+        waiting: list[Prepared] = []
+        gathered = 0
+        for item in self._prepared(inputs, decode, workers):
+            waiting.append(item)
+            gathered += 0 if isinstance(item, Failure) else item[1].numel()
+            if gathered >= budget or len(waiting) >= 4 * self.batch_size:
+                yield from self._answers(waiting, embeddings)
+                waiting, gathered = [], 0
+        yield from self._answers(waiting, embeddings)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over everything that decides an answer: weights, classes, preprocessing, temperature."""
+        digest = hashlib.sha256()
+        description = self.model.config, self.classes, self.preprocessing, self._temperature, self.multi_label
+        digest.update(repr(description).encode("utf-8", "backslashreplace"))
+        for name, tensor in self.model.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def _prepared(self, inputs: Iterable[Any], decode: Decode, workers: int) -> Iterator[Prepared]:
+        if not workers:
+            yield from (self._prepare(item, decode) for item in inputs)
+            return
+        ahead = 2 * workers if self.preprocessing.resize == "none" else self.batch_size + workers
+        pool = ThreadPoolExecutor(workers)
+        try:
+            coming: deque[Future[Prepared]] = deque()
+            for item in inputs:
+                coming.append(pool.submit(self._prepare, item, decode))
+                if len(coming) > ahead:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # whoever stops us does not wait for a slow picture
+
+    def _prepare(self, item: Any, decode: Decode) -> Prepared:
+        name, fault = item if isinstance(item, Input) else (str(item) if isinstance(item, str | Path) else None, None)
+        if fault:
+            return Failure(name, fault)
+        try:
+            source = item if name is None else Path(name)
+            return name, self._transform(decode(source, self.preprocessing.channels))
+        except Undecodable as error:
+            return Failure(name, error.reason)
+        except (DataError, MemoryError, RuntimeError) as error:  # torch reports lack of memory as RuntimeError
+            return Failure(name, str(error) or "not enough memory")
+
+    def _answers(self, waiting: list[Prepared], embeddings: bool) -> list[Answer]:
+        same_size: defaultdict[torch.Size, list[int]] = defaultdict(list)
+        answers: list[Any] = list(waiting)
+        for place, item in enumerate(waiting):
+            if not isinstance(item, Failure):
+                same_size[item[1].shape].append(place)
+        for places in same_size.values():
+            names, pictures = zip(*(answers[place] for place in places), strict=True)
+            for place, answer in zip(places, self._classify(names, torch.stack(pictures), embeddings), strict=True):
+                answers[place] = answer
+        return answers
+
+    @torch.inference_mode()
+    def _classify(self, names: Sequence[str | None], pictures: Tensor, embeddings: bool) -> Iterator[Answer]:
+        pooled = self.model.pooled(pictures.to(self.device))
+        logits = self.model.head(pooled).float() / self._temperature
+        scores = (logits.sigmoid() if self.multi_label else logits.softmax(dim=1)).tolist()
+        vectors = pooled.float().tolist() if embeddings else [None] * len(names)
+        for name, row, vector in zip(names, scores, vectors, strict=True):
+            if all(map(math.isfinite, row)):
+                yield Classification(self.classes, row, name, self.multi_label, embedding=vector)
+            else:
+                yield Failure(name, "the model's answer is not finite")
+
+
+def find_device(name: str = "auto") -> torch.device:
+    """The device ``name``, or for "auto" a GPU where there is one; raises :class:`UsageError` for what this machine lacks."""
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, there in present.items() if there))
+    if not present.get(name.split(":")[0], False):
+        raise UsageError(f"This machine has no device {name!r}; it has {', '.join(kind for kind in present if present[kind])}")
+    return torch.device(name)
+
+
+def _names_several(text: str) -> bool:
+    return os.path.isdir(text) or (glob.has_magic(text) and not os.path.lexists(text))
+
+
+def _is_several(inputs: Any) -> bool:
+    if isinstance(inputs, np.ndarray | Tensor):
+        return inputs.ndim == 4
+    return not isinstance(inputs, str | Path | bytes | Image.Image)
