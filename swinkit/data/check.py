@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from .collection import Collection
+from .collection import Collection, shown
 from .decode import Undecodable
+from .duplicates import Print, exact, fingerprint, near
+from .files import open_regular
+
+FEW = 5  # pictures of a class below which its figures say little
+TINY = 200  # pictures below which one split says little
+SKEW = 10  # largest class to smallest
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to know; ``samples`` are the indices it is about."""
+    """One thing to know; ``samples`` are the indices it is about. An "error" means that no training makes sense."""
 
     kind: str
     severity: Literal["error", "warning", "note"]
@@ -24,30 +34,196 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings:
-    """What :func:`examine` found: ``unusable`` index -> reason; ``sizes`` (N, 2) height and width, 0 where unusable."""
+    """What :func:`examine` found.
+
+    ``unusable`` maps index to reason; ``sizes`` is (N, 2), height and width, 0 where unusable; ``alike`` are groups of exact
+    and near duplicates, which a split should keep together.
+    """
 
     unusable: dict[int, str]
     items: tuple[Finding, ...]
     sizes: np.ndarray = field(repr=False)
+    alike: tuple[tuple[int, ...], ...] = ()
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """Findings with which no training makes sense."""
         return tuple(item for item in self.items if item.severity == "error")
+
+    def to_dict(self) -> dict[str, Any]:
+        seen = self.sizes[self.sizes[:, 0] > 0]
+        names = ("smallest", "median", "largest")
+        sides = (
+            {name: [int(side) for side in row] for name, row in zip(names, np.quantile(seen, (0, 0.5, 1), axis=0), strict=True)}
+            if len(seen)
+            else {}
+        )
+        return {
+            "pictures": len(self.sizes),
+            "unusable": {str(index): reason for index, reason in self.unusable.items()},
+            "height_width": sides,
+            "findings": [
+                {"kind": item.kind, "severity": item.severity, "message": item.message, "samples": list(item.samples)}
+                for item in self.items
+            ],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Look:
+    reason: str | None
+    size: tuple[int, int] = (0, 0)
+    print: Print | None = None
 
 
 def examine(collection: Collection, progress: Callable[[int, int], Any] | None = None) -> Findings:
-    """Decodes every picture of ``collection``; ``progress(done, total)`` is told after each."""
+    """Decodes every picture of ``collection`` once, in threads; ``progress(done, total)`` is told after each."""
+    total = len(collection)
     unusable: dict[int, str] = {}
-    sizes = np.zeros((len(collection), 2), np.int64)
-    for index in range(len(collection)):
-        try:
-            sizes[index] = collection.read(index).shape[:2]
-        except Undecodable as error:
-            unusable[index] = error.reason
+    prints: dict[int, Print] = {}
+    sizes = np.zeros((total, 2), np.int64)
+    for index, look in enumerate(_looks(collection)):
+        sizes[index] = look.size
+        if look.reason is not None:
+            unusable[index] = look.reason
+        if look.print is not None:
+            prints[index] = look.print
         if progress is not None:
-            progress(index + 1, len(collection))
-    items = []
+            progress(index + 1, total)
+    same, similar = exact(prints), near(prints)
+    items = (*_files(collection, unusable), *_labels(collection, unusable), *_twins(collection, same, similar))
+    order = {"error": 0, "warning": 1, "note": 2}
+    return Findings(unusable, tuple(sorted(items, key=lambda item: order[item.severity])), sizes, (*same, *similar))
+
+
+def _looks(collection: Collection) -> Iterator[_Look]:
+    if collection.pixels is not None:  # nothing to decode; threads would only wait for each other
+        yield from (_look(collection, index) for index in range(len(collection)))
+        return
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        yield from threads.map(lambda index: _look(collection, index), range(len(collection)))
+
+
+def _look(collection: Collection, index: int) -> _Look:
+    try:
+        picture = collection.read(index)
+        path, digest = collection.path(index), None
+        if path is not None:
+            with open_regular(path) as stream:
+                digest = hashlib.file_digest(stream, "sha256").digest()
+    except Undecodable as error:
+        return _Look(error.reason)
+    return _Look(None, picture.shape[:2], fingerprint(picture, digest))
+
+
+def _files(collection: Collection, unusable: dict[int, str]) -> Iterator[Finding]:
     if unusable:
-        items.append(Finding("unusable", "warning", f"{len(unusable)} pictures cannot be used", tuple(unusable)))
-    return Findings(unusable, tuple(items), sizes)
+        kinds = Counter(reason.split(":")[0].split(";")[0] for reason in unusable.values())
+        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(6))
+        severity: Literal["error", "warning"] = "error" if len(unusable) == len(collection) else "warning"
+        yield Finding(
+            "unusable",
+            severity,
+            f"{len(unusable)} of {len(collection)} pictures cannot be used and are left out: {listed}",
+            tuple(unusable),
+        )
+    for why, count in Counter(why for _, why in collection.skipped).items():
+        example = next(name for name, reason in collection.skipped if reason == why)
+        yield Finding(
+            "skipped",
+            "note",
+            f"{count} beside the pictures {'is' if count == 1 else 'are'} left alone, {shown(example)!r} for one: {why}",
+        )
+
+
+def _labels(collection: Collection, unusable: dict[int, str]) -> Iterator[Finding]:
+    if not collection.classes:
+        yield Finding("unlabelled", "note", "no labels: fit for pretraining and predicting, not for training a classifier")
+        return
+    if len(collection.classes) == 1 and not collection.multi_label:
+        yield Finding(
+            "one-class",
+            "error",
+            f"one class only, {shown(collection.classes[0])!r}: nothing to tell apart. Is this the folder that holds the class folders?",
+        )
+    usable = [index for index in range(len(collection)) if index not in unusable]
+    bare = tuple(index for index in usable if not collection.samples[index].labels)
+    if bare and not collection.multi_label:
+        yield Finding("unlabelled", "warning", f"{len(bare)} pictures have no label and are left out", bare)
+    yield from _counts(collection, usable)
+    yield from _spellings(collection.classes)
+    if 0 < len(usable) < TINY:
+        yield Finding(
+            "tiny", "note", f"{len(usable)} pictures: one validation part says little; k-fold (folds=5) uses each once"
+        )
+
+
+def _counts(collection: Collection, usable: list[int]) -> Iterator[Finding]:
+    """Classes without pictures, only outside training, with few, and all too uneven ones."""
+    count, training = Counter[int](), Counter[int]()
+    for index in usable:
+        sample = collection.samples[index]
+        count.update(sample.labels)
+        if sample.split in (None, "train"):
+            training.update(sample.labels)
+    number = range(len(collection.classes))
+    yield from _named(collection, "empty-class", "error", "have no usable picture", [c for c in number if not count[c]])
+    absent = [c for c in number if count[c] and not training[c]]
+    yield from _named(collection, "class-not-in-training", "error", "have pictures in validation or test only", absent)
+    few = [c for c in number if 0 < training[c] < FEW]
+    yield from _named(collection, "few", "warning", f"have fewer than {FEW} training pictures", few)
+    filled = [training[c] for c in number if training[c]]
+    if filled and max(filled) > SKEW * min(filled):
+        yield Finding(
+            "skewed",
+            "warning",
+            f"classes have {min(filled)} to {max(filled)} training pictures; class weights help the small ones",
+        )
+
+
+def _named(
+    collection: Collection, kind: str, severity: Literal["error", "warning"], what: str, classes: list[int]
+) -> Iterator[Finding]:
+    if classes:
+        names = ", ".join(repr(shown(collection.classes[index])) for index in classes[:8]) + ", …" * (len(classes) > 8)
+        wanted = set(classes)
+        samples = tuple(index for index, sample in enumerate(collection.samples) if wanted.intersection(sample.labels))
+        yield Finding(kind, severity, f"{len(classes)} of {len(collection.classes)} classes {what}: {names}", samples)
+
+
+def _spellings(classes: tuple[str, ...]) -> Iterator[Finding]:
+    seen: dict[str, str] = {}
+    for name in classes:
+        twin = seen.setdefault(name.strip().casefold(), name)
+        if twin != name:
+            yield Finding(
+                "spelling", "warning", f"classes {shown(twin)!r} and {shown(name)!r} differ in spelling only; are they one?"
+            )
+
+
+def _twins(collection: Collection, same: list[tuple[int, ...]], similar: list[tuple[int, ...]]) -> Iterator[Finding]:
+    for kind, word, groups in (("duplicates", "exact", same), ("near-duplicates", "near", similar)):
+        across = [group for group in groups if len({collection.samples[index].split for index in group}) > 1]
+        torn = [group for group in groups if len({collection.samples[index].labels for index in group}) > 1]
+        inside = [group for group in groups if group not in set(across)]
+        if across:
+            yield Finding(
+                f"{kind}-across-splits",
+                "warning",
+                f"{len(across)} groups of {word} duplicates lie in more than one split: validation and test look better than they are",
+                _members(across),
+            )
+        if torn:
+            yield Finding(
+                f"{kind}-across-labels",
+                "warning",
+                f"{len(torn)} groups of {word} duplicates carry different labels",
+                _members(torn),
+            )
+        if inside:
+            yield Finding(
+                kind, "note", f"{len(inside)} groups of {word} duplicates, which a drawn split keeps together", _members(inside)
+            )
+
+
+def _members(groups: list[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(index for group in groups for index in group)

@@ -18,7 +18,6 @@ PostScript file named .jpg never reaches an interpreter.
 from __future__ import annotations
 
 import io
-import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -96,9 +95,7 @@ def _from_stream(stream: BinaryIO, channels: int) -> np.ndarray:
 def _open(stream: BinaryIO) -> Image.Image:
     """Header of the picture in ``stream``; no pixel is decoded yet."""
     available = [name for name in FORMATS if name != "AVIF" or name in Image.registered_extensions().values()]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below with a reason
-        return Image.open(stream, formats=available)
+    return Image.open(stream, formats=available)
 
 
 def _masquerade(start: bytes) -> str:

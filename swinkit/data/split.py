@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection as Sized
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from ..errors import DataError, UsageError
 from .collection import Collection
+from .duplicates import connected
 from .randomness import SPLIT, keys
 
 Unit = tuple[int, ...]  # samples that stay together
@@ -44,18 +44,14 @@ class Split:
 
 
 def make_split(
-    collection: Collection,
-    unusable: Sized[int] = (),
-    seed: int = 0,
-    val: float = 0.15,
-    test: float = 0.0,
-    folds: int | None = None,
-) -> Split:
+    collection: Collection, unusable: Iterable[int] = (), seed: int = 0, val: float = 0.15, test: float = 0.0,
+    folds: int | None = None, alike: Iterable[Sequence[int]] = (),
+) -> Split:  # fmt: skip
     """Parts of ``collection`` without ``unusable``: as its layout says, and what it leaves open is drawn.
 
     ``val`` and ``test`` are shares of the pictures that belong to no part yet; each is drawn from the training set when the
-    layout names none. ``folds`` cuts training and validation into that many instead. Unlabelled pictures of a
-    single-label collection are left out. Raises :class:`DataError` when nothing is left to train on.
+    layout names none. ``folds`` cuts training and validation into that many instead. Groups of ``alike`` pictures
+    (``Findings.alike``) stay together. Unlabelled pictures of a single-label collection are left out. Raises :class:`DataError` when nothing is left to train on.
     """
     broken = set(unusable)
     usable = [index for index in range(len(collection)) if index not in broken and _labelled(collection, index)]
@@ -66,12 +62,17 @@ def make_split(
             f"{collection.root}: no picture to train on; {len(collection)} were found, {len(broken)} of them unusable"
         )
     if folds is not None:
-        return _folded(collection, rest + named["val"], named["test"], seed, folds)
+        if not 2 <= folds <= len(rest) + len(named["val"]):
+            raise UsageError(f"folds={folds}: expected 2 to the number of pictures, {len(rest) + len(named['val'])}")
+        parts = _part(collection, _units(collection, sorted(rest + named["val"]), alike), [1 / folds] * folds, seed)
+        made = f"{folds} folds drawn with seed {seed}, stratified by label, groups and duplicates kept together"
+        return Split((), (), tuple(named["test"]), made, parts).fold(0)
     _check_groups(collection, usable)
     shares = {part: 0.0 if named[part] else share for part, share in (("val", val), ("test", test))}
     if min(shares.values()) < 0 or sum(shares.values()) >= 1:
         raise UsageError(f"val={val} and test={test}: expected shares of at least 0 that leave something to train on")
-    parts = _part(collection, rest, [1 - sum(shares.values()), shares["val"], shares["test"]], seed)
+    units = _units(collection, rest, alike)
+    parts = _part(collection, units, [1 - sum(shares.values()), shares["val"], shares["test"]], seed)
     drawn = dict(zip(("train", "val", "test"), parts, strict=True))
     return Split(
         drawn["train"], *(tuple(named[part]) or drawn[part] for part in ("val", "test")), made=_made(named, shares, seed)
@@ -87,18 +88,8 @@ def _made(named: dict[str, list[int]], shares: dict[str, float], seed: int) -> s
     drawn = [f"{share:.0%} {part}" for part, share in shares.items() if share]
     words = [f"{' and '.join(given)} as the data says"] if given else []
     if drawn:
-        words.append(f"{' and '.join(drawn)} drawn with seed {seed}, stratified by label, groups kept together")
+        words.append(f"{' and '.join(drawn)} drawn with seed {seed}, stratified by label, groups and duplicates kept together")
     return "; ".join(words) or "everything is training"
-
-
-def _folded(collection: Collection, indices: list[int], test: list[int], seed: int, folds: int) -> Split:
-    if not 2 <= folds <= len(indices):
-        raise UsageError(f"folds={folds}: expected 2 to the number of pictures, {len(indices)}")
-    parts = _part(collection, sorted(indices), [1 / folds] * folds, seed)
-    whole = Split(
-        (), (), tuple(test), f"{folds} folds drawn with seed {seed}, stratified by label, groups kept together", parts
-    )
-    return whole.fold(0)
 
 
 def _check_groups(collection: Collection, indices: Iterable[int]) -> None:
@@ -112,12 +103,11 @@ def _check_groups(collection: Collection, indices: Iterable[int]) -> None:
             )
 
 
-def _part(collection: Collection, indices: Sequence[int], shares: Sequence[float], seed: int) -> tuple[tuple[int, ...], ...]:
-    """``indices`` cut by ``shares``, iteratively stratified (Sechidis, Tsoumakas, Vlahavas, ECML 2011).
+def _part(collection: Collection, units: Sequence[Unit], shares: Sequence[float], seed: int) -> tuple[tuple[int, ...], ...]:
+    """``units`` dealt out by ``shares``, iteratively stratified (Sechidis, Tsoumakas, Vlahavas, ECML 2011).
 
     The rarest label is dealt out first, each unit to the part that still lacks most of that label.
     """
-    units = _units(collection, indices)
     order = np.argsort(keys(seed, 0, np.array([unit[0] for unit in units]), SPLIT), kind="stable")
     contents = {units[number]: Counter(_marks(collection, units[number])) for number in order}
     bearers: dict[int, list[Unit]] = {}
@@ -127,7 +117,7 @@ def _part(collection: Collection, indices: Sequence[int], shares: Sequence[float
     wanted = {
         label: _wanted(sum(contents[unit][label] for unit in having), having, shares) for label, having in bearers.items()
     }
-    room = [share * len(indices) for share in shares]
+    room = [share * sum(map(len, units)) for share in shares]
     parts: list[list[int]] = [[] for _ in shares]
     left = dict.fromkeys(contents)
     while left:
@@ -150,12 +140,17 @@ def _wanted(total: int, having: list[Unit], shares: Sequence[float]) -> list[flo
     return [share and max(share * total, floor) for share in shares]
 
 
-def _units(collection: Collection, indices: Sequence[int]) -> list[Unit]:
-    groups: dict[Any, list[int]] = {}
+def _units(collection: Collection, indices: Sequence[int], alike: Iterable[Sequence[int]]) -> list[Unit]:
+    """What is dealt out whole: pictures joined by a group or by likeness, every other one alone."""
+    groups: dict[str, list[int]] = {}
     for index in indices:
         group = collection.samples[index].group
-        groups.setdefault(index if group is None else ("group", group), []).append(index)
-    return [tuple(members) for members in groups.values()]
+        if group is not None:
+            groups.setdefault(group, []).append(index)
+    here = set(indices)
+    units = connected([*groups.values(), *([index for index in members if index in here] for members in alike)])
+    joined = {index for unit in units for index in unit}
+    return sorted(units + [(index,) for index in indices if index not in joined])
 
 
 def _marks(collection: Collection, unit: Unit) -> Iterable[int]:

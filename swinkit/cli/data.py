@@ -1,0 +1,145 @@
+"""``swinkit data``: what a set of pictures is, what is wrong with it, and which input size suits it, without training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import next_command, print_json, shared
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..data.check import Findings
+    from ..data.collection import Collection
+    from ..data.split import Split
+    from ..study.sizes import Advice
+
+LISTED = 20  # unusable files and classes shown; --json has all
+COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
+
+
+@click.command(name="data")
+@click.argument("data")
+@click.option("--format", "layout", help="Skip the recognition: folders, manifest, idx, pictures or bundled.")
+@shared("seed", "json", "quiet")
+def command(data: str, layout: str | None, seed: int | None, as_json: bool, quiet: bool) -> int:
+    """Check every picture of DATA (a folder, a manifest or a bundled set) and advise on the input size; nothing is trained."""
+    from ..data.layouts import open_data
+    from ..data.split import make_split
+    from ..errors import DataError
+    from ..study.sizes import advise
+
+    collection = open_data(data, layout)
+    findings = _examined(collection, quiet or as_json)
+    advice = advise(findings.sizes, collection.channels) if len(findings.unusable) < len(collection) else None
+    try:
+        split = make_split(collection, findings.unusable, seed or 0, alike=findings.alike)
+    except DataError:
+        split = None  # the findings say why
+    if as_json:
+        print_json(_to_dict(collection, findings, split, advice))
+    else:
+        _show(collection, findings, split, advice)
+    if findings.errors:
+        return DataError.exit_code
+    next_command("swinkit", "train" if collection.classes else "pretrain", data, quiet=quiet)
+    return 0
+
+
+def _examined(collection: Collection, quiet: bool) -> Findings:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ..data.check import examine
+
+    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as bar:
+        task = bar.add_task("Checking pictures", total=len(collection))
+        return examine(collection, lambda done, _: bar.update(task, completed=done))
+
+
+def _to_dict(collection: Collection, findings: Findings, split: Split | None, advice: Advice | None) -> dict[str, Any]:
+    from ..data.collection import shown
+
+    found = findings.to_dict()
+    found["unusable"] = [{"file": shown(collection.samples[index].source), "reason": why} for index, why in findings.unusable.items()]
+    return {
+        "layout": collection.layout,
+        "reason": collection.reason,
+        "classes": {collection.classes[index]: count for index, count in enumerate(_counts(collection))},
+        "multi_label": collection.multi_label,
+        "channels": collection.channels,
+        "fingerprint": collection.fingerprint(),
+        **found,
+        "split": split and {"made": split.made, **{part: len(getattr(split, part)) for part in ("train", "val", "test")}},
+        "size_doctor": advice and advice.to_dict(),
+    }  # fmt: skip
+
+
+def _counts(collection: Collection) -> list[int]:
+    count = Counter(label for sample in collection.samples for label in sample.labels)
+    return [count[index] for index in range(len(collection.classes))]
+
+
+def _show(collection: Collection, findings: Findings, split: Split | None, advice: Advice | None) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False)
+    label = "several labels each" if collection.multi_label else f"{len(collection.classes)} classes"
+    console.print(f"[bold]{len(collection)} pictures[/], {label}. Recognised: {escape(collection.reason)}.")
+    _show_classes(console, _counts(collection), collection)
+    if split is not None:
+        console.print(f"Split: {len(split.train)} train, {len(split.val)} val, {len(split.test)} test ({split.made}).")
+    for item in findings.items:
+        console.print(f"[{COLOURS[item.severity]}]{item.severity}[/]: {escape(item.message)}")
+    if not findings.items:
+        console.print("[green]Nothing is wrong with them.[/]")
+    _show_unusable(console, collection, findings)
+    if advice is not None:
+        _show_advice(console, advice)
+
+
+def _show_classes(console: Console, counts: list[int], collection: Collection) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ..data.collection import shown
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, count in list(zip(collection.classes, counts, strict=True))[:LISTED]:
+        table.add_row(escape(shown(name)), str(count), "█" * round(24 * count / max(1, *counts)), style="dim" if not count else None)
+    console.print(table)
+    if len(counts) > LISTED:
+        console.print(f"… and {len(counts) - LISTED} more classes; --json has all")
+
+
+def _show_unusable(console: Console, collection: Collection, findings: Findings) -> None:
+    from rich.markup import escape
+
+    from ..data.collection import shown
+
+    for index, reason in list(findings.unusable.items())[:LISTED]:
+        console.print(f"  {escape(shown(collection.samples[index].source))}: {escape(reason)}")
+    if len(findings.unusable) > LISTED:
+        console.print(f"  … and {len(findings.unusable) - LISTED} more; --json has all")
+
+
+def _show_advice(console: Console, advice: Advice) -> None:
+    from rich.table import Table
+
+    pictures = advice.pictures
+    spans = " to ".join(dict.fromkeys(f"{height}x{width}" for height, width in (pictures.smallest, pictures.largest)))
+    median = f", median {pictures.median[0]}x{pictures.median[1]}" if " to " in spans else ""
+    console.print(f"\nSizes (height x width): {spans}{median}. Ways to see them, the advised one first:")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("size", "model", "patch", "window", "MACs a picture", "padding", "scale", "cut off", "why"):
+        table.add_column(name, overflow="fold")
+    for choice in advice.choices:
+        table.add_row(
+            f"{choice.size[0]}x{choice.size[1]}", choice.variant, str(choice.patch), str(choice.window), f"{choice.macs / 1e9:.2f} G",
+            f"{choice.padding:.0%}", f"{choice.scale:.2f}", f"{choice.cut:.0%}", choice.why,
+        )  # fmt: skip
+    console.print(table)

@@ -1,0 +1,70 @@
+"""Multiply-accumulates of a Swin, by part, from its configuration and a picture size alone.
+
+Unit: MAC, one multiplication with its addition; FLOPs by most counters are twice that. Counted are all matrix products:
+patch embedding, patch merging, qkv, QKᵀ and AV, output projection, MLP, the log-CPB network of version 2, the head. Not counted:
+softmax, GELU, norms, additions of bias and mask, roll and partition. Padding tokens are counted where they are computed, so
+that the figure is what runs; ``padding=False`` counts the picture's own pixels only, as the papers do (Swin, equation 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import ceil
+
+from ..config import SwinConfig
+
+CPB_HIDDEN = 512
+
+
+@dataclass(frozen=True)
+class Macs:
+    """MACs of one picture by part; ``position`` does not grow with the number of pictures in a batch."""
+
+    patch: int
+    merging: int
+    qkv: int
+    attention: int
+    projection: int
+    mlp: int
+    position: int
+    head: int
+
+    @property
+    def total(self) -> int:
+        return sum(asdict(self).values())
+
+
+def count_macs(config: SwinConfig, size: tuple[int, int], padding: bool = True) -> Macs:
+    """MACs of one picture of ``size`` (height, width) pixels."""
+    whole = ceil if padding else float
+    sides = [float(whole(side / config.patch_size)) for side in size]
+    embedding = sides[0] * sides[1] * config.embed_dim * config.in_channels * config.patch_size**2
+    merging = qkv = attention = projection = mlp = position = 0.0
+    for stage, width in enumerate(config.widths):
+        if stage:
+            sides = [whole(side / 2) for side in sides]
+            merging += sides[0] * sides[1] * 2 * width * width  # 4C to 2C, where 2C is this stage's width
+        window, blocks = config.stage_window(stage), config.depths[stage]
+        tokens = sides[0] * sides[1]
+        padded = _windowed(sides, window) if padding else tokens
+        qkv += blocks * padded * 3 * width * width
+        projection += blocks * padded * width * width
+        attention += blocks * padded * 2 * window[0] * window[1] * width
+        mlp += blocks * tokens * 2 * width * int(width * config.mlp_ratio)
+        if config.version == 2:
+            offsets = (2 * window[0] - 1) * (2 * window[1] - 1)
+            position += blocks * offsets * CPB_HIDDEN * (2 + config.num_heads[stage])
+    parts = (embedding, merging, qkv, attention, projection, mlp, position, config.widths[-1] * config.num_classes)
+    return Macs(*(round(part) for part in parts))
+
+
+def _windowed(sides: list[float], window: tuple[int, int]) -> float:
+    """Tokens of a map padded to whole windows."""
+    rows, columns = (ceil(side / extent) * extent for side, extent in zip(sides, window, strict=True))
+    return rows * columns
+
+
+def padding_share(config: SwinConfig, size: tuple[int, int]) -> float:
+    """Share of the MACs at ``size`` that is spent on padding: 0 where patches and windows fit."""
+    total = count_macs(config, size).total
+    return 1 - count_macs(config, size, padding=False).total / total
