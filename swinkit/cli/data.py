@@ -64,7 +64,9 @@ def _to_dict(collection: Collection, findings: Findings, split: Split | None, ad
     from ..data.collection import shown
 
     found = findings.to_dict()
-    found["unusable"] = [{"file": shown(collection.samples[index].source), "reason": why} for index, why in findings.unusable.items()]
+    found["unusable"] = [
+        {"file": shown(collection.samples[index].source), "reason": why} for index, why in findings.unusable.items()
+    ]
     return {
         "layout": collection.layout,
         "reason": collection.reason,
@@ -87,7 +89,7 @@ def _show(collection: Collection, findings: Findings, split: Split | None, advic
     from rich.console import Console
     from rich.markup import escape
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     label = "several labels each" if collection.multi_label else f"{len(collection.classes)} classes"
     console.print(f"[bold]{len(collection)} pictures[/], {label}. Recognised: {escape(collection.reason)}.")
     _show_classes(console, _counts(collection), collection)
@@ -110,7 +112,9 @@ def _show_classes(console: Console, counts: list[int], collection: Collection) -
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, count in list(zip(collection.classes, counts, strict=True))[:LISTED]:
-        table.add_row(escape(shown(name)), str(count), "█" * round(24 * count / max(1, *counts)), style="dim" if not count else None)
+        table.add_row(
+            escape(shown(name)), str(count), "█" * round(24 * count / max(1, *counts)), style="dim" if not count else None
+        )
     console.print(table)
     if len(counts) > LISTED:
         console.print(f"… and {len(counts) - LISTED} more classes; --json has all")
@@ -135,11 +139,13 @@ def _show_advice(console: Console, advice: Advice) -> None:
     median = f", median {pictures.median[0]}x{pictures.median[1]}" if " to " in spans else ""
     console.print(f"\nSizes (height x width): {spans}{median}. Ways to see them, the advised one first:")
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("size", "model", "patch", "window", "MACs a picture", "padding", "scale", "cut off", "why"):
-        table.add_column(name, overflow="fold")
+    for name in ("size", "model", "patch", "window", "MACs a picture", "padding", "scale", "cut off"):
+        table.add_column(name)
     for choice in advice.choices:
         table.add_row(
             f"{choice.size[0]}x{choice.size[1]}", choice.variant, str(choice.patch), str(choice.window), f"{choice.macs / 1e9:.2f} G",
-            f"{choice.padding:.0%}", f"{choice.scale:.2f}", f"{choice.cut:.0%}", choice.why,
+            f"{choice.padding:.0%}", f"{choice.scale:.2f}", f"{choice.cut:.0%}",
         )  # fmt: skip
     console.print(table)
+    for choice in advice.choices:
+        console.print(f"  {choice.size[0]}x{choice.size[1]}: {choice.why}")

@@ -153,7 +153,9 @@ def _labels(collection: Collection, unusable: dict[int, str]) -> Iterator[Findin
     yield from _spellings(collection.classes)
     if 0 < len(usable) < TINY:
         yield Finding(
-            "tiny", "note", f"{len(usable)} pictures: one validation part says little; k-fold (folds=5) uses each once"
+            "tiny",
+            "note",
+            f"{_number(len(usable), 'picture')}: one validation part says little; k-fold (folds=5) uses each once",
         )
 
 
@@ -166,11 +168,11 @@ def _counts(collection: Collection, usable: list[int]) -> Iterator[Finding]:
         if sample.split in (None, "train"):
             training.update(sample.labels)
     number = range(len(collection.classes))
-    yield from _named(collection, "empty-class", "error", "have no usable picture", [c for c in number if not count[c]])
+    yield from _named(collection, "empty-class", "error", "without a usable picture", [c for c in number if not count[c]])
     absent = [c for c in number if count[c] and not training[c]]
-    yield from _named(collection, "class-not-in-training", "error", "have pictures in validation or test only", absent)
+    yield from _named(collection, "class-not-in-training", "error", "with pictures in validation or test only", absent)
     few = [c for c in number if 0 < training[c] < FEW]
-    yield from _named(collection, "few", "warning", f"have fewer than {FEW} training pictures", few)
+    yield from _named(collection, "few", "warning", f"with fewer than {FEW} training pictures", few)
     filled = [training[c] for c in number if training[c]]
     if filled and max(filled) > SKEW * min(filled):
         yield Finding(
@@ -187,7 +189,7 @@ def _named(
         names = ", ".join(repr(shown(collection.classes[index])) for index in classes[:8]) + ", …" * (len(classes) > 8)
         wanted = set(classes)
         samples = tuple(index for index, sample in enumerate(collection.samples) if wanted.intersection(sample.labels))
-        yield Finding(kind, severity, f"{len(classes)} of {len(collection.classes)} classes {what}: {names}", samples)
+        yield Finding(kind, severity, f"{len(classes)} of {_number(len(collection.classes), 'class')} {what}: {names}", samples)
 
 
 def _spellings(classes: tuple[str, ...]) -> Iterator[Finding]:
@@ -209,21 +211,28 @@ def _twins(collection: Collection, same: list[tuple[int, ...]], similar: list[tu
             yield Finding(
                 f"{kind}-across-splits",
                 "warning",
-                f"{len(across)} groups of {word} duplicates lie in more than one split: validation and test look better than they are",
+                f"{_number(len(across), 'group')} of {word} duplicates in more than one split: validation and test look better than they are",
                 _members(across),
             )
         if torn:
             yield Finding(
                 f"{kind}-across-labels",
                 "warning",
-                f"{len(torn)} groups of {word} duplicates carry different labels",
+                f"{_number(len(torn), 'group')} of {word} duplicates with different labels",
                 _members(torn),
             )
         if inside:
             yield Finding(
-                kind, "note", f"{len(inside)} groups of {word} duplicates, which a drawn split keeps together", _members(inside)
+                kind,
+                "note",
+                f"{_number(len(inside), 'group')} of {word} duplicates, which a drawn split keeps together",
+                _members(inside),
             )
 
 
 def _members(groups: list[tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(index for group in groups for index in group)
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def open_regular(path: Path) -> BinaryIO:
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise OSError(f"is {kind_of(mode)}, not a regular file")
+        raise OSError(errno.EINVAL, f"{kind_of(mode)}, not a regular file")
     return os.fdopen(descriptor, "rb")
 
 

@@ -17,7 +17,7 @@ from .macs import count_macs, padding_share
 
 SMALL = 80  # pixels up to which swin_nano is the family
 LARGE = 224  # from here the published sizes are at hand
-WINDOWS = (4, 5, 6, 7, 8, 10, 12, 14, 16)
+WINDOWS = (4, 5, 6, 7, 8, 10, 12)
 MUCH = 0.3  # of the picture cut off by a square: then a rectangle comes first
 ELONGATED = 1.3  # sides apart by more than this, in nearly every picture, ask for a rectangle
 
@@ -161,7 +161,8 @@ def _rectangle(pictures: Pictures, channels: int) -> Choice:
         _choice(pictures, name, shape, window, channels, "") for shape in shapes for window in _windows(name, min(shape))
     ]
     best = min(
-        options, key=lambda choice: (round(choice.padding, 2), abs(choice.size[0] * choice.size[1] - side**2), -choice.window)
+        options,
+        key=lambda choice: choice.padding + abs(np.log(choice.size[0] * choice.size[1] / side**2)) / 5 - choice.window / 200,
     )
     shape = "wider than high" if pictures.aspect > 1 else "higher than wide"
     return _because(best, f"the pictures are {shape}: a rectangle keeps what a square cuts off; its windows {_fit(best)}")
@@ -175,7 +176,15 @@ def _choice(pictures: Pictures, variant: str, size: tuple[int, int], window: int
     kept = size[0] * size[1] / (scale * pictures.median[0] * scale * pictures.median[1])
     macs = count_macs(config, size).total
     return Choice(
-        variant, size, config.patch_size, config.window_size[0], macs, padding_share(config, size), scale, 1 - kept, why
+        variant,
+        size,
+        config.patch_size,
+        config.window_size[0],
+        macs,
+        padding_share(config, size),
+        scale,
+        max(0.0, 1 - kept),
+        why,
     )
 
 

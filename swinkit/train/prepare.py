@@ -69,13 +69,15 @@ def prepare(settings: TrainSettings, say: Say = lambda _: None) -> Prepared:
 
 def check_and_split(settings: TrainSettings, collection: Collection, say: Say) -> tuple[Split, Any]:
     """Examine every picture, say what was found, leave out what cannot be used, and part the rest."""
+    if not collection.classes:
+        raise DataError(f"{settings.data}: {collection.reason}. A classifier needs labels: class folders, or a manifest")
     findings = examine(collection)
     for item in findings.items:
         say(f"{item.severity}: {item.message}")
     if faults := [item.message for item in findings.items if item.severity == "error"]:
         raise DataError(f"{settings.data}: {' '.join(faults)}")
     val = settings.val or default_validation(len(collection) - len(findings.unusable))
-    return make_split(collection, findings.unusable, settings.seed, val, settings.test), findings
+    return make_split(collection, findings.unusable, settings.seed, val, settings.test, alike=findings.alike), findings
 
 
 def default_validation(pictures: int) -> float:
