@@ -104,7 +104,7 @@ def _ratio(above: Whole, below: Whole) -> Array:
     return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
 
 
-def average_precision(probabilities: Array, truth: Flags, weights: Array | None = None) -> Array:
+def average_precision(probabilities: Array, truth: Flags, weights: NDArray[Any] | None = None) -> Array:
     """Area under each class's precision-recall steps, as in scikit-learn: float (K,), nan for a class that never occurs.
 
     Pictures of equal score enter together, so their order does not matter. mAP is :func:`mean_known` of it. ``weights``
@@ -115,7 +115,7 @@ def average_precision(probabilities: Array, truth: Flags, weights: Array | None 
     return np.stack(columns, axis=1) if weights is not None else np.concatenate(columns)
 
 
-def _one_average_precision(scores: Array, truth: Flags, weights: Array) -> Array:
+def _one_average_precision(scores: Array, truth: Flags, weights: NDArray[Any]) -> Array:
     order = np.argsort(-scores, kind="stable")
     last_of_ties = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
     seen = weights[:, order].cumsum(axis=1)[:, last_of_ties]

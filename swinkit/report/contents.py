@@ -1,0 +1,190 @@
+"""From an evaluation, its pictures and the folder of its run to what the page shows."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ..data.collection import Collection
+from ..tasks.evaluation import Evaluation, Figure, MultiLabel, SingleLabel
+from .page import Calibration, Example, Headline, Remark, ReportData, Rival
+from .plots import Curve
+from .svg import percent
+
+MISTAKES, RIGHT = 18, 16  # pictures shown
+
+# metrics.csv column -> chart, line; "share" charts are read as per cent
+CURVES = (
+    ("Loss", "training", "train_loss", False, None),
+    ("Loss", "validation", "val_loss", False, None),
+    ("Top-1 accuracy", "validation", "val_top1", True, "max"),
+    ("Mean average precision", "validation", "val_mean_average_precision", True, "max"),
+    ("Learning rate", "rate", "learning_rate", False, None),
+)
+
+HEADLINES = {
+    "top1": ("Top-1 accuracy", "the first answer is right"),
+    "top5": ("Top-5 accuracy", "the truth is among the first five"),
+    "map": ("Mean average precision", "over classes, whatever the threshold"),
+    "macro_f1": ("Macro F1", "every class weighs the same"),
+    "micro_f1": ("Micro F1", "every label weighs the same"),
+    "exact": ("All labels right", "no label missed, none too many"),
+}
+
+
+@dataclass(frozen=True)
+class About:
+    """What the evaluation itself does not know. ``run`` is a run folder, whose files tell the training and the data."""
+
+    title: str
+    summary: str
+    facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    run: Path | None = None
+    remarks: Sequence[Remark] = ()
+    commands: Sequence[str] = ()
+    origin: Mapping[str, str] = field(default_factory=dict)
+    rivals: Sequence[Rival] = ()
+
+
+def contents(evaluation: Evaluation, collection: Collection, about: About) -> ReportData:
+    """The whole page. ``rivals`` of ``about`` are joined by this model and by guessing the commonest class."""
+    run = RunFiles(about.run) if about.run else None
+    single = evaluation if isinstance(evaluation, SingleLabel) else None
+    return ReportData(
+        title=about.title,
+        summary=about.summary,
+        classes=evaluation.classes,
+        headlines=headlines(evaluation),
+        rivals=compared(single, about.rivals) if single else about.rivals,
+        curves=read_curves(about.run / "metrics.csv") if about.run else (),
+        confusion=single.confusion if single and len(single.classes) > 1 else None,
+        scores=evaluation.scores,
+        average_precision=evaluation.average_precision if isinstance(evaluation, MultiLabel) else None,
+        mistakes=[example(evaluation, collection, row) for row in evaluation.mistakes(MISTAKES)],
+        right=[example(evaluation, collection, row) for row in evaluation.right_answers(RIGHT)],
+        calibration=calibration(single) if single else None,
+        remarks=[*(run.remarks() if run else ()), *about.remarks],
+        facts={**about.facts, **(run.facts() if run else {})},
+        commands=[*(run.commands() if run else ()), *about.commands],
+        origin={**(run.origin() if run else {}), **about.origin},
+    )
+
+
+def headlines(evaluation: Evaluation) -> list[Headline]:
+    figures = evaluation.figures
+    shown = [
+        Headline(name, percent(figures[key].value), _interval(figures[key]), note)
+        for key, (name, note) in HEADLINES.items()
+        if key in figures
+    ]
+    if "ece" in figures:
+        scaled = f"{percent(figures['ece_scaled'].value)} with temperature {figures['temperature'].value:.2f}"
+        shown.append(Headline("Calibration error", percent(figures["ece"].value), note=scaled))
+    return shown
+
+
+def compared(evaluation: SingleLabel, rivals: Sequence[Rival]) -> list[Rival]:
+    """This model, ``rivals``, and the commonest class as the answer to everything: the least that a model must beat."""
+    top1 = evaluation.figures["top1"]
+    support = evaluation.scores.support
+    commonest = Rival(
+        f"always {evaluation.classes[int(support.argmax())]!r}", float(support.max() / support.sum()), note="no model at all"
+    )
+    return [Rival("this model", top1.value, top1.low, top1.high, ours=True), *rivals, commonest]
+
+
+def calibration(evaluation: SingleLabel) -> Calibration:
+    return Calibration(evaluation.reliability, evaluation.temperature, evaluation.figures["ece_scaled"].value)
+
+
+def example(evaluation: Evaluation, collection: Collection, row: int) -> Example:
+    """Picture ``row`` of the evaluation with what it is and what was said, each with the model's score."""
+    scores = evaluation.probabilities[row]
+    if isinstance(evaluation, MultiLabel):
+        truth = np.flatnonzero(evaluation.truth[row])
+        said = np.flatnonzero(scores >= evaluation.threshold)
+    else:
+        truth, said = np.array([evaluation.truth[row]]), np.array([scores.argmax()])
+    named = [[(evaluation.classes[index], float(scores[index])) for index in which] for which in (truth, said)]
+    return Example(collection.read(int(evaluation.indices[row])), named[0], named[1], evaluation.sources[row])
+
+
+def read_curves(path: Path) -> list[Curve]:
+    """The training curves in a metrics.csv; none if there is no such file. Cells that are no number are left out."""
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    charts: dict[str, Curve] = {}
+    for chart, line, column, share, best in CURVES:
+        points = [
+            (x, y) for x, y in ((_number(row.get("epoch")), _number(row.get(column))) for row in rows) if x == x and y == y
+        ]
+        if points:
+            before = charts[chart].lines if chart in charts else {}
+            charts[chart] = Curve(chart, {**before, line: points}, share, best)
+    return list(charts.values())
+
+
+class RunFiles:
+    """What the plain files of a run folder say; a file that is missing says nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = _read(path / "config.yaml", yaml.safe_load)
+        self.data = _read(path / "data.json", json.loads)
+        self.machine = _read(path / "env.json", json.loads)
+
+    def remarks(self) -> list[Remark]:
+        return [Remark(item["severity"], item["message"]) for item in self.data.get("findings", [])]
+
+    def facts(self) -> dict[str, dict[str, str]]:
+        """Settings of the training, and the parts of the data."""
+        names = ("model", "epochs", "batch_size", "lr", "weight_decay", "layer_decay", "warmup_epochs", "label_smoothing", "mixup",
+                 "cutmix", "drop_path", "ema", "precision")  # fmt: skip
+        training = {name.replace("_", " "): str(self.config[name]) for name in names if self.config.get(name) is not None}
+        augment = self.config.get("augment") or {}
+        if used := [f"{key} {value}" for key, value in augment.items() if value]:
+            training["augmentation"] = ", ".join(used)
+        split = self.data.get("split", {})
+        data = {part: f"{len(split[part]):,} pictures" for part in ("train", "val", "test") if split.get(part)}
+        data |= {key: str(self.data[key]) for key in ("reason",) if key in self.data}
+        return {heading: group for heading, group in (("Training", training), ("Data", data)) if group}
+
+    def commands(self) -> list[str]:
+        data = self.config.get("data")
+        return [shlex.join(["swinkit", "train", str(data), "--config", f"{self.path}/config.yaml"])] if data else []
+
+    def origin(self) -> dict[str, str]:
+        found = {"seed": self.config.get("seed"), "split": self.data.get("split", {}).get("made")}
+        found |= {
+            key: self.machine.get(key)
+            for key in ("swinkit", "revision", "python", "torch", "torchvision", "system", "processor")
+        }
+        found["data"] = f"sha256 {self.data['fingerprint']}" if "fingerprint" in self.data else None
+        return {key: str(value) for key, value in found.items() if value not in (None, "")}
+
+
+def _interval(figure: Figure) -> str:
+    if figure.low is None or figure.high is None or not np.isfinite([figure.low, figure.high]).all():
+        return ""
+    return f"{figure.low * 100:.1f} – {figure.high * 100:.1f} (95\u202f% interval)"
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return float("nan")
+
+
+def _read(path: Path, parse: Any) -> dict[str, Any]:
+    return (parse(path.read_text("utf-8")) or {}) if path.is_file() else {}

@@ -1,0 +1,153 @@
+"""Charts as inline SVG: training curves, reliability, intervals. Axes, direct labels, and a title under the pointer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from markupsafe import Markup
+
+from ..tasks.metrics import Reliability
+from .svg import Scale, drawing, number, percent, polyline, tag, ticks
+
+WIDTH, HEIGHT = 348, 236
+LEFT, RIGHT, TOP, BOTTOM = 44, 62, 12, 34
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One small chart over epochs: ``lines`` maps a name to its (epoch, value) points; ``share`` reads values as per cent.
+
+    ``best`` is "max", "min" or None: which point of the last line is marked.
+    """
+
+    name: str
+    lines: Mapping[str, Sequence[tuple[float, float]]] = field(repr=False)
+    share: bool = False
+    best: str | None = None
+
+
+def line_chart(curve: Curve) -> Markup:
+    """``curve`` with every line named at its end. Points that are not finite are left out, so a line bridges them."""
+    lines = {name: [point for point in points if np.isfinite(point).all()] for name, points in curve.lines.items()}
+    lines = {name: points for name, points in lines.items() if points}
+    every = np.array([point for points in lines.values() for point in points])
+    end = WIDTH - (RIGHT if len(lines) > 1 else 16)
+    x = Scale(min(0.0, every[:, 0].min()), every[:, 0].max(), LEFT, end)
+    low, high = _range(every[:, 1])
+    y = Scale(low, high, HEIGHT - BOTTOM, TOP)
+    written = (lambda value: percent(value, 0 if high - low > 0.05 else 1)) if curve.share else number
+    parts = [_grid(x, y, "epoch", written)]
+    for order, (name, points) in enumerate(lines.items()):
+        drawn = [(x(epoch), y(value)) for epoch, value in points]
+        kind = f"line line-{order}"
+        parts.append(
+            polyline(drawn, kind)
+            if len(drawn) > 1
+            else tag("circle", cx=drawn[0][0], cy=drawn[0][1], r=3, class_=f"dot dot-{order}")
+        )
+        if len(points) <= 120:
+            parts += [
+                _hover(place, f"{name}, epoch {number(at)}: {_exact(value, curve.share)}")
+                for place, (at, value) in zip(drawn, points, strict=True)
+            ]
+    ends = _apart([y(points[-1][1]) for points in lines.values()])
+    if len(lines) > 1:
+        for order, (name, place) in enumerate(zip(lines, ends, strict=True)):
+            parts.append(tag("text", name, x=end + 7, y=place + 4, class_=f"name name-{order}"))
+    if curve.best and lines:
+        parts.append(_best(curve, list(lines.values())[-1], x, y, len(lines) - 1))
+    return drawing(WIDTH, HEIGHT, f"{curve.name} over epochs", *parts)
+
+
+def _best(curve: Curve, points: Sequence[tuple[float, float]], x: Scale, y: Scale, order: int) -> Markup:
+    pick = max if curve.best == "max" else min
+    epoch, value = pick(points, key=lambda point: point[1])
+    across, down = x(epoch), y(value)
+    below = 20 if curve.best == "max" else -9
+    anchor = "end" if across > WIDTH / 2 else "start"
+    text = tag("text", f"best {_exact(value, curve.share)}", x=across, y=down + below, text_anchor=anchor, class_="note")
+    return tag("g", tag("circle", cx=across, cy=down, r=3.5, class_=f"dot dot-{order}"), text)
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    """The values' range with a little air, from 0 if that is near."""
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and low < 0.35 * high:
+        low = 0.0
+    air = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
+    return (low if low == 0 else low - air), high + air
+
+
+def _exact(value: float, share: bool) -> str:
+    return percent(value) if share else f"{value:.4g}"
+
+
+def _hover(place: tuple[float, float], text: str) -> Markup:
+    return tag("circle", tag("title", text), cx=place[0], cy=place[1], r=6, class_="hover")
+
+
+def _apart(places: Sequence[float], gap: float = 14.0) -> list[float]:
+    """``places`` pushed downwards where two labels would overlap."""
+    moved = list(places)
+    order = sorted(range(len(places)), key=lambda index: places[index])
+    for above, below in pairwise(order):
+        moved[below] = max(moved[below], moved[above] + gap)
+    return moved
+
+
+def _grid(x: Scale, y: Scale, x_name: str, y_text, x_text=number) -> Markup:
+    parts = []
+    for value in ticks(y.low, y.high, 4):
+        parts.append(tag("line", x1=x.start, x2=x.end, y1=y(value), y2=y(value), class_="grid"))
+        parts.append(tag("text", y_text(value), x=x.start - 7, y=y(value) + 4, text_anchor="end", class_="tick"))
+    for value in ticks(x.low, x.high, 5):
+        parts.append(tag("line", x1=x(value), x2=x(value), y1=y.start, y2=y.start + 4, class_="axis"))
+        parts.append(tag("text", x_text(value), x=x(value), y=y.start + 17, text_anchor="middle", class_="tick"))
+    parts.append(tag("line", x1=x.start, x2=x.end, y1=y.start, y2=y.start, class_="axis"))
+    parts.append(tag("text", x_name, x=(x.start + x.end) / 2, y=y.start + 31, text_anchor="middle", class_="tick"))
+    return tag("g", *parts)
+
+
+def reliability_diagram(bins: Reliability) -> Markup:
+    """How often answers of each confidence are right, against the diagonal of a calibrated model; below, how many there are."""
+    width, height, floor = 348, 356, 250
+    x, y = Scale(0, 1, LEFT, width - 14), Scale(0, 1, floor, TOP)
+    parts = [tag("line", x1=x(0), y1=y(0), x2=x(1), y2=y(1), class_="ideal")]
+    most = max(1, int(bins.count.max()))
+    depth = Scale(0, most, floor + 50, height - 2)
+    for index in np.flatnonzero(bins.count):
+        low, high = x(bins.edges[index]) + 1, x(bins.edges[index + 1]) - 1
+        right, said, count = float(bins.accuracy[index]), float(bins.confidence[index]), int(bins.count[index])
+        title = tag("title", f"said {percent(said)}, right {percent(right)}, {count:,} pictures")
+        top, ideal = y(right), y(said)
+        parts.append(
+            tag(
+                "g", title,
+                tag("rect", x=low, width=high - low, y=top, height=floor - top, class_="bar"),
+                tag("rect", x=low, width=high - low, y=min(top, ideal), height=abs(top - ideal), class_="gap"),
+                tag("rect", x=low, width=high - low, y=depth.start, height=depth(count) - depth.start, class_="bar faint"),
+            )
+        )  # fmt: skip
+    frame = _grid(x, y, "", lambda value: percent(value, 0), lambda value: percent(value, 0))
+    caption = tag("text", f"pictures, at most {most:,} in a bin", x=x.start, y=floor + 43, class_="tick")
+    return drawing(width, height, "Reliability diagram: accuracy against confidence", frame, *parts, caption)
+
+
+def interval_bar(value: float, low: float | None, high: float | None, axis: tuple[float, float]) -> Markup:
+    """A dot with its interval on the common ``axis`` of a comparison."""
+    x = Scale(*axis, 6, 334)
+    parts = [tag("line", x1=0, x2=340, y1=9, y2=9, class_="grid")]
+    if low is not None and high is not None:
+        parts.append(tag("line", x1=x(low), x2=x(high), y1=9, y2=9, class_="whisker"))
+    parts.append(tag("circle", cx=x(value), cy=9, r=4, class_="dot dot-0"))
+    return tag("svg", *parts, viewBox="0 0 340 18", width=340, height=18, aria_hidden="true")
+
+
+def share_bar(value: float) -> Markup:
+    """A bar of ``value`` in 0..1 beside its figure in a table; an unknown value is an empty one."""
+    filled = 0.0 if np.isnan(value) else 120 * value
+    bars = tag("rect", width=120, height=6, y=4, class_="track"), tag("rect", width=filled, height=6, y=4, class_="bar")
+    return tag("svg", *bars, viewBox="0 0 120 14", width=120, height=14, aria_hidden="true")

@@ -1,0 +1,47 @@
+"""Pictures small enough to live inside the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+TINY = 64  # pixels; up to here a picture is kept as it is, and the page enlarges it without smoothing
+SIDE = 168
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    uri: str
+    width: int
+    height: int
+
+    @property
+    def tiny(self) -> bool:
+        return max(self.width, self.height) <= TINY
+
+
+def thumbnail(picture: NDArray[Any]) -> Thumbnail:
+    """A data URI of ``picture`` (H, W, C), uint8 or float in 0..1: lossless PNG if tiny, else JPEG of at most 168 pixels.
+
+    Of two channels, or more than three, the first or the first three are shown.
+    """
+    if picture.dtype != np.uint8:
+        picture = (np.nan_to_num(picture).clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    shown = picture[..., :3] if picture.shape[-1] >= 3 else picture[..., 0]
+    image = Image.fromarray(np.ascontiguousarray(shown))
+    tiny = max(image.size) <= TINY
+    if not tiny:
+        image.thumbnail((SIDE, SIDE))
+    stream = io.BytesIO()
+    if tiny:
+        image.save(stream, "PNG", optimize=True)
+    else:
+        image.save(stream, "JPEG", quality=82)
+    data = base64.b64encode(stream.getvalue()).decode()
+    return Thumbnail(f"data:image/{'png' if tiny else 'jpeg'};base64,{data}", *image.size)
