@@ -51,8 +51,8 @@ class Undecodable(DataError):
         return type(self), (self.reason, self.source)
 
 
-def decode(source: Path | str | bytes | Image.Image, channels: int = 3) -> np.ndarray:
-    """``source`` as (H, W, ``channels``): uint8, or float32 in 0..1 for 16-bit and float sources.
+def decode(source: Path | str | bytes | Image.Image | np.ndarray, channels: int = 3) -> np.ndarray:
+    """``source`` as (H, W, ``channels``): uint8, or float32 in 0..1 for 16-bit and float sources. An array is a decoded .npy.
 
     ``channels`` 3 is RGB, 1 is luma (ITU-R 601); any other number must be what the file holds. Raises :class:`Undecodable`.
     """
@@ -60,6 +60,8 @@ def decode(source: Path | str | bytes | Image.Image, channels: int = 3) -> np.nd
     try:
         if isinstance(source, Image.Image):
             return _from_image(source, channels)
+        if isinstance(source, np.ndarray):
+            return _to_channels(_values(source), channels)
         stream = io.BytesIO(source) if isinstance(source, bytes) else open_regular(Path(source))
         with stream:
             return _from_stream(stream, channels)
@@ -186,15 +188,27 @@ def _read_npy(stream: BinaryIO) -> np.ndarray:
     version = np.lib.format.read_magic(stream)
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = header(stream)
-    if len(shape) not in (2, 3) or dtype.kind not in "buif":
-        raise Undecodable(f"array of shape {shape} and type {dtype}; expected numbers of shape (H, W) or (H, W, C)")
+    _check_array(shape, dtype)
+    stream.seek(0)
+    return _values(np.load(stream, allow_pickle=False))
+
+
+def _values(array: np.ndarray) -> np.ndarray:
+    """(H, W) or (H, W, C) as (H, W, C), uint8 or float32 in 0..1."""
+    _check_array(array.shape, array.dtype)
+    values = array if array.ndim == 3 else array[..., None]
+    return values if values.dtype == np.uint8 else _unit(values)
+
+
+def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    if len(shape) not in (2, 3) or not (dtype.kind in "bf" or dtype.name in ("uint8", "uint16")):
+        # wider integers have no agreed white: 255 and 65535 are both common
+        raise Undecodable(
+            f"array of shape {shape} and type {dtype}; expected (H, W) or (H, W, C) of uint8, uint16, bool or float"
+        )
     _check_size(shape[0], shape[1])
     if len(shape) == 3 and not 1 <= shape[2] <= 1024:
         raise Undecodable(f"array of shape {shape}; the last axis is the channels, 1 to 1024 of them")
-    stream.seek(0)
-    values = np.load(stream, allow_pickle=False)
-    values = values if values.ndim == 3 else values[..., None]
-    return values if values.dtype == np.uint8 else _unit(values)
 
 
 def _unit(values: np.ndarray) -> np.ndarray:

@@ -10,14 +10,13 @@ import math
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.transforms import v2
 
 from ..errors import DataError, UsageError
 from ..preprocessing import Preprocessing
 from .augment import Augmentation
-from .decode import luma
+from .decode import MAX_PIXELS, Undecodable, luma
 from .randomness import AUGMENTATION, keys, uniforms
 
 SIDES = (3 / 4, 4 / 3)  # of a random crop, width to height
@@ -59,7 +58,12 @@ class Evaluation:
     def _fit(self, images: Tensor) -> Tensor:
         """Resize and centre crop as ``preprocessing`` says."""
         height, width = images.shape[-2:]
-        images = resize(images, self.preprocessing.resized(height, width), self.preprocessing.interpolation)
+        target = self.preprocessing.resized(height, width)
+        if target[0] * target[1] > MAX_PIXELS:  # a strip of one pixel's width is small until its short side is scaled up
+            raise Undecodable(
+                f"{width:,} x {height:,} pixels would be scaled to {target[1]:,} x {target[0]:,}; cut it into tiles"
+            )
+        images = resize(images, target, self.preprocessing.interpolation)
         if self.preprocessing.resize != "shortest":
             return images
         rows, columns = self.preprocessing.size
@@ -187,10 +191,14 @@ def _erase(image: Tensor, chance: np.ndarray, probability: float) -> None:
     image[:, top : top + rows, left : left + columns] = 0
 
 
-def _photometric(augmentation: Augmentation) -> v2.Transform | None:
-    steps: list[v2.Transform] = []
+def _photometric(augmentation: Augmentation) -> nn.Module | None:
+    if not augmentation.photometric:
+        return None
+    from torchvision.transforms import v2  # seconds to import, and only training asks for it
+
+    steps: list[nn.Module] = []
     if augmentation.color_jitter:
         steps.append(v2.ColorJitter(*[augmentation.color_jitter] * 3))
     if augmentation.randaugment:
         steps.append(v2.RandAugment(magnitude=augmentation.randaugment, interpolation=v2.InterpolationMode.BILINEAR))
-    return v2.Compose(steps) if steps else None
+    return v2.Compose(steps)

@@ -54,9 +54,11 @@ class Predictor:
             model = load(model, image_size=image_size)
         self.model: Any = model.to(place).eval()
         self.device = place
-        self.classes: tuple[str, ...] = self.model.classes
+        self.classes: tuple[str, ...] = getattr(model, "classes", ())
         if not self.classes:
-            raise UsageError("This model has no classes to choose from. Mend: train it on labelled pictures first")
+            raise UsageError(
+                "This model knows no classes. Mend: give a trained one, as a run, a saved folder or from swinkit.load"
+            )
         size = {} if image_size is None else {"size": (image_size, image_size) if isinstance(image_size, int) else image_size}
         self.preprocessing = self.model.preprocessing.model_copy(update=size)
         self.batch_size = batch_size or 32
@@ -123,8 +125,10 @@ class Predictor:
         name, fault = item if isinstance(item, Input) else (str(item) if isinstance(item, str | Path) else None, None)
         if fault:
             return Failure(name, fault)
+        source = item if name is None else Path(name)
+        if isinstance(source, Tensor):  # (C, H, W), or (H, W)
+            source = source.detach().cpu().movedim(0, -1).numpy() if source.ndim == 3 else source.detach().cpu().numpy()
         try:
-            source = item if name is None else Path(name)
             return name, self._transform(decode(source, self.preprocessing.channels))
         except Undecodable as error:
             return Failure(name, error.reason)

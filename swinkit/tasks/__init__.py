@@ -77,7 +77,7 @@ def create_model(
 def load(path: str | Path, variant: str | None = None, image_size: int | tuple[int, int] | None = None) -> SwinClassifier:
     """The model in a run, a folder or a file of swinkit's own format, in evaluation mode.
 
-    It has ``classes``, ``multi_label`` and ``preprocessing`` as attributes. ``image_size`` settles the windows for another
+    It has ``classes``, ``multi_label``, ``preprocessing`` and ``metadata`` (what else its file says) as attributes. ``image_size`` settles the windows for another
     size than the saved one. Raises :class:`WeightsError` for a damaged file, :class:`UsageError` for what cannot be meant.
     """
     if str(path).startswith("hf-hub:"):
@@ -94,6 +94,7 @@ def load(path: str | Path, variant: str | None = None, image_size: int | tuple[i
         preprocessing = preprocessing.model_copy(update={"size": config.image_size})
     model = SwinClassifier(config)
     model.load_state_dict(state)
+    model.metadata = file.metadata  # type: ignore[assignment]
     return described(model, file.classes, preprocessing, file.multi_label).eval()
 
 

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from swinkit.results import Classification, Failure
@@ -35,6 +35,7 @@ def rows(names, columns):
     return [to_row(answer, columns) for answer in answers]
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.lists(FILE_NAMES, max_size=4))
 @example(list(HOSTILE))
 @pytest.mark.parametrize("kind", WRITERS)

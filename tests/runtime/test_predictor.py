@@ -1,0 +1,221 @@
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import swinkit
+from swinkit.data.decode import decode
+from swinkit.errors import DataError, UsageError
+from swinkit.preprocessing import Preprocessing
+from swinkit.results import Classification, Failure
+from swinkit.runtime.inputs import Input
+from swinkit.runtime.predictor import Predictor, find_device
+
+from .pictures import SIDE, fill, picture
+
+
+def scores(answer):
+    return pytest.approx(answer.probabilities, abs=1e-5)
+
+
+def test_an_answer_is_the_models_softmax(predictor):
+    answer = predictor(picture(1))
+    images = torch.from_numpy(np.asarray(picture(1)).transpose(2, 0, 1)[None] / np.float32(255))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (predictor.preprocessing.mean, predictor.preprocessing.std))
+    with torch.inference_mode():
+        expected = predictor.model((images - mean) / std).softmax(1)[0]
+    assert answer.probabilities == pytest.approx(expected.tolist(), abs=1e-5)
+    assert answer.label == predictor.classes[int(expected.argmax())]
+    assert answer.source is None
+    assert answer.embedding is None
+
+
+def test_one_picture_in_every_form_has_one_answer(predictor, tmp_path):
+    image = picture(4)
+    path = tmp_path / "picture.png"
+    image.save(path)
+    array = np.asarray(image)
+    tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
+    expected = predictor(image)
+    for form in (
+        path,
+        str(path),
+        path.read_bytes(),
+        array,
+        array / np.float32(255),
+        tensor,
+        tensor / 255,
+        array.astype(np.uint16) * 257,
+    ):
+        assert scores(expected) == predictor(form).probabilities
+    gray = np.asarray(image.convert("L"))
+    assert scores(predictor(gray)) == predictor(torch.from_numpy(gray.copy())).probabilities
+    assert predictor(path).source == str(path)
+
+
+def test_several_inputs_are_answered_in_their_order(predictor, tmp_path):
+    images = [picture(number) for number in range(12)]
+    for number, image in enumerate(images):
+        image.save(tmp_path / f"{number:02}.png")
+    alone = [predictor(image) for image in images]
+    assert len({answer.label for answer in alone}) > 2
+    arrays = np.stack(images)
+    for several in (arrays, list(arrays), iter(images), str(tmp_path), f"{tmp_path}/*.png", tmp_path):
+        for together, one in zip(predictor(several), alone, strict=True):
+            assert scores(one) == together.probabilities
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+def test_a_broken_input_stands_at_its_place(predictor, tmp_path, workers):
+    good, broken = fill(tmp_path, good=10, broken=21)
+    names = sorted([*good, *broken])
+    items = [Input(str(tmp_path / name)) for name in names]
+    found = list(predictor.stream(items, workers=workers))
+    for name, answer in zip(names, found, strict=True):
+        if name in good:
+            assert scores(predictor(tmp_path / name)) == answer.probabilities
+        else:
+            assert isinstance(answer, Failure)
+            assert answer.reason
+        assert answer.source == str(tmp_path / name)
+
+
+def test_one_broken_input_raises_and_among_several_does_not(predictor, tmp_path):
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"broken\.png"):
+        predictor(path)
+    bad, good = predictor([path, picture(0)])
+    assert not bad.ok
+    assert good.ok
+
+
+@pytest.mark.parametrize(
+    "odd", [np.zeros((4, 4), np.int64), np.zeros(5), np.zeros((3, 4, 4, 1, 1)), np.full((4, 4, 3), 255.0), np.zeros((0, 4, 3))]
+)
+def test_arrays_that_are_no_picture_are_refused(predictor, odd):
+    with pytest.raises(DataError):
+        predictor(odd)
+
+
+def test_inputs_are_drawn_as_they_are_needed(predictor):
+    drawn = 0
+
+    def endless():
+        nonlocal drawn
+        while True:
+            drawn += 1
+            yield Input("missing.png", "gone") if drawn % 3 else picture(drawn)
+
+    for workers in (0, 2):
+        drawn = 0
+        answers = predictor.stream(endless(), workers=workers)
+        for _ in range(10):
+            next(answers)
+        answers.close()
+        assert drawn < 100
+
+
+def test_embeddings_are_the_pooled_features(predictor):
+    (answer,) = predictor([picture(2)], embeddings=True)
+    with torch.inference_mode():
+        logits = predictor.model.head(torch.tensor(answer.embedding))
+    assert logits.softmax(0).tolist() == pytest.approx(answer.probabilities, abs=1e-5)
+
+
+def variant(predictor, **changes):
+    """A copy of the predictor's model with other attributes, as a module."""
+    model = swinkit.create_model(
+        "swin_nano", **{k: v for k, v in predictor.model.config.model_dump().items() if k not in ("version", "patch_size")}
+    )
+    model.load_state_dict(predictor.model.state_dict())
+    for name in ("classes", "preprocessing", "multi_label", "metadata"):
+        setattr(model, name, changes.get(name, getattr(predictor.model, name)))
+    return model
+
+
+def test_a_stored_temperature_is_applied(predictor):
+    soft = Predictor(variant(predictor, metadata={"temperature": 2.5}))
+    logits = np.log(predictor(picture(3)).probabilities)
+    expected = np.exp(logits / 2.5) / np.exp(logits / 2.5).sum()
+    assert soft(picture(3)).probabilities == pytest.approx(expected.tolist(), abs=1e-4)
+    assert soft.fingerprint() != predictor.fingerprint()
+
+
+def test_several_labels_are_independent_sigmoids(predictor):
+    several = Predictor(variant(predictor, multi_label=True))
+    answer, embedded = several(picture(3)), several([picture(3)], embeddings=True)[0]
+    with torch.inference_mode():
+        expected = several.model.head(torch.tensor(embedded.embedding)).sigmoid()
+    assert answer.probabilities == pytest.approx(expected.tolist(), abs=1e-5)
+    assert set(answer.labels) == {
+        name for name, score in zip(answer.classes, answer.probabilities, strict=True) if score >= 0.5
+    }
+
+
+def test_pictures_of_their_own_size_are_answered_as_alone(predictor):
+    native = Predictor(variant(predictor, preprocessing=Preprocessing(size=(SIDE, SIDE), resize="none")), batch_size=4)
+    pictures = [picture(number, side) for number, side in enumerate([16, 40, 16, 24, 40, 24, 16, 130, 16])]
+    for together, image in zip(native(pictures), pictures, strict=True):
+        assert scores(native(image)) == together.probabilities
+
+
+def test_another_size_is_used_and_is_another_fingerprint(model_folder, predictor):
+    large = Predictor(model_folder, image_size=32)
+    assert large.preprocessing.size == (32, 32)
+    assert large.fingerprint() != predictor.fingerprint()
+    assert large(picture(1)).probabilities != scores(predictor(picture(1)))
+
+
+def test_an_answer_that_is_not_finite_is_no_answer(predictor):
+    model = variant(predictor)
+    with torch.no_grad():
+        model.head.bias[0] = float("nan")
+    (answer,) = Predictor(model)([picture(0)])
+    assert "not finite" in answer.reason
+
+
+def test_fault_17_a_strip_is_not_scaled_into_a_bomb(predictor, monkeypatch):
+    model = variant(predictor, preprocessing=Preprocessing(size=(224, 224)))
+    with pytest.raises(DataError, match="cut it into tiles"):
+        Predictor(model)(np.zeros((1, 1_000_000), np.uint8))
+
+
+def test_the_same_weights_have_the_same_fingerprint(model_folder, predictor):
+    assert Predictor(str(model_folder)).fingerprint() == predictor.fingerprint()
+
+
+def test_what_is_missing_is_said(predictor):
+    with pytest.raises(UsageError, match="classes"):
+        Predictor(swinkit.create_model("swin_nano", num_classes=2))
+    with pytest.raises(UsageError, match="no device"):
+        find_device("cuda:0" if not torch.cuda.is_available() else "mps")
+
+
+def test_fault_18_an_upright_answer_for_a_turned_file(predictor):
+    image = picture(6)
+    turned = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.rotate(90, expand=True).save(turned, "PNG", exif=exif)
+    assert decode(turned.getvalue()).tolist() == np.asarray(image).tolist()
+    assert scores(predictor(image)) == predictor(turned.getvalue()).probabilities
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "CMYK", "I;16"])
+def test_fault_18_every_mode_is_answered_as_its_decoded_pixels(predictor, mode):
+    gray = np.asarray(picture(8).convert("L")).astype(np.uint16)
+    image = Image.fromarray(gray * 257) if mode == "I;16" else picture(8).convert(mode)
+    content = io.BytesIO()
+    image.save(content, "TIFF")
+    assert scores(predictor(decode(content.getvalue()))) == predictor(content.getvalue()).probabilities
+
+
+def test_results_turn_into_plain_data():
+    answer = Classification(("a", "b"), (0.25, 0.75), "x.png")
+    assert json.loads(answer.to_json())["top"][0] == {"label": "b", "score": 0.75}
+    assert Failure("x.png", "gone").to_dict() == {"source": "x.png", "reason": "gone"}
+    assert str(Failure("x.png", "gone")) == "x.png: gone"
