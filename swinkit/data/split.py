@@ -34,6 +34,22 @@ class Split:
         train = tuple(sorted(index for other, fold in enumerate(self.folds) if other != number for index in fold))
         return Split(train, self.folds[number], self.test, f"fold {number + 1} of {self.made}", self.folds)
 
+    def few(self, collection: Collection, per_class: int, seed: int) -> Split:
+        """As if only ``per_class`` training pictures of each class had labels, drawn with ``seed``.
+
+        The others become the test, unless there is one. Raises :class:`UsageError` for pictures of several labels.
+        """
+        if collection.multi_label:
+            raise UsageError("per_class counts pictures of one label each; these have several. Mend: leave it out")
+        order = np.array(self.train)[np.argsort(keys(seed, 0, np.array(self.train), SPLIT), kind="stable")]
+        kept: dict[tuple[int, ...], list[int]] = {}
+        for index in order.tolist():
+            kept.setdefault(collection.samples[index].labels, []).append(index)
+        train = sorted(index for indices in kept.values() for index in indices[:per_class])
+        surplus = tuple(sorted(set(self.train) - set(train)))
+        made = f"{self.made}; of the training pictures {per_class} per class drawn with seed {seed}"
+        return Split(tuple(train), self.val, self.test or surplus, made)
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

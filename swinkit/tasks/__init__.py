@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from torch import Tensor, nn
 
 from ..config import SwinConfig
-from ..errors import UsageError, WeightsError
+from ..errors import UsageError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import Preprocessing
 from ..results import Classification
@@ -82,8 +82,6 @@ def load(path: str | Path, variant: str | None = None, image_size: int | tuple[i
     """
     if str(path).startswith("hf-hub:"):
         raise UsageError(f"{path}: weights of other origin are not read yet; give a run or a folder that swinkit saved.")
-    if not Path(path).exists():
-        raise WeightsError(f"There is no model at {path}. Expected a run, or a folder with model.safetensors and config.json.")
     file = read_model(path)
     if variant is not None and configure(variant).embed_dim != file.config.embed_dim:
         raise UsageError(f"{path} holds a model of width {file.config.embed_dim}, which is not {variant}. Leave variant out.")

@@ -77,7 +77,8 @@ def check_and_split(settings: TrainSettings, collection: Collection, say: Say) -
     if faults := [item.message for item in findings.items if item.severity == "error"]:
         raise DataError(f"{settings.data}: {' '.join(faults)}")
     val = settings.val or default_validation(len(collection) - len(findings.unusable))
-    return make_split(collection, findings.unusable, settings.seed, val, settings.test, alike=findings.alike), findings
+    split = make_split(collection, findings.unusable, settings.seed, val, settings.test, alike=findings.alike)
+    return split.few(collection, settings.per_class, settings.seed) if settings.per_class else split, findings
 
 
 def default_validation(pictures: int) -> float:

@@ -52,7 +52,7 @@ class RunFolder:
         ``config`` and ``data`` are plain values, written as config.yaml and data.json. Raises :class:`UsageError` when
         ``out`` already holds something.
         """
-        run = cls(_claim(Path(out)) if out is not None else _first_free(Path("runs") / task, name))
+        run = cls(_claim(Path(out)) if out is not None else first_free(Path("runs") / task, name))
         run.config, run.data = dict(config), dict(data)
         write_json(run.path / "env.json", environment())
         write_json(run.path / "data.json", run.data)
@@ -156,7 +156,8 @@ def _claim(path: Path) -> Path:
     return path
 
 
-def _first_free(parent: Path, name: str) -> Path:
+def first_free(parent: Path, name: str) -> Path:
+    """The first of ``parent/NAME``, ``…/NAME-2``, ``…/NAME-3`` that was not there; it is now."""
     number = 1
     while True:
         path = parent / (name if number == 1 else f"{name}-{number}")

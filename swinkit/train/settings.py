@@ -25,7 +25,7 @@ class TrainSettings(BaseModel):
     architecture. ``mixup`` and ``cutmix`` are the alpha of their Beta distribution, 0 is off. ``ema`` is the decay of the
     averaged weights, 0 is off. ``layer_decay`` 1 trains all depths alike. ``keep`` says whether the weights of the best
     evaluation or of the last become the model. ``optimizer`` is described at :func:`swinkit.train.optim.build_optimizers`. ``patience`` counts evaluations without improvement, 0 never stops early.
-    ``time_limit`` and ``save_every`` are minutes.
+    ``time_limit`` and ``save_every`` are minutes. ``per_class`` trains on so few pictures of each class, for experiments.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +35,7 @@ class TrainSettings(BaseModel):
     format: str | None = None
     val: Annotated[float, Field(gt=0, lt=1)] | None = None
     test: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    per_class: Positive | None = None
     seed: Natural = 0
 
     model: str = "auto"

@@ -18,7 +18,7 @@ from ..model.classifier import SwinClassifier
 from ..preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from ..tasks import fitting, resized
 from ..variants import ALIASES, VARIANTS, configure
-from ..weights.files import read_model
+from ..weights.files import bundled_models, read_model
 from .settings import SMALL, TrainSettings
 
 LEAST = 24  # pixels; smaller pictures are enlarged, or the last stage would see next to nothing
@@ -50,7 +50,7 @@ def starting_point(settings: TrainSettings, collection: Collection, train: Seque
         raise UsageError(
             f"{settings.model}: weights of other origin are not read yet; give a run or a folder that swinkit saved."
         )
-    if not Path(settings.model).exists():
+    if not Path(settings.model).exists() and settings.model not in bundled_models():
         configure(settings.model)  # raises with the nearest names
     return _saved(settings, collection)
 

@@ -28,6 +28,7 @@ from .verify import differences, not_finite, read_header, refuse, signatures
 
 FORMAT = 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "config.json"
+BUNDLED = Path(__file__).parent.parent / "assets" / "models"  # models that come with the package, known by folder name
 
 
 class WeightsEntry(BaseModel):
@@ -132,11 +133,21 @@ def read_model(path: str | Path, network: Callable[[SwinConfig], nn.Module] = Sw
     )
 
 
+def bundled_models() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(folder.name for folder in BUNDLED.glob("*"))
+
+
 def find_model(path: str | Path) -> Path:
-    """The model folder meant by ``path``: a run (its ``model/``), the folder itself, or a file in it."""
+    """The model folder meant by ``path``: a run (its ``model/``), the folder itself, a file in it, or a bundled model's name."""
     path = Path(path)
     if not path.exists():
-        raise WeightsError(f"There is no model at {path}. Expected a run, a folder with {DESCRIPTION}, or a file {WEIGHTS}")
+        if str(path) in bundled_models():
+            return BUNDLED / path
+        raise WeightsError(
+            f"There is no model at {path}. Expected a run, a folder with {DESCRIPTION}, a file {WEIGHTS}, or one that comes "
+            f"with swinkit: {', '.join(bundled_models())}"
+        )
     folder = path if path.is_dir() else path.parent
     if path.is_file() and path.name not in (WEIGHTS, DESCRIPTION):
         raise WeightsError(f"{path} is not of swinkit's own format. Expected a folder with {WEIGHTS} and {DESCRIPTION}")
