@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 CALLS: dict[str, list[str]] = {
     "train": ["train", "photos", "--out", "run", "--epochs", "1"],
     "predict": ["predict", "run", "photos"],
+    "data": ["data", "photos"],
     "doctor": ["doctor"],
 }
 
