@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +61,7 @@ def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: f
         listed = _inputs(inputs, options["null"])
         if options["out"]:
             journal = Journal(options["out"], {"model": predictor.fingerprint(), **columns._asdict()})
-            tally = _write(rows, listed, journal, partial(WRITERS[kind], columns=columns), options["quiet"])
+            tally = _write(rows, listed, journal, lambda done, file: WRITERS[kind](done, file, columns), options["quiet"])
         else:
             tally = Tally()
             _print(tally.count(rows(listed)), kind, columns, predictor.classes)
@@ -98,7 +97,7 @@ def _print(rows: Iterable[Row], kind: str, columns: Columns, classes: Sequence[s
     from ..runtime.rows import WRITERS, to_text
 
     if kind != "table":
-        WRITERS[kind](rows, click.get_binary_stream("stdout"), columns)
+        WRITERS[kind](rows, sys.stdout.buffer, columns)
         return
     width = max(map(len, classes))
     for row in rows:

@@ -109,7 +109,7 @@ def _look(collection: Collection, index: int) -> _Look:
         path, digest = collection.path(index), None
         if path is not None:
             with open_regular(path) as stream:
-                digest = hashlib.file_digest(stream, "sha256").digest()
+                digest = hashlib.file_digest(stream, "sha256").digest()  # type: ignore[arg-type]
     except Undecodable as error:
         return _Look(error.reason)
     return _Look(None, picture.shape[:2], fingerprint(picture, digest))

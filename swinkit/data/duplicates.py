@@ -62,7 +62,7 @@ def near(prints: dict[int, Print]) -> list[tuple[int, ...]]:
     thumbnails = np.stack([prints[index].thumbnail for index in chosen.tolist()])
     flat = thumbnails.reshape(len(chosen), -1).astype(np.int16)
     telling = flat.max(1) - flat.min(1) >= FLAT
-    links = set()
+    links: set[tuple[int, int]] = set()
     for rows, columns in _candidates(difference_hashes(thumbnails), np.flatnonzero(telling)):
         alike = np.abs(flat[rows] - flat[columns]).mean(1) <= ALIKE
         links.update(zip(chosen[rows[alike]].tolist(), chosen[columns[alike]].tolist(), strict=True))

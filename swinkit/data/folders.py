@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import DataError
@@ -26,7 +27,7 @@ def open_folders(folder: Path) -> Collection:
     splits = split_folders(folder)
     if len(set(splits.values())) < len(splits):
         raise DataError(f"{folder}: two folders for one split among {', '.join(splits)}; keep one of each")
-    roots = splits or {"": None}
+    roots: Mapping[str, str | None] = splits or {"": None}
     names = sorted({name for root in roots for name in subfolders(folder / root)})
     if not names:
         raise DataError(

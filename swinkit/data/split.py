@@ -90,9 +90,8 @@ def make_split(
     units = _units(collection, rest, alike)
     parts = _part(collection, units, [1 - sum(shares.values()), shares["val"], shares["test"]], seed)
     drawn = dict(zip(("train", "val", "test"), parts, strict=True))
-    return Split(
-        drawn["train"], *(tuple(named[part]) or drawn[part] for part in ("val", "test")), made=_made(named, shares, seed)
-    )
+    kept = {part: tuple(named[part]) or drawn[part] for part in ("val", "test")}
+    return Split(drawn["train"], kept["val"], kept["test"], _made(named, shares, seed))
 
 
 def _labelled(collection: Collection, index: int) -> bool:

@@ -106,7 +106,7 @@ class Training(Evaluation):
         augmentation = self.augmentation
         if augmentation.crop_scale is not None:
             size, interpolation = self._crop_size(images), self.preprocessing.interpolation
-            boxes = [crop_box(images.shape[-2:], augmentation.crop_scale, row) for row in chance]
+            boxes = [crop_box((images.shape[-2], images.shape[-1]), augmentation.crop_scale, row) for row in chance]
             cut = [images[b, :, t : t + h, left : left + w] for b, (t, left, h, w) in enumerate(boxes)]
             images = torch.cat([resize(box[None], size, interpolation) for box in cut])
         else:

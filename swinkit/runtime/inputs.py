@@ -10,9 +10,8 @@ import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from io import BufferedIOBase
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from ..data.files import kind_of, walk
 
@@ -41,7 +40,7 @@ def expand(arguments: Iterable[str]) -> Iterator[Input]:
                 yield Input(argument, "no file matches this pattern")
 
 
-def read_list(stream: BufferedIOBase, null: bool = False) -> Iterator[Input]:
+def read_list(stream: BinaryIO, null: bool = False) -> Iterator[Input]:
     """The files named in ``stream``, one per line or, with ``null``, ended by NUL (as ``find -print0`` writes them)."""
     end = b"\0" if null else b"\r\n" if os.name == "nt" else b"\n"
     for name in _split(stream, end[-1:]):
@@ -74,9 +73,9 @@ def _inside(name: str) -> Iterator[Input]:
         yield Input(name, "a folder that holds no file")
 
 
-def _split(stream: BufferedIOBase, separator: bytes) -> Iterator[bytes]:
+def _split(stream: BinaryIO, separator: bytes) -> Iterator[bytes]:
     rest = b""
-    while piece := stream.read1(1 << 16):  # as it comes: the writer may be slower than the model
+    while piece := stream.read1(1 << 16):  # type: ignore[attr-defined]  # as it comes: the writer may be slower than the model
         *whole, rest = (rest + piece).split(separator)
         yield from whole
     yield rest

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -84,7 +84,12 @@ class _Process:
         if not self._ready:
             self._greet()
         late = threading.Event()
-        timer = threading.Timer(seconds, lambda: (late.set(), self._process.kill()))
+
+        def give_up() -> None:
+            late.set()
+            self._process.kill()
+
+        timer = threading.Timer(seconds, give_up)
         timer.start()
         try:
             return self._ask(os.fsencode(path), channels)
@@ -111,7 +116,7 @@ class _Process:
         if "reason" in header:
             raise Undecodable(header["reason"])
         picture = np.empty(header["shape"], header["dtype"])
-        rest = memoryview(picture).cast("B")
+        rest = memoryview(picture.data).cast("B")
         while rest:
             count = self._replies.readinto(rest)  # type: ignore[attr-defined]
             if not count:
@@ -150,7 +155,7 @@ def serve() -> None:
             short = isinstance(fault.__cause__, MemoryError)
             _send(replies, {"reason": f"needs more than {MEMORY_LIMIT >> 30} GiB of memory" if short else fault.reason})
         else:
-            _send(replies, {"shape": picture.shape, "dtype": picture.dtype.str}, memoryview(picture).cast("B"))
+            _send(replies, {"shape": picture.shape, "dtype": picture.dtype.str}, memoryview(picture.data).cast("B"))
 
 
 def _limit_memory() -> None:
@@ -169,7 +174,7 @@ def _send(replies: BinaryIO, header: dict[str, Any], content: bytes | memoryview
     replies.flush()
 
 
-def _read(stream: BinaryIO, size: int) -> bytes:
+def _read(stream: IO[bytes], size: int) -> bytes:
     content = stream.read(size)
     if len(content) < size:
         raise EOFError

@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ class Predictor:
         else:
             place = find_device(device)
             model = load(model, image_size=image_size)
-        self.model: Any = model.to(place).eval()
+        self.model = cast(Any, model.to(place).eval())
         self.device = place
         self.classes: tuple[str, ...] = getattr(model, "classes", ())
         if not self.classes:
@@ -68,13 +68,13 @@ class Predictor:
 
     def __call__(self, inputs: Picture | Iterable[Picture], embeddings: bool = False) -> Classification | list[Answer]:
         if isinstance(inputs, str | Path) and _names_several(str(inputs)):
-            inputs = expand([str(inputs)])
-        elif not _is_several(inputs):
-            (answer,) = self.stream([inputs], embeddings)
-            if isinstance(answer, Failure):
-                raise Undecodable(answer.reason, answer.source)
-            return answer
-        return list(self.stream(inputs, embeddings))
+            return list(self.stream(expand([str(inputs)]), embeddings))
+        if _is_several(inputs):
+            return list(self.stream(cast(Iterable[Picture], inputs), embeddings))
+        (answer,) = self.stream([cast(Picture, inputs)], embeddings)
+        if isinstance(answer, Failure):
+            raise Undecodable(answer.reason, answer.source)
+        return answer
 
     def stream(
         self, inputs: Iterable[Picture | Input], embeddings: bool = False, decode: Decode = decode, workers: int = 0

@@ -89,10 +89,7 @@ def _nano(size: tuple[int, int]) -> dict[str, int]:
 
 
 def _preprocessing(config: SwinConfig, collection: Collection, train: Sequence[int], small: bool) -> Preprocessing:
-    if collection.channels == 3:
-        mean, std = IMAGENET_MEAN, IMAGENET_STD
-    else:
-        mean, std = _statistics(collection, train)
+    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if collection.channels == 3 else _statistics(collection, train)
     return Preprocessing(
         size=config.image_size, resize="squash" if small else "shortest", channels=collection.channels, mean=mean, std=std
     )
