@@ -22,6 +22,7 @@ CALLS: dict[str, list[str]] = {
     "train": ["train", "photos", "--out", "run", "--epochs", "1"],
     "predict": ["predict", "run", "photos"],
     "data": ["data", "photos"],
+    "demo": ["demo", "--epochs", "1", "--out", "demo"],
     "doctor": ["doctor"],
 }
 
@@ -84,6 +85,7 @@ def test_every_verb_has_a_call() -> None:
     assert set(CALLS) == set(VERBS)
 
 
+@pytest.mark.timeout(900)
 def test_no_verb_reaches_out(folder: Path) -> None:
     for verb, arguments in CALLS.items():
         done, reached = run_guarded(["-m", "swinkit", *arguments], folder)

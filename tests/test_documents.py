@@ -1,0 +1,68 @@
+"""README and CONTRIBUTING say what is there: verbs, extras, the map of the house, the command that CI runs."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from swinkit.cli.doctor import EXTRAS
+from swinkit.cli.main import VERBS
+
+ROOT = Path(__file__).parents[1]
+BEGIN, END = "<!-- the map, drawn by `python -m tests.test_documents` -->", "<!-- end of the map -->"
+PAGES = ["README.md", "CONTRIBUTING.md", *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md")))]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_verb_that_is_named_exists(page: str) -> None:
+    named = set(re.findall(r"(?:^|[`$] ?)swinkit ([a-z]+)", read(page), re.MULTILINE))
+    assert named <= set(VERBS)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_link_inside_the_repository_leads_somewhere(page: str) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", read(page))
+    inside = [link for link in links if "://" not in link]
+    assert [link for link in inside if not ((ROOT / page).parent / link).exists()] == []
+
+
+def test_the_extras_have_the_sizes_that_doctor_tells() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (.+) \|$", read("README.md"), re.MULTILINE)
+    assert dict(rows) == {extra: entry.size for extra, entry in EXTRAS.items()}
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    assert "make test" in read(".ci/run").splitlines()
+    assert "`make test`" in read("README.md")
+
+
+def draw_map() -> str:
+    """CONTRIBUTING.md with its map made anew: each file of the package with the first line of its docstring."""
+    lines = []
+    for path in sorted((ROOT / "swinkit").rglob("*.py")):
+        purpose = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        if purpose:
+            lines.append(f"    {path.relative_to(ROOT / 'swinkit').as_posix():<24} {purpose.splitlines()[0]}")
+    head, _, rest = read("CONTRIBUTING.md").partition(BEGIN)
+    return f"{head}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{rest.partition(END)[2]}"
+
+
+def test_every_file_is_on_the_map() -> None:
+    assert read("CONTRIBUTING.md") == draw_map(), "The map is out of date; to draw it anew: python -m tests.test_documents"
+
+
+def test_the_licence_is_whole() -> None:
+    text = read("LICENSE")
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+
+
+if __name__ == "__main__":
+    (ROOT / "CONTRIBUTING.md").write_text(draw_map(), encoding="utf-8")
