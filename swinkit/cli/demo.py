@@ -19,7 +19,9 @@ EPOCHS = 40  # for 200 pictures: seconds per run, and enough for the bundled wei
 
 
 @click.command(name="demo")
-@click.option("--task", type=click.Choice(["classification"]), default="classification", show_default=True, help="What is learned.")
+@click.option(
+    "--task", type=click.Choice(["classification"]), default="classification", show_default=True, help="What is learned."
+)
 @shared("out", "epochs", "seed", "json", "quiet")
 def command(task: str, out: Path | None, epochs: int | None, seed: int | None, as_json: bool, quiet: bool) -> None:
     """Watch a small Swin judge clothes, then learn digits from 20 examples of each.
