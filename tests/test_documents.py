@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
 import pytest
 
+import swinkit
 from swinkit.cli.doctor import EXTRAS
 from swinkit.cli.main import VERBS
 
@@ -24,6 +26,13 @@ def read(name: str) -> str:
 def test_a_verb_that_is_named_exists(page: str) -> None:
     named = set(re.findall(r"(?:^|[`$] ?)swinkit ([a-z]+)", read(page), re.MULTILINE))
     assert named <= set(VERBS)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_that_is_shown_names_what_exists(page: str) -> None:
+    code = "".join(re.findall(r"```python\n(.*?)```", read(page), re.DOTALL))
+    for dotted in set(re.findall(r"\bswinkit((?:\.\w+)+)", code)):
+        functools.reduce(getattr, dotted.strip(".").split("."), swinkit)
 
 
 @pytest.mark.parametrize("page", PAGES)
