@@ -13,7 +13,7 @@ demo: $(VENV)/.installed  ## a Swin Transformer learns from real pictures, and t
 	$(BIN)/swinkit demo
 
 test: $(VENV)/.installed-dev  ## every test but the long campaigns
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow"
 
 lint: $(VENV)/.installed-dev  ## style, format and types
 	$(BIN)/ruff check .
