@@ -188,5 +188,5 @@ def doctor(as_json: bool, quiet: bool) -> int:
             click.echo(f"{name:<17} {text}")
         for line in ["", "To add what is missing:", *todo] if todo else []:
             click.echo(line)
-    next_command("swinkit", "train", "--help", quiet=quiet)
+    next_command("swinkit", "demo", quiet=quiet)
     return 1 if None in report["versions"].values() else 0
