@@ -45,7 +45,8 @@ def command(data: str, layout: str | None, seed: int | None, as_json: bool, quie
         _show(collection, findings, split, advice)
     if findings.errors:
         return DataError.exit_code
-    next_command("swinkit", "train" if collection.classes else "pretrain", data, quiet=quiet)
+    following = ("train", data) if collection.classes else ("predict", "MODEL", data)
+    next_command("swinkit", *following, quiet=quiet)
     return 0
 
 
