@@ -17,6 +17,7 @@ from ..errors import SwinkitError
 # verb -> (where its click command is, its line in --help, kept here so that --help imports none of them)
 VERBS: dict[str, tuple[str, str]] = {
     "train": ("swinkit.cli.train:command", "Train a model on your pictures."),
+    "evaluate": ("swinkit.cli.evaluate:command", "Judge a model: accuracy with intervals, classes, calibration, a report."),
     "predict": ("swinkit.cli.predict:command", "Classify pictures, one row per input."),
     "data": ("swinkit.cli.data:command", "Check a set of pictures and advise on the input size."),
     "demo": ("swinkit.cli.demo:command", "Watch a small Swin learn, on real pictures, without a network."),

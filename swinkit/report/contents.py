@@ -17,7 +17,7 @@ from ..data.collection import Collection
 from ..tasks.evaluation import Evaluation, Figure, MultiLabel, SingleLabel
 from .page import Calibration, Example, Headline, Remark, ReportData, Rival
 from .plots import Curve
-from .svg import percent
+from .svg import percent, shorten
 
 MISTAKES, RIGHT = 18, 16  # pictures shown
 
@@ -96,7 +96,9 @@ def compared(evaluation: SingleLabel, rivals: Sequence[Rival]) -> list[Rival]:
     top1 = evaluation.figures["top1"]
     support = evaluation.scores.support
     commonest = Rival(
-        f"always {evaluation.classes[int(support.argmax())]!r}", float(support.max() / support.sum()), note="no model at all"
+        f"always {shorten(evaluation.classes[int(support.argmax())], 48)}",
+        float(support.max() / support.sum()),
+        note="no model at all",
     )
     return [Rival("this model", top1.value, top1.low, top1.high, ours=True), *rivals, commonest]
 

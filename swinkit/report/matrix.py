@@ -56,7 +56,7 @@ def confusion_chart(matrix: NDArray[np.int64], classes: Sequence[str]) -> Markup
     many, side = len(classes), _cell_side(len(classes))
     letters = min(20, max(len(name) for name in classes)) if many <= NAMED else 4
     font = min(13.0, side * 0.9)
-    left, top = 26 + letters * font * 0.6, 26 + letters * font * (0.62 if side < STEEP else 0.46)
+    left, top = 26 + letters * font * 0.6, 28 + _name_height(letters * font, side)
     size = side * many
     share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
     parts = [tag("rect", x=left, y=top, width=size, height=size, class_="field")]
@@ -68,6 +68,17 @@ def confusion_chart(matrix: NDArray[np.int64], classes: Sequence[str]) -> Markup
     right = size + left + 8 + (letters * font * 0.3 if many <= NAMED else 0)
     label = f"Confusion matrix of {many} classes; the table of classes and the list of confusions give its figures"
     return drawing(round(right), round(top + size + 8), label, *parts)
+
+
+def _angle(length: float, side: float) -> int:
+    """Degrees by which column names of ``length`` (letters times size) are turned to find room above cells of ``side``."""
+    if length * 0.62 <= side:
+        return 0
+    return -90 if side < STEEP else -48
+
+
+def _name_height(length: float, side: float) -> float:
+    return {0: 16.0, -48: length * 0.46, -90: length * 0.62}[_angle(length, side)]
 
 
 def _cells(
@@ -116,7 +127,11 @@ def _names(classes: Sequence[str], left: float, top: float, side: float, letters
         name = shorten(classes[index], letters) if len(classes) <= NAMED else str(index)
         middle = (index + 0.5) * side
         row = {"x": left - 6, "y": top + middle + font * 0.35, "text_anchor": "end"}
-        across = left + middle + font * 0.3
-        column = {"transform": f"translate({across:.1f} {top - 6:.1f}) rotate({-90 if side < STEEP else -48})"}
+        angle = _angle(letters * font, side)
+        across = left + middle + (font * 0.3 if angle else 0)
+        column = {
+            "transform": f"translate({across:.1f} {top - 6:.1f}) rotate({angle})",
+            "text_anchor": "start" if angle else "middle",
+        }
         parts += [tag("text", full, name, font_size=font, class_="label", **place) for place in (row, column)]
     return parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -14,6 +14,8 @@ from .svg import Scale, drawing, number, percent, polyline, tag, ticks
 
 WIDTH, HEIGHT = 348, 236
 LEFT, RIGHT, TOP, BOTTOM = 44, 62, 12, 34
+
+Text = Callable[[float], str]
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def line_chart(curve: Curve) -> Markup:
     low, high = _range(every[:, 1])
     y = Scale(low, high, HEIGHT - BOTTOM, TOP)
     written = (lambda value: percent(value, 0 if high - low > 0.05 else 1)) if curve.share else number
-    parts = [_grid(x, y, "epoch", written)]
+    parts = [_grid(x, y, "epoch", written, whole=True)]
     for order, (name, points) in enumerate(lines.items()):
         drawn = [(x(epoch), y(value)) for epoch, value in points]
         kind = f"line line-{order}"
@@ -98,12 +100,13 @@ def _apart(places: Sequence[float], gap: float = 14.0) -> list[float]:
     return moved
 
 
-def _grid(x: Scale, y: Scale, x_name: str, y_text, x_text=number) -> Markup:
+def _grid(x: Scale, y: Scale, x_name: str, y_text: Text, x_text: Text = number, whole: bool = False) -> Markup:
     parts = []
     for value in ticks(y.low, y.high, 4):
         parts.append(tag("line", x1=x.start, x2=x.end, y1=y(value), y2=y(value), class_="grid"))
         parts.append(tag("text", y_text(value), x=x.start - 7, y=y(value) + 4, text_anchor="end", class_="tick"))
-    for value in ticks(x.low, x.high, 5):
+    across = ticks(x.low, x.high, 5)
+    for value in [at for at in across if not whole or at == int(at)]:
         parts.append(tag("line", x1=x(value), x2=x(value), y1=y.start, y2=y.start + 4, class_="axis"))
         parts.append(tag("text", x_text(value), x=x(value), y=y.start + 17, text_anchor="middle", class_="tick"))
     parts.append(tag("line", x1=x.start, x2=x.end, y1=y.start, y2=y.start, class_="axis"))

@@ -1,0 +1,94 @@
+"""``swinkit evaluate``: what a model is worth, on the pictures it was kept from or on others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UsageError
+from .options import next_command, print_json, say, shared
+
+if TYPE_CHECKING:
+    from ..tasks.evaluation import Evaluation
+
+SPLITS = ("auto", "train", "val", "test", "all")
+
+
+@click.command(name="evaluate")
+@click.argument("model")
+@click.argument("data", required=False)
+@click.option(
+    "--split", type=click.Choice(SPLITS), default="auto", show_default=True, help="Which part; auto: test, else val, else all."
+)
+@click.option("--format", "layout", help="Layout of the data; recognised when not given.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Pictures at once.")
+@click.option("--require", "gates", multiple=True, metavar="FIGURE=VALUE", help="End with code 4 unless reached; repeatable.")
+@shared("out", "device", "json", "quiet")
+def command(
+    model: str, data: str | None, split: str, layout: str | None, batch_size: int, gates: tuple[str, ...], out: Path | None,
+    device: str, as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Judge MODEL, a run or a saved model, on DATA; without DATA, on the pictures that the run kept for it.
+
+    Accuracy with its interval, precision, recall and F1 of every class, calibration. --out writes a folder with report.html,
+    evaluation.json and predictions.csv.
+
+    \b
+    swinkit evaluate runs/classify/shoes
+    swinkit evaluate runs/classify/shoes new-photos/ --out evaluation
+    swinkit evaluate runs/classify/shoes --require top1=0.9 --require ece=0.05
+    """
+    limits = dict(map(parse_gate, gates))
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is there already and is not overwritten. Choose another --out, or remove it")
+    from .judging import judge
+
+    judged = judge(model, data, split=split, layout=layout, device=device, batch_size=batch_size, quiet=quiet)
+    evaluation = judged.evaluation
+    if out is not None:
+        judged.write(out)
+    if as_json:
+        print_json({"model": model, "data": judged.where, **evaluation.to_dict()})
+    else:
+        print_table(evaluation)
+    evaluation.require(limits)
+    if out is not None:
+        say(f"Written: {out / 'report.html'}", quiet)
+    else:
+        again = ["swinkit", "evaluate", model, *([data] if data else []), "--out", "evaluation"]
+        next_command(*again, quiet=quiet)
+
+
+def parse_gate(text: str) -> tuple[str, float]:
+    """``name=value`` of --require; raises :class:`UsageError`."""
+    name, equals, value = text.partition("=")
+    try:
+        if equals and name:
+            return name.strip(), float(value)
+    except ValueError:
+        pass
+    raise UsageError(f"--require expects FIGURE=VALUE, got {text!r}. For instance: --require top1=0.9")
+
+
+def print_table(evaluation: Evaluation, classes: int = 20) -> None:
+    """Figures, and the ``classes`` weakest classes, on stdout."""
+    from ..data.collection import shown
+
+    for name, figure in evaluation.figures.items():
+        interval = f"   {figure.low:.4f} to {figure.high:.4f} (95 %)" if figure.low is not None else ""
+        click.echo(f"{name:18}{figure.value:8.4f}{interval}")
+    rows = evaluation.to_dict()["classes"]
+    rows.sort(key=lambda row: 2.0 if row["f1"] is None else row["f1"])
+    width = min(40, max([5, *(len(shown(row["class"])) for row in rows[:classes])]))
+    click.echo(f"\n{'class':{width}}  pictures  precision  recall      F1")
+    for row in rows[:classes]:
+        values = "  ".join(f"{_cell(row[key]):>{size}}" for key, size in (("precision", 9), ("recall", 6), ("f1", 6)))
+        click.echo(f"{shown(row['class'])[:width]:{width}}  {row['support']:8,}  {values}")
+    if len(rows) > classes:
+        click.echo(f"and {len(rows) - classes} classes that do better; --json has all")
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,220 @@
+"""A model, the pictures to judge it on, the verdict, and its report: what ``evaluate``, ``train`` and ``demo`` share."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..data.check import examine
+from ..data.collection import Collection
+from ..data.layouts import open_data
+from ..data.split import Split
+from ..errors import DataError, UsageError
+from ..report.contents import About, contents
+from ..report.page import Remark, Rival, write_report
+from ..runtime.evaluate import evaluate, labelled
+from ..runtime.predictor import find_device
+from ..runtime.rows import escape
+from ..tasks import load
+from ..tasks.evaluation import Evaluation, MultiLabel
+from ..weights.atomic import write_atomically, write_json
+from ..weights.files import find_model
+from .options import say
+
+WORDS = {"train": "training", "val": "validation", "test": "test", "all": "given"}
+
+
+@dataclass(frozen=True)
+class Material:
+    """Pictures ``indices`` of ``collection``; ``part`` is the name of the split; ``remarks`` are what was found in them."""
+
+    collection: Collection
+    indices: Sequence[int]
+    part: str
+    remarks: tuple[Remark, ...] = ()
+
+
+@dataclass(frozen=True)
+class Judged:
+    """``model`` as it was named, the loaded ``network``, and its evaluation on ``material``."""
+
+    model: str
+    data: str | None
+    network: Any
+    material: Material
+    evaluation: Evaluation
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """Which pictures were judged."""
+        collection = self.material.collection
+        return {"root": str(collection.root), "split": self.material.part, "fingerprint": collection.fingerprint()}
+
+    def write(self, folder: Path) -> None:
+        """report.html, evaluation.json and predictions.csv in ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "evaluation.json", {"model": self.model, "data": self.where, **self.evaluation.to_dict()})
+        write_atomically(folder / "predictions.csv", predictions(self.evaluation))
+        self.report(folder / "report.html")
+
+    def report(self, path: Path, rivals: Sequence[Rival] = ()) -> Path:
+        """The page at ``path``; ``rivals`` are other models' figures to compare with."""
+        again = ["swinkit", "evaluate", self.model, *([self.data] if self.data else []), "--split", self.material.part]
+        run = run_of(self.model)
+        about = About(
+            title=f"{Path(self.model).resolve().name} on {self.material.collection.root.name or self.data}",
+            summary=self._summary(),
+            facts={"Model": describe(self.model, self.network)},
+            run=run,
+            remarks=self.material.remarks,
+            commands=[shlex.join(again)],
+            origin={"judged pictures": f"sha256 {self.where['fingerprint']}"},
+            rivals=rivals,
+        )
+        return write_report(path, contents(self.evaluation, self.material.collection, about))
+
+    def _summary(self) -> str:
+        count, kinds = len(self.evaluation), len(self.evaluation.classes)
+        size = sum(parameter.numel() for parameter in self.network.parameters())
+        part = self.material.part
+        seen = "that it was trained on" if part == "train" else "that it was not trained on" if part in ("val", "test") else ""
+        return (
+            f"A Swin Transformer of {_millions(size)} parameters, judged on {count:,} {WORDS[part]} "
+            f"pictures of {kinds} classes {seen}".rstrip()
+            + "."
+        )
+
+
+def judge(
+    model: str, data: str | None = None, *, split: str = "auto", layout: str | None = None, device: str = "auto",
+    batch_size: int = 64, quiet: bool = False,
+) -> Judged:  # fmt: skip
+    """Load ``model`` and judge it on ``data``, by default on what its run kept from the training, with a bar on stderr."""
+    network = load(model).to(find_device(device))
+    material = find_material(model, data, split, layout, quiet)
+    say(f"Judging on {len(material.indices):,} {WORDS[material.part]} pictures: {material.collection.reason}", quiet)
+    workers = 0 if material.collection.pixels is not None else 2
+    with _bar("judged", quiet) as progress:
+        evaluation = evaluate(
+            network, material.collection, material.indices, batch_size=batch_size, workers=workers, progress=progress
+        )
+    return Judged(model, data, network, material, evaluation)
+
+
+def find_material(model: str, data: str | None, split: str, layout: str | None, quiet: bool) -> Material:
+    """The pictures to judge on. The data that a run was trained on keeps the run's split, however it is named."""
+    run = run_of(model)
+    recorded = json.loads((run / "data.json").read_text("utf-8")) if run else {}
+    settings = yaml.safe_load((run / "config.yaml").read_text("utf-8")) if run else {}
+    source = data or settings.get("data")
+    if source is None:
+        raise UsageError(f"{model} is a model without a run, so it keeps no pictures to be judged on. Give DATA: a folder, …")
+    collection = open_data(source, layout or (settings.get("format") if data is None else None))
+    if collection.fingerprint() == recorded.get("fingerprint"):
+        parts = Split.from_dict(recorded["split"])
+        return _part(collection, {"train": parts.train, "val": parts.val, "test": parts.test}, split, ())
+    if data is None:
+        raise DataError(
+            f"{source} is not what it was when {model} was trained on it, so the split no longer holds. "
+            f"Mend: restore it, or judge on all of it as new pictures: swinkit evaluate {shlex.quote(model)} {shlex.quote(source)}"
+        )
+    return _new_material(collection, split, quiet)
+
+
+def _new_material(collection: Collection, split: str, quiet: bool) -> Material:
+    with _bar("checked", quiet) as progress:
+        findings = examine(collection, progress)
+    usable = [index for index in labelled(collection) if index not in findings.unusable]
+    own = {part: [index for index in usable if collection.samples[index].split == part] for part in ("train", "val", "test")}
+    remarks = [Remark(item.severity, item.message) for item in findings.items]
+    return _part(collection, {**own, "all": usable}, split, tuple(remarks))
+
+
+def _part(collection: Collection, parts: dict[str, Sequence[int]], split: str, remarks: tuple[Remark, ...]) -> Material:
+    if split == "all" and "all" not in parts:
+        parts["all"] = sorted(index for part in parts.values() for index in part)
+    wanted = [split] if split != "auto" else ["test", "val", "all"]
+    chosen = next((name for name in wanted if parts.get(name)), None)
+    if chosen is None:
+        has = ", ".join(f"{name} {len(indices):,}" for name, indices in parts.items() if indices) or "no labelled picture"
+        raise DataError(f"{collection.root} has no pictures to judge on in the split {split!r}. It has: {has}")
+    return Material(collection, parts[chosen], chosen, remarks)
+
+
+def run_of(model: str) -> Path | None:
+    """The run that ``model`` names, itself or its model folder; None for a model without one."""
+    path = Path(model)
+    for folder in (path, path.parent):
+        if (folder / "config.yaml").is_file() and (folder / "data.json").is_file():
+            return folder
+    return None
+
+
+def describe(name: str, network: Any) -> dict[str, str]:
+    """What the model is, for its report."""
+    config, preprocessing = network.config, network.preprocessing
+    description = json.loads((find_model(name) / "config.json").read_text("utf-8"))
+    return {
+        "architecture": f"Swin V{config.version}, {'-'.join(map(str, config.depths))} blocks",
+        "width": f"{config.embed_dim} channels, heads {'-'.join(map(str, config.num_heads))}",
+        "window": " x ".join(map(str, config.window_size)),
+        "patch": f"{config.patch_size} pixels",
+        "parameters": _millions(sum(parameter.numel() for parameter in network.parameters())),
+        "input": f"{' x '.join(map(str, preprocessing.size))} pixels, {preprocessing.channels} channels, {preprocessing.resize}",
+        "classes": f"{len(network.classes):,}",
+        "weights": f"sha256 {description['weights']['sha256']}",
+    }
+
+
+def predictions(evaluation: Evaluation) -> bytes:
+    """One CSV row per judged picture; names that a spreadsheet would run are escaped as in ``swinkit predict``."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["path", "truth", "label", "score", "right"])
+    for row, source in enumerate(evaluation.sources):
+        scores = evaluation.probabilities[row]
+        if isinstance(evaluation, MultiLabel):
+            truth, said = evaluation.truth[row], scores >= evaluation.threshold
+            right = bool((truth == said).all())
+            names = [
+                json.dumps([name for name, there in zip(evaluation.classes, flags, strict=True) if there])
+                for flags in (truth, said)
+            ]
+        else:
+            best = int(scores.argmax())
+            right = best == evaluation.truth[row]
+            names = [evaluation.classes[evaluation.truth[row]], evaluation.classes[best]]
+        writer.writerow([escape(source), *map(escape, names), f"{scores.max():.6g}", int(right)])
+    return text.getvalue().encode("utf-8")
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.2f} million" if count >= 1e5 else f"{count:,}"
+
+
+class _bar:
+    """A progress bar on stderr if somebody looks; entering gives ``progress(done, total)``."""
+
+    def __init__(self, verb: str, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        layout = TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        self._progress = Progress(*layout, console=console, transient=True, disable=quiet or not console.is_terminal)
+        self._task = self._progress.add_task(verb, total=None)
+
+    def __enter__(self) -> Any:
+        self._progress.start()
+        return lambda done, total: self._progress.update(self._task, completed=done, total=total)
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
