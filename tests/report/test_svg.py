@@ -1,0 +1,103 @@
+"""Elements, scales and ticks that every chart is drawn from."""
+
+import math
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swinkit.report import matrix, plots, svg
+from swinkit.tasks import metrics
+
+
+@given(st.text(max_size=40))
+def test_text_and_attributes_of_any_kind_stay_well_formed(text):
+    element = ET.fromstring(str(svg.tag("text", text, data_name=text)))
+    assert element.tag == "text"
+    assert element.text in (svg.printable(text), None)
+    assert element.attrib["data-name"] == svg.printable(text)
+
+
+@given(st.text(alphabet=st.characters(), max_size=30))
+def test_printable_leaves_nothing_that_turns_or_breaks_a_line(text):
+    shown = svg.printable(text)
+    assert not set(shown) & set("\n\r\t\x00\u202e\u202d\u2066\u2028")
+    shown.encode("utf-8")
+
+
+def test_undecodable_bytes_are_written_out():
+    assert svg.printable("a\udcffb") == "a\\udcffb"
+    assert svg.printable("👩‍🔬 ç") == "👩‍🔬 ç"
+
+
+@given(st.text(max_size=60), st.integers(3, 30))
+def test_shortened_names_fit_and_keep_both_ends(text, length):
+    short = svg.shorten(text, length)
+    assert len(short) <= length
+    assert short == text or (text.startswith(short[0]) and text.endswith(short[-1]))
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(2, 9))
+def test_ticks_are_round_few_and_inside(low, span, about):
+    high = low + span
+    values = svg.ticks(low, high, about)
+    slack = (abs(low) + span) * 1e-6
+    assert all(low - slack <= value <= high + slack for value in values)
+    assert len(values) <= about + 2
+    steps = np.diff(values)
+    if len(steps) > 1 and span > abs(low) * 1e-3:
+        step = steps[0]
+        assert np.allclose(steps, step, rtol=1e-3)
+        mantissa = step / 10 ** math.floor(math.log10(step) + 1e-6)
+        assert min(abs(mantissa - good) for good in (1, 2, 5, 10)) < 1e-2
+
+
+def test_numbers_and_shares_are_written_shortly():
+    assert [svg.number(value) for value in (0, 0.25, 1500.0, 0.00002, 1e-3)] == ["0", "0.25", "1,500", "2e-5", "0.001"]
+    assert svg.percent(0.9412) == "94.1\u202f%"
+    assert svg.percent(float("nan")) == "–"
+
+
+def parse(markup):
+    return ET.fromstring(str(markup))
+
+
+def test_line_chart_bridges_what_is_not_finite_and_names_both_lines():
+    lines = {"training": [(1, 2.0), (2, float("nan")), (3, 1.0)], "validation": [(1, 2.5), (3, float("inf"))]}
+    chart = parse(plots.line_chart(plots.Curve("Loss", lines)))
+    assert len(chart.find(".//polyline").attrib["points"].split()) == 2
+    assert {"training", "validation"} <= {text.text for text in chart.iter("text")}
+    assert "nan" not in str(plots.line_chart(plots.Curve("Loss", lines)))
+
+
+def test_the_best_point_is_marked():
+    chart = plots.line_chart(plots.Curve("Top-1", {"validation": [(1, 0.5), (2, 0.8), (3, 0.7)]}, share=True, best="max"))
+    assert "best 80.0\u202f%" in str(chart)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 26, 27, 100, 131, 400])
+def test_every_confusion_is_drawn_once_whatever_the_number_of_classes(classes):
+    generator = np.random.default_rng(classes)
+    counts = generator.integers(0, 3, (classes, classes)) * (generator.random((classes, classes)) < 0.2)
+    counts[0, 1] = 7
+    names = [f"class {index}" for index in range(classes)]
+    chart = parse(matrix.confusion_chart(counts, names))
+    cells = sum(path.attrib["d"].count("M") for path in chart.iter("path"))
+    assert cells == np.count_nonzero(counts)
+    assert any(title.text.startswith("class 0 taken for class 1: 7") for title in chart.iter("title"))
+    largest = matrix.most_confused(counts, names, 1)[0]
+    assert (largest.truth, largest.said, largest.count) == ("class 0", "class 1", 7)
+    assert len(str(matrix.confusion_chart(counts, names))) < 1_000_000
+
+
+def test_a_class_without_pictures_and_a_perfect_model_are_drawn():
+    perfect = np.diag([5, 0, 3])
+    assert matrix.most_confused(perfect, ["a", "b", "c"]) == []
+    assert "nan" not in str(matrix.confusion_chart(perfect, ["a", "b", "c"]))
+
+
+def test_reliability_draws_a_bar_for_each_bin_with_pictures():
+    bins = metrics.reliability(np.array([0.95, 0.97, 0.55]), np.array([True, False, True]))
+    assert len(parse(plots.reliability_diagram(bins)).findall(".//rect[@class='bar']")) == 2
