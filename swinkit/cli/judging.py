@@ -1,4 +1,4 @@
-"""A model, the pictures to judge it on, the verdict, and its report: what ``evaluate``, ``train`` and ``demo`` share."""
+"""A model, the pictures to judge it on, the verdict, and its report: what ``evaluate``, ``train`` and ``demo`` share when they run."""
 
 from __future__ import annotations
 

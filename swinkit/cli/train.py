@@ -47,6 +47,10 @@ def command(
     if run is not None and out is not None:
         raise UsageError("--resume goes on in the run's own folder; leave --out out.")
     result = _train(chosen, run, out, dry_run, quiet)
+    if not dry_run:
+        from .judging import judge
+
+        judge(str(result.path), device=device, quiet=quiet).report(result.path / "report.html")
     if as_json:
         print_json(result.to_dict())
     elif dry_run:

@@ -92,7 +92,7 @@ def headlines(evaluation: Evaluation) -> list[Headline]:
 
 
 def compared(evaluation: SingleLabel, rivals: Sequence[Rival]) -> list[Rival]:
-    """This model, ``rivals``, and the commonest class as the answer to everything: the least that a model must beat."""
+    """This model unless it is among ``rivals``, they, and the commonest class as the answer to everything: the least that a model must beat."""
     top1 = evaluation.figures["top1"]
     support = evaluation.scores.support
     commonest = Rival(
@@ -100,7 +100,9 @@ def compared(evaluation: SingleLabel, rivals: Sequence[Rival]) -> list[Rival]:
         float(support.max() / support.sum()),
         note="no model at all",
     )
-    return [Rival("this model", top1.value, top1.low, top1.high, ours=True), *rivals, commonest]
+    if not any(rival.ours for rival in rivals):
+        rivals = [Rival("this model", top1.value, top1.low, top1.high, ours=True), *rivals]
+    return [*rivals, commonest]
 
 
 def calibration(evaluation: SingleLabel) -> Calibration:

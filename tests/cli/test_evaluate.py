@@ -1,0 +1,143 @@
+"""``swinkit evaluate``: which pictures it judges, what it writes and prints, and when it fails."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+import swinkit
+from swinkit.cli.judging import find_material, predictions
+from swinkit.cli.main import run
+from swinkit.data.layouts import open_data
+from swinkit.data.split import make_split
+from swinkit.errors import DataError, UsageError
+from swinkit.preprocessing import Preprocessing
+from swinkit.weights.files import save_model
+from tests.report.hostile import PAYLOADS
+from tests.tasks.test_evaluation import single
+
+CLASSES = ("dark", "light")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    generator = np.random.default_rng(0)
+    for label in CLASSES:
+        (folder / label).mkdir()
+        for index in range(8):
+            pixels = generator.integers(0, 100, (16, 16, 3)) + 150 * (label == "light")
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / label / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, photos):
+    """A run folder as training leaves it, around an untrained model."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("runs") / "shoes"
+    sizes = {"embed_dim": 12, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4}
+    model = swinkit.create_model("swin_nano", num_classes=2, image_size=16, **sizes)
+    save_model(model, folder / "model", classes=CLASSES, preprocessing=Preprocessing(size=(16, 16), resize="squash"))
+    collection = open_data(photos)
+    split = make_split(collection, val=0.25)
+    data = {"fingerprint": collection.fingerprint(), "split": split.to_dict(), "findings": [
+        {"kind": "duplicates", "severity": "warning", "message": "two are alike"}]}  # fmt: skip
+    (folder / "data.json").write_text(json.dumps(data))
+    (folder / "config.yaml").write_text(yaml.safe_dump({"data": str(photos), "seed": 3, "epochs": 5}))
+    (folder / "metrics.csv").write_text("step,epoch,train_loss,val_loss,val_top1\n1,1,0.7,0.7,0.5\n2,2,0.6,0.6,0.75\n")
+    return folder
+
+
+def test_a_run_is_judged_on_what_it_kept_from_training(trained, photos):
+    split = make_split(open_data(photos), val=0.25)
+    for data in (None, str(photos)):
+        material = find_material(str(trained), data, "auto", None, quiet=True)
+        assert (material.part, tuple(material.indices)) == ("val", split.val)
+    assert tuple(find_material(str(trained), None, "train", None, True).indices) == split.train
+    assert find_material(str(trained / "model"), None, "auto", None, True).part == "val"
+    assert len(find_material(str(trained), None, "all", None, True).indices) == 16
+    with pytest.raises(DataError, match=r"'test'\. It has: train 12, val 4"):
+        find_material(str(trained), None, "test", None, True)
+
+
+def test_changed_pictures_do_not_keep_the_split(trained, photos):
+    extra = photos / "dark" / "extra.png"
+    Image.new("RGB", (16, 16)).save(extra)
+    try:
+        with pytest.raises(DataError, match="no longer holds"):
+            find_material(str(trained), None, "auto", None, True)
+        assert find_material(str(trained), str(photos), "auto", None, True).part == "all"
+    finally:
+        extra.unlink()
+
+
+def test_a_broken_picture_of_new_data_is_left_out_and_remarked(trained, tmp_path):
+    for label in CLASSES:
+        (tmp_path / label).mkdir()
+        Image.new("RGB", (16, 16)).save(tmp_path / label / "a.png")
+    (tmp_path / "dark" / "broken.png").write_bytes(b"no picture")
+    material = find_material(str(trained), str(tmp_path), "auto", None, True)
+    assert len(material.indices) == 2
+    assert any(remark.severity in ("warning", "error") for remark in material.remarks)
+
+
+def test_a_model_without_a_run_asks_for_data(trained, tmp_path):
+    lonely = tmp_path / "lonely"
+    (trained / "model").rename(lonely)
+    try:
+        with pytest.raises(UsageError, match="Give DATA"):
+            find_material(str(lonely), None, "auto", None, True)
+    finally:
+        lonely.rename(trained / "model")
+
+
+def test_out_holds_page_figures_and_predictions(trained, tmp_path, capsys):
+    out = tmp_path / "judged"
+    assert run(["evaluate", str(trained), "--out", str(out), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    stored = json.loads((out / "evaluation.json").read_text())
+    assert printed == stored
+    assert stored["pictures"] == 4
+    assert stored["data"]["split"] == "val"
+    rows = (out / "predictions.csv").read_text().splitlines()
+    assert rows[0] == "path,truth,label,score,right"
+    assert len(rows) == 5
+    assert sum(row.endswith(",1") for row in rows) == round(4 * stored["figures"]["top1"]["value"])
+    page = (out / "report.html").read_text()
+    for part in ("two are alike", "Top-1 accuracy", "swinkit evaluate", 'id="training"', "shoes on"):
+        assert part in page
+    assert run(["evaluate", str(trained), "--out", str(out)]) == 2
+    assert "not overwritten" in capsys.readouterr().err
+
+
+def test_the_table_goes_to_stdout_and_the_rest_to_stderr(trained, capsys):
+    assert run(["evaluate", str(trained)]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("top1 ")
+    assert "light" in printed.out
+    assert "Judging on 4 validation pictures" in printed.err
+
+
+def test_a_missed_gate_ends_with_4_after_everything_is_written(trained, tmp_path, capsys):
+    out = tmp_path / "judged"
+    assert run(["evaluate", str(trained), "--out", str(out), "--require", "top1=1.01", "-q"]) == 4
+    assert "required: at least 1.01" in capsys.readouterr().err
+    assert (out / "report.html").exists()
+    assert run(["evaluate", str(trained), "--require", "top1=0", "--require", "loss=100", "-q"]) == 0
+
+
+@pytest.mark.parametrize("gate", ["top1", "top1=much", "=0.5", "top9=0.5"])
+def test_a_gate_that_cannot_be_meant_is_a_usage_error(trained, gate, capsys):
+    assert run(["evaluate", str(trained), "--require", gate, "-q"]) == 2
+    assert "top1" in capsys.readouterr().err
+
+
+def test_fault_38_predictions_hold_no_formula():
+    evaluation = single([0] * len(PAYLOADS), np.eye(len(PAYLOADS)), PAYLOADS)
+    rows = predictions(evaluation).decode("utf-8").splitlines()
+    assert any("'=cmd|" in row for row in rows)
+    assert not any(cell.startswith(("=", "+", "@", '"=')) for row in rows for cell in row.split(","))
