@@ -148,7 +148,7 @@ def _labels(collection: Collection, unusable: dict[int, str]) -> Iterator[Findin
     usable = [index for index in range(len(collection)) if index not in unusable]
     bare = tuple(index for index in usable if not collection.samples[index].labels)
     if bare and not collection.multi_label:
-        yield Finding("unlabelled", "warning", f"{len(bare)} pictures have no label and are left out", bare)
+        yield Finding("unlabelled", "warning", f"{_number(len(bare), 'picture')} without a label, left out", bare)
     yield from _counts(collection, usable)
     yield from _spellings(collection.classes)
     if 0 < len(usable) < TINY:

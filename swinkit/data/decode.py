@@ -77,7 +77,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return f"declares more than the {MAX_PIXELS:,} pixels allowed; scale it down or cut it into tiles"
     text = str(error).split("\n")[0] or type(error).__name__
-    return f"truncated: {text}" if "truncated" in text else f"damaged: {text}"
+    return f"truncated: {text}" if "truncated" in text.lower() else f"damaged: {text}"
 
 
 def _from_stream(stream: BinaryIO, channels: int) -> np.ndarray:

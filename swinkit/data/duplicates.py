@@ -97,4 +97,4 @@ def connected(links: Iterable[Sequence[int]]) -> list[tuple[int, ...]]:
     groups: dict[int, list[int]] = defaultdict(list)
     for index in sorted(home):
         groups[root(index)].append(index)
-    return [tuple(members) for _, members in sorted(groups.items())]
+    return [tuple(members) for _, members in sorted(groups.items()) if len(members) > 1]

@@ -6,8 +6,8 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 # What the decoder reads; other files beside the pictures are listed and left alone.
 PICTURE_SUFFIXES = frozenset(
@@ -38,7 +38,7 @@ def is_picture_name(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Opens ``path`` for reading if it is a regular file; a FIFO or a device must not be waited on or read without end.
 
     Raises OSError with the reason otherwise.

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swinkit.data.check import examine
+from swinkit.data.duplicates import connected, exact, fingerprint, near
+from swinkit.data.layouts import open_data
+from swinkit.data.split import make_split
+
+from .pictures import class_folders, colourful
+
+
+def kinds(root) -> dict[str, str]:
+    return {item.kind: item.message for item in examine(open_data(root)).items}
+
+
+def test_sizes_and_progress(tmp_path):
+    class_folders(tmp_path, each=2)
+    told = []
+    findings = examine(open_data(tmp_path), lambda done, total: told.append((done, total)))
+    assert findings.sizes.tolist() == [[12, 16]] * 4
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert findings.to_dict()["height_width"] == {"smallest": [12, 16], "median": [12, 16], "largest": [12, 16]}
+
+
+def test_exact_duplicates_across_splits_and_labels(tmp_path):
+    class_folders(tmp_path / "train")
+    class_folders(tmp_path / "val", each=2, size=(20, 20))
+    for index in range(2):
+        for name in ("cat", "dog"):
+            colourful(900 + index + 10 * (name == "cat")).save(tmp_path / "val" / name / f"{index}.png")
+    assert "duplicates-across-splits" not in kinds(tmp_path)
+    shutil.copy(tmp_path / "train/cat/0.png", tmp_path / "val/dog/copy.png")
+    found = kinds(tmp_path)
+    assert "1 group of exact duplicates" in found["duplicates-across-splits"]
+    assert "duplicates-across-labels" in found
+
+
+def test_near_duplicates_survive_recoding_and_a_drawn_split_keeps_them_together(tmp_path):
+    class_folders(tmp_path, each=8, size=(60, 80))
+    colourful(3, 60, 80).save(tmp_path / "cat/again.jpg", quality=70)
+    colourful(103, 60, 80).resize((40, 30)).save(tmp_path / "dog/again.png")
+    collection = open_data(tmp_path)
+    findings = examine(collection)
+    names = [{collection.samples[index].source for index in group} for group in findings.alike]
+    assert names == [{"cat/3.png", "cat/again.jpg"}, {"dog/3.png", "dog/again.png"}]
+    for seed in range(5):
+        split = make_split(collection, findings.unusable, seed, 0.4, alike=findings.alike)
+        assert all(len({index in split.val for index in group}) == 1 for group in findings.alike)
+
+
+def test_plain_pictures_are_not_called_alike():
+    plain = {index: fingerprint(np.full((20, 20, 3), index, np.uint8)) for index in range(20)}
+    assert near(plain) == []
+    assert exact(plain) == []
+    assert exact({**plain, 99: plain[4]}) == [(4, 99)]
+
+
+@given(st.lists(st.lists(st.integers(0, 20), min_size=1, max_size=4), max_size=12))
+def test_connected_is_the_transitive_closure(links):
+    reach = {index: {index} for link in links for index in link}
+    for _ in range(20):
+        for link in links:
+            union = set().union(*(reach[index] for index in link))
+            for index in union:
+                reach[index] = set(union)
+    wanted = {frozenset(group) for group in reach.values() if len(group) > 1}
+    assert {frozenset(group) for group in connected(links)} == wanted
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_any_picture_has_a_fingerprint(channels, kind):
+    assert fingerprint(np.zeros((3, 5, channels), kind)).thumbnail.shape == (16, 16)
+
+
+def test_labels_that_differ_in_spelling_and_skewed_classes(tmp_path):
+    class_folders(tmp_path, ("Cat", "cat "), 1)
+    class_folders(tmp_path, ("dog",), 12)
+    found = kinds(tmp_path)
+    assert {"spelling", "few", "skewed", "tiny"} <= set(found)
+    assert "1 to 12" in found["skewed"]
+
+
+def test_unlabelled_pictures(tmp_path):
+    colourful().save(tmp_path / "a.png")
+    assert "unlabelled" in kinds(tmp_path)
+    (tmp_path / "metadata.csv").write_text("file_name,label\na.png,\na.png,x\na.png,y\n")
+    assert "1 picture without a label" in kinds(tmp_path)["unlabelled"]
+
+
+def test_a_manifest_that_names_a_missing_file(tmp_path):
+    (tmp_path / "metadata.csv").write_text("file_name,label\ngone.png,x\n")
+    assert examine(open_data(tmp_path)).unusable == {0: "cannot be read: No such file or directory"}
+
+
+def test_bundled_sets_are_sound():
+    for name in ("digits", "fashion-mini"):
+        findings = examine(open_data(name))
+        assert not findings.unusable
+        assert not findings.items

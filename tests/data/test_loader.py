@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from multiprocessing import active_children
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swinkit.data.augment import Augmentation
+from swinkit.data.collection import Collection
+from swinkit.data.decode import Undecodable
+from swinkit.data.layouts import open_data
+from swinkit.data.loader import Batch, cut, epoch_order, eval_batches, train_batches
+from swinkit.data.transforms import evaluation, training
+from swinkit.errors import DataError, SwinkitError
+from swinkit.preprocessing import Preprocessing
+
+from .pictures import class_folders
+
+SMALL = Preprocessing(size=(8, 8), interpolation="bilinear")
+GRAY = Preprocessing(size=(8, 8), resize="squash", channels=1, mean=(0.5,), std=(0.5,))
+FULL = Augmentation(flip=True, crop_scale=(0.4, 1.0), randaugment=9, color_jitter=0.2, erasing=0.5)
+LIGHT = Augmentation(flip=True, shift=1, erasing=0.3)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Collection:
+    return open_data(class_folders(tmp_path_factory.mktemp("pictures"), each=7))
+
+
+def same(one: list[Batch], other: list[Batch]) -> bool:
+    return len(one) == len(other) and all(
+        torch.equal(a.images, b.images) and torch.equal(a.labels, b.labels) and torch.equal(a.indices, b.indices)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_any_number_of_workers_gives_the_same_bits(folder, workers):
+    def batches(count: int) -> list[Batch]:
+        return list(train_batches(folder, range(14), training(SMALL, FULL), 3, 5, 2, workers=count, drop_last=False))
+
+    torch.manual_seed(1)
+    expected = torch.rand(2)
+    torch.manual_seed(1)
+    assert same(batches(workers), batches(0))
+    assert torch.equal(torch.rand(2), expected)  # the global generator was not touched
+    evaluated = [list(eval_batches(folder, range(14), evaluation(SMALL), 4, workers=count)) for count in (0, workers)]
+    assert same(*evaluated)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**32), epoch=st.integers(0, 50), size=st.integers(1, 9), start=st.integers(0, 8), drop=st.booleans()
+)
+def test_starting_late_yields_the_very_same_batches(seed, epoch, size, start, drop):
+    data = open_data("digits")
+    indices, transform = range(100, 130), training(GRAY, LIGHT)
+    whole = list(train_batches(data, indices, transform, size, seed, epoch, drop_last=drop))
+    assert same(list(train_batches(data, indices, transform, size, seed, epoch, start, drop_last=drop)), whole[start:])
+    seen = torch.cat([batch.indices for batch in whole]).tolist()
+    assert len(set(seen)) == len(seen)
+    assert set(seen) <= set(indices)
+    assert len(seen) == (30 // size * size if drop else 30)
+
+
+@given(count=st.integers(0, 50), seed=st.integers(0, 2**63 - 1), epoch=st.integers(0, 1000))
+def test_order_is_a_permutation_of_seed_and_epoch(count, seed, epoch):
+    indices = np.arange(count) * 3 + 1
+    order = epoch_order(indices, seed, epoch)
+    assert sorted(order) == indices.tolist()
+    assert np.array_equal(order, epoch_order(indices[::-1], seed, epoch))
+    if count > 15:
+        assert not np.array_equal(order, epoch_order(indices, seed, epoch + 1))
+        assert not np.array_equal(order, epoch_order(indices, seed + 1, epoch))
+
+
+def test_an_epoch_is_never_empty():
+    assert [len(batch) for batch in cut(np.arange(3), 8, drop_last=True)] == [3]
+    assert [len(batch) for batch in cut(np.arange(19), 8, drop_last=True)] == [8, 8]
+    assert [len(batch) for batch in cut(np.arange(19), 8, drop_last=False)] == [8, 8, 3]
+
+
+def test_labels_of_both_kinds(folder, tmp_path):
+    (batch,) = eval_batches(folder, [0, 7], evaluation(SMALL), 4)
+    assert batch.labels.dtype == torch.int64
+    assert batch.labels.tolist() == [0, 1]
+    (tmp_path / "m.csv").write_text(f"file_name,labels\n{folder.path(0)},b;a\n{folder.path(1)},\n")
+    (batch,) = eval_batches(open_data(tmp_path / "m.csv"), [0, 1], evaluation(SMALL), 4)
+    assert batch.labels.dtype == torch.float32
+    assert batch.labels.tolist() == [[1, 1], [0, 0]]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_fault_03_a_picture_that_breaks_later_is_named_not_substituted(tmp_path, workers):
+    data = open_data(class_folders(tmp_path))
+    data.path(3).write_bytes(b"")
+    with pytest.raises(Undecodable, match=r"cat/3\.png: zero bytes"):
+        list(eval_batches(data, range(12), evaluation(SMALL), 2, workers=workers))
+
+
+def test_unequal_sizes_in_one_batch_are_explained(tmp_path):
+    class_folders(tmp_path, ("a",), 1, (12, 16))
+    class_folders(tmp_path, ("b",), 1, (10, 16))
+    with pytest.raises(DataError, match="unequal size"):
+        list(eval_batches(open_data(tmp_path), [0, 1], evaluation(Preprocessing(resize="none")), 2))
+
+
+class Slow:
+    """A transform that takes its time, so that a signal meets a worker at work."""
+
+    def __call__(self, picture: np.ndarray) -> torch.Tensor:
+        time.sleep(0.3)
+        return torch.zeros(3, 4, 4)
+
+
+def interrupted(folder: Collection, number: int, timeout: float) -> tuple[str, float]:
+    """What is said, and after how many seconds, when the only worker gets signal ``number``; it must be gone then."""
+    batches = eval_batches(folder, list(range(14)) * 4, Slow(), 2, workers=1, timeout=timeout)  # type: ignore[arg-type]
+    next(batches)
+    (worker,) = active_children()
+    os.kill(worker.pid, number)
+    started = time.monotonic()
+    with pytest.raises(SwinkitError) as caught:
+        list(batches)
+    seconds = time.monotonic() - started
+    worker.join(5)
+    assert not worker.is_alive()
+    return str(caught.value), seconds
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs signals")
+
+
+@posix
+def test_fault_04_killed_worker_ends_in_a_clear_error(folder):
+    message, seconds = interrupted(folder, signal.SIGKILL, 60)
+    assert message.startswith("A loader worker died")
+    assert "workers=0" in message
+    assert seconds < 10
+
+
+@posix
+def test_fault_05_stopped_worker_ends_in_a_clear_error(folder):
+    message, seconds = interrupted(folder, signal.SIGSTOP, 3)
+    assert message.startswith("No loader worker gave a batch for 3 seconds")
+    assert seconds < 20
+
+
+@posix
+def test_workers_end_when_the_reader_stops_early(folder):
+    batches = eval_batches(folder, range(14), evaluation(SMALL), 2, workers=1)
+    next(batches)
+    (worker,) = active_children()
+    batches.close()
+    worker.join(10)
+    assert not worker.is_alive()

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swinkit.data.collection import Collection, Sample
+from swinkit.data.layouts import open_data
+from swinkit.data.split import Split, make_split
+from swinkit.errors import DataError, UsageError
+
+
+def collection(samples: list[Sample], classes: int = 3, multi_label: bool = False) -> Collection:
+    return Collection(Path("x"), "manifest", "", tuple(map(str, range(classes))), tuple(samples), multi_label)
+
+
+def labelled(counts: list[int]) -> Collection:
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    return collection([Sample(str(index), (label,)) for index, label in enumerate(labels)], len(counts))
+
+
+SAMPLES = st.lists(
+    st.builds(
+        Sample, st.text(max_size=3), st.lists(st.integers(0, 2), max_size=3, unique=True).map(tuple),
+        st.none(), st.one_of(st.none(), st.sampled_from("abc")),
+    ),
+    min_size=3, max_size=40,
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(
+    samples=SAMPLES,
+    seed=st.integers(0, 2**40),
+    alike=st.lists(st.lists(st.integers(0, 39), max_size=3), max_size=4),
+    broken=st.sets(st.integers(0, 2)),
+)
+def test_parts_are_disjoint_whole_and_keep_together(samples, seed, alike, broken):
+    data = collection(samples, multi_label=True)
+    alike = [[index for index in group if index < len(samples)] for group in alike]
+    if len(broken) == len(samples):
+        return
+    split = make_split(data, broken, seed, 0.3, 0.2, alike=alike)
+    assert sorted(split.train + split.val + split.test) == [index for index in range(len(samples)) if index not in broken]
+    home = {index: part for part in ("train", "val", "test") for index in getattr(split, part)}
+    groups = [[i for i in home if samples[i].group == name] for name in "abc"] + [
+        [i for i in group if i in home] for group in alike
+    ]
+    assert all(len({home[index] for index in group}) <= 1 for group in groups)
+    assert make_split(data, broken, seed, 0.3, 0.2, alike=alike) == split
+
+
+@given(counts=st.lists(st.integers(3, 60), min_size=2, max_size=6), seed=st.integers(0, 1000))
+def test_stratified_within_one_picture(counts, seed):
+    data = labelled(counts)
+    split = make_split(data, seed=seed, val=0.2)
+    for label, count in enumerate(counts):
+        got = sum(data.samples[index].labels == (label,) for index in split.val)
+        assert abs(got - max(1, 0.2 * count)) <= 1
+        assert got >= 1
+
+
+def test_seeds_differ():
+    data = labelled([50, 50])
+    assert len({make_split(data, seed=seed).val for seed in range(5)}) == 5
+
+
+def test_digits_keep_their_shares():
+    data = open_data("digits")
+    split = make_split(data, val=0.15, test=0.1)
+    assert abs(len(split.val) - 0.15 * len(data)) < 6
+    assert abs(len(split.test) - 0.1 * len(data)) < 6
+
+
+def test_what_the_layout_says_is_kept_and_the_rest_drawn():
+    samples = [Sample(str(i), (i % 2,), "train" if i < 20 else "test") for i in range(24)]
+    split = make_split(collection(samples, 2))
+    assert split.test == (20, 21, 22, 23)
+    assert len(split.val) == 3  # 15 % of 20
+    assert "test as the data says; 15% val drawn with seed 0" in split.made
+    named = make_split(collection([Sample(str(i), (i % 2,), ("train", "val")[i % 4 == 0]) for i in range(12)], 2))
+    assert named.val == (0, 4, 8)
+    assert named.made == "val as the data says"
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_folds_cover_everything_once(folds):
+    data = labelled([7, 9])
+    split = make_split(data, folds=folds)
+    assert sorted(index for fold in split.folds for index in fold) == list(range(16))
+    for number in range(folds):
+        one = split.fold(number)
+        assert sorted(one.train + one.val) == list(range(16))
+        assert {data.samples[index].labels for index in one.val} == {(0,), (1,)}
+    assert (split.train, split.val) == (split.fold(0).train, split.fold(0).val)
+    with pytest.raises(UsageError, match="expected 0 to"):
+        split.fold(folds)
+
+
+def test_round_trip():
+    split = make_split(labelled([9, 9]), folds=3)
+    assert Split.from_dict(json.loads(json.dumps(split.to_dict()))) == split
+
+
+def test_unlabelled_pictures_are_left_out():
+    data = collection([Sample("a", ()), *(Sample(str(i), (i % 2,)) for i in range(10))], 2)
+    split = make_split(data)
+    assert 0 not in split.train + split.val
+
+
+def test_refusals():
+    with pytest.raises(DataError, match="no picture to train on"):
+        make_split(labelled([2, 2]), unusable=range(4))
+    with pytest.raises(DataError, match="group 'g' has pictures in"):
+        make_split(collection([Sample("a", (0,), "train", "g"), Sample("b", (1,), "val", "g"), Sample("c", (1,), "train")]))
+    with pytest.raises(UsageError, match="expected shares"):
+        make_split(labelled([5, 5]), val=0.6, test=0.4)
+    with pytest.raises(UsageError, match="folds=11"):
+        make_split(labelled([5, 5]), folds=11)

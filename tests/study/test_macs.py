@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from swinkit.config import SwinConfig
+from swinkit.model.classifier import SwinClassifier
+from swinkit.study.macs import count_macs, padding_share
+from swinkit.variants import configure
+
+
+# GMACs in table 1 of arXiv 2103.14030 (given as FLOPs) and in microsoft/Swin-Transformer's README
+@pytest.mark.parametrize(
+    ("name", "published"), [("swin_t", 4.5), ("swin_s", 8.7), ("swin_b", 15.4), ("swin_b_384", 47.1), ("swinv2_t", 5.9)]
+)
+def test_published_figures(name, published):
+    config = configure(name)
+    assert count_macs(config, config.image_size).total / 1e9 == pytest.approx(published, rel=0.015)
+
+
+def test_shares_of_swin_t():
+    macs = count_macs(configure("swin_t"), (224, 224))
+    shares = [
+        round(100 * part / macs.total, 1)
+        for part in (macs.mlp, macs.qkv, macs.projection, macs.attention, macs.merging, macs.patch)
+    ]
+    assert shares == [61.8, 23.2, 7.7, 3.1, 3.9, 0.3]
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    height=st.integers(8, 70), width=st.integers(8, 70), window=st.integers(2, 5), version=st.sampled_from([1, 2]),
+    geometry=st.sampled_from(["classification", "dense"]),
+)  # fmt: skip
+def test_what_runs_is_what_is_counted(height, width, window, version, geometry):
+    config = SwinConfig(
+        version=version, image_size=(32, 32), patch_size=2, embed_dim=8, depths=(2, 2), num_heads=(2, 2), window_size=window,
+        num_classes=3, geometry=geometry, in_channels=2,
+    )  # fmt: skip
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        SwinClassifier(config).eval()(torch.zeros(1, 2, height, width))
+    assert count_macs(config, (height, width)).total * 2 == counter.get_total_flops()
+
+
+@pytest.mark.parametrize(("name", "size", "wasted"), [("swin_t", 224, 0.0), ("swinv2_t", 256, 0.0), ("swin_nano", 56, 0.0)])
+def test_native_sizes_waste_nothing(name, size, wasted):
+    assert padding_share(configure(name, image_size=size), (size, size)) == pytest.approx(wasted)
+
+
+def test_odd_sizes_waste_more():
+    config = configure("swin_t")
+    assert padding_share(config, (225, 225)) > 0.2
+    assert 0 < padding_share(config, (256, 256)) < padding_share(config, (232, 232))

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swinkit.study.sizes import advise, describe
+
+
+def of(*sizes: tuple[int, int]) -> np.ndarray:
+    return np.array(sizes)
+
+
+def test_describe():
+    pictures = describe(of((100, 200), (50, 100), (150, 300)))
+    assert (pictures.median, pictures.smallest, pictures.largest) == ((100, 200), (50, 100), (150, 300))
+    assert (pictures.aspect, pictures.alike, pictures.count) == (2.0, True, 3)
+    assert not describe(of((100, 200), (200, 100))).alike
+
+
+@pytest.mark.parametrize(
+    ("side", "variant", "size", "window"),
+    [(28, "swin_nano", 32, 8), (32, "swin_nano", 32, 8), (56, "swin_nano", 56, 7), (60, "swin_nano", 64, 8), (64, "swin_nano", 64, 8),
+     (96, "swin_t", 96, 12), (150, "swin_t", 160, 10), (224, "swin_t", 224, 7), (1000, "swin_t", 224, 7)],
+)  # fmt: skip
+def test_squares(side, variant, size, window):
+    best = advise(of((side, side))).best
+    assert (best.variant, best.size, best.window) == (variant, (size, size), window)
+    assert best.padding < 0.005
+    assert best.why
+
+
+def test_own_size_names_its_waste():
+    own = next(choice for choice in advise(of((28, 28))).choices if choice.size == (28, 28))
+    assert "9% of the work on padding" in own.why
+
+
+def test_elongated_pictures_get_a_rectangle():
+    wide, photo = advise(of(*[(1080, 1920)] * 5)), advise(of(*[(3000, 4000)] * 5))
+    assert wide.best.size[1] > wide.best.size[0]
+    assert wide.best.cut < 0.15
+    assert "wider than high" in wide.best.why
+    assert photo.best.size == (224, 224)
+    assert any(choice.size[1] > choice.size[0] for choice in photo.choices)
+    high = advise(of(*[(1920, 1080)] * 5))
+    assert high.best.size == tuple(reversed(wide.best.size))
+    mixed = advise(of(*[(1080, 1920), (1920, 1080)] * 5))
+    assert all(choice.size[0] == choice.size[1] for choice in mixed.choices)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 3000), st.integers(1, 3000)), min_size=1, max_size=5), st.integers(1, 5))
+def test_any_sizes_get_advice(sizes, channels):
+    advice = advise(np.array([(0, 0), *sizes]), channels)
+    assert advice.pictures.count == len(sizes)
+    for choice in advice.choices:
+        assert choice.macs > 0
+        assert 0 <= choice.padding < 1
+        assert 0 <= choice.cut < 1
+        assert choice.why
+    json.dumps(advice.to_dict())
+
+
+def test_nothing_usable():
+    with pytest.raises(ValueError, match="no usable picture"):
+        advise(of((0, 0)))
