@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from swinkit.config import SwinConfig
@@ -30,19 +29,18 @@ def test_shares_of_swin_t():
     assert shares == [61.8, 23.2, 7.7, 3.1, 3.9, 0.3]
 
 
-@settings(max_examples=15, deadline=None)
-@given(
-    height=st.integers(8, 70), width=st.integers(8, 70), window=st.integers(2, 5), version=st.sampled_from([1, 2]),
-    geometry=st.sampled_from(["classification", "dense"]),
-)  # fmt: skip
-def test_what_runs_is_what_is_counted(height, width, window, version, geometry):
+@pytest.mark.parametrize("size", [(32, 32), (30, 21), (9, 70)])
+@pytest.mark.parametrize(("version", "geometry"), [(1, "classification"), (1, "dense"), (2, "classification")])
+def test_what_runs_is_what_is_counted(size, version, geometry):
     config = SwinConfig(
-        version=version, image_size=(32, 32), patch_size=2, embed_dim=8, depths=(2, 2), num_heads=(2, 2), window_size=window,
+        version=version, image_size=(32, 32), patch_size=2, embed_dim=8, depths=(2, 2), num_heads=(2, 2), window_size=3,
         num_classes=3, geometry=geometry, in_channels=2,
     )  # fmt: skip
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        SwinClassifier(config).eval()(torch.zeros(1, 2, height, width))
-    assert count_macs(config, (height, width)).total * 2 == counter.get_total_flops()
+    model = SwinClassifier(config).eval()
+    # the fused kernels of a processor escape torch's counter; the plain one does not
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, 2, *size))
+    assert count_macs(config, size).total * 2 == counter.get_total_flops()
 
 
 @pytest.mark.parametrize(("name", "size", "wasted"), [("swin_t", 224, 0.0), ("swinv2_t", 256, 0.0), ("swin_nano", 56, 0.0)])

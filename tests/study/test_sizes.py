@@ -35,7 +35,8 @@ def test_squares(side, variant, size, window):
 
 def test_own_size_names_its_waste():
     own = next(choice for choice in advise(of((28, 28))).choices if choice.size == (28, 28))
-    assert "9% of the work on padding" in own.why
+    assert 0.03 < own.padding < 0.15
+    assert f"{own.padding:.0%} of the work on padding" in own.why
 
 
 def test_elongated_pictures_get_a_rectangle():
