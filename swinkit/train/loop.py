@@ -24,6 +24,8 @@ from .optim import build_optimizers, set_learning_rate
 from .schedule import learning_rate_factor
 from .settings import TrainSettings
 
+Save = Callable[[dict[str, Any], int], Any]  # state, step
+
 
 class NonFinite(SwinkitError):
     """The loss or the gradient is not a number; no weight was changed."""
@@ -65,7 +67,7 @@ class Trainer:
         self.warmup = round((settings.warmup_epochs or 0) * feed.steps_per_epoch)
         self.steps = (settings.epochs or 1) * feed.steps_per_epoch
 
-    def run(self, watcher: Watcher, save: Callable[[dict[str, Any], int], Any]) -> str | None:
+    def run(self, watcher: Watcher, save: Save) -> str | None:
         """Train to the end: None, or until the watcher names a reason to stop, which is returned after saving."""
         here = self.progress
         while here.step < self.steps and not self.exhausted:
@@ -74,14 +76,16 @@ class Trainer:
                 loss, rate = self.step_or_save(batch, watcher, save)
                 here.step += 1
                 watcher.stepped(self, loss, rate)
-                finished = here.step % self.feed.steps_per_epoch == 0
-                if finished:
+                if here.step % self.feed.steps_per_epoch == 0:
                     self.evaluate(watcher)
                 reason = watcher.stop()
-                if finished or reason or watcher.save_due():
+                over = here.step == self.steps or self.exhausted
+                if over or reason or watcher.save_due():
                     save(self.state_dict(), here.step)
-                if reason and here.step < self.steps:
+                if reason and not over:
                     return reason
+                if over:
+                    break
         return None
 
     @property
@@ -94,7 +98,7 @@ class Trainer:
         """Whether early stopping has seen enough evaluations without improvement."""
         return bool(self.settings.patience) and self.progress.stale >= self.settings.patience
 
-    def step_or_save(self, batch: Any, watcher: Watcher, save: Callable[[dict[str, Any], int], Any]) -> tuple[float, float]:
+    def step_or_save(self, batch: Any, watcher: Watcher, save: Save) -> tuple[float, float]:
         """One step; what makes it impossible leaves the last good weights on disk."""
         while True:
             try:
@@ -166,9 +170,7 @@ class Trainer:
         """Twice as many parts per batch: the same effective batch in half the memory."""
         micro = math.ceil(size / self.progress.accumulate)
         if micro == 1:
-            raise SwinkitError(
-                f"Out of memory with a single picture per part ({fault}). Mend: a smaller model or image_size, or --set swin.gradient_checkpointing=true"
-            ) from None
+            raise too_large(fault)
         self.model.zero_grad(set_to_none=True)
         if self.fabric.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -221,6 +223,14 @@ def cut(size: int, parts: int) -> list[slice]:
 def ran_out_of_memory(fault: BaseException) -> bool:
     """Whether an allocator of torch refused: CUDA's and MPS's own error, or the CPU's plain RuntimeError."""
     return isinstance(fault, torch.OutOfMemoryError) or "can't allocate memory" in str(fault)
+
+
+def too_large(fault: BaseException) -> SwinkitError:
+    """The error for a network of which not even one picture fits."""
+    return SwinkitError(
+        f"Out of memory with a single picture at once ({fault}). Mend: a smaller --model or --image-size, or "
+        "--set swin.gradient_checkpointing=true"
+    )
 
 
 def weight_hash(state: dict[str, Tensor]) -> str:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..tasks import Task
-from .loop import cut, ran_out_of_memory
+from .loop import cut, ran_out_of_memory, too_large
 
 WORTHWHILE = 1.1  # how many times faster half precision must be
 PUBLISHED = (  # least picture side, weights that fit
@@ -73,8 +73,10 @@ def rehearse(task: Task, model: nn.Module, batch: Any, precision: str | None, ac
                 try:
                     seconds[choice] = min(_timed(task, model, batch, choice, parts) for _ in range(2))
                 except RuntimeError as fault:
-                    if not ran_out_of_memory(fault) or parts >= len(batch):
+                    if not ran_out_of_memory(fault):
                         raise
+                    if parts >= len(batch):
+                        raise too_large(fault) from None
                     parts *= 2
     best = "bf16-mixed" if seconds.get("bf16-mixed", math.inf) * WORTHWHILE < seconds.get("32-true", 0) else choices[0]
     return Rehearsal(seconds[best], best, parts)

@@ -55,8 +55,7 @@ def prepare(settings: TrainSettings, say: Say = lambda _: None) -> Prepared:
     facts = gather_facts(collection, split, start)
     settled = settle(settings, facts, bool(start.state))
     torch.set_num_threads(settings.threads or torch.get_num_threads())
-    torch.manual_seed(settings.seed)
-    model = start.network(settled.drop_path or 0.0).to(device)
+    model = start.network(settled.seed, settled.drop_path or 0.0).to(device)
     settled, plan = rehearsed(settings, settled, facts, (start, model, collection, split))
     if not start.state and facts.side > SMALL and (name := published_weights(facts.side)):
         say(f"From nothing, photographs need many pictures. Published weights that fit: --model {name}")
@@ -65,6 +64,13 @@ def prepare(settings: TrainSettings, say: Say = lambda _: None) -> Prepared:
         settled, record(collection, split, findings), split, make_task(settled, collection, split), model,
         make_feed(settled, collection, split), plan,
     )  # fmt: skip
+
+
+def initial_network(settings: TrainSettings, collection: Collection, split: Split) -> SwinClassifier:
+    """The network with which the run of settled ``settings`` began."""
+    device = choose_device(settings.device)
+    start = starting_point(settings, collection, split.train, device)
+    return start.network(settings.seed, settings.drop_path or 0.0).to(device)
 
 
 def check_and_split(settings: TrainSettings, collection: Collection, say: Say) -> tuple[Split, Any]:

@@ -10,16 +10,14 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from ..config import SwinConfig
 from ..data.collection import Collection
 from ..data.layouts import open_data
 from ..data.split import Split
 from ..errors import Interrupted, UsageError
-from ..model.classifier import SwinClassifier
 from ..weights.files import read_model, save_model
 from .interrupt import Interruption
 from .loop import Trainer, weight_hash
-from .prepare import Prepared, choose_device, make_feed, make_task, prepare
+from .prepare import Prepared, choose_device, initial_network, make_feed, make_task, prepare
 from .run import RunFolder
 from .settings import TrainSettings
 from .watch import Display, RunWatcher
@@ -70,7 +68,6 @@ def carry_out(prepared: Prepared, out: str | Path | None, display: Display) -> R
     with run:
         run.log(str(prepared.plan))
         trainer = Trainer(make_fabric(settings), prepared.task, prepared.model, prepared.feed, settings)
-        run.checkpoints.save(trainer.state_dict(), 0)
         return finish(run, trainer, prepared.split, display)
 
 
@@ -87,20 +84,18 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
         same_data(run.data, collection)
         split = Split.from_dict(run.data["split"])
         torch.set_num_threads(settings.threads or torch.get_num_threads())
-        model = SwinClassifier(SwinConfig.model_validate(settings.swin)).to(choose_device(settings.device))
         task, feed = make_task(settings, collection, split), make_feed(settings, collection, split)
-        trainer = Trainer(make_fabric(settings), task, model, feed, settings)
-        checkpoint = run.checkpoints.newest_valid()
-        if checkpoint is None:
-            raise UsageError(f"{run.path} was stopped before its first checkpoint. Mend: start a new run")
-        trainer.load_state_dict(checkpoint.state)
-        run.truncate_metrics(checkpoint.step)
-        for note in [*run.notes, *checkpoint.notes, *run.divergences]:
+        trainer = Trainer(make_fabric(settings), task, initial_network(settings, collection, split), feed, settings)
+        notes = [*run.notes, *run.divergences]
+        if run.divergences:
+            notes.append("The run goes on, but may not end with the same bits as one never stopped.")
+        if checkpoint := run.checkpoints.newest_valid():  # none when it was killed before the first step
+            trainer.load_state_dict(checkpoint.state)
+            notes += checkpoint.notes
+        run.truncate_metrics(trainer.progress.step)
+        for note in [*notes, f"Going on from step {trainer.progress.step} of {trainer.steps}."]:
             run.log(note)
             display.say(note)
-        if run.divergences:
-            display.say("The run goes on, but may not end with the same bits as one never stopped.")
-        display.say(f"Going on from step {checkpoint.step} of {trainer.steps}.")
         return finish(run, trainer, split, display)
 
 
@@ -110,7 +105,7 @@ def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display) -> 
         watcher = RunWatcher(run, trainer.settings, display, interruption)
         display.begin(trainer.progress.step, trainer.steps)
         try:
-            reason = trainer.run(watcher, run.checkpoints.save)
+            reason = trainer.run(watcher, watcher.save)
         finally:
             watcher.close()
     if reason:

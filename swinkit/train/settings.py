@@ -24,8 +24,10 @@ class TrainSettings(BaseModel):
     ``model`` is a variant's name, a run or a model folder to start from, or "auto"; ``swin`` replaces fields of its
     architecture. ``mixup`` and ``cutmix`` are the alpha of their Beta distribution, 0 is off. ``ema`` is the decay of the
     averaged weights, 0 is off. ``layer_decay`` 1 trains all depths alike. ``keep`` says whether the weights of the best
-    evaluation or of the last become the model. ``optimizer`` is described at :func:`swinkit.train.optim.build_optimizers`. ``patience`` counts evaluations without improvement, 0 never stops early.
-    ``time_limit`` and ``save_every`` are minutes. ``per_class`` trains on so few pictures of each class, for experiments.
+    evaluation or of the last become the model. ``optimizer`` is described at
+    :func:`swinkit.train.optim.build_optimizers`. ``patience`` counts evaluations without improvement, 0 never stops early.
+    ``time_limit`` and ``save_every`` are minutes; checkpoints come more often than that where saving is quick.
+    ``per_class`` trains on so few pictures of each class, for experiments.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -35,8 +35,9 @@ class Start:
     state: dict[str, Tensor] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
 
-    def network(self, drop_path: float) -> SwinClassifier:
-        """The network with fresh weights drawn from torch's global generator, over them those of ``state``."""
+    def network(self, seed: int, drop_path: float) -> SwinClassifier:
+        """The network with fresh weights drawn with ``seed``, over them those of ``state``."""
+        torch.manual_seed(seed)
         model = SwinClassifier(self.config.model_copy(update={"drop_path_rate": drop_path}))
         model.load_state_dict({**model.state_dict(), **self.state})
         return model

@@ -14,6 +14,9 @@ from .loop import Trainer
 from .run import RunFolder
 from .settings import TrainSettings
 
+SHARE = 50  # saving may take so much less time than what lies between two saves
+KEEP_EVERY = 60.0  # seconds between two models of a run that keeps its last weights anyway
+
 
 class Display:
     """A progress bar on a terminal's stderr, plain lines elsewhere, nothing when ``quiet``."""
@@ -49,6 +52,8 @@ class RunWatcher:
     def __init__(self, run: RunFolder, settings: TrainSettings, display: Display, interruption: Interruption) -> None:
         self.run, self.settings, self.display, self.interruption = run, settings, display, interruption
         self.begun = self.saved = self.epoch_begun = time.monotonic()
+        self.kept = -KEEP_EVERY
+        self.pause = min(settings.save_every * 60, 10.0)
         self.losses: list[float] = []
         self.writer = self._writer() if settings.tensorboard else None
 
@@ -78,7 +83,8 @@ class RunWatcher:
             for name, value in metrics.items():
                 self.writer.add_scalar(f"val/{name}", value, row["step"])
         self.losses, self.epoch_begun = [], now
-        if improved or self.settings.keep == "last":
+        stale = now - self.kept > KEEP_EVERY
+        if improved if self.settings.keep == "best" else stale:
             self.keep(trainer, metrics)
         scores = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         best = " (best)" if improved else ""
@@ -89,6 +95,7 @@ class RunWatcher:
 
     def keep(self, trainer: Trainer, metrics: dict[str, float]) -> None:
         """Write the averaged weights as the run's model, so that even a killed run has one."""
+        self.kept = time.monotonic()
         task = trainer.task
         save_model(
             trainer.average.model, self.run.model, classes=task.classes, preprocessing=trainer.feed.preprocessing,
@@ -99,11 +106,14 @@ class RunWatcher:
         self.run.log(message)
         self.display.say(message)
 
+    def save(self, state: dict[str, Any], step: int) -> None:
+        begun = time.monotonic()
+        self.run.checkpoints.save(state, step)
+        self.saved = time.monotonic()
+        self.pause = min(self.settings.save_every * 60, max(10.0, SHARE * (self.saved - begun)))
+
     def save_due(self) -> bool:
-        due = time.monotonic() - self.saved > self.settings.save_every * 60
-        if due:
-            self.saved = time.monotonic()
-        return due
+        return time.monotonic() - self.saved > self.pause
 
     def stop(self) -> str | None:
         if self.interruption.requested:

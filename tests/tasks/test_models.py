@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+import swinkit
+from swinkit.errors import UsageError, WeightsError
+from swinkit.preprocessing import Preprocessing
+from swinkit.tasks import described, find_task
+
+TINY = {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4, "patch_size": 2}
+
+
+def tiny(classes=3, size=16):
+    torch.manual_seed(0)
+    return swinkit.create_model("swin_nano", num_classes=classes, in_channels=1, image_size=size, **TINY)
+
+
+def test_a_created_model_has_the_shape_that_was_asked_for():
+    model = tiny(classes=5)
+    assert model(torch.zeros(2, 1, 16, 16)).shape == (2, 5)
+    assert swinkit.create_model("swin_nano").config.num_classes == 1000
+
+
+def test_a_saved_model_comes_back_with_what_it_needs_in_use(tmp_path):
+    look = Preprocessing(size=(16, 16), channels=1, mean=(0.4,), std=(0.2,))
+    model = described(tiny(), ("a", "b", "c"), look).eval()
+    swinkit.save(model, tmp_path / "m")
+    again = swinkit.load(tmp_path / "m")
+    images = torch.rand(2, 1, 16, 16)
+    assert torch.equal(model(images), again(images))
+    assert (again.classes, again.preprocessing, again.multi_label) == (("a", "b", "c"), look, False)
+    assert not again.training
+
+
+def test_another_size_keeps_the_weights_while_the_windows_stay(tmp_path):
+    swinkit.save(tiny(), tmp_path)
+    larger = swinkit.load(tmp_path, image_size=32)
+    assert larger.config.image_size == (32, 32)
+    assert larger.preprocessing.size == (32, 32)
+    with pytest.raises(UsageError, match=r"stage 2 windows of 2x2.*trained with 4x4"):
+        swinkit.load(tmp_path, image_size=8)
+
+
+def test_what_cannot_be_loaded_says_so(tmp_path):
+    with pytest.raises(WeightsError, match="no model at"):
+        swinkit.load(tmp_path / "absent")
+    with pytest.raises(UsageError, match="hf-hub"):
+        swinkit.load("hf-hub:microsoft/swin-tiny-patch4-window7-224")
+    with pytest.raises(UsageError, match="Did you mean"):
+        swinkit.create_model("swin_tinny_patch4_window7_224")
+    with pytest.raises(UsageError, match="Known: classification"):
+        find_task("juggling")

@@ -1,0 +1,42 @@
+"""Small pictures whose class can be seen, as IDX files, and settings with which a run takes seconds."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+TINY: dict[str, Any] = {
+    "image_size": 8, "swin": {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": 2},
+    "epochs": 3, "batch_size": 8, "threads": 1, "tensorboard": False,
+}  # fmt: skip
+
+
+def write_pictures(folder: Path, count: int = 48, classes: int = 3, seed: int = 0, test: int = 0) -> Path:
+    """``count`` pictures of 8x8 whose class is their stripes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, number in (("train", count), ("t10k", test)):
+        if number:
+            pictures, labels = striped(number, classes, seed)
+            _write(folder / f"{name}-images-idx3-ubyte.gz", pictures)
+            _write(folder / f"{name}-labels-idx1-ubyte.gz", labels)
+            seed += 1
+    return folder
+
+
+def striped(count: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    chance = np.random.default_rng(seed)
+    rows, columns = np.indices((8, 8))
+    patterns = np.stack([rows % 2, columns % 2, (rows + columns) % 2, np.zeros_like(rows)])
+    labels = np.arange(count) % classes
+    pictures = 120 * patterns[labels] + chance.integers(0, 120, (count, 8, 8))
+    return pictures.astype(np.uint8), labels.astype(np.uint8)
+
+
+def _write(file: Path, array: np.ndarray) -> None:
+    header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+    with gzip.open(file, "wb") as stream:
+        stream.write(header + array.tobytes())

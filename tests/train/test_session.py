@@ -1,0 +1,219 @@
+"""Whole runs on tiny pictures: what they leave behind, and what stops them."""
+
+import csv
+import itertools
+import json
+
+import pytest
+import torch
+import yaml
+
+import swinkit
+from swinkit.errors import DataError, Interrupted, SwinkitError, UsageError
+from swinkit.tasks.classification import ClassificationTask
+from swinkit.train import fit, resume
+from swinkit.train.checkpoint import CheckpointStore
+from swinkit.train.loop import NonFinite, Trainer, weight_hash
+from swinkit.train.plan import Rehearsal
+from swinkit.train.watch import RunWatcher
+
+from .pictures import TINY, write_pictures
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_pictures(tmp_path / "rows", test=12)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    write_pictures(folder / "rows", count=96, test=24)
+    return fit(
+        folder / "rows", out=folder / "run", **{**TINY, "epochs": 12, "lr": 0.02, "augment": {}, "mixup": 0, "cutmix": 0}
+    )
+
+
+def stop_at(monkeypatch, step):
+    asked = itertools.count(1)  # the loop asks after every step
+    monkeypatch.setattr(RunWatcher, "stop", lambda self: "enough" if next(asked) == step else None)
+
+
+def skip_rehearsal(monkeypatch, seconds=0.1):
+    monkeypatch.setattr("swinkit.train.prepare.rehearse", lambda *_: Rehearsal(seconds, "32-true", 1))
+
+
+def test_it_learns_and_leaves_a_whole_run_folder(finished):
+    assert finished.test["top1"] > 0.9
+    names = {path.name for path in finished.path.iterdir()}
+    assert names >= {"config.yaml", "env.json", "data.json", "metrics.csv", "log.txt", "checkpoints", "model"}
+    rows = list(csv.DictReader((finished.path / "metrics.csv").open()))
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 13))
+    model = swinkit.load(finished.path)
+    assert weight_hash(model.state_dict()) == finished.sha256
+    assert model.classes == tuple(json.loads((finished.path / "data.json").read_text())["classes"])
+
+
+def test_its_config_reproduces_it(finished, tmp_path):
+    config = yaml.safe_load((finished.path / "config.yaml").read_text())
+    assert fit(**config, out=tmp_path / "again").sha256 == finished.sha256
+
+
+@pytest.mark.parametrize("step", [2, 5, 10])
+def test_fault_11_a_run_stopped_mid_epoch_ends_with_the_same_weights(step, data, tmp_path, monkeypatch):
+    settings = {**TINY, "mixup": 0.2, "cutmix": 1.0, "drop_path": 0.2, "augment": {"shift": 1, "erasing": 0.5}}
+    whole = fit(data, out=tmp_path / "whole", **settings)
+    with monkeypatch.context() as patched:
+        stop_at(patched, step)
+        with pytest.raises(Interrupted, match=f"step {step} of 15.*--resume"):
+            fit(data, out=tmp_path / "parts", **settings)
+    torch.manual_seed(999)  # whatever happened in between
+    parts = resume(tmp_path / "parts")
+    assert parts.sha256 == whole.sha256
+    assert parts.validation == whole.validation
+    metrics = [(folder / "metrics.csv").read_text().splitlines() for folder in (whole.path, parts.path)]
+    assert len(metrics[0]) == len(metrics[1]) == 4
+
+
+def test_fault_06_a_loss_that_is_not_finite_changes_no_weight_and_names_the_files(data, tmp_path, monkeypatch):
+    loss, calls = ClassificationTask.loss, []
+
+    def poisoned(self, model, batch):
+        calls.append(batch.indices.tolist())
+        return loss(self, model, batch) * (float("nan") if len(calls) == 9 else 1.0)
+
+    kept = {}
+    step = Trainer.step
+
+    def observed(self, batch):
+        kept["before"] = weight_hash(self.model.module.state_dict())
+        try:
+            return step(self, batch)
+        finally:
+            kept["after"], kept["trainer"] = weight_hash(self.model.module.state_dict()), self
+
+    skip_rehearsal(monkeypatch)
+    monkeypatch.setattr(ClassificationTask, "loss", poisoned)
+    monkeypatch.setattr(Trainer, "step", observed)
+    with pytest.raises(NonFinite) as fault:
+        fit(data, out=tmp_path / "run", **TINY)
+    assert kept["before"] == kept["after"]
+    assert all(name in str(fault.value) for name in kept["trainer"].feed.names(calls[8]))
+    saved = CheckpointStore(tmp_path / "run" / "checkpoints").newest_valid()
+    assert saved.step == 8
+    assert weight_hash(saved.state["model"]) == kept["before"]
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 1 bytes")]
+)
+def test_fault_07_out_of_memory_halves_the_parts_and_keeps_the_batch(error, data, tmp_path, monkeypatch):
+    loss, largest = ClassificationTask.loss, []
+
+    def greedy(self, model, batch):
+        if len(batch) > 3:
+            raise error
+        largest.append(len(batch))
+        return loss(self, model, batch)
+
+    settings = {**TINY, "mixup": 0, "cutmix": 0, "drop_path": 0.0}
+    whole = fit(data, out=tmp_path / "whole", **settings)
+    skip_rehearsal(monkeypatch)
+    monkeypatch.setattr(ClassificationTask, "loss", greedy)
+    parts = fit(data, out=tmp_path / "parts", **settings)
+    assert max(largest) == 2
+    assert "still 8 per step" in (parts.path / "log.txt").read_text()
+    assert parts.step == whole.step
+    assert parts.validation["loss"] == pytest.approx(whole.validation["loss"], abs=1e-3)  # the same batches, summed in parts
+
+
+def test_the_rehearsal_finds_parts_that_fit(data, tmp_path, monkeypatch):
+    loss = ClassificationTask.loss
+
+    def greedy(self, model, batch):
+        if len(batch) > 4:
+            raise torch.OutOfMemoryError("out of memory")
+        return loss(self, model, batch)
+
+    monkeypatch.setattr(ClassificationTask, "loss", greedy)
+    run = fit(data, out=tmp_path / "run", **{**TINY, "epochs": 1})
+    assert yaml.safe_load((run.path / "config.yaml").read_text())["accumulate"] == 2
+    assert "Out of memory" not in (run.path / "log.txt").read_text()
+
+
+def test_a_single_picture_that_does_not_fit_is_explained(data, tmp_path, monkeypatch):
+    def never(self, model, batch):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(ClassificationTask, "loss", never)
+    with pytest.raises(SwinkitError, match="gradient_checkpointing"):
+        fit(data, out=tmp_path / "run", **TINY)
+
+
+def interrupted_run(data, tmp_path, monkeypatch, **settings):
+    with monkeypatch.context() as patched:
+        stop_at(patched, 3)
+        with pytest.raises(Interrupted):
+            fit(data, out=tmp_path / "run", **{**TINY, **settings})
+    return tmp_path / "run"
+
+
+def test_fault_13_a_changed_configuration_is_refused_with_the_difference(data, tmp_path, monkeypatch):
+    run = interrupted_run(data, tmp_path, monkeypatch)
+    with pytest.raises(UsageError, match="epochs was 3, is now 9"):
+        resume(run, {"epochs": 9})
+    with pytest.raises(UsageError, match="lr was"):
+        resume(run, {"lr": 0.5, "workers": 0})
+    resume(run, {"workers": 0, "time_limit": 5.0})
+
+
+def test_fault_13_changed_pictures_are_refused(data, tmp_path, monkeypatch):
+    run = interrupted_run(data, tmp_path, monkeypatch)
+    write_pictures(data, count=60, test=12)
+    with pytest.raises(UsageError, match="60 pictures then, 72 now"):
+        resume(run)
+
+
+def test_fault_13_a_changed_class_list_is_refused(data, tmp_path, monkeypatch):
+    run = interrupted_run(data, tmp_path, monkeypatch)
+    write_pictures(data, classes=4, test=12)
+    with pytest.raises(UsageError, match=r"added \['3'\], gone \[\]"):
+        resume(run)
+
+
+def test_fault_14_other_versions_go_on_and_are_marked_as_not_bitwise(data, tmp_path, monkeypatch):
+    run = interrupted_run(data, tmp_path, monkeypatch)
+    environment = json.loads((run / "env.json").read_text())
+    (run / "env.json").write_text(json.dumps({**environment, "torch": "1.0"}))
+    resume(run)
+    log = (run / "log.txt").read_text()
+    assert "torch was 1.0" in log
+    assert "may not end with the same bits" in log
+
+
+def test_fine_tuning_keeps_the_backbone_and_renews_the_head(finished, tmp_path):
+    data = write_pictures(tmp_path / "other", classes=4, seed=7)
+    tuned = fit(data, finished.path, tmp_path / "tuned", epochs=1, batch_size=8, lr=1e-9, ema=0.0, threads=1, tensorboard=False)
+    before, after = swinkit.load(finished.path), swinkit.load(tuned.path)
+    assert after.config.num_classes == 4
+    assert after.preprocessing == before.preprocessing
+    name = "backbone.stages.1.blocks.0.mlp.fc1.weight"
+    assert torch.allclose(before.state_dict()[name], after.state_dict()[name], atol=1e-6)
+
+
+def test_early_stopping_and_the_best_weights(data, tmp_path):
+    run = fit(data, out=tmp_path / "run", **{**TINY, "epochs": 30, "lr": 1e-12, "patience": 2, "keep": "best"})
+    assert run.epochs == 3  # the first evaluation sets the mark, two more do not better it
+
+
+def test_a_time_limit_shortens_the_schedule_unless_epochs_are_given(data, tmp_path, monkeypatch):
+    skip_rehearsal(monkeypatch, seconds=1.0)
+    settings = {key: value for key, value in TINY.items() if key != "epochs"}
+    run = fit(data, out=tmp_path / "run", time_limit=0.2, **settings)
+    assert 1 <= run.epochs <= 2  # twelve seconds hold two epochs of five steps of a second
+
+
+def test_nothing_is_written_for_data_that_cannot_be_learned(tmp_path):
+    with pytest.raises(DataError):
+        fit(tmp_path / "absent", out=tmp_path / "run", **TINY)
+    assert not (tmp_path / "run").exists()

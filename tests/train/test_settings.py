@@ -1,0 +1,48 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from swinkit.train.settings import DataFacts, TrainSettings, settle
+
+MEASURED = {"precision", "threads", "workers", "image_size", "swin", "preprocessing", "data", "format", "val", "time_limit"}
+
+
+@given(st.integers(8, 2_000_000), st.sampled_from([28, 64, 224]), st.booleans(), st.sampled_from([1, 3, 4]))
+def test_settling_leaves_nothing_open_but_what_is_measured_or_found(pictures, side, fine_tuning, channels):
+    settled = settle(TrainSettings(), DataFacts(pictures, pictures // 10, side, channels), fine_tuning)
+    open_still = {name for name, value in settled.model_dump().items() if value is None}
+    assert open_still <= MEASURED
+    assert settled.batch_size <= pictures
+    assert settled == settle(settled, DataFacts(pictures, pictures // 10, side, channels), fine_tuning)
+
+
+def test_what_is_given_stays():
+    given_settings = TrainSettings(epochs=7, lr=0.5, mixup=0.0, batch_size=4)
+    settled = settle(given_settings, DataFacts(300, 30, 28, 1), False)
+    assert (settled.epochs, settled.lr, settled.mixup, settled.batch_size) == (7, 0.5, 0.0, 4)
+
+
+def test_small_sets_get_more_passes_and_more_mixing_than_large_ones():
+    small = settle(TrainSettings(), DataFacts(300, 30, 28, 1), False)
+    large = settle(TrainSettings(), DataFacts(60_000, 5000, 28, 1), False)
+    assert small.epochs > 5 * large.epochs
+    assert small.cutmix > large.cutmix
+    assert (small.keep, large.keep) == ("last", "best")  # 30 pictures cannot tell which epoch was best
+
+
+def test_fine_tuning_is_shorter_and_spares_the_stem():
+    fresh, tuned = (settle(TrainSettings(), DataFacts(300, 30, 28, 1), tuning) for tuning in (False, True))
+    assert tuned.epochs < fresh.epochs
+    assert tuned.layer_decay < fresh.layer_decay == 1
+
+
+def test_a_skew_switches_class_weights_on():
+    assert settle(TrainSettings(), DataFacts(300, 30, 28, 1, skew=10), False).class_weights
+    assert not settle(TrainSettings(), DataFacts(300, 30, 28, 1, skew=1.5), False).class_weights
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"lr": -1}, {"ema": 1.0}, {"keep": "first"}, {"leraning_rate": 1}])
+def test_impossible_settings_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        TrainSettings(**wrong)
