@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -75,6 +75,7 @@ def test_mixup_blends_pictures_and_targets_alike():
     assert torch.allclose(answer.images.mean(dim=(1, 2, 3)), answer.targets @ torch.arange(3.0), atol=1e-6)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_a_cut_box_lies_inside_and_covers_no_more_than_its_share(height, width, share, row, column):
     top, bottom, left, right = cut_box(height, width, share, (row, column))

@@ -2,7 +2,8 @@ import pytest
 
 from swinkit.config import SwinConfig
 from swinkit.model.classifier import SwinClassifier
-from swinkit.train.optim import adamw, depth_of, exempt_from_decay, parameter_groups, set_learning_rate
+from swinkit.train.optim import build_optimizers, depth_of, exempt_from_decay, hidden_matrices, set_learning_rate
+from swinkit.train.settings import TrainSettings
 
 
 def build(version=1, **fields):
@@ -32,11 +33,19 @@ def test_only_matrices_of_layers_decay(version):
     assert len(decaying) == expected
 
 
-def test_every_parameter_is_in_one_group():
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_every_parameter_belongs_to_one_optimiser_once(optimizer):
     model = build(2, ape=True)
-    groups = parameter_groups(model, (1, 2), 0.05, 0.8)
+    optimizers = build_optimizers(model, TrainSettings(optimizer=optimizer, lr=1e-3, layer_decay=0.8))
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     found = [id(parameter) for group in groups for parameter in group["params"]]
     assert sorted(found) == sorted(id(parameter) for parameter in model.parameters())
+
+
+def test_muon_turns_the_matrices_between_tokens_alone():
+    names = hidden_matrices(build(2))
+    assert len(names) == 3 * 4 + 1  # three blocks of four layers, one merging
+    assert not any("patch_embed" in name or "head" in name or ".bias." in name for name in names)
 
 
 def test_depth_counts_blocks_and_merging_goes_with_the_block_after_it():
@@ -55,7 +64,7 @@ def test_depth_counts_blocks_and_merging_goes_with_the_block_after_it():
 
 def test_the_stem_learns_slowest_and_the_head_at_full_rate():
     model = build()
-    optimizer = adamw(parameter_groups(model, (1, 2), 0.05, 0.5), lr=1.0)
+    (optimizer,) = build_optimizers(model, TrainSettings(optimizer="adamw", lr=1.0, layer_decay=0.5))
     set_learning_rate(optimizer, 0.1)
     rate = {id(parameter): group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
     assert rate[id(model.head.weight)] == pytest.approx(0.1)

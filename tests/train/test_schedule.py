@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swinkit.train.schedule import learning_rate_factor
@@ -13,6 +13,7 @@ def test_it_rises_linearly_and_ends_at_the_floor():
     assert factors[12] == pytest.approx(0.1 + 0.9 * 0.5, abs=0.05)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 50), st.integers(1, 100))
 def test_it_never_leaves_its_bounds_and_only_falls_after_the_warm_up(warmup, total):
     factors = [learning_rate_factor(step, warmup, total) for step in range(total)]

@@ -1,13 +1,26 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from swinkit.train.settings import DataFacts, TrainSettings, settle
 
-MEASURED = {"precision", "threads", "workers", "image_size", "swin", "preprocessing", "data", "format", "val", "time_limit"}
+MEASURED = {
+    "precision",
+    "threads",
+    "workers",
+    "image_size",
+    "swin",
+    "preprocessing",
+    "data",
+    "format",
+    "val",
+    "per_class",
+    "time_limit",
+}
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(8, 2_000_000), st.sampled_from([28, 64, 224]), st.booleans(), st.sampled_from([1, 3, 4]))
 def test_settling_leaves_nothing_open_but_what_is_measured_or_found(pictures, side, fine_tuning, channels):
     settled = settle(TrainSettings(), DataFacts(pictures, pictures // 10, side, channels), fine_tuning)
