@@ -55,7 +55,7 @@ def confusion_chart(matrix: NDArray[np.int64], classes: Sequence[str]) -> Markup
     """Rows are true, columns predicted classes; a cell's shade is its share of the row, blue where right, orange where wrong."""
     many, side = len(classes), _cell_side(len(classes))
     letters = min(20, max(len(name) for name in classes)) if many <= NAMED else 4
-    font = min(13.0, side * 0.9)
+    font = min(13.0, side * 0.9) if many <= NAMED else 10.0
     left, top = 26 + letters * font * 0.6, 28 + _name_height(letters * font, side)
     size = side * many
     share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
@@ -106,14 +106,14 @@ def _cells(
         if row == column:
             title = tag("title", f"{classes[row]} recognised: {count:,} ({percent(share[row, column])})")
         box = tag("rect", x=x, y=y, width=side, height=side, class_="hover")
-        text = [_number(count, x, y, side, level[row, column])] if numbered else []
+        text = [_number(count, x, y, side, level[row, column], row == column)] if numbered else []
         parts.append(tag("g", title, box, *text))
     return parts
 
 
-def _number(count: int, x: float, y: float, side: float, level: int) -> Markup:
+def _number(count: int, x: float, y: float, side: float, level: int, right: bool) -> Markup:
     size = min(14.0, side * 0.42, side * 1.5 / len(str(count)))
-    kind = "count strong" if level > LEVELS * 0.55 else "count"
+    kind = ("count on-right" if right else "count on-wrong") if level > LEVELS * 0.65 else "count"
     return tag(
         "text", count, x=x + side / 2 - 0.5, y=y + side / 2 + size * 0.35, font_size=size, text_anchor="middle", class_=kind
     )
