@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swinkit.data.check import examine
@@ -61,6 +61,7 @@ def test_plain_pictures_are_not_called_alike():
     assert exact({**plain, 99: plain[4]}) == [(4, 99)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 20), min_size=1, max_size=4), max_size=12))
 def test_connected_is_the_transitive_closure(links):
     reach = {index: {index} for link in links for index in link}

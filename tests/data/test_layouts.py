@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swinkit.data.bundled import BUNDLED, DEBIAN, open_bundled
@@ -155,6 +155,7 @@ def test_idx_errors(tmp_path):
             read_idx(images)
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=40))
 def test_idx_of_any_bytes_is_an_array_or_a_data_error(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("idx") / "a-images-idx3-ubyte"

@@ -69,6 +69,7 @@ def test_starting_late_yields_the_very_same_batches(seed, epoch, size, start, dr
     assert len(seen) == (30 // size * size if drop else 30)
 
 
+@settings(deadline=None)
 @given(count=st.integers(0, 50), seed=st.integers(0, 2**63 - 1), epoch=st.integers(0, 1000))
 def test_order_is_a_permutation_of_seed_and_epoch(count, seed, epoch):
     indices = np.arange(count) * 3 + 1

@@ -53,6 +53,7 @@ def test_parts_are_disjoint_whole_and_keep_together(samples, seed, alike, broken
     assert make_split(data, broken, seed, 0.3, 0.2, alike=alike) == split
 
 
+@settings(deadline=None)
 @given(counts=st.lists(st.integers(3, 60), min_size=2, max_size=6), seed=st.integers(0, 1000))
 def test_stratified_within_one_picture(counts, seed):
     data = labelled(counts)

@@ -111,6 +111,7 @@ def test_erasing_sets_a_box_to_the_mean():
     assert len(erased.unique()) > 5
 
 
+@settings(deadline=None)
 @given(
     height=st.integers(1, 60),
     width=st.integers(1, 60),
@@ -154,6 +155,7 @@ def test_splitmix_is_the_published_one():
     assert mix(states).tolist() == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**63), epoch=st.integers(0, 10**6))
 def test_uniforms_are_uniform_enough_and_streams_apart(seed, epoch):
     indices = np.arange(2000)
