@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "torchmetrics", "numpy", "pillow", "safetensors", "pydantic")
-BITWISE = ("swinkit", "python", "torch", "torchvision", "numpy", "pillow", "system", "processor", "gpus", "threads")
+BITWISE = ("swinkit", "python", "torch", "torchvision", "numpy", "pillow", "system", "processor", "gpus")
 
 
 def environment() -> dict[str, Any]:

@@ -121,11 +121,11 @@ def test_environment_tells_what_it_takes_to_run_it_again():
     assert json.loads(json.dumps(found)) == found
 
 
-def test_other_versions_and_threads_are_named_and_the_rest_is_not():
+def test_other_versions_and_devices_are_named_and_the_rest_is_not():
     now = environment()
-    then = {**now, "torch": "2.0", "threads": 99, "command": ["other"]}
+    then = {**now, "torch": "2.0", "gpus": ["other"], "command": ["other"]}
     assert divergences(now, now) == []
-    assert [line.split(" was ")[0] for line in divergences(then, now)] == ["torch", "threads"]
+    assert [line.split(" was ")[0] for line in divergences(then, now)] == ["torch", "gpus"]
 
 
 def test_resume_in_another_environment_is_remembered(out):

@@ -1,0 +1,109 @@
+"""The crash campaign, faults 1 and 11: real runs killed at random moments, half of them inside a save, and resumed.
+
+After each kill the folder must hold a loadable checkpoint, none damaged, not older than before; the finished run must have the
+weights of one that was never stopped. CI makes 5 kills over 2 runs, ``make soak`` (SWINKIT_SOAK=1) 50 over 10;
+SWINKIT_CRASH_SEED picks others.
+"""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from swinkit.train.checkpoint import CheckpointStore
+from swinkit.train.run import RunFolder
+from swinkit.weights.files import DESCRIPTION, read_model
+from tests.train import crash
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL and a fork server")
+
+KILLS, RUNS = (50, 10) if os.environ.get("SWINKIT_SOAK") else (5, 2)
+SEED = int(os.environ.get("SWINKIT_CRASH_SEED", "0"))
+DEADLINE = 300  # seconds for a process that should have ended
+
+
+class Campaign:
+    def __init__(self, folder):
+        self.folder = folder
+        self.data = crash.make_pictures(folder / "pictures")
+        self.context = multiprocessing.get_context("forkserver")  # imports torch once for all the processes to be killed
+        self.context.set_forkserver_preload(["tests.train.crash", "swinkit.train.session"])
+        self.random = random.Random(SEED)
+
+    def start(self, run, fatal=0, workers=0):
+        started = self.context.Event()
+        arguments = (self.data, run, started, fatal, self.random.randrange(2**32), workers)
+        process = self.context.Process(target=crash.train, args=arguments)
+        process.start()
+        assert started.wait(DEADLINE)
+        return process
+
+    def finish(self, run, workers=0):
+        process = self.start(run, workers=workers)
+        process.join(DEADLINE)
+        assert process.exitcode == 0
+        return outcome(run)
+
+    def kill(self, run, inside):
+        """Start or resume ``run`` and kill it; False if it came to its end before that."""
+        process = self.start(run, fatal=self.random.randint(1, 120) if inside else 0)
+        if not inside:
+            while process.is_alive() and not newest_step(run):
+                time.sleep(0.01)
+            time.sleep(self.random.uniform(0, 1.5))
+            process.kill()
+        process.join(DEADLINE)
+        assert process.exitcode in (0, -signal.SIGKILL)
+        return process.exitcode != 0
+
+
+def newest_step(run):
+    """Step of the newest checkpoint, which must be whole, as must every other one and the model; None before the first."""
+    store = CheckpointStore(run / "checkpoints")
+    found = store.newest_valid()
+    assert found is None or not found.notes
+    for manifest in store.manifests():
+        store._read(manifest)
+    if (run / "model" / DESCRIPTION).exists():
+        read_model(run)
+    return found and found.step
+
+
+def outcome(run):
+    """Hash of the final weights, and what was measured at which step."""
+    with RunFolder.resume(run) as folder:
+        rows = folder.read_metrics()
+    measured = [(row["step"], *(value for key, value in row.items() if key.startswith("val_"))) for row in rows]
+    return read_model(run).sha256, measured
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory):
+    return Campaign(tmp_path_factory.mktemp("campaign"))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(campaign):
+    return campaign.finish(campaign.folder / "uninterrupted")
+
+
+@pytest.mark.timeout(3600)
+def test_fault_01_and_fault_11_killed_runs_stay_loadable_and_end_with_the_same_weights(campaign, uninterrupted):
+    kills = {True: 0, False: 0}
+    for number in range(RUNS):
+        run = campaign.folder / f"killed-{number}"
+        last = 0
+        while sum(kills.values()) < KILLS * (number + 1) // RUNS:
+            inside = kills[True] <= kills[False]
+            if not campaign.kill(run, inside):
+                break
+            kills[inside] += 1
+            step = newest_step(run)
+            assert step is not None
+            assert step >= last
+            last = step
+        assert campaign.finish(run, workers=number % 2) == uninterrupted, f"run {number} of seed {SEED}"
+    assert sum(kills.values()) == KILLS, f"{kills}: runs ended before they were killed; lengthen them"
