@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
@@ -11,11 +12,10 @@ import numpy as np
 from PIL import Image
 
 import swinkit.weights.atomic as atomic
-from swinkit.errors import UsageError
 from swinkit.train import fit, resume
 
 SETTINGS = {
-    "image_size": 16, "epochs": 12, "batch_size": 8, "seed": 3, "threads": 1, "workers": 0, "precision": "32-true", "val": 0.2,
+    "image_size": 16, "epochs": 6, "batch_size": 8, "seed": 3, "threads": 1, "workers": 0, "precision": "32-true", "val": 0.2,
     "tensorboard": False, "save_every": 1e-3, "keep": "best", "mixup": 0.2, "drop_path": 0.1, "ema": 0.9,
     "swin": {"embed_dim": 8, "depths": (2, 2), "num_heads": (1, 2), "window_size": 4, "patch_size": 2},
 }  # fmt: skip
@@ -60,21 +60,12 @@ class Saboteur:
         return call
 
 
-def train(data: Path, run: Path, started, fatal: int, seed: int, workers: int = 0) -> None:
+def train(data: Path, run: Path, fatal: int, seed: int, workers: int = 0) -> None:
     """Begin ``run``, or go on with it; ``fatal`` 0 lets it live."""
-    os.chdir(run.parent)
+    multiprocessing.set_start_method("fork", force=True)  # or loader workers would ask a fork server nested in this one
     if fatal:
         Saboteur(run, fatal, seed)
-    started.set()
     if run.exists():
         resume(run, {"workers": workers})
     else:
         fit(data, "swin_nano", run, **SETTINGS)
-
-
-def second_run_is_refused(run: Path) -> bool:
-    try:
-        resume(run)
-    except UsageError as fault:
-        return "in use by process" in str(fault)
-    return False

@@ -34,11 +34,9 @@ class Campaign:
         self.random = random.Random(SEED)
 
     def start(self, run, fatal=0, workers=0):
-        started = self.context.Event()
-        arguments = (self.data, run, started, fatal, self.random.randrange(2**32), workers)
+        arguments = (self.data, run, fatal, self.random.randrange(2**32), workers)
         process = self.context.Process(target=crash.train, args=arguments)
         process.start()
-        assert started.wait(DEADLINE)
         return process
 
     def finish(self, run, workers=0):
@@ -49,15 +47,22 @@ class Campaign:
 
     def kill(self, run, inside):
         """Start or resume ``run`` and kill it; False if it came to its end before that."""
-        process = self.start(run, fatal=self.random.randint(1, 120) if inside else 0)
+        process = self.start(run, fatal=self.random.randint(1, 60) if inside else 0)
         if not inside:
-            while process.is_alive() and not newest_step(run):
+            while process.is_alive() and not at_work(run, process.pid):
                 time.sleep(0.01)
-            time.sleep(self.random.uniform(0, 1.5))
+            time.sleep(self.random.uniform(0, 1))
             process.kill()
         process.join(DEADLINE)
         assert process.exitcode in (0, -signal.SIGKILL)
         return process.exitcode != 0
+
+
+def at_work(run, pid):
+    """Whether process ``pid`` holds the run, and there is a checkpoint to lose."""
+    lock = run / ".lock"
+    held = lock.exists() and f'"pid": {pid},' in lock.read_text()
+    return held and bool(CheckpointStore(run / "checkpoints").manifests())
 
 
 def newest_step(run):
