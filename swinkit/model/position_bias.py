@@ -1,7 +1,8 @@
 """Relative position bias: a learned table (Swin, section 3.2, equation 4) or log-CPB (Swin V2, section 3.3).
 
 Both are modules of one signature, ``() -> (heads, N, N)`` with N tokens per window. Their indices and coordinates follow
-from the window alone, so they are buffers that are not saved.
+from the window alone, so they are buffers that are not saved. They are computed on the CPU even where the model is built on the
+meta device: there torch would import its symbolic machinery for them, which takes seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def relative_position_index(window: Size) -> Tensor:
 
     Row (dy + height - 1) * (2 * width - 1) + dx + width - 1, where (dy, dx) is query minus key (section 3.2).
     """
-    rows, columns = torch.meshgrid(torch.arange(window[0]), torch.arange(window[1]), indexing="ij")
+    rows, columns = torch.meshgrid(*(torch.arange(side, device="cpu") for side in window), indexing="ij")
     rows, columns = rows.flatten(), columns.flatten()
     dy = rows[:, None] - rows[None, :] + window[0] - 1
     dx = columns[:, None] - columns[None, :] + window[1] - 1
@@ -32,7 +33,7 @@ def log_spaced_coordinates(window: Size, pretrained: Size) -> Tensor:
     Offsets are divided by the reach of the ``pretrained`` window, so that a larger window extrapolates, scaled to 8 and
     mapped by sign(x) log2(1 + |x|) / log2(8). A side of one patch has only the offset 0.
     """
-    axes = [torch.arange(1 - side, side, dtype=torch.float32) for side in window]
+    axes = [torch.arange(1 - side, side, dtype=torch.float32, device="cpu") for side in window]
     axes = [axis * 8 / max(1, reach - 1) for axis, reach in zip(axes, pretrained, strict=True)]
     coordinates = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, 1)
     return coordinates.sign() * torch.log2(coordinates.abs() + 1) / math.log2(8)
@@ -47,7 +48,7 @@ class TableBias(nn.Module):
         super().__init__()
         self.window = window
         self.table = nn.Parameter(torch.empty((2 * window[0] - 1) * (2 * window[1] - 1), heads))
-        self.register_buffer("index", relative_position_index(window), persistent=False)
+        self.register_buffer("index", relative_position_index(window).to(self.table.device), persistent=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -75,8 +76,9 @@ class MlpBias(nn.Module):
         self.window = window
         self.reach = (pretrained, pretrained) if pretrained else window
         self.mlp = nn.Sequential(nn.Linear(2, hidden), nn.ReLU(), nn.Linear(hidden, heads, bias=False))
-        self.register_buffer("index", relative_position_index(window), persistent=False)
-        self.register_buffer("coordinates", log_spaced_coordinates(window, self.reach), persistent=False)
+        place = next(self.mlp.parameters()).device
+        self.register_buffer("index", relative_position_index(window).to(place), persistent=False)
+        self.register_buffer("coordinates", log_spaced_coordinates(window, self.reach).to(place), persistent=False)
 
     def reset_parameters(self) -> None:
         """Recompute index and coordinates, which a module moved off the meta device has lost."""
