@@ -83,7 +83,9 @@ def check_and_split(settings: TrainSettings, collection: Collection, say: Say) -
     if faults := [item.message for item in findings.items if item.severity == "error"]:
         raise DataError(f"{settings.data}: {' '.join(faults)}")
     val = settings.val or default_validation(len(collection) - len(findings.unusable))
-    split = make_split(collection, findings.unusable, settings.seed, val, settings.test, alike=findings.alike)
+    split = make_split(collection, findings.unusable, settings.seed, val, settings.test, settings.folds, alike=findings.alike)
+    if settings.folds:
+        split = split.fold(settings.fold)
     return split.few(collection, settings.per_class, settings.seed) if settings.per_class else split, findings
 
 

@@ -62,12 +62,12 @@ def begin(settings: TrainSettings, out: str | Path | None, display: Display) -> 
 
 
 def carry_out(prepared: Prepared, out: str | Path | None, display: Display) -> RunResult:
-    settings = prepared.settings
+    settings, fabric = prepared.settings, make_fabric(prepared.settings)
     name = Path(settings.data or "run").name
     run = RunFolder.create(out, name, settings.model_dump(mode="json"), prepared.data, "classify")
     with run:
         run.log(str(prepared.plan))
-        trainer = Trainer(make_fabric(settings), prepared.task, prepared.model, prepared.feed, settings)
+        trainer = Trainer(fabric, prepared.task, prepared.model, prepared.feed, settings)
         return finish(run, trainer, prepared.split, display)
 
 
@@ -140,6 +140,9 @@ def conclude(run: RunFolder, trainer: Trainer, split: Split, display: Display) -
 
 
 def make_fabric(settings: TrainSettings) -> Fabric:
+    """Raises :class:`UsageError` for several devices, whose processes would each make a run."""
+    if settings.devices > 1:
+        raise UsageError(f"devices={settings.devices}: a run uses one device so far. Mend: leave devices out")
     device = choose_device(settings.device)
     devices: Any = [device.index] if device.index is not None else settings.devices
     precision: Any = settings.precision or "32-true"

@@ -27,6 +27,7 @@ class TrainSettings(BaseModel):
     evaluation or of the last become the model. ``optimizer`` is described at
     :func:`swinkit.train.optim.build_optimizers`. ``patience`` counts evaluations without improvement, 0 never stops early.
     ``time_limit`` and ``save_every`` are minutes; checkpoints come more often than that where saving is quick.
+    ``folds`` cuts the pictures into that many and validates on number ``fold``, for sets too small to part once.
     ``per_class`` trains on so few pictures of each class, for experiments.
     """
 
@@ -37,6 +38,8 @@ class TrainSettings(BaseModel):
     format: str | None = None
     val: Annotated[float, Field(gt=0, lt=1)] | None = None
     test: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    folds: Annotated[int, Field(ge=2)] | None = None
+    fold: Natural = 0
     per_class: Positive | None = None
     seed: Natural = 0
 

@@ -29,9 +29,7 @@ def data(tmp_path):
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     write_pictures(folder / "rows", count=96, test=24)
-    return fit(
-        folder / "rows", out=folder / "run", **{**TINY, "epochs": 12, "lr": 0.02, "augment": {}, "mixup": 0, "cutmix": 0}
-    )
+    return fit(folder / "rows", out=folder / "run", **{**TINY, "epochs": 7, "lr": 0.02, "augment": {}, "mixup": 0, "cutmix": 0})
 
 
 def stop_at(monkeypatch, step):
@@ -48,7 +46,7 @@ def test_it_learns_and_leaves_a_whole_run_folder(finished):
     names = {path.name for path in finished.path.iterdir()}
     assert names >= {"config.yaml", "env.json", "data.json", "metrics.csv", "log.txt", "checkpoints", "model"}
     rows = list(csv.DictReader((finished.path / "metrics.csv").open()))
-    assert [int(row["epoch"]) for row in rows] == list(range(1, 13))
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 8))
     model = swinkit.load(finished.path)
     assert weight_hash(model.state_dict()) == finished.sha256
     assert model.classes == tuple(json.loads((finished.path / "data.json").read_text())["classes"])
@@ -217,3 +215,10 @@ def test_nothing_is_written_for_data_that_cannot_be_learned(tmp_path):
     with pytest.raises(DataError):
         fit(tmp_path / "absent", out=tmp_path / "run", **TINY)
     assert not (tmp_path / "run").exists()
+
+
+def test_folds_validate_on_one_part_each(data, tmp_path):
+    parts = [fit(data, out=tmp_path / str(fold), **{**TINY, "epochs": 1, "folds": 3, "fold": fold}).path for fold in (0, 2)]
+    first, last = (set(json.loads((path / "data.json").read_text())["split"]["val"]) for path in parts)
+    assert len(first) == len(last) == 16
+    assert not first & last

@@ -16,6 +16,7 @@ MEASURED = {
     "format",
     "val",
     "per_class",
+    "folds",
     "time_limit",
 }
 

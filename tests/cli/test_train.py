@@ -1,0 +1,52 @@
+import json
+
+import pytest
+
+from swinkit.cli.main import run
+
+from ..train.pictures import TINY, write_pictures
+
+OPTIONS = [f"--set={key}={value}" for key, value in {**TINY, "epochs": 1}.items()]
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_pictures(tmp_path / "stripes", test=12)
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", str(data), "--dry-run", "--json", *OPTIONS]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["model"], plan["steps"], plan["batch_size"]) == ("swin_nano", 5, 8)
+    assert [path.name for path in tmp_path.iterdir()] == ["stripes"]
+
+
+def test_a_run_prints_its_folder_says_what_comes_next_and_has_a_report(data, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert run(["train", str(data), "--out", str(out), *OPTIONS]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.strip() == str(out)
+    assert "Plan: swin_nano" in printed.err
+    assert f"Next: swinkit evaluate {out}" in printed.err
+    assert (out / "report.html").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ([], 2, "What shall be trained on?"),
+        (["{data}", "--set", "leraning=1"], 2, "No such setting 'leraning'"),
+        (["{data}", "--model", "swin_nana"], 2, "Did you mean swin_nano"),
+        (["{data}", "--set", "devices=2"], 2, "one device"),
+        (["{data}/nowhere"], 3, "does not exist"),
+        (["--resume", "{data}"], 2, "not a run that can be resumed"),
+        (["--resume", "{data}", "--out", "x"], 2, "leave --out out"),
+        (["--resume", "{data}", "--dry-run"], 2, "does not go with --resume"),
+    ],
+)
+def test_mistakes_are_explained_without_a_traceback(words, code, said, data, capsys):
+    assert run(["train", *(word.format(data=data) for word in words)]) == code
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert "Traceback" not in errors

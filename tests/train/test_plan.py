@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from swinkit.train import plan
+from swinkit.train.plan import computes_bfloat16, published_weights, readable, rehearse
+
+
+class Counting:
+    """A task whose loss is a number times the size of the part."""
+
+    def __init__(self, limit=None):
+        self.limit, self.sizes = limit, []
+
+    def mix(self, batch):
+        return batch
+
+    def loss(self, model, part):
+        if self.limit and len(part) > self.limit:
+            raise torch.OutOfMemoryError("out of memory")
+        self.sizes.append(len(part))
+        return model(part).mean() * torch.rand(())
+
+
+def test_the_rehearsal_leaves_no_trace():
+    model = torch.nn.Linear(3, 1).eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    batch = torch.rand(8, 3)
+    generator = torch.get_rng_state()
+    rehearse(Counting(), model, batch, "32-true", 1)
+    assert torch.equal(generator, torch.get_rng_state())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not model.training
+
+
+def test_parts_shrink_until_memory_suffices():
+    assert rehearse(Counting(limit=3), torch.nn.Linear(3, 1), torch.rand(8, 3), "32-true", 1).accumulate == 4
+
+
+@pytest.mark.parametrize(("half", "chosen"), [(0.5, "bf16-mixed"), (0.95, "32-true"), (2.0, "32-true")])
+def test_bfloat16_only_where_it_is_clearly_faster(half, chosen, monkeypatch):
+    monkeypatch.setattr(plan, "computes_bfloat16", lambda device: True)
+    monkeypatch.setattr(plan, "_timed", lambda task, model, batch, precision, parts: half if precision == "bf16-mixed" else 1.0)
+    assert rehearse(Counting(), torch.nn.Linear(3, 1), torch.rand(8, 3), None, 1).precision == chosen
+
+
+def test_no_bfloat16_where_the_processor_emulates_it(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert not computes_bfloat16(torch.device("cpu"))
+
+
+def test_published_weights_are_named_for_photographs_alone():
+    assert published_weights(28) is None
+    assert published_weights(224) == "hf-hub:microsoft/swin-tiny-patch4-window7-224"
+
+
+def test_durations_read_well():
+    assert [readable(minutes) for minutes in (0.001, 0.5, 12.4, 180)] == ["1 s", "30 s", "12 min", "3.0 h"]

@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import swinkit
+from swinkit.data.collection import Collection, Sample
+from swinkit.errors import UsageError
+from swinkit.preprocessing import IMAGENET_MEAN, Preprocessing
+from swinkit.tasks import described
+from swinkit.train.settings import TrainSettings
+from swinkit.train.start import spread, starting_point
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+TINY = {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4, "patch_size": 2}
+
+
+def collection(side, channels=1, classes=("a", "b")):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, side, side, channels), dtype=np.uint8)
+    samples = tuple(Sample(f"p#{index}", (index % len(classes),)) for index in range(6))
+    return Collection(Path("."), "idx", "made here", tuple(classes), samples, channels=channels, pixels=pixels)
+
+
+def begin(pictures, device=CPU, **settings):
+    return starting_point(TrainSettings(**settings), pictures, range(6), device)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    torch.manual_seed(0)
+    model = swinkit.create_model("swin_nano", num_classes=2, in_channels=1, image_size=16, **TINY)
+    look = Preprocessing(size=(16, 16), channels=1, mean=(0.4,), std=(0.2,))
+    return swinkit.save(described(model, ("a", "b"), look), tmp_path_factory.mktemp("saved") / "m")
+
+
+@pytest.mark.parametrize(
+    ("side", "device", "name", "size", "patch"),
+    [
+        (28, CPU, "swin_nano", 28, 2), (64, CUDA, "swin_nano", 64, 2), (8, CPU, "swin_nano", 28, 2),
+        (200, CPU, "swin_nano", 112, 4), (200, CUDA, "swin_t", 224, 4),
+    ],
+)  # fmt: skip
+def test_the_network_follows_from_the_pictures_and_the_device(side, device, name, size, patch):
+    start = begin(collection(side), device)
+    assert (start.name, start.config.image_size, start.config.patch_size) == (name, (size, size), patch)
+    assert (start.config.in_channels, start.config.num_classes) == (1, 2)
+    assert start.preprocessing.size == (size, size)
+
+
+def test_the_window_of_the_small_network_is_the_one_that_pads_least():
+    assert begin(collection(28)).config.window_size == (7, 7)
+    assert begin(collection(32)).config.window_size == (8, 8)
+
+
+def test_statistics_are_imagenets_for_colour_and_measured_for_the_rest():
+    assert begin(collection(28, 3)).preprocessing.mean == IMAGENET_MEAN
+    pictures = collection(28, 1)
+    preprocessing = begin(pictures).preprocessing
+    assert preprocessing.mean[0] == pytest.approx(pictures.pixels.mean() / 255, abs=1e-3)
+    assert preprocessing.std[0] == pytest.approx(pictures.pixels.std() / 255, abs=1e-3)
+
+
+def test_what_the_user_gives_wins():
+    start = begin(collection(28), model="swinv2_nano", image_size=32, swin={"embed_dim": 24, "num_heads": (2, 4, 8)})
+    assert (start.config.version, start.config.image_size, start.config.embed_dim) == (2, (32, 32), 24)
+
+
+def test_a_saved_model_lends_everything_where_the_classes_are_the_same(saved):
+    start = begin(collection(16), model=str(saved))
+    model = swinkit.load(saved)
+    network = start.network(seed=5, drop_path=0.3)
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in model.state_dict().items())
+    assert network.config.drop_path_rate == 0.3
+    assert start.preprocessing == model.preprocessing
+
+
+def test_other_classes_get_a_fresh_head_of_their_seed(saved):
+    start = begin(collection(16, classes=("x", "y", "z")), model=str(saved))
+    assert "3 others" in start.notes[0]
+    heads = [start.network(seed, 0.0).head.weight for seed in (1, 1, 2)]
+    assert heads[0].shape[0] == 3
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])
+
+
+def test_a_larger_picture_keeps_each_bias_table_and_a_smaller_one_is_explained(saved):
+    assert begin(collection(16), model=str(saved), image_size=32).config.image_size == (32, 32)
+    with pytest.raises(UsageError, match=r"stage 2 windows of 2x2.*trained with 4x4 at 16x16"):
+        begin(collection(16), model=str(saved), image_size=8)
+
+
+def test_more_channels_spread_the_first_layer(saved):
+    start = begin(collection(16, channels=4), model=str(saved))
+    assert start.config.in_channels == start.preprocessing.channels == 4
+    start.network(0, 0.0)(torch.zeros(1, 4, 16, 16))
+    weight, gray = torch.randn(8, 3, 2, 2), torch.rand(1, 1, 4, 4)
+    before = torch.conv2d(gray.expand(1, 3, 4, 4), weight, stride=2)
+    after = torch.conv2d(gray.expand(1, 5, 4, 4), spread(weight, 5), stride=2)
+    assert torch.allclose(before, after, atol=1e-5)
+
+
+def test_an_unknown_name_is_met_with_the_nearest():
+    with pytest.raises(UsageError, match="Did you mean swin_nano"):
+        begin(collection(28), model="swin_nana")
