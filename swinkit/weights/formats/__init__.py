@@ -1,0 +1,32 @@
+"""The dialects in which Swin weights are published, each a table of names in a file of its own."""
+
+from __future__ import annotations
+
+import difflib
+
+from ...errors import UsageError
+from .microsoft import DENSE, MICROSOFT, SIMMIM
+from .openmmlab import OPENMMLAB
+from .table import Dialect
+from .timm import TIMM
+from .torchvision import TORCHVISION
+from .transformers import BACKBONE, BACKBONE_5, TRANSFORMERS, TRANSFORMERS_5
+
+# where two tables fit a file equally well, they name the same tensors, and the first is reported
+DIALECTS = {
+    dialect.name: dialect
+    for dialect in (
+        MICROSOFT, TIMM, TRANSFORMERS, TRANSFORMERS_5, TORCHVISION, OPENMMLAB, DENSE, SIMMIM, BACKBONE, BACKBONE_5,
+    )
+}  # fmt: skip
+ALIASES = {"ms": "microsoft", "timm-0.6": "microsoft", "hf": "transformers", "mmdet": "openmmlab", "mmseg": "openmmlab", "mmpretrain": "openmmlab"}
+
+
+def find_dialect(name: str) -> Dialect:
+    """The dialect called ``name``; raises :class:`UsageError` with the known ones."""
+    dialect = DIALECTS.get(ALIASES.get(name, name))
+    if dialect is None:
+        near = difflib.get_close_matches(name, [*DIALECTS, *ALIASES], n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join([*DIALECTS, *ALIASES])}."
+        raise UsageError(f"There is no weight format {name!r}. {hint}")
+    return dialect

@@ -1,0 +1,287 @@
+"""What a state dict is: dialect, version, architecture, and the window and picture size where the file knows them.
+
+Nothing is invented. Version 1 shows its windows by its bias tables; the weights of version 2 fit every window, so they are known only
+where a file saved the buffers that follow from them. The rest is told by the caller, see :func:`settle`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ..config import SwinConfig
+from ..errors import UsageError, WeightsError
+from ..model.windows import Size
+from ..variants import VARIANTS, find
+from .convert import SURROUNDINGS, expected_state, parts_of
+from .formats import DIALECTS
+from .formats.table import BLOCK, PARTS, Dialect
+
+ANCHORS = ("backbone.patch_embed.proj.weight", "backbone.patch_embed.norm.weight")  # by these a prefix is found
+DEEPEST = 64  # blocks of one stage that are looked for; the deepest published stage has 42
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What the names, shapes and saved buffers of a state dict say. None stands for "not recorded".
+
+    ``architecture`` holds fields of :class:`~swinkit.config.SwinConfig` without windows and sizes. ``windows`` and ``reaches`` are per
+    stage: the window, and the window at which log-CPB was trained. ``match`` is the share of names that the dialect explains.
+    """
+
+    dialect: Dialect
+    version: int
+    prefix: str
+    architecture: dict[str, Any]
+    parts: tuple[str, ...]
+    dense: bool
+    windows: tuple[Size, ...] | None
+    reaches: tuple[int, ...] | None
+    image_size: Size | None
+    match: float
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Published variants that it may be, as far as the file says."""
+        return tuple(name for name, row in VARIANTS.items() if not disagreements(self, row.config))
+
+
+def recognise(state: Mapping[str, Tensor]) -> Recognised:
+    """The dialect that explains most of ``state``; raises :class:`WeightsError` when no dialect finds a Swin in it."""
+    found = [answer for dialect in DIALECTS.values() for answer in _readings(state, dialect)]
+    if not found:
+        some = ", ".join(list(state)[:4])
+        raise WeightsError(
+            f"There is no Swin among these {len(state)} tensors ({some}, …). Expected the names of one of: {', '.join(DIALECTS)}"
+        )
+    return max(found, key=lambda answer: answer.match)
+
+
+def disagreements(recognised: Recognised, config: SwinConfig) -> list[str]:
+    """Where ``config`` contradicts what the file says, one line each."""
+    lines = [
+        f"{name} is {value} in the file, {getattr(config, name)} in the configuration"
+        for name, value in recognised.architecture.items()
+        if name not in ("num_classes", "in_channels", "ape", "qkv_bias") and getattr(config, name) != value
+    ]
+    if lines:  # stages that differ cannot be compared one by one
+        return lines
+    stages = range(config.num_stages)
+    windows = tuple(config.stage_window(stage) for stage in stages)
+    if recognised.windows and recognised.windows != windows:
+        lines.append(f"windows of the stages are {recognised.windows} in the file, {windows} in the configuration")
+    reaches = tuple(config.pretrained_window(stage) or min(windows[stage]) for stage in stages)
+    if recognised.reaches and recognised.reaches != reaches:
+        lines.append(f"pre-training windows are {recognised.reaches} in the file, {reaches} in the configuration")
+    if recognised.image_size and recognised.image_size != config.image_size:
+        lines.append(f"image_size is {recognised.image_size} in the file, {config.image_size} in the configuration")
+    return lines
+
+
+def settle(recognised: Recognised, variant: str | None = None, image_size: Size | None = None) -> SwinConfig:
+    """The configuration of the network as it was saved.
+
+    ``variant`` tells what the file does not record; ``image_size`` the size in pixels of an unpublished network. Raises
+    :class:`UsageError` asking for what is missing, with the candidates, and :class:`WeightsError` when they contradict the file.
+    """
+    told = find(variant).config if variant else None
+    if told and (lines := disagreements(recognised, told)):
+        raise WeightsError(f"The weights are not {variant}:\n" + "\n".join(f"  {line}" for line in lines))
+    if told is None:
+        told = _published(recognised)
+    if told is not None:
+        fields = told.model_dump()
+    elif recognised.windows is None or recognised.version == 2 and recognised.reaches is None:
+        raise UsageError(_question(recognised))
+    else:
+        fields = {"image_size": image_size or _image_size(recognised), **_window_fields(recognised)}
+    geometry = "dense" if recognised.dense else "classification"
+    return SwinConfig.model_validate({**fields, **recognised.architecture, "geometry": geometry})
+
+
+def _published(recognised: Recognised) -> SwinConfig | None:
+    """The one published configuration that fits, if the file leaves no choice that matters."""
+    if recognised.windows is None or recognised.version == 2 and recognised.reaches is None:
+        return None
+    fitting = {VARIANTS[name].config for name in recognised.variants}
+    return fitting.pop() if len(fitting) == 1 else None
+
+
+def _question(recognised: Recognised) -> str:
+    candidates = recognised.variants
+    choices = "\n".join(f'  variant="{name}"' for name in candidates) or "  none of the published ones has this shape"
+    return (
+        f"The file does not record the window of this Swin V{recognised.version}: its weights are the same for every window. "
+        f"Say which it is:\n{choices}"
+    )
+
+
+def _window_fields(recognised: Recognised) -> dict[str, Any]:
+    assert recognised.windows is not None
+    fields: dict[str, Any] = {"window_size": recognised.windows[0]}
+    if recognised.reaches and recognised.reaches != tuple(map(min, recognised.windows)):
+        fields["pretrained_window_sizes"] = recognised.reaches
+    return fields
+
+
+def _image_size(recognised: Recognised) -> Size:
+    if recognised.image_size is None:
+        raise UsageError(
+            f"The file does not record at which picture size this network was trained (windows {recognised.windows}), and it is none "
+            "of the published ones. Say so with image_size="
+        )
+    return recognised.image_size
+
+
+def _readings(state: Mapping[str, Tensor], dialect: Dialect) -> Iterator[Recognised]:
+    for version in dialect.rows:
+        ends = [end for anchor in ANCHORS if (end := dialect.name_of(anchor, version, ""))]
+        prefixes = {name.removesuffix(end) for name in state for end in ends if name.endswith(end)}
+        for prefix in sorted(prefixes):
+            inside = prefix == "" or prefix.endswith(".")
+            if inside and (dialect.prefixes is None or prefix in dialect.prefixes):
+                answer = _Probe(state, dialect, version, prefix).answer()
+                if answer:
+                    yield answer
+
+
+class _Probe:
+    """One way to read a state dict: a dialect, a version, a prefix."""
+
+    def __init__(self, state: Mapping[str, Tensor], dialect: Dialect, version: int, prefix: str) -> None:
+        self.state, self.dialect, self.version, self.prefix = state, dialect, version, prefix
+
+    def find(self, ours: str, i: int = 0, j: int = 0) -> Tensor | None:
+        name = self.dialect.name_of(ours.replace("{i}", str(i)).replace("{j}", str(j)), self.version, self.prefix)
+        return self.state.get(name) if name else None
+
+    def answer(self) -> Recognised | None:
+        proj, depths = self.find(ANCHORS[0]), self.depths()
+        heads = [self.heads(i, depth) for i, depth in enumerate(depths)]
+        if proj is None or proj.ndim != 4 or not depths or None in heads:
+            return None
+        windows = self.per_stage(depths, self.window)
+        architecture = self.architecture(proj, depths, heads)
+        names = self.names(architecture)
+        if names is None:
+            return None
+        around = sum(name.startswith(SURROUNDINGS) for name in self.state)
+        known = sum(name in names for name in self.state)
+        parts = tuple(part for part in PARTS if any(name in self.state for name in names if part in names[name]))
+        return Recognised(
+            dialect=self.dialect,
+            version=self.version,
+            prefix=self.prefix,
+            architecture=architecture,
+            parts=parts,
+            dense=self.is_dense(parts, around),
+            windows=windows,
+            reaches=self.per_stage(depths, self.reach),
+            image_size=self.image_size(depths, windows, architecture["patch_size"]),
+            match=known / max(1, len(self.state) - (around if self.prefix else 0)),
+        )
+
+    def depths(self) -> tuple[int, ...]:
+        answer: list[int] = []
+        while depth := self.depth(len(answer)):
+            answer.append(depth)
+        return tuple(answer)
+
+    def depth(self, i: int) -> int:
+        """Blocks of stage ``i``, of which some may be missing."""
+        ends = ("norm1.weight", "norm2.weight")
+        there = [j for j in range(DEEPEST) if any(self.find(BLOCK + end, i, j) is not None for end in ends)]
+        return max(there, default=-1) + 1
+
+    def heads(self, i: int, depth: int) -> int | None:
+        for j in range(depth):
+            table, scale = self.find(BLOCK + "attention.bias.table", i, j), self.find(BLOCK + "attention.similarity.logit_scale", i, j)
+            if self.version == 1 and table is not None and table.ndim == 2:
+                return table.shape[1]
+            if self.version == 2 and scale is not None and scale.ndim == 3:
+                return scale.shape[0]
+        return None
+
+    def architecture(self, proj: Tensor, depths: tuple[int, ...], heads: list[int | None]) -> dict[str, Any]:
+        hidden, head = self.find(BLOCK + "mlp.fc1.weight"), self.find("head.weight")
+        extra = [j + 1 for j in range(depths[0]) if self.find(BLOCK + "norm3.weight", 0, j) is not None]
+        third = max(range(len(depths)), key=lambda i: depths[i])
+        extra = extra or [j + 1 for j in range(depths[third]) if self.find(BLOCK + "norm3.weight", third, j) is not None]
+        bias = "attention.qkv.bias" if self.version == 1 else "attention.q_bias"
+        return {
+            "version": self.version, "embed_dim": proj.shape[0], "in_channels": proj.shape[1], "patch_size": proj.shape[2],
+            "depths": depths, "num_heads": tuple(heads), "extra_norm_every": extra[0] if extra else 0,
+            "mlp_ratio": hidden.shape[0] / proj.shape[0] if hidden is not None else 4.0,
+            "qkv_bias": any(self.find(BLOCK + bias, 0, j) is not None for j in range(depths[0])),
+            "ape": self.find("backbone.patch_embed.position") is not None,
+            "num_classes": head.shape[0] if head is not None else 0,
+        }  # fmt: skip
+
+    def names(self, architecture: dict[str, Any]) -> dict[str, set[str]] | None:
+        """Every name that this reading explains, with the parts it belongs to; nothing if such a network cannot be."""
+        try:
+            config = SwinConfig.model_validate({**architecture, "num_classes": architecture["num_classes"] or 1})
+        except ValueError:
+            return None
+        pairs, _ = self.dialect.pairs(expected_state(config, PARTS), config, self.prefix)
+        names = {name: parts_of(pair.ours) for pair in pairs for name in pair.theirs}
+        return {**names, **dict.fromkeys(self.dialect.computed(config, self.prefix), set())}
+
+    def buffer(self, name: str, i: int, j: int) -> Tensor | None:
+        for buffer in self.dialect.buffers.get(self.version, ()):
+            if buffer.theirs.endswith(name):
+                return self.state.get(self.dialect.buffer_name(buffer, self.prefix, i, j))
+        return None
+
+    def per_stage(self, depths: tuple[int, ...], ask: Any) -> tuple[Any, ...] | None:
+        """What ``ask`` finds in some block of each stage; nothing if a stage does not tell."""
+        answers = [next((one for j in range(depth) if (one := ask(i, j)) is not None), None) for i, depth in enumerate(depths)]
+        return None if None in answers else tuple(answers)
+
+    def window(self, i: int, j: int) -> Size | None:
+        coordinates = self.buffer("relative_coords_table", i, j)
+        if coordinates is not None and coordinates.ndim == 4:
+            return (coordinates.shape[1] + 1) // 2, (coordinates.shape[2] + 1) // 2
+        table, index = self.find(BLOCK + "attention.bias.table", i, j), self.buffer("relative_position_index", i, j)
+        if table is not None:
+            side = _root(table.shape[0])
+        else:
+            side = _root(_root(index.numel())) if index is not None else None
+            side = 2 * side - 1 if side else None
+        return ((side + 1) // 2, (side + 1) // 2) if side and side % 2 else None
+
+    def reach(self, i: int, j: int) -> int | None:
+        coordinates = self.buffer("relative_coords_table", i, j)
+        if coordinates is None or not coordinates.numel():
+            return None
+        farthest, window = float(coordinates.max()), self.window(i, j)
+        if window is None or farthest <= 0:
+            return 1 if window == (1, 1) else None
+        return round(8 * (max(window) - 1) / (8**farthest - 1)) + 1
+
+    def image_size(self, depths: tuple[int, ...], windows: tuple[Size, ...] | None, patch: int) -> Size | None:
+        position = self.find("backbone.patch_embed.position")
+        if position is not None and (side := _root(position.shape[1])):
+            return side * patch, side * patch
+        for i, depth in enumerate(depths if windows else ()):
+            masks = [mask for j in range(depth) if (mask := self.buffer("attn_mask", i, j)) is not None]
+            if masks and windows and (count := _root(masks[0].shape[0])):
+                return count * windows[i][0] * patch * 2**i, count * windows[i][1] * patch * 2**i
+        smaller = [i for i, window in enumerate(windows or ()) if windows and window != windows[0]]
+        if smaller and windows:  # a window that shrank is the stage's whole map
+            stride = patch * 2 ** smaller[0]
+            return windows[smaller[0]][0] * stride, windows[smaller[0]][1] * stride
+        return None
+
+    def is_dense(self, parts: tuple[str, ...], around: int) -> bool:
+        """As detection and segmentation are trained. transformers' backbones of version 2 shrink windows as classifiers do."""
+        outputs = "output_norms" in parts or self.dialect.name.startswith(("microsoft-dense", "transformers-backbone"))
+        return (outputs or around > 0) and not (self.version == 2 and self.dialect.name.startswith("transformers"))
+
+
+def _root(value: int | None) -> int | None:
+    return math.isqrt(value) if value and math.isqrt(value) ** 2 == value else None
