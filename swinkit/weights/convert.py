@@ -6,6 +6,7 @@ of detection and segmentation backbones; the last stage's is ``norm``) and ``rec
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from ..config import SwinConfig
 from ..errors import WeightsError
 from ..model.classifier import SwinClassifier
 from .formats.table import PARTS, ZERO_KEYS, Dialect, Pair
-from .verify import differences, not_finite, signatures
+from .verify import ShapesOnly, differences, not_finite, signatures
 
 # what surrounds a backbone in a detector or segmenter; its tensors are left out, with a note
 SURROUNDINGS = ("neck.", "rpn_head.", "roi_head.", "bbox_head.", "mask_head.", "decode_head.", "auxiliary_head.", "panoptic_head.",
@@ -31,20 +32,23 @@ class Restored(NamedTuple):
     notes: list[str]
 
 
-def expected_state(config: SwinConfig, parts: Collection[str]) -> dict[str, Tensor]:
-    """Every tensor of a model of ``config`` with ``parts``, on the meta device, under our names."""
-    width, last = config.widths[-1], config.num_stages - 1
-    with torch.device("meta"):
-        state = dict(SwinClassifier(config).state_dict())
-        for stage in range(last):
-            for leaf in ("weight", "bias"):
-                state[f"output_norms.{stage}.{leaf}"] = torch.empty(config.widths[stage])
-        state["reconstruction.mask_token"] = torch.empty(1, 1, config.embed_dim)
-        pixels = config.strides[-1] ** 2 * config.in_channels
-        state["reconstruction.decoder.weight"] = torch.empty(pixels, width, 1, 1)
-        state["reconstruction.decoder.bias"] = torch.empty(pixels)
+def expected_state(config: SwinConfig, parts: Collection[str] = tuple(PARTS)) -> dict[str, Tensor]:
+    """Every tensor of a model of ``config`` with ``parts``, without values, under our names."""
     absent = tuple(beginning for part, beginning in PARTS.items() if part not in parts)
-    return {name: tensor for name, tensor in state.items() if not name.startswith(absent)}
+    return {name: tensor for name, tensor in _everything(config).items() if not name.startswith(absent)}
+
+
+@functools.lru_cache(maxsize=8)
+def _everything(config: SwinConfig) -> dict[str, Tensor]:
+    pixels = config.strides[-1] ** 2 * config.in_channels
+    with ShapesOnly():
+        state = dict(SwinClassifier(config).state_dict())
+        for stage, width in enumerate(config.widths[:-1]):
+            state |= {f"output_norms.{stage}.{leaf}": torch.empty(width) for leaf in ("weight", "bias")}
+        state["reconstruction.mask_token"] = torch.empty(1, 1, config.embed_dim)
+        state["reconstruction.decoder.weight"] = torch.empty(pixels, config.widths[-1], 1, 1)
+        state["reconstruction.decoder.bias"] = torch.empty(pixels)
+    return state
 
 
 def parts_of(state: Iterable[str]) -> set[str]:
@@ -81,7 +85,7 @@ def restore(state: Mapping[str, Tensor], config: SwinConfig, dialect: Dialect, p
     pairs = present_pairs(state, config, dialect, prefix)
     buffers = {name: place for name, place in dialect.computed(config, prefix).items() if name in state}
     weights = {name: tensor for name, tensor in state.items() if name not in buffers}
-    lines = differences(signatures(_apply(pairs, expected_state(config, PARTS), config)), signatures(weights))
+    lines = differences(signatures(_apply(pairs, expected_state(config), config)), signatures(weights))
     lines += not_finite(weights)
     for name, (buffer, i, j) in buffers.items():
         lines += _contradiction(name, state[name], buffer.make(config, i, j))
@@ -93,7 +97,7 @@ def restore(state: Mapping[str, Tensor], config: SwinConfig, dialect: Dialect, p
 
 def present_pairs(state: Collection[str], config: SwinConfig, dialect: Dialect, prefix: str) -> list[Pair]:
     """Pairs for the backbone and for each part of which ``state`` has anything, and for the norm, which none may lack."""
-    everything, _ = dialect.pairs(expected_state(config, PARTS), config, prefix)
+    everything, _ = dialect.pairs(expected_state(config), config, prefix)
     there = {"norm"}
     for pair in everything:
         if any(name in state for name in pair.theirs):
@@ -144,7 +148,9 @@ def _ignored_keys(pairs: Iterable[Pair], state: Mapping[str, Tensor]) -> list[st
     biased = [
         pair.theirs[0] for pair in pairs if pair.transform is ZERO_KEYS and state[pair.theirs[0]].chunk(3)[1].count_nonzero()
     ]
-    return [f"the bias of keys is dropped in {len(biased)} blocks, since torchvision ignores it: {biased[0]} …"] if biased else []
+    return (
+        [f"the bias of keys is dropped in {len(biased)} blocks, since torchvision ignores it: {biased[0]} …"] if biased else []
+    )
 
 
 def _refuse(head: str, lines: list[str]) -> None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -24,7 +23,7 @@ from ..errors import UsageError, WeightsError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import Preprocessing
 from .atomic import sha256_of, sweep_stale, write_atomically, write_json
-from .verify import differences, not_finite, read_header, refuse, signatures
+from .verify import ShapesOnly, differences, not_finite, read_header, refuse, signatures
 
 FORMAT = 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "config.json"
@@ -108,14 +107,14 @@ def save_model(
 def read_model(path: str | Path, network: Callable[[SwinConfig], nn.Module] = SwinClassifier) -> ModelFile:
     """Read and verify a model of the own format: a run, a model folder, or its ``model.safetensors``.
 
-    ``network`` builds the module that the weights must fit; it is asked on the meta device. The file's size, SHA-256 and
+    ``network`` builds the module that the weights must fit; it is asked without values. The file's size, SHA-256 and
     header are compared before a tensor is made, and every value must be finite. Raises :class:`WeightsError`.
     """
     folder = find_model(path)
     weights, described = folder / WEIGHTS, _read_description(folder)
     content = _read_sized(weights, described)
     described = _matching(described, hashlib.sha256(content).hexdigest(), weights)
-    with torch.device("meta"):
+    with ShapesOnly():
         expected = signatures(network(described.swin).state_dict())
     refuse(differences(expected, read_header(weights)), weights)
     state = load(content)

@@ -95,7 +95,7 @@ def settle(recognised: Recognised, variant: str | None = None, image_size: Size 
         told = _published(recognised)
     if told is not None:
         fields = told.model_dump()
-    elif recognised.windows is None or recognised.version == 2 and recognised.reaches is None:
+    elif not _window_is_recorded(recognised):
         raise UsageError(_question(recognised))
     else:
         fields = {"image_size": image_size or _image_size(recognised), **_window_fields(recognised)}
@@ -103,9 +103,13 @@ def settle(recognised: Recognised, variant: str | None = None, image_size: Size 
     return SwinConfig.model_validate({**fields, **recognised.architecture, "geometry": geometry})
 
 
+def _window_is_recorded(recognised: Recognised) -> bool:
+    return recognised.windows is not None and (recognised.version == 1 or recognised.reaches is not None)
+
+
 def _published(recognised: Recognised) -> SwinConfig | None:
     """The one published configuration that fits, if the file leaves no choice that matters."""
-    if recognised.windows is None or recognised.version == 2 and recognised.reaches is None:
+    if not _window_is_recorded(recognised):
         return None
     fitting = {VARIANTS[name].config for name in recognised.variants}
     return fitting.pop() if len(fitting) == 1 else None
@@ -199,7 +203,10 @@ class _Probe:
 
     def heads(self, i: int, depth: int) -> int | None:
         for j in range(depth):
-            table, scale = self.find(BLOCK + "attention.bias.table", i, j), self.find(BLOCK + "attention.similarity.logit_scale", i, j)
+            table, scale = (
+                self.find(BLOCK + "attention.bias.table", i, j),
+                self.find(BLOCK + "attention.similarity.logit_scale", i, j),
+            )
             if self.version == 1 and table is not None and table.ndim == 2:
                 return table.shape[1]
             if self.version == 2 and scale is not None and scale.ndim == 3:
@@ -227,9 +234,9 @@ class _Probe:
             config = SwinConfig.model_validate({**architecture, "num_classes": architecture["num_classes"] or 1})
         except ValueError:
             return None
-        pairs, _ = self.dialect.pairs(expected_state(config, PARTS), config, self.prefix)
-        names = {name: parts_of(pair.ours) for pair in pairs for name in pair.theirs}
-        return {**names, **dict.fromkeys(self.dialect.computed(config, self.prefix), set())}
+        pairs, _ = self.dialect.pairs(expected_state(config), config, self.prefix)
+        buffers: dict[str, set[str]] = {name: set() for name in self.dialect.computed(config, self.prefix)}
+        return buffers | {name: parts_of(pair.ours) for pair in pairs for name in pair.theirs}
 
     def buffer(self, name: str, i: int, j: int) -> Tensor | None:
         for buffer in self.dialect.buffers.get(self.version, ()):

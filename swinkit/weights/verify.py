@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..errors import WeightsError
 
@@ -24,6 +25,26 @@ class Signature(NamedTuple):
 
     shape: tuple[int, ...]
     dtype: str
+
+
+class ShapesOnly(TorchFunctionMode):
+    """Within it, modules are built without values: parameters on the meta device, initialisation left out.
+
+    ``torch.device("meta")`` alone would do, but its kernels import torch's compiler the first time, which takes ten seconds.
+    """
+
+    FACTORIES = ("empty", "zeros", "ones")
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name in self.FACTORIES:
+            return func(*args, **{**kwargs, "device": "meta"})
+        if name.endswith("_") and not name.endswith("__"):
+            target = args[0] if args else kwargs["tensor"]
+            if target.is_meta:
+                return target
+        return func(*args, **kwargs)
 
 
 def signatures(state: Mapping[str, Tensor]) -> dict[str, Signature]:

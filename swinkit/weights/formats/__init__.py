@@ -19,7 +19,14 @@ DIALECTS = {
         MICROSOFT, TIMM, TRANSFORMERS, TRANSFORMERS_5, TORCHVISION, OPENMMLAB, DENSE, SIMMIM, BACKBONE, BACKBONE_5,
     )
 }  # fmt: skip
-ALIASES = {"ms": "microsoft", "timm-0.6": "microsoft", "hf": "transformers", "mmdet": "openmmlab", "mmseg": "openmmlab", "mmpretrain": "openmmlab"}
+ALIASES = {
+    "ms": "microsoft",
+    "timm-0.6": "microsoft",
+    "hf": "transformers",
+    "mmdet": "openmmlab",
+    "mmseg": "openmmlab",
+    "mmpretrain": "openmmlab",
+}
 
 
 def find_dialect(name: str) -> Dialect:

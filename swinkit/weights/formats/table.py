@@ -62,7 +62,9 @@ ZERO_KEYS = Transform(
     "a bias of keys that is zero", lambda t, c: (torch.cat((t[0], torch.zeros_like(t[0]), t[1])),), _without_keys
 )
 UNFOLD = Transform("merge order of nn.Unfold", _to_unfold, _from_unfold)
-FLAT = Transform("rows and columns in one axis", lambda t, c: (t[0].flatten(1, 2),), lambda t, c: (t[0].unflatten(1, c.grid(0)),))
+FLAT = Transform(
+    "rows and columns in one axis", lambda t, c: (t[0].flatten(1, 2),), lambda t, c: (t[0].unflatten(1, c.grid(0)),)
+)
 
 
 class Row(NamedTuple):
@@ -153,7 +155,9 @@ def _tuple(names: str | tuple[str, ...]) -> tuple[str, ...]:
 @functools.cache
 def _pattern(template: str) -> re.Pattern[str]:
     escaped = re.escape(template).replace(r"\{", "{").replace(r"\}", "}")
-    return re.compile(escaped.replace("{i}", r"(?P<i>\d+)").replace("{j}", r"(?P<j>\d+)").replace("{leaf}", "(?P<leaf>weight|bias)"))
+    return re.compile(
+        escaped.replace("{i}", r"(?P<i>\d+)").replace("{j}", r"(?P<j>\d+)").replace("{leaf}", "(?P<leaf>weight|bias)")
+    )
 
 
 def _numbers(i: int, j: int) -> dict[str, int | str]:

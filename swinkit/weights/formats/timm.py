@@ -7,7 +7,9 @@ from . import microsoft
 from .table import Buffer, Dialect, Row
 
 ROWS = (
-    *microsoft.renamed(microsoft.without(microsoft.ROWS, "head", "reconstruction", "backbone.patch_embed.position"), "{before}", "{i}"),
+    *microsoft.renamed(
+        microsoft.without(microsoft.ROWS, "head", "reconstruction", "backbone.patch_embed.position"), "{before}", "{i}"
+    ),
     Row("head.{leaf}", "head.fc.{leaf}"),
 )
 NOT_SAVED = tuple(
