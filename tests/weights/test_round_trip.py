@@ -1,0 +1,92 @@
+"""Microsoft -> timm -> transformers -> torchvision -> OpenMMLab -> Microsoft: the same bits at the end, the same logits in each library."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from swinkit.config import SwinConfig
+from swinkit.model.classifier import SwinClassifier
+from swinkit.variants import configure
+from swinkit.weights.convert import export, restore
+from swinkit.weights.formats import DIALECTS, find_dialect
+from swinkit.weights.recognise import recognise
+
+from ..peers.build import NETWORKS
+from ..shaking import shake
+
+CHAIN = ("microsoft", "timm", "transformers", "torchvision", "openmmlab", "microsoft")
+TINY = {"embed_dim": 8, "depths": (1, 2), "num_heads": (1, 2), "num_classes": 5, "image_size": 32, "window_size": 4}
+CONFIGS = {
+    "V1": SwinConfig.model_validate(TINY),
+    "V2": SwinConfig.model_validate({**TINY, "version": 2}),
+    "V2, window moved, shrunk in the last stage": SwinConfig.model_validate(
+        {**TINY, "version": 2, "window_size": 8, "pretrained_window_sizes": (6, 3)}
+    ),
+}
+REAL = ("swin_t", "swin_b_384", "swinv2_t", "swinv2_b_384_ft")
+
+
+def network(config: SwinConfig) -> SwinClassifier:
+    torch.manual_seed(0)
+    model = SwinClassifier(config).eval()
+    shake(model)
+    return model
+
+
+def travel(state: dict[str, Tensor], config: SwinConfig) -> dict[str, dict[str, Tensor]]:
+    """``state`` through the whole chain; each library's own state on the way, and ours after the last step."""
+    stations = {}
+    for name in CHAIN:
+        dialect = find_dialect(name)
+        foreign = export(state, config, dialect)
+        stations[name] = foreign
+        state = restore(foreign, config, dialect, dialect.prefix[config.version]).state
+    return {**stations, "ours": state}
+
+
+def assert_same_everywhere(config: SwinConfig) -> None:
+    model = network(config)
+    state = model.state_dict()
+    stations = travel(dict(state), config)
+    assert stations["ours"].keys() == state.keys()
+    assert all(torch.equal(stations["ours"][name], state[name]) for name in state)
+    images = torch.randn(1, 3, *config.image_size, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = model(images)
+        for name, build in NETWORKS.items():
+            theirs = build(config)
+            foreign = stations[name]
+            if name == "transformers" and config.version == 1:
+                foreign = export(state, config, DIALECTS["transformers-5"])
+            theirs.load_state_dict(foreign, strict=True)
+            logits = theirs(images)
+            logits = getattr(logits, "logits", logits)
+            assert (logits - expected).abs().max() <= 1e-5 * max(1.0, float(expected.abs().max())), name
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", CONFIGS)
+def test_round_trip(name: str) -> None:
+    assert_same_everywhere(CONFIGS[name])
+
+
+@pytest.mark.slow
+@pytest.mark.peers
+@pytest.mark.parametrize("name", REAL)
+def test_round_trip_of_published_sizes(name: str) -> None:
+    assert_same_everywhere(configure(name))
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_published_sizes_are_recognised(name: str) -> None:
+    """With the real windows and sizes, but one pair of blocks a stage, and narrow."""
+    config = configure(name, embed_dim=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 4, 8))
+    foreign = export(SwinClassifier(config).state_dict(), config, DIALECTS["microsoft"])
+    found = recognise(foreign)
+    assert found.dialect.name == "microsoft"
+    assert found.windows == tuple(config.stage_window(stage) for stage in range(4))
+    assert found.image_size == config.image_size
+    if config.version == 2:
+        assert found.reaches == (config.pretrained_window_sizes or tuple(map(min, found.windows)))
