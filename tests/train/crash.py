@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import random
 import signal
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 import swinkit.weights.atomic as atomic
+from swinkit.config import SwinConfig
+from swinkit.model.classifier import SwinClassifier
 from swinkit.train import fit, resume
+from swinkit.train.checkpoint import CheckpointStore
+from swinkit.weights.files import save_model
 
 SETTINGS = {
     "image_size": 16, "epochs": 6, "batch_size": 8, "seed": 3, "threads": 1, "workers": 0, "precision": "32-true", "val": 0.2,
@@ -37,34 +41,57 @@ def make_pictures(folder: Path, count: int = 60) -> Path:
 
 
 class Saboteur:
-    """Kills this process at the call number ``fatal`` that changes the disk while saving, before, within or after it."""
+    """Kills this process at the call number ``fatal`` that changes the disk while saving: "before", "within" or "after" it.
 
-    def __init__(self, run: Path, fatal: int, seed: int) -> None:
-        self.run, self.left, self.random = run, fatal, random.Random(seed)
-        for owner, name in ((atomic, "_write_synced"), (os, "replace"), (atomic, "sync_folder"), (os, "unlink")):
-            setattr(owner, name, self.fatal(getattr(owner, name), partly=name == "_write_synced"))
+    With ``torn`` a rename becomes what swinkit must not rely on, a copy that can be cut short.
+    """
 
-    def fatal(self, honest, partly):
+    def __init__(self, run: Path, fatal: int, moment: str, torn: bool = False) -> None:
+        self.run, self.left, self.moment = run, fatal, moment
+        calls = {(atomic, "_write_synced"): half_written, (atomic, "sync_folder"): None, (os, "unlink"): None}
+        calls[os, "replace"] = half_copied if torn else None
+        for (owner, name), half in calls.items():
+            setattr(owner, name, self.fatal(getattr(owner, name), half))
+
+    def fatal(self, honest, half):
         def call(*arguments, **keywords):
             if any((self.run / "checkpoints").glob("step_*.json")):  # what comes before is no run yet
                 self.left -= 1
             if self.left == 0:
-                if partly:
-                    path, content = arguments
-                    path.write_bytes(content[: self.random.randrange(len(content) + 1)])
-                elif self.random.random() < 0.5:
+                if self.moment == "after":
                     honest(*arguments, **keywords)
+                elif self.moment == "within" and half:
+                    half(*arguments)
                 os.kill(os.getpid(), signal.SIGKILL)
             return honest(*arguments, **keywords)
 
         return call
 
 
-def train(data: Path, run: Path, fatal: int, seed: int, workers: int = 0) -> None:
+def half_written(path: Path, content: bytes) -> None:
+    path.write_bytes(content[: len(content) // 2])
+
+
+def half_copied(source: Path, target: Path) -> None:
+    half_written(target, source.read_bytes())
+
+
+def save(run: Path, step: int, fatal: int = 0, moment: str = "before", torn: bool = False) -> None:
+    """One checkpoint and one model, each value of which is ``step``; ``fatal`` 0 lets the process live."""
+    if fatal:
+        Saboteur(run, fatal, moment, torn)
+    model = SwinClassifier(SwinConfig.model_validate({**SETTINGS["swin"], "image_size": 16, "num_classes": 2}))
+    for parameter in model.parameters():
+        torch.nn.init.constant_(parameter, step)
+    CheckpointStore(run / "checkpoints").save({"weights": model.state_dict()}, step)
+    save_model(model, run / "model", extra={"step": step})
+
+
+def train(data: Path, run: Path, fatal: int, moment: str, workers: int = 0) -> None:
     """Begin ``run``, or go on with it; ``fatal`` 0 lets it live."""
     multiprocessing.set_start_method("fork", force=True)  # or loader workers would ask a fork server nested in this one
     if fatal:
-        Saboteur(run, fatal, seed)
+        Saboteur(run, fatal, moment)
     if run.exists():
         resume(run, {"workers": workers})
     else:

@@ -1,6 +1,6 @@
-"""The crash campaign, faults 1 and 11: real runs killed at random moments, half of them inside a save, and resumed.
+"""Faults 1 and 11: every call of a save is the last one once; then the crash campaign, real runs killed and resumed.
 
-After each kill the folder must hold a loadable checkpoint, none damaged, not older than before; the finished run must have the
+Of its kills half come at random moments, half inside a save. After each kill the folder must hold a loadable checkpoint, none damaged, not older than before; the finished run must have the
 weights of one that was never stopped. CI makes 5 kills over 2 runs, ``make soak`` (SWINKIT_SOAK=1) 50 over 10;
 SWINKIT_CRASH_SEED picks others.
 """
@@ -8,11 +8,13 @@ SWINKIT_CRASH_SEED picks others.
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import time
 
 import pytest
 
+from swinkit.errors import WeightsError
 from swinkit.train.checkpoint import CheckpointStore
 from swinkit.train.run import RunFolder
 from swinkit.weights.files import DESCRIPTION, read_model
@@ -22,6 +24,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL and a for
 
 KILLS, RUNS = (50, 10) if os.environ.get("SWINKIT_SOAK") else (5, 2)
 SEED = int(os.environ.get("SWINKIT_CRASH_SEED", "0"))
+MOMENTS = ("before", "within", "after")
 DEADLINE = 300  # seconds for a process that should have ended
 
 
@@ -34,7 +37,7 @@ class Campaign:
         self.random = random.Random(SEED)
 
     def start(self, run, fatal=0, workers=0):
-        arguments = (self.data, run, fatal, self.random.randrange(2**32), workers)
+        arguments = (self.data, run, fatal, self.random.choice(MOMENTS), workers)
         process = self.context.Process(target=crash.train, args=arguments)
         process.start()
         return process
@@ -83,6 +86,35 @@ def outcome(run):
         rows = folder.read_metrics()
     measured = [(row["step"], *(value for key, value in row.items() if key.startswith("val_"))) for row in rows]
     return read_model(run).sha256, measured
+
+
+def saved_and_killed(campaign, folder, moment, torn=False):
+    """Step of the newest checkpoint and of the model after a save from step 2 to 3 that was killed at its call 1, 2, 3, …"""
+    crash.save(folder / "whole", 1)
+    crash.save(folder / "whole", 2)
+    fatal, exitcode = 0, None
+    while exitcode != 0:
+        fatal += 1
+        run = shutil.copytree(folder / "whole", folder / str(fatal))
+        process = campaign.context.Process(target=crash.save, args=(run, 3, fatal, moment, torn))
+        process.start()
+        process.join(DEADLINE)
+        exitcode = process.exitcode
+        assert exitcode in (0, -signal.SIGKILL)
+        yield newest_step(run), read_model(run).metadata["step"]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_fault_01_every_call_of_a_save_may_be_the_last(campaign, tmp_path, moment):
+    steps = list(saved_and_killed(campaign, tmp_path, moment))
+    assert len(steps) == 18  # 3 for each of 5 files, 2 for what is swept, and the one that lived
+    assert steps == sorted(steps)
+    assert {*steps} == {(2, 2), (3, 2), (3, 3)}
+
+
+def test_a_rename_that_can_be_cut_short_is_noticed(campaign, tmp_path):
+    with pytest.raises((AssertionError, WeightsError)):
+        list(saved_and_killed(campaign, tmp_path, "within", torn=True))
 
 
 @pytest.fixture(scope="module")
