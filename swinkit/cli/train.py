@@ -19,10 +19,12 @@ from .options import next_command, print_json, read_settings, shared, validate
 @click.option(
     "--time-limit", type=click.FloatRange(min=0, min_open=True), metavar="MINUTES", help="Save and stop after so long."
 )
+@click.option("--folds", type=click.IntRange(min=2), help="Cross-validate: so many runs, each judged on another part.")
 @click.option("--resume", "run", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run exactly.")
 @shared("out", "epochs", "seed", "device", "config", "set", "dry_run", "json", "quiet")
 def command(
-    data: str | None, model: str | None, layout: str | None, image_size: int | None, time_limit: float | None, run: Path | None,
+    data: str | None, model: str | None, layout: str | None, image_size: int | None, time_limit: float | None, folds: int | None,
+    run: Path | None,
     out: Path | None, epochs: int | None, seed: int | None, device: str, config: Path | None, settings: tuple[str, ...],
     dry_run: bool, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
@@ -37,7 +39,7 @@ def command(
     swinkit train --resume runs/classify/photos
     """
     chosen = read_settings(
-        config, settings, data=data, model=model, format=layout, image_size=image_size, time_limit=time_limit,
+        config, settings, data=data, model=model, format=layout, image_size=image_size, time_limit=time_limit, folds=folds,
         epochs=epochs, seed=seed, device=None if device == "auto" else device,
     )  # fmt: skip
     if run is None and not chosen.get("data"):
@@ -46,6 +48,9 @@ def command(
         )
     if run is not None and out is not None:
         raise UsageError("--resume goes on in the run's own folder; leave --out out.")
+    if _all_folds(chosen, run, dry_run):
+        _cross_validate(chosen, run, out, as_json, quiet)
+        return
     result = _train(chosen, run, out, dry_run, quiet)
     if not dry_run:
         from .judging import judge
@@ -74,3 +79,26 @@ def _train(chosen: dict[str, Any], run: Path | None, out: Path | None, dry_run: 
         return resume(run, chosen, display)
     settings = validate(TrainSettings, chosen)
     return prepare(settings).plan if dry_run else begin(settings, out, display)
+
+
+def _all_folds(chosen: dict[str, Any], run: Path | None, dry_run: bool) -> bool:
+    """Whether all parts are asked for; naming a ``fold`` asks for one run."""
+    if run is not None:
+        return (run / "folds.json").is_file()
+    return bool(chosen.get("folds")) and "fold" not in chosen and not dry_run
+
+
+def _cross_validate(chosen: dict[str, Any], run: Path | None, out: Path | None, as_json: bool, quiet: bool) -> None:
+    from ..train.crossval import cross_validate, go_on
+    from ..train.settings import TrainSettings
+    from ..train.watch import Display
+
+    display = Display(quiet)
+    result = go_on(run, display) if run is not None else cross_validate(validate(TrainSettings, chosen), out, display)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        for name, (mean, error) in result.figures().items():
+            click.echo(f"{name:22}{mean:8.4f}   standard error {error:.4f} over {len(result.folds)} folds")
+        click.echo(result.path)
+    next_command("swinkit", "train", *([chosen["data"]] if chosen.get("data") else ["DATA"]), quiet=quiet)

@@ -24,6 +24,8 @@ from .plan import Plan, peak_gigabytes, published_weights, rehearse
 from .settings import SMALL, DataFacts, TrainSettings, settle
 from .start import Start, starting_point
 
+TINY = 30  # validation pictures; their share of right answers is then uncertain by some 15 points
+
 Say = Callable[[str], None]
 
 
@@ -83,9 +85,11 @@ def check_and_split(settings: TrainSettings, collection: Collection, say: Say) -
     if faults := [item.message for item in findings.items if item.severity == "error"]:
         raise DataError(f"{settings.data}: {' '.join(faults)}")
     val = settings.val or default_validation(len(collection) - len(findings.unusable))
-    split = make_split(collection, findings.unusable, settings.seed, val, settings.test, settings.folds, alike=findings.alike)
+    split = make_split(collection, findings.unusable, settings.seed, val, settings.test, settings.folds, findings.alike)
     if settings.folds:
         split = split.fold(settings.fold)
+    elif len(split.val) < TINY:
+        say(f"Only {len(split.val)} pictures for validation, which say little. --folds 5 judges on every picture once.")
     return split.few(collection, settings.per_class, settings.seed) if settings.per_class else split, findings
 
 

@@ -52,7 +52,7 @@ class RunFolder:
         ``config`` and ``data`` are plain values, written as config.yaml and data.json. Raises :class:`UsageError` when
         ``out`` already holds something.
         """
-        run = cls(_claim(Path(out)) if out is not None else first_free(Path("runs") / task, name))
+        run = cls(claim(Path(out)) if out is not None else first_free(Path("runs") / task, name))
         run.config, run.data = dict(config), dict(data)
         write_json(run.path / "env.json", environment())
         write_json(run.path / "data.json", run.data)
@@ -144,7 +144,8 @@ class RunFolder:
         write_json(self.path / "env.json", {**begun, "resumed": [*begun.get("resumed", []), resumed]})
 
 
-def _claim(path: Path) -> Path:
+def claim(path: Path) -> Path:
+    """``path`` as a new or empty folder; raises :class:`UsageError` when it holds something."""
     if path.is_dir() and not any(path.iterdir()):
         return path
     try:

@@ -38,9 +38,9 @@ class TrainSettings(BaseModel):
     format: str | None = None
     val: Annotated[float, Field(gt=0, lt=1)] | None = None
     test: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    per_class: Positive | None = None
     folds: Annotated[int, Field(ge=2)] | None = None
     fold: Natural = 0
-    per_class: Positive | None = None
     seed: Natural = 0
 
     model: str = "auto"
