@@ -29,6 +29,9 @@ class Meter(Protocol):
 
     def compute(self) -> dict[str, float]: ...
 
+    def calibration(self) -> dict[str, float]:
+        """What the predictor needs for scores that mean what they say, fitted to these predictions; stored with the model."""
+
 
 class Task(Protocol):
     """What the training loop and the predictor ask of a task. A batch has a length, slices, and ``indices`` (B,).

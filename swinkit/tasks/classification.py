@@ -15,7 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..results import Classification
-from .metrics import average_precision, mean_known, top_k_hits
+from .metrics import average_precision, fit_temperature, mean_known, top_k_hits
+
+ENOUGH = 10  # mistakes to fit a temperature to; from fewer, however many are right, it would come out boundlessly sure
 
 
 class Regularisation(Protocol):
@@ -127,6 +129,13 @@ class ClassificationMeter:
         scores = logits.softmax(dim=-1).numpy()
         top1, top5 = (float(top_k_hits(scores, labels.numpy(), k).mean()) for k in (1, 5))
         return {"loss": loss, "top1": top1, "top5": top5}
+
+    def calibration(self) -> dict[str, float]:
+        """The temperature to divide logits by (Guo et al., arXiv 1706.04599), where there are mistakes enough to fit it."""
+        logits, labels = torch.cat(self.logits).numpy(), torch.cat(self.labels).numpy()
+        if self.multi_label or (logits.argmax(axis=1) != labels).sum() < ENOUGH:
+            return {}
+        return {"temperature": round(fit_temperature(logits, labels), 4)}
 
     @staticmethod
     def _several(logits: Tensor, labels: Tensor) -> dict[str, float]:

@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ..errors import SwinkitError
-from ..tasks import Task
+from ..tasks import Meter, Task
 from .ema import WeightAverage
 from .feed import Feed
 from .optim import build_optimizers, set_learning_rate
@@ -147,7 +147,7 @@ class Trainer:
         return total
 
     def evaluate(self, watcher: Watcher) -> None:
-        metrics = self.metrics(self.feed.evaluation())
+        metrics = self.measure(self.feed.evaluation()).compute()
         name, direction = self.task.monitor
         value = metrics[name]
         here = self.progress
@@ -158,13 +158,13 @@ class Trainer:
         watcher.evaluated(self, metrics, improved)
 
     @torch.inference_mode()
-    def metrics(self, batches: Any) -> dict[str, float]:
-        """The averaged weights' metrics over ``batches``."""
+    def measure(self, batches: Any) -> Meter:
+        """What the averaged weights predict for ``batches``."""
         meter = self.task.meter()
         for batch in batches:
             with self.fabric.autocast():
                 meter.update(self.average.model, self.to_device(batch))
-        return meter.compute()
+        return meter
 
     def halve(self, size: int, fault: BaseException, watcher: Watcher) -> None:
         """Twice as many parts per batch: the same effective batch in half the memory."""

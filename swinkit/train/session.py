@@ -122,11 +122,12 @@ def conclude(run: RunFolder, trainer: Trainer, split: Split, display: Display) -
     model = trainer.average.model
     if trainer.settings.keep == "best" and run.model.exists():
         model.load_state_dict(read_model(run.model).state)
-    validation = trainer.metrics(trainer.feed.evaluation())
-    test = trainer.metrics(trainer.feed.evaluation(split.test)) if split.test else None
+    judged = trainer.measure(trainer.feed.evaluation())
+    validation = judged.compute()
+    test = trainer.measure(trainer.feed.evaluation(split.test)).compute() if split.test else None
     save_model(
         model, run.model, classes=trainer.task.classes, preprocessing=trainer.feed.preprocessing, task=trainer.task.name,
-        multi_label=trainer.task.multi_label, extra={"metrics": {"validation": validation, "test": test}},
+        multi_label=trainer.task.multi_label, extra={"metrics": {"validation": validation, "test": test}, **judged.calibration()},
     )  # fmt: skip
     for name, metrics in (("validation", validation), ("test", test)):
         if metrics:

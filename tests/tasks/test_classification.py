@@ -99,3 +99,17 @@ def test_rare_classes_weigh_more_and_the_mean_over_pictures_is_one():
     assert weights[2] > weights[1] > weights[0]
     assert weights[torch.from_numpy(labels)].mean().item() == pytest.approx(1.0)
     assert (weights[2] / weights[0]).item() == pytest.approx(4.0)
+
+
+def test_scores_that_are_too_sure_are_cooled_and_few_mistakes_leave_them():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(3, (400,), generator=generator)
+    honest = nn.functional.one_hot(labels, 3) * 1.5 + torch.randn(400, 3, generator=generator)
+    meter = task().meter()
+    meter.update(lambda _: honest * 4, SimpleNamespace(images=None, labels=labels))
+    warm = task().meter()
+    warm.update(lambda _: honest, SimpleNamespace(images=None, labels=labels))
+    assert meter.calibration()["temperature"] == pytest.approx(4 * warm.calibration()["temperature"], rel=1e-3)
+    right = task().meter()
+    right.update(lambda _: nn.functional.one_hot(labels, 3) * 5.0, SimpleNamespace(images=None, labels=labels))
+    assert right.calibration() == {}
