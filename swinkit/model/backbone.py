@@ -11,7 +11,7 @@ from ..config import SwinConfig
 from .attention import ScaledCosine
 from .block import Block
 from .position_bias import MlpBias, TableBias
-from .windows import WindowGrid, pad_to_multiple
+from .windows import WindowGrid, counts_of, pad_to
 
 
 class PatchEmbed(nn.Module):
@@ -29,8 +29,9 @@ class PatchEmbed(nn.Module):
         self.position = nn.Parameter(torch.zeros(1, *config.grid(0), config.embed_dim)) if config.ape else None
 
     def forward(self, images: Tensor) -> Tensor:
-        images = F.pad(images, (0, -images.shape[3] % self.patch, 0, -images.shape[2] % self.patch))
-        x = self.norm(self.proj(images).permute(0, 2, 3, 1))
+        unit = self.patch, self.patch
+        pixels = pad_to(images.permute(0, 2, 3, 1), counts_of(images.shape[2:], unit), unit)
+        x = self.norm(self.proj(pixels.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
         return x if self.position is None else x + self.position_for(x)
 
     def position_for(self, x: Tensor) -> Tensor:
@@ -55,9 +56,8 @@ class PatchMerging(nn.Module):
         self.reduction = nn.Linear(4 * width, 2 * width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = pad_to_multiple(x, (2, 2))
-        batch, height, width, channels = x.shape
-        x = x.view(batch, height // 2, 2, width // 2, 2, channels)
+        rows, columns = counts = counts_of(x.shape[1:3], (2, 2))
+        x = pad_to(x, counts, (2, 2)).view(x.shape[0], rows, 2, columns, 2, x.shape[3])
         x = x.permute(0, 1, 3, 4, 2, 5).flatten(3)  # columns outside rows: h0w0, h1w0, h0w1, h1w1, as published
         return self.reduction(self.norm(x)) if self.norm_first else self.norm(self.reduction(x))
 
@@ -75,7 +75,8 @@ class Stage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.merge(x)
-        grids = WindowGrid(self.window), WindowGrid.shifted(x, self.window, self.always_shift)
+        regular = WindowGrid.regular(x, self.window)
+        grids = regular, regular.shifted(x, self.always_shift)
         for index, block in enumerate(self.blocks):
             grid = grids[index % 2]
             if self.checkpointing and self.training:

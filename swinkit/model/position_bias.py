@@ -27,13 +27,13 @@ def relative_position_index(window: Size) -> Tensor:
     return dy * (2 * window[1] - 1) + dx
 
 
-def log_spaced_coordinates(window: Size, pretrained: Size) -> Tensor:
-    """Log-spaced relative coordinates, ((2h-1)(2w-1), 2) float32 (V2, equation 4, in the units of the published code).
+def log_spaced_coordinates(window: Size, pretrained: Size, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Log-spaced relative coordinates, ((2h-1)(2w-1), 2) (V2, equation 4, in the units of the published code).
 
     Offsets are divided by the reach of the ``pretrained`` window, so that a larger window extrapolates, scaled to 8 and
     mapped by sign(x) log2(1 + |x|) / log2(8). A side of one patch has only the offset 0.
     """
-    axes = [torch.arange(1 - side, side, dtype=torch.float32, device="cpu") for side in window]
+    axes = [torch.arange(1 - side, side, dtype=dtype, device="cpu") for side in window]
     axes = [axis * 8 / max(1, reach - 1) for axis, reach in zip(axes, pretrained, strict=True)]
     coordinates = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, 1)
     return coordinates.sign() * torch.log2(coordinates.abs() + 1) / math.log2(8)

@@ -8,14 +8,24 @@ from hypothesis import strategies as st
 
 from swinkit.config import SwinConfig
 from swinkit.model.classifier import SwinClassifier
+from swinkit.model.position_bias import MlpBias, log_spaced_coordinates
 
 from ..oracle import forward
 from ..shaking import shake
 
 
+def in_double(model: SwinClassifier) -> SwinClassifier:
+    """The model in float64, log-spaced coordinates included, which it keeps in float32."""
+    model = model.double()
+    for module in model.modules():
+        if isinstance(module, MlpBias):
+            module.coordinates = log_spaced_coordinates(module.window, module.reach, torch.float64)
+    return model
+
+
 def assert_agrees(config: SwinConfig, size: tuple[int, int], seed: int = 0) -> None:
     """Every stage's map and the logits equal the oracle's, in float64."""
-    model = shake(SwinClassifier(config), seed).double()
+    model = in_double(shake(SwinClassifier(config), seed))
     weights = {name: value.numpy() for name, value in model.state_dict().items()}
     pictures = torch.randn(2, config.in_channels, *size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     with torch.no_grad():
@@ -23,8 +33,8 @@ def assert_agrees(config: SwinConfig, size: tuple[int, int], seed: int = 0) -> N
     for index, picture in enumerate(pictures):
         maps, expected = forward(config, weights, picture.numpy())
         for ours, theirs in zip(features, maps, strict=True):
-            np.testing.assert_allclose(ours[index].permute(1, 2, 0).numpy(), theirs, rtol=0, atol=1e-6 * np.abs(theirs).max())
-        np.testing.assert_allclose(logits[index].numpy(), expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+            np.testing.assert_allclose(ours[index].permute(1, 2, 0).numpy(), theirs, rtol=0, atol=1e-9 * np.abs(theirs).max())
+        np.testing.assert_allclose(logits[index].numpy(), expected, rtol=0, atol=1e-9 * np.abs(expected).max())
 
 
 sides = st.integers(5, 40)
