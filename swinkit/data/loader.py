@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,6 +28,10 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch with its pictures and labels on ``device``; the indices name files and stay."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
 
 def epoch_order(indices: Sequence[int], seed: int, epoch: int) -> np.ndarray:

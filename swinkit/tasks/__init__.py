@@ -34,7 +34,8 @@ class Meter(Protocol):
 
 
 class Task(Protocol):
-    """What the training loop and the predictor ask of a task. A batch has a length, slices, and ``indices`` (B,).
+    """What the training loop and the predictor ask of a task. A batch has a length, ``indices`` (B,) and ``to(device)``; one
+    that went through ``mix`` can be sliced too.
 
     ``monitor`` names the metric that decides which weights are best, and whether it shall be high or low. ``mix`` turns a
     loader's batch into one for ``loss``; what it draws, it draws from torch's global generator.

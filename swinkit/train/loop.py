@@ -132,7 +132,7 @@ class Trainer:
 
     def accumulate_gradients(self, batch: Any) -> float:
         """Mean loss of this rank's share of ``batch``, whose gradient is gathered part by part."""
-        mixed = self.task.mix(self.to_device(batch))
+        mixed = self.task.mix(batch.to(self.fabric.device))
         if self.fabric.world_size > 1:
             mixed = mixed[self.fabric.global_rank :: self.fabric.world_size]
             torch.manual_seed(seed_of(self.settings.seed, self.progress.step, self.fabric.global_rank))
@@ -163,7 +163,7 @@ class Trainer:
         meter = self.task.meter()
         for batch in batches:
             with self.fabric.autocast():
-                meter.update(self.average.model, self.to_device(batch))
+                meter.update(self.average.model, batch.to(self.fabric.device))
         return meter
 
     def halve(self, size: int, fault: BaseException, watcher: Watcher) -> None:
@@ -188,9 +188,6 @@ class Trainer:
             f"state is saved. The batch held {', '.join(names[:8])}{more}. Mend: look at these files; if they are sound, start anew with "
             f"a lower learning rate (--set lr={(self.settings.lr or 0) / 3:.2g}) or precision=32-true"
         )
-
-    def to_device(self, batch: Any) -> Any:
-        return batch if self.fabric.device.type == "cpu" else self.fabric.to_device(batch)
 
     def state_dict(self) -> dict[str, Any]:
         """All that the rest of the run depends on, beside settings and data."""

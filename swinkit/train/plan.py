@@ -65,6 +65,7 @@ def rehearse(task: Task, model: nn.Module, batch: Any, precision: str | None, ac
     ``precision`` None tries bfloat16 beside float32 where the processor computes it, and takes it if clearly faster.
     """
     device = next(model.parameters()).device
+    batch = batch.to(device)
     choices = [precision] if precision else ["32-true", *(["bf16-mixed"] if computes_bfloat16(device) else [])]
     parts, seconds = accumulate, {}
     with undisturbed(model):

@@ -161,3 +161,10 @@ def test_workers_end_when_the_reader_stops_early(folder):
     batches.close()
     worker.join(10)
     assert not worker.is_alive()
+
+
+def test_a_batch_moves_to_the_device_of_the_network():
+    batch = Batch(torch.rand(2, 1, 4, 4), torch.tensor([0, 1]), torch.tensor([5, 7]))
+    moved = batch.to(torch.device("meta"))
+    assert (moved.images.device.type, moved.labels.device.type) == ("meta", "meta")
+    assert moved.indices.tolist() == [5, 7]

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from swinkit.data.loader import Batch
 from swinkit.train import plan
 from swinkit.train.plan import computes_bfloat16, published_weights, readable, rehearse
 
@@ -35,6 +36,16 @@ def test_the_rehearsal_leaves_no_trace():
 
 def test_parts_shrink_until_memory_suffices():
     assert rehearse(Counting(limit=3), torch.nn.Linear(3, 1), torch.rand(8, 3), "32-true", 1).accumulate == 4
+
+
+def test_the_batch_goes_where_the_network_is(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        plan, "_timed", lambda task, model, batch, precision, parts: seen.append(batch.images.device.type) or 1.0
+    )
+    batch = Batch(torch.rand(2, 3, 4, 4), torch.tensor([0, 1]), torch.tensor([5, 7]))
+    rehearse(Counting(), torch.nn.Linear(3, 1, device="meta"), batch, "32-true", 1)
+    assert set(seen) == {"meta"}
 
 
 @pytest.mark.parametrize(("half", "chosen"), [(0.5, "bf16-mixed"), (0.95, "32-true"), (2.0, "32-true")])
