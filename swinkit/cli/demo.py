@@ -74,7 +74,13 @@ def learned(out: Path, model: str, budget: dict[str, Any], quiet: bool) -> Judge
     from ..train.session import fit
     from ..train.watch import Display
 
-    run = fit("digits", model, out, display=Display(quiet), **budget)
+    class Bar(Display):
+        """Progress without a line per epoch; the run's log.txt has them."""
+
+        def say(self, message: str) -> None:
+            pass
+
+    run = fit("digits", model, out, display=Bar(quiet), **budget)
     return judged(str(run.path), None, quiet)
 
 
