@@ -10,12 +10,14 @@ from typing import Any, Literal, Protocol
 from torch import Tensor, nn
 
 from ..config import SwinConfig
-from ..errors import UsageError
+from ..errors import UsageError, WeightsError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import Preprocessing
 from ..results import Classification
 from ..variants import configure
 from ..weights.files import read_model, save_model
+from ..weights.foreign import Foreign, is_foreign, open_foreign
+from ..weights.resize import fit, moved
 
 TASKS = {
     "classification": "classification:ClassificationTask",
@@ -79,13 +81,16 @@ def create_model(
 
 
 def load(path: str | Path, variant: str | None = None, image_size: int | tuple[int, int] | None = None) -> SwinClassifier:
-    """The model in a run, a folder or a file of swinkit's own format, in evaluation mode.
+    """The model in a run, a folder or a file, of swinkit's own format or of another library, in evaluation mode.
 
     It has ``classes``, ``multi_label``, ``preprocessing`` and ``metadata`` (what else its file says) as attributes. ``image_size`` settles the windows for another
-    size than the saved one. Raises :class:`WeightsError` for a damaged file, :class:`UsageError` for what cannot be meant.
+    size than the saved one. ``variant`` tells what a file of another library does not record (Swin V2's window). Raises
+    :class:`WeightsError` for a damaged file or one that is not what it is taken for, :class:`UsageError` for what cannot be meant.
     """
     if str(path).startswith("hf-hub:"):
-        raise UsageError(f"{path}: weights of other origin are not read yet; give a run or a folder that swinkit saved.")
+        raise UsageError(f"{path}: names on the hub are not looked up yet; give a run, a folder or a file.")
+    if is_foreign(path):
+        return _from_elsewhere(open_foreign(path, variant), image_size)
     file = read_model(path)
     if variant is not None and configure(variant).embed_dim != file.config.embed_dim:
         raise UsageError(f"{path} holds a model of width {file.config.embed_dim}, which is not {variant}. Leave variant out.")
@@ -98,6 +103,21 @@ def load(path: str | Path, variant: str | None = None, image_size: int | tuple[i
     model.load_state_dict(state)
     model.metadata = file.metadata  # type: ignore[assignment]
     return described(model, file.classes, preprocessing, file.multi_label).eval()
+
+
+def _from_elsewhere(file: Foreign, image_size: int | tuple[int, int] | None) -> SwinClassifier:
+    """A classifier of weights of another library; what belongs to other heads is left out. ``notes`` go into its metadata."""
+    config, state, preprocessing = file.config, file.state, file.preprocessing
+    if image_size is not None:
+        config = moved(file.config, resized(file.config, image_size).image_size)
+        state = fit(state, file.config, config, file.recognised.dialect.resizing)
+        preprocessing = preprocessing.model_copy(update={"size": config.image_size})
+    model = SwinClassifier(config)
+    if "norm.weight" not in state:
+        raise WeightsError(f"{file.path} holds a backbone without its last norm, of which no classifier can be made")
+    model.load_state_dict({name: state[name] for name in model.state_dict()})
+    model.metadata = {"format": file.recognised.dialect.name, "notes": list(file.notes)}  # type: ignore[assignment]
+    return described(model, file.classes, preprocessing).eval()
 
 
 def described(

@@ -81,7 +81,7 @@ def restore(state: Mapping[str, Tensor], config: SwinConfig, dialect: Dialect, p
     expected, of another shape or type, not finite, and saved buffers that contradict the configuration.
     """
     notes: list[str] = []
-    state = _inner(state, prefix, notes)
+    state = _inner(state, dialect, prefix, notes)
     pairs = present_pairs(state, config, dialect, prefix)
     buffers = {name: place for name, place in dialect.computed(config, prefix).items() if name in state}
     weights = {name: tensor for name, tensor in state.items() if name not in buffers}
@@ -96,12 +96,17 @@ def restore(state: Mapping[str, Tensor], config: SwinConfig, dialect: Dialect, p
 
 
 def present_pairs(state: Collection[str], config: SwinConfig, dialect: Dialect, prefix: str) -> list[Pair]:
-    """Pairs for the backbone and for each part of which ``state`` has anything, and for the norm, which none may lack."""
+    """Pairs for the backbone and for each part of which ``state`` has anything, and for the norm.
+
+    Only transformers' backbones of version 2 have no norm at all.
+    """
     everything, _ = dialect.pairs(expected_state(config), config, prefix)
-    there = {"norm"}
+    there: set[str] = set()
     for pair in everything:
         if any(name in state for name in pair.theirs):
             there |= parts_of(pair.ours)
+    if there or not (config.version == 2 and dialect.name.startswith("transformers")):
+        there.add("norm")
     return [pair for pair in everything if parts_of(pair.ours) <= there]
 
 
@@ -112,13 +117,16 @@ def refuse_inexpressible(config: SwinConfig, dialect: Dialect) -> None:
         _refuse(f"{dialect.title} cannot express this network", reasons)
 
 
-def _inner(state: Mapping[str, Tensor], prefix: str, notes: list[str]) -> Mapping[str, Tensor]:
-    """``state`` without what surrounds a backbone, if its prefix says that it was cut out of something larger."""
+def _inner(state: Mapping[str, Tensor], dialect: Dialect, prefix: str, notes: list[str]) -> Mapping[str, Tensor]:
+    """``state`` without what its library does not use, and without what surrounds a backbone, if its prefix tells of something larger."""
+    ignored = dialect.ignored(prefix) & state.keys()
+    if ignored:
+        notes.append(f"left out, since {dialect.title} does not use it: {', '.join(sorted(ignored))}")
     around = [name for name in state if name.startswith(SURROUNDINGS)] if prefix else []
     if around:
         kinds = sorted({name.split(".")[0] for name in around})
         notes.append(f"{len(around)} tensors around the backbone are left out: {', '.join(kinds)}")
-    return {name: tensor for name, tensor in state.items() if name not in set(around)}
+    return {name: tensor for name, tensor in state.items() if name not in ignored | set(around)}
 
 
 def _apply(pairs: Iterable[Pair], state: Mapping[str, Tensor], config: SwinConfig) -> dict[str, Tensor]:

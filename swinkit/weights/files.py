@@ -92,7 +92,7 @@ def save_model(
         swin=config,
         classes=_classes(model, config.num_classes, classes),
         multi_label=multi_label,
-        preprocessing=preprocessing or getattr(model, "preprocessing", None) or _preprocessing(config),
+        preprocessing=preprocessing or getattr(model, "preprocessing", None) or default_preprocessing(config),
         weights=WeightsEntry(bytes=len(content), sha256=hashlib.sha256(content).hexdigest()),
         **(extra or {}),
     ).model_dump(mode="json", exclude_none=True)
@@ -188,7 +188,8 @@ def _classes(model: nn.Module, count: int, classes: Sequence[str] | None) -> tup
     return tuple(names)
 
 
-def _preprocessing(config: SwinConfig) -> Preprocessing:
+def default_preprocessing(config: SwinConfig) -> Preprocessing:
+    """Scaled and cut as ImageNet is; other channels than three around one half."""
     if config.in_channels == 3:
         return Preprocessing(size=config.image_size)
     half = (0.5,) * config.in_channels

@@ -236,6 +236,7 @@ class _Probe:
             return None
         pairs, _ = self.dialect.pairs(expected_state(config), config, self.prefix)
         buffers: dict[str, set[str]] = {name: set() for name in self.dialect.computed(config, self.prefix)}
+        buffers |= {name: set() for name in self.dialect.ignored(self.prefix)}
         return buffers | {name: parts_of(pair.ours) for pair in pairs for name in pair.theirs}
 
     def buffer(self, name: str, i: int, j: int) -> Tensor | None:

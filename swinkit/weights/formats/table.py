@@ -2,7 +2,8 @@
 
 A row pairs names of swinkit with names of another library. Placeholders stand for numbers and for the last part of a name:
 ``{i}`` stage, ``{before}`` the stage before it, ``{number}`` stage counted from 1, ``{even}`` and ``{odd}`` 2i and 2i + 1,
-``{last}`` the last stage, ``{j}`` block, ``{leaf}`` weight or bias, ``{p}`` what the library puts before the backbone.
+``{last}`` the last stage, ``{j}`` block, ``{leaf}`` weight or bias, ``{p}`` what the library puts before the backbone, ``{outer}``
+the same without the last name in it.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class Dialect:
 
     ``rows`` and ``buffers`` are per version. ``prefix`` is what this library puts before its backbone when swinkit writes;
     when it reads, the prefix is found (``prefixes`` limits it). ``refuses`` says what the library cannot compute.
-    ``resizing`` is its convention for bias tables of version 1.
+    ``resizing`` is its convention for bias tables of version 1; ``unused`` names tensors it saves that no output depends on.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Dialect:
     prefixes: tuple[str, ...] | None = None
     refuses: Callable[[SwinConfig], list[str]] = lambda config: []
     resizing: str = "bicubic"
+    unused: tuple[str, ...] = ()
 
     def pairs(self, ours: Iterable[str], config: SwinConfig, prefix: str) -> tuple[list[Pair], list[str]]:
         """Each name of ``ours`` in a pair with its foreign names; and the names for which there is no row."""
@@ -143,6 +145,10 @@ class Dialect:
             for i, j in places
         }
 
+    def ignored(self, prefix: str) -> set[str]:
+        """Foreign names of what the library saves and does not use."""
+        return {name.format(p=prefix) for name in self.unused}
+
     def buffer_name(self, buffer: Buffer, prefix: str, i: int, j: int) -> str:
         """Foreign name of ``buffer`` in block ``j`` of stage ``i``."""
         return buffer.theirs.format_map({**_numbers(i, j), "p": prefix})
@@ -167,6 +173,7 @@ def _numbers(i: int, j: int) -> dict[str, int | str]:
 def _values(match: re.Match[str], last: int, prefix: str) -> dict[str, int | str]:
     found = match.groupdict()
     fixed: dict[str, int | str] = {"p": prefix, "last": last, "last_number": last + 1, "leaf": found.get("leaf", "")}
+    fixed["outer"] = prefix.removesuffix(".").rpartition(".")[0] + "." if prefix.count(".") > 1 else ""
     return _numbers(int(found.get("i", 0)), int(found.get("j", 0))) | fixed
 
 

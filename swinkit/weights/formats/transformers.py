@@ -69,11 +69,11 @@ def _in_memory(row: Row) -> Row:
     return row._replace(theirs=names)
 
 
-def _outputs(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+def _outputs(rows: tuple[Row, ...], before: str) -> tuple[Row, ...]:
     return (
         *microsoft.without(rows, "norm", "head", "reconstruction"),
-        Row("norm.{leaf}", "hidden_states_norms.stage{last_number}.{leaf}"),
-        Row("output_norms.{i}.{leaf}", "hidden_states_norms.stage{number}.{leaf}"),
+        Row("norm.{leaf}", before + "hidden_states_norms.stage{last_number}.{leaf}"),
+        Row("output_norms.{i}.{leaf}", before + "hidden_states_norms.stage{number}.{leaf}"),
     )
 
 
@@ -110,15 +110,17 @@ TRANSFORMERS_5 = Dialect(
 BACKBONE = Dialect(
     name="transformers-backbone",
     title="transformers backbone (files of versions 4 and 5)",
-    rows={1: _outputs(V1), 2: _outputs(V2)},
+    rows={1: _outputs(V1, "{p}"), 2: _outputs(V2, "{p}")},
     buffers=BUFFERS,
     prefix={1: "", 2: ""},
     refuses=refuses,
+    unused=("{p}swin.layernorm.weight", "{p}swin.layernorm.bias"),
 )
 BACKBONE_5 = Dialect(
     name="transformers-backbone-5",
     title="transformers 5 backbone, names in memory",
-    rows={1: tuple(_in_memory(row) for row in _outputs(V1))},
+    rows={1: tuple(_in_memory(row) for row in _outputs(V1, "{outer}"))},
     prefix={1: "swin."},
     refuses=refuses,
+    unused=("{p}layernorm.weight", "{p}layernorm.bias"),
 )

@@ -1,0 +1,22 @@
+"""What other libraries write beside their weights: architecture, classes and preprocessing, read and written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...config import SwinConfig
+from ...preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a description says. None stands for "not recorded"."""
+
+    config: SwinConfig | None = None
+    classes: tuple[str, ...] | None = None
+    preprocessing: Preprocessing | None = None
+
+
+def settled_pretrained(config: SwinConfig) -> list[int]:
+    """``pretrained_window_sizes`` as the other libraries write them: a 0 per stage stands for the present window."""
+    return list(config.pretrained_window_sizes) or [0] * config.num_stages

@@ -1,0 +1,128 @@
+"""``config.json`` and ``preprocessor_config.json`` of Hugging Face transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...config import SwinConfig
+from ...errors import WeightsError
+from ...preprocessing import Preprocessing
+from . import Told, settled_pretrained
+
+VERSIONS = {"swin": 1, "swinv2": 2}
+RESAMPLING = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
+# what our network cannot be told; anything else would be another function under the same weights
+FIXED = {"hidden_act": "gelu", "layer_norm_eps": 1e-5}
+
+
+def read(config: Mapping[str, Any], preprocessor: Mapping[str, Any] | None = None) -> Told:
+    """What the two files say; a composite (UPerNet, MaskFormer) is asked for its backbone.
+
+    Raises :class:`WeightsError` for another architecture, and for options under which our network would answer otherwise.
+    """
+    inner = config if config.get("model_type") in VERSIONS else config.get("backbone_config") or {}
+    if inner.get("model_type") not in VERSIONS:
+        raise WeightsError(
+            f"config.json describes a {config.get('model_type')!r}; expected swin or swinv2, or a model built on one"
+        )
+    for name, value in FIXED.items():
+        if inner.get(name, value) != value:
+            raise WeightsError(f"config.json has {name}={inner[name]!r}; swinkit computes {value!r}, as all published Swins do")
+    labels = config.get("id2label")
+    classes = tuple(labels[key] for key in sorted(labels, key=int)) if isinstance(labels, Mapping) else None
+    return Told(_config(inner, len(classes or ())), classes, read_preprocessor(preprocessor) if preprocessor else None)
+
+
+def _config(inner: Mapping[str, Any], num_classes: int) -> SwinConfig:
+    version = VERSIONS[inner["model_type"]]
+    names = {"image_size": 224, "patch_size": 4, "embed_dim": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24),
+             "window_size": 7, "mlp_ratio": 4.0, "qkv_bias": True}  # fmt: skip
+    fields = {name: inner.get(name, default) for name, default in names.items()}
+    patch = fields["patch_size"]
+    fields["patch_size"] = patch if isinstance(patch, int) else patch[0]
+    pretrained = inner.get("pretrained_window_sizes") or ()
+    if any(pretrained):
+        fields["pretrained_window_sizes"] = pretrained
+    try:
+        return SwinConfig.model_validate(
+            {
+                **fields, "version": version, "in_channels": inner.get("num_channels", 3), "num_classes": num_classes,
+                "ape": inner.get("use_absolute_embeddings", False), "drop_path_rate": inner.get("drop_path_rate", 0.1),
+            }
+        )  # fmt: skip
+    except ValueError as fault:
+        raise WeightsError(f"config.json cannot be a Swin: {fault}") from None
+
+
+def read_preprocessor(values: Mapping[str, Any]) -> Preprocessing | None:
+    """``preprocessor_config.json`` as ours; nothing when it describes what ours cannot."""
+    size, crop = _sides(values.get("size", 224)), _sides(values.get("crop_size", 224))
+    interpolation = RESAMPLING.get(values.get("resample", 2))
+    mean, std = values.get("image_mean"), values.get("image_std")
+    if (
+        interpolation is None
+        or not mean
+        or not std
+        or not values.get("do_normalize", True)
+        or not values.get("do_resize", True)
+    ):
+        return None
+    common = {"interpolation": interpolation, "mean": mean, "std": std, "channels": len(mean)}
+    if len(size) == 2:
+        return Preprocessing.model_validate({**common, "size": size, "resize": "squash"})
+    if values.get("do_center_crop") and len(crop) == 2:
+        return Preprocessing.model_validate(
+            {**common, "size": crop, "resize": "shortest", "crop_ratio": min(1.0, crop[0] / size[0])}
+        )
+    return None
+
+
+def _sides(size: Any) -> tuple[int, ...]:
+    """(height, width), or one shortest edge."""
+    if isinstance(size, Mapping):
+        return (size["shortest_edge"],) if "shortest_edge" in size else (size["height"], size["width"])
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def write(config: SwinConfig, classes: Sequence[str] = (), *, backbone: bool = False) -> dict[str, Any]:
+    """``config.json`` for a classifier, or with ``backbone`` for a backbone with a norm after each stage."""
+    family = "Swin" if config.version == 1 else "Swinv2"
+    heading = {"architectures": [family + ("Backbone" if backbone else "ForImageClassification")], "model_type": family.lower()}
+    if not backbone and not config.num_classes:
+        heading["architectures"] = [family + "Model"]
+    described = {
+        **heading, "image_size": _square(config.image_size), "patch_size": config.patch_size, "num_channels": config.in_channels,
+        "embed_dim": config.embed_dim, "depths": list(config.depths), "num_heads": list(config.num_heads),
+        "window_size": config.window_size[0], "mlp_ratio": config.mlp_ratio, "qkv_bias": config.qkv_bias, **FIXED,
+        "use_absolute_embeddings": config.ape, "drop_path_rate": config.drop_path_rate, "encoder_stride": config.strides[-1],
+        "hidden_size": config.widths[-1], "num_layers": config.num_stages,
+    }  # fmt: skip
+    if config.version == 2:
+        described["pretrained_window_sizes"] = settled_pretrained(config)
+    if backbone:
+        described["out_features"] = [f"stage{stage + 1}" for stage in range(config.num_stages)]
+    elif config.num_classes:
+        names = list(classes) or [f"LABEL_{index}" for index in range(config.num_classes)]
+        described["id2label"] = {str(index): name for index, name in enumerate(names)}
+        described["label2id"] = {name: index for index, name in enumerate(names)}
+    return described
+
+
+def _square(size: tuple[int, int]) -> int | list[int]:
+    return size[0] if size[0] == size[1] else list(size)
+
+
+def write_preprocessor(preprocessing: Preprocessing) -> dict[str, Any]:
+    """``preprocessor_config.json``: a ViT processor squashes, a BiT processor scales the shorter side and crops."""
+    number = next(number for number, name in RESAMPLING.items() if name == preprocessing.interpolation)
+    height, width = preprocessing.size
+    common = {
+        "do_resize": preprocessing.resize != "none", "resample": number, "do_rescale": True, "rescale_factor": 1 / 255,
+        "do_normalize": True, "image_mean": list(preprocessing.mean), "image_std": list(preprocessing.std),
+    }  # fmt: skip
+    if preprocessing.resize == "shortest":
+        edge = {"shortest_edge": round(min(height, width) / preprocessing.crop_ratio)}
+        crop = {"do_center_crop": True, "crop_size": {"height": height, "width": width}}
+        return {"image_processor_type": "BitImageProcessor", "size": edge, **crop, **common}
+    return {"image_processor_type": "ViTImageProcessor", "size": {"height": height, "width": width}, **common}

@@ -1,0 +1,152 @@
+"""Weights of other libraries, from a file or a folder to a state dict of ours with everything its origin says about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..config import SwinConfig
+from ..errors import UsageError, WeightsError
+from ..model.windows import Size
+from ..preprocessing import Preprocessing
+from ..variants import find
+from .convert import Restored, restore
+from .descriptions import Told, timm, transformers
+from .files import DESCRIPTION, bundled_models, default_preprocessing
+from .merge_order import swapped_merges
+from .reading import read_tensors
+from .recognise import Recognised, disagreements, recognise, settle
+
+FILES = ("model.safetensors", "pytorch_model.bin")
+PREPROCESSOR = "preprocessor_config.json"
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Weights of another library under our names. ``notes`` says what was left out or assumed, a sentence each."""
+
+    path: Path
+    recognised: Recognised
+    config: SwinConfig
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    notes: tuple[str, ...]
+    state: dict[str, Tensor] = field(repr=False)
+
+
+def is_foreign(path: str | Path) -> bool:
+    """Whether ``path`` is there and is not of swinkit's own format."""
+    path = Path(path)
+    if not path.exists() or str(path) in bundled_models():
+        return False
+    folder = path if path.is_dir() else path.parent
+    if path.is_file() and path.name not in (*FILES, DESCRIPTION):
+        return True
+    described = _read_json(folder / DESCRIPTION)
+    return "swin" not in described and (path.is_file() or any((folder / name).exists() for name in (*FILES, *_shards(folder))))
+
+
+def open_foreign(path: str | Path, variant: str | None = None, image_size: Size | None = None) -> Foreign:
+    """Read, recognise, configure and convert; ``variant`` and ``image_size`` tell what the files do not record.
+
+    Raises :class:`WeightsError` for whatever does not fit, :class:`UsageError` asking for what is missing.
+    """
+    path = Path(path)
+    state, told = read_state(path), read_description(path)
+    recognised = recognise(state)
+    config = _configured(recognised, told, variant, image_size)
+    swapped = swapped_merges(state, recognised)
+    if swapped:
+        raise WeightsError(f"The weights of {path} are in another merge order than {recognised.dialect.title} has: {swapped}")
+    restored = restore(state, config, recognised.dialect, recognised.prefix)
+    classes = told.classes if told.classes and len(told.classes) == config.num_classes else None
+    return Foreign(
+        path=path,
+        recognised=recognised,
+        config=config,
+        classes=classes or tuple(map(str, range(config.num_classes))),
+        preprocessing=told.preprocessing or _preprocessing(recognised, config),
+        notes=tuple(_notes(restored, told)),
+        state=restored.state,
+    )
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file, or of the one weight file (perhaps in shards) of a folder."""
+    if path.is_file() and path.name != DESCRIPTION:
+        return read_tensors(path)[0]
+    folder = path if path.is_dir() else path.parent
+    whole = [folder / name for name in FILES if (folder / name).is_file()]
+    shards = whole[:1] or [folder / name for name in _shards(folder)]
+    if not shards:
+        raise WeightsError(f"{folder} holds no weights. Expected one of: {', '.join(FILES)}, or their index of shards")
+    state: dict[str, Tensor] = {}
+    for shard in shards:
+        state |= read_tensors(shard)[0]
+    return state
+
+
+def read_description(path: Path) -> Told:
+    """What ``config.json`` and the preprocessor's file say, beside the weights."""
+    folder = path if path.is_dir() else path.parent
+    beside = path.is_dir() or path.name in (*FILES, DESCRIPTION)
+    described = _read_json(folder / DESCRIPTION) if beside else {}
+    if timm.is_timm(described):
+        return timm.read(described)
+    return transformers.read(described, _read_json(folder / PREPROCESSOR)) if "model_type" in described else Told()
+
+
+def _configured(recognised: Recognised, told: Told, variant: str | None, image_size: Size | None) -> SwinConfig:
+    if told.config is None:
+        return settle(recognised, variant, image_size)
+    lines = disagreements(recognised, told.config)
+    classes = recognised.architecture["num_classes"]
+    if classes and told.classes is not None and len(told.classes) != classes:
+        lines.append(f"the head has {classes} outputs, but config.json names {len(told.classes)} classes")
+    if variant and (apart := disagreements(recognised, find(variant).config)):
+        lines += [f"not {variant}: {line}" for line in apart]
+    if lines:
+        raise WeightsError("config.json and the weights contradict each other:\n" + "\n".join(f"  {line}" for line in lines))
+    geometry = "dense" if recognised.dense else "classification"
+    return told.config.model_copy(update={**recognised.architecture, "geometry": geometry})
+
+
+def _preprocessing(recognised: Recognised, config: SwinConfig) -> Preprocessing:
+    """As the published models were evaluated: 384 pixels squashed by Microsoft, the others scaled and cut."""
+    usual = default_preprocessing(config)
+    squashed = recognised.dialect.name in ("microsoft", "openmmlab") and min(config.image_size) >= 384
+    return usual.model_copy(update={"resize": "squash"}) if squashed else usual
+
+
+def _notes(restored: Restored, told: Told) -> list[str]:
+    notes = list(restored.notes)
+    if told.preprocessing is None:
+        notes.append("how pictures were prepared is not recorded; the published evaluation is assumed")
+    return notes
+
+
+def _shards(folder: Path) -> list[str]:
+    for name in FILES:
+        names = sorted(set(_read_json(folder / f"{name}.index.json").get("weight_map", {}).values()))
+        if names:
+            if any(Path(shard).name != shard for shard in names):
+                raise WeightsError(f"{folder / name}.index.json names files outside of its folder")
+            return names
+    return []
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_bytes())
+    except ValueError as fault:
+        raise WeightsError(f"{path} is not JSON: {fault}. Mend: restore it from a copy") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} holds a {type(value).__name__}, expected an object")
+    return value
