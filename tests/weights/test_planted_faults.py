@@ -1,0 +1,223 @@
+"""Checkpoints that other scripts load without complaint and answer wrongly with: each is named or refused here, none loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from swinkit.config import SwinConfig
+from swinkit.errors import UsageError, WeightsError
+from swinkit.model.backbone import PatchMerging
+from swinkit.model.classifier import SwinClassifier
+from swinkit.weights.convert import export, restore
+from swinkit.weights.formats import DIALECTS
+from swinkit.weights.formats.table import UNFOLD
+from swinkit.weights.merge_order import likeness, swapped_merges
+from swinkit.weights.recognise import recognise, settle
+
+from ..shaking import shake
+
+TINY = {"embed_dim": 32, "depths": (1, 2), "num_heads": (1, 2), "num_classes": 5, "image_size": 32, "window_size": 4}
+V1 = SwinConfig.model_validate(TINY)
+V2 = SwinConfig.model_validate({**TINY, "version": 2})
+MOVED = SwinConfig.model_validate({**TINY, "version": 2, "pretrained_window_sizes": (3, 2)})
+State = dict[str, Tensor]
+
+
+def saved(config: SwinConfig, dialect: str) -> State:
+    state = dict(shake(SwinClassifier(config)).state_dict())
+    if dialect == "microsoft-dense":
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
+        state |= {"output_norms.0.weight": torch.ones(32), "output_norms.0.bias": torch.zeros(32)}
+    return export(state, config, DIALECTS[dialect])
+
+
+def read(state: State, config: SwinConfig | None = None) -> State:
+    """As loading does: recognise, settle unless told, convert strictly."""
+    found = recognise(state)
+    return restore(state, config or settle(found), found.dialect, found.prefix).state
+
+
+def key_bias(state: State) -> None:
+    state["layers.0.blocks.0.attn.k_bias"] = torch.full((32,), 0.5)
+
+
+def hf_key_bias(state: State) -> None:
+    state["swinv2.encoder.layers.0.blocks.0.attention.self.key.bias"] = torch.full((32,), 0.5)
+
+
+def unrenamed(state: State) -> None:
+    for name in [name for name in state if "cpb_mlp" in name]:
+        state[name.replace("cpb_mlp", "rpe_mlp")] = state.pop(name)
+
+
+def another_window(state: State) -> None:
+    name = "layers.1.blocks.0.attn.relative_position_bias_table"
+    state[name] = torch.zeros(25, 2)
+
+
+def no_last_norm(state: State) -> None:
+    del state["backbone.norm1.weight"], state["backbone.norm1.bias"]
+
+
+def half(state: State) -> None:
+    for name in list(state)[1::2]:
+        del state[name]
+
+
+def nan(state: State) -> None:
+    state["layers.1.blocks.1.mlp.fc2.weight"].view(-1)[7] = float("nan")
+
+
+def stray(state: State) -> None:
+    state["layers.0.blocks.0.attn.gate"] = torch.ones(1)
+
+
+def wrong_mask(state: State) -> None:
+    state["layers.0.blocks.0.attn.relative_position_index"] = state["layers.0.blocks.0.attn.relative_position_index"].T.flip(0)
+
+
+FAULTS: dict[str, tuple[SwinConfig, str, Callable[[State], None], str]] = {
+    "K bias of timm": (V2, "timm", key_bias, r"k_bias is off by 0\.5"),
+    "K bias of transformers": (V2, "transformers", hf_key_bias, r"key\.bias is off by 0\.5"),
+    "rpe_mlp": (V2, "microsoft", unrenamed, r"missing: layers\.0.*cpb_mlp(.|\n)*not expected: .*rpe_mlp"),
+    "table of another window": (V1, "timm", another_window, r"shape: layers\.1\.blocks\.0.*expected \(49, 2\), got \(25, 2\)"),
+    "missing norm": (V1, "microsoft-dense", no_last_norm, r"missing: backbone\.norm1\.weight"),
+    "half the keys": (V1, "microsoft", half, r"missing: "),
+    "NaN": (V1, "microsoft", nan, r"not finite: layers\.1\.blocks\.1\.mlp\.fc2\.weight"),
+    "a tensor too many": (V1, "microsoft", stray, r"not expected: layers\.0\.blocks\.0\.attn\.gate \(1,\)"),
+    "another index": (V1, "microsoft", wrong_mask, r"relative_position_index is off"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_planted(fault: str) -> None:
+    config, dialect, plant, message = FAULTS[fault]
+    state = saved(config, dialect)
+    assert read(dict(state), config)  # it is the fault that is refused
+    plant(state)
+    with pytest.raises(WeightsError, match=message):
+        read(state, config)
+
+
+def test_every_unmatched_key_of_both_sides_is_in_one_message() -> None:
+    state = saved(V1, "timm")
+    state["layers.1.downsampel.reduction.weight"] = state.pop("layers.1.downsample.reduction.weight")
+    state["haed.fc.weight"] = state.pop("head.fc.weight")
+    with pytest.raises(WeightsError) as refused:
+        read(state, V1)
+    for name in ("layers.1.downsampel", "layers.1.downsample.reduction", "haed.fc.weight", "head.fc.weight"):
+        assert name in str(refused.value)
+
+
+def test_key_bias_of_torchvision_is_dropped_with_a_note() -> None:
+    state = saved(V2, "torchvision")
+    expected = restore(state, V2, DIALECTS["torchvision"], "")
+    assert expected.notes == []
+    state["features.1.0.attn.qkv.bias"][32:64] = 0.5  # torchvision's forward zeroes it
+    found = restore(state, V2, DIALECTS["torchvision"], "")
+    assert "1 blocks" in found.notes[0]
+    assert all(torch.equal(found.state[name], tensor) for name, tensor in expected.state.items())
+
+
+def test_wrong_pretrained_window() -> None:
+    state = saved(MOVED, "microsoft")
+    assert recognise(state).reaches == (3, 2)
+    with pytest.raises(WeightsError, match=r"relative_coords_table is off by 0\.\d"):
+        read(state, V2)
+
+
+def test_a_window_that_is_not_recorded_is_asked_for() -> None:
+    config = SwinConfig.model_validate({**TINY, "version": 2, "embed_dim": 96, "num_heads": (3, 6), "depths": (2, 2)})
+    found = recognise(saved(config, "timm"))
+    assert (found.windows, found.reaches, found.image_size) == (None, None, None)
+    with pytest.raises(UsageError, match="does not record the window"):
+        settle(found)
+
+
+def test_wrong_class_count() -> None:
+    state = saved(V1, "timm")
+    with pytest.raises(WeightsError, match=r"shape: head\.fc\.weight expected \(7, 64\), got \(5, 64\)"):
+        read(state, V1.model_copy(update={"num_classes": 7}))
+
+
+def trained_merge(config: SwinConfig) -> State:
+    """A state whose merges treat the four copies of a channel alike, as training makes them."""
+    state = dict(shake(SwinClassifier(config)).state_dict())
+    for name in [
+        name for name in state if ".merge.reduction" in name or (config.version == 1 and ".merge.norm.weight" in name)
+    ]:
+        alike = state[name].unflatten(-1, (4, -1))
+        state[name] = (alike.mean(-2, keepdim=True) * 2 + 0.5 * alike).flatten(-2)
+    return state
+
+
+@pytest.mark.parametrize("config", [V1, V2], ids=["V1", "V2"])
+@pytest.mark.parametrize("dialect", ["microsoft", "timm", "transformers", "torchvision", "openmmlab"])
+def test_swapped_merge_order_is_named(config: SwinConfig, dialect: str) -> None:
+    state = export(trained_merge(config), config, DIALECTS[dialect])
+    assert swapped_merges(state, recognise(state)) is None
+    swap = UNFOLD.restore if dialect == "openmmlab" else UNFOLD.export
+    for name in [
+        name for name in state if name.endswith("reduction.weight") or ("downsample.norm" in name and config.version == 1)
+    ]:
+        (state[name],) = swap((state[name],), config)
+    named = swapped_merges(state, recognise(state))
+    assert named is not None
+    assert "correlates" in named
+
+
+def test_random_merges_say_nothing_about_their_order() -> None:
+    state = saved(V1, "microsoft")
+    assert swapped_merges(state, recognise(state)) is None
+    blocks, channels = likeness(state["layers.0.downsample.reduction.weight"])
+    assert abs(blocks - channels) < 0.05
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_openmmlab_merges_with_unfold(version: int) -> None:
+    """nn.Unfold and exported tensors give what our merging gives: the order, on norm and reduction, is right."""
+    torch.manual_seed(version)
+    config = SwinConfig.model_validate({**TINY, "version": version})
+    model = shake(SwinClassifier(config))
+    merge = model.backbone.stages[1].merge
+    assert isinstance(merge, PatchMerging)
+    foreign = export(model.state_dict(), config, DIALECTS["openmmlab"])
+    place = "backbone.stages.0.downsample." if version == 1 else "backbone.stages.1.downsample."
+    norm, reduction = (foreign[place + "norm.weight"], foreign[place + "norm.bias"]), foreign[place + "reduction.weight"]
+    x = torch.randn(2, 6, 8, 32)
+    columns = torch.nn.Unfold(2, stride=2)(x.permute(0, 3, 1, 2)).transpose(1, 2)
+    if version == 1:
+        merged = torch.nn.functional.layer_norm(columns, norm[0].shape, *norm) @ reduction.T
+    else:
+        merged = torch.nn.functional.layer_norm(columns @ reduction.T, norm[0].shape, *norm)
+    torch.testing.assert_close(merged.view(2, 3, 4, 64), merge(x))
+
+
+def test_microsoft_merges_four_slices() -> None:
+    model = shake(SwinClassifier(V1))
+    foreign = export(model.state_dict(), V1, DIALECTS["microsoft"])
+    x = torch.randn(2, 6, 8, 32)
+    four = torch.cat((x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2]), -1)
+    place = "layers.0.downsample."
+    normed = torch.nn.functional.layer_norm(four, (128,), foreign[place + "norm.weight"], foreign[place + "norm.bias"])
+    torch.testing.assert_close(normed @ foreign[place + "reduction.weight"].T, model.backbone.stages[1].merge(x))
+
+
+def test_what_a_library_cannot_compute_is_refused() -> None:
+    ape = SwinConfig.model_validate({**TINY, "ape": True})
+    extra = SwinConfig.model_validate({**TINY, "version": 2, "extra_norm_every": 1})
+    dense = SwinConfig.model_validate({**TINY, "geometry": "dense"})
+    for config, dialect, reason in [
+        (ape, "timm", "absolute position"),
+        (ape, "torchvision", "absolute position"),
+        (extra, "microsoft", "norm3"),
+        (dense, "torchvision", "geometry"),
+        (V2, "microsoft-dense", "version 2"),
+        (V1, "simmim", "version 1"),
+    ]:
+        with pytest.raises(WeightsError, match=reason):
+            export(SwinClassifier(config).state_dict(), config, DIALECTS[dialect])
