@@ -90,3 +90,15 @@ def test_published_sizes_are_recognised(name: str) -> None:
     assert found.image_size == config.image_size
     if config.version == 2:
         assert found.reaches == (config.pretrained_window_sizes or tuple(map(min, found.windows)))
+
+
+def test_saved_mask_has_the_published_shape() -> None:
+    """Microsoft's attn_mask of Swin-T at 224: 64 windows of 49 tokens in the first stage, none where nothing shifts."""
+    config = configure("swin_t")
+    buffers = {name: buffer.make(config, i, j) for name, (buffer, i, j) in DIALECTS["microsoft"].computed(config, "").items()}
+    mask = buffers["layers.0.blocks.1.attn_mask"]
+    assert mask is not None
+    assert mask.shape == (64, 49, 49)
+    assert set(mask.unique().tolist()) == {-100.0, 0.0}
+    assert buffers["layers.0.blocks.0.attn_mask"] is None
+    assert buffers["layers.3.blocks.1.attn_mask"] is None

@@ -197,10 +197,11 @@ def coordinates(config: SwinConfig, stage: int, block: int) -> Tensor:
 def native_mask(config: SwinConfig, stage: int, block: int) -> Tensor | None:
     """``attn_mask`` of shifted blocks at the configured picture size, (nW, N, N); the others have none."""
     window, grid = config.stage_window(stage), config.grid(stage)
-    shift = shift_size(grid, window, False)
+    counts = grid[0] // window[0], grid[1] // window[1]
+    shift = shift_size(window, counts, False)
     if block % 2 == 0 or not all(shift) or any(side % extent for side, extent in zip(grid, window, strict=True)):
         return None
-    return shift_mask(grid, window, shift, torch.empty(()))
+    return shift_mask(window, counts, shift, torch.empty(()))
 
 
 def no_key_bias(config: SwinConfig, stage: int, block: int) -> Tensor:
