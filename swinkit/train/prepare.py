@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..config import SwinConfig
 from ..data.bundled import BUNDLED
 from ..data.check import examine
 from ..data.collection import Collection
@@ -73,6 +74,11 @@ def initial_network(settings: TrainSettings, collection: Collection, split: Spli
     device = choose_device(settings.device)
     start = starting_point(settings, collection, split.train, device)
     return start.network(settings.seed, settings.drop_path or 0.0).to(device)
+
+
+def empty_network(settings: TrainSettings) -> SwinClassifier:
+    """The network of settled ``settings`` for the weights of a checkpoint; the model that it began with may be gone by then."""
+    return SwinClassifier(SwinConfig.model_validate(settings.swin)).to(choose_device(settings.device))
 
 
 def check_and_split(settings: TrainSettings, collection: Collection, say: Say) -> tuple[Split, Any]:
@@ -140,10 +146,11 @@ def rehearsed(
 def frozen(settled: TrainSettings, start: Start, model: SwinClassifier, collection: Collection) -> TrainSettings:
     """``settled`` with everything written out that would otherwise be found again from this machine or these pictures."""
     data = settled.data if settled.data in BUNDLED else str(Path(settled.data or "").resolve())
+    name = str(Path(start.name).resolve()) if start.state and Path(start.name).exists() else start.name
     workers = 0 if collection.pixels is not None else min(4, max(1, torch.multiprocessing.cpu_count() - 1))
     update = {
         "data": data,
-        "model": start.name,
+        "model": name,
         "image_size": start.config.image_size,
         "swin": model.config.model_dump(mode="json"),
         "preprocessing": start.preprocessing,

@@ -17,7 +17,7 @@ from ..errors import Interrupted, UsageError
 from ..weights.files import read_model, save_model
 from .interrupt import Interruption
 from .loop import Trainer, weight_hash
-from .prepare import Prepared, choose_device, initial_network, make_feed, make_task, prepare
+from .prepare import Prepared, choose_device, empty_network, initial_network, make_feed, make_task, prepare
 from .run import RunFolder
 from .settings import TrainSettings
 from .watch import Display, RunWatcher
@@ -85,11 +85,13 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
         split = Split.from_dict(run.data["split"])
         torch.set_num_threads(settings.threads or torch.get_num_threads())
         task, feed = make_task(settings, collection, split), make_feed(settings, collection, split)
-        trainer = Trainer(make_fabric(settings), task, initial_network(settings, collection, split), feed, settings)
+        checkpoint = run.checkpoints.newest_valid()  # none when it was killed before the first step
+        model = empty_network(settings) if checkpoint else initial_network(settings, collection, split)
+        trainer = Trainer(make_fabric(settings), task, model, feed, settings)
         notes = [*run.notes, *run.divergences]
         if run.divergences:
             notes.append("The run goes on, but may not end with the same bits as one never stopped.")
-        if checkpoint := run.checkpoints.newest_valid():  # none when it was killed before the first step
+        if checkpoint:
             trainer.load_state_dict(checkpoint.state)
             notes += checkpoint.notes
         run.truncate_metrics(trainer.progress.step)

@@ -3,6 +3,8 @@
 import csv
 import itertools
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -30,6 +32,18 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     write_pictures(folder / "rows", count=96, test=24)
     return fit(folder / "rows", out=folder / "run", **{**TINY, "epochs": 7, "lr": 0.02, "augment": {}, "mixup": 0, "cutmix": 0})
+
+
+def test_a_run_goes_on_although_the_model_that_it_began_with_is_gone(finished, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(finished.path / "model", "start")
+    with monkeypatch.context() as patched:
+        stop_at(patched, 2)
+        with pytest.raises(Interrupted):
+            fit(data, "start", "tuned", **{**TINY, "swin": None, "image_size": None, "epochs": 1})
+    assert yaml.safe_load(Path("tuned/config.yaml").read_text())["model"] == str(tmp_path / "start")
+    shutil.rmtree("start")
+    assert resume("tuned").step == 5
 
 
 def stop_at(monkeypatch, step):
