@@ -21,9 +21,9 @@ from ..errors import DataError, UsageError
 from ..report.contents import About, contents
 from ..report.page import Remark, Rival, write_report
 from ..runtime.evaluate import evaluate, labelled
-from ..runtime.predictor import find_device
 from ..runtime.rows import escape
 from ..tasks import load
+from ..tasks.devices import find_device
 from ..tasks.evaluation import Evaluation, MultiLabel
 from ..weights.atomic import write_atomically, write_json
 from ..weights.files import find_model

@@ -22,6 +22,7 @@ from ..data.transforms import evaluation
 from ..errors import DataError, UsageError
 from ..results import Classification, Failure
 from ..tasks import load
+from ..tasks.devices import find_device
 from .inputs import Input, expand
 
 Picture: TypeAlias = str | Path | bytes | Image.Image | np.ndarray | Tensor
@@ -158,16 +159,6 @@ class Predictor:
                 yield Classification(self.classes, row, name, self.multi_label, embedding=vector)
             else:
                 yield Failure(name, "the model's answer is not finite")
-
-
-def find_device(name: str = "auto") -> torch.device:
-    """The device ``name``, or for "auto" a GPU where there is one; raises :class:`UsageError` for what this machine lacks."""
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(kind for kind, there in present.items() if there))
-    if not present.get(name.split(":")[0], False):
-        raise UsageError(f"This machine has no device {name!r}; it has {', '.join(kind for kind in present if present[kind])}")
-    return torch.device(name)
 
 
 def _names_several(text: str) -> bool:

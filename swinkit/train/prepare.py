@@ -20,6 +20,7 @@ from ..errors import DataError
 from ..model.classifier import SwinClassifier
 from ..tasks import Task, find_task
 from ..tasks.classification import balancing_weights
+from ..tasks.devices import find_device
 from .feed import Feed
 from .plan import Plan, peak_gigabytes, published_weights, rehearse
 from .settings import SMALL, DataFacts, TrainSettings, settle
@@ -51,7 +52,7 @@ def prepare(settings: TrainSettings, say: Say = lambda _: None) -> Prepared:
     collection = open_data(settings.data or "", settings.format)
     say(collection.reason)
     split, findings = check_and_split(settings, collection, say)
-    device = choose_device(settings.device)
+    device = find_device(settings.device)
     start = starting_point(settings, collection, split.train, device)
     for note in start.notes:
         say(note)
@@ -71,14 +72,14 @@ def prepare(settings: TrainSettings, say: Say = lambda _: None) -> Prepared:
 
 def initial_network(settings: TrainSettings, collection: Collection, split: Split) -> SwinClassifier:
     """The network with which the run of settled ``settings`` began."""
-    device = choose_device(settings.device)
+    device = find_device(settings.device)
     start = starting_point(settings, collection, split.train, device)
     return start.network(settings.seed, settings.drop_path or 0.0).to(device)
 
 
 def empty_network(settings: TrainSettings) -> SwinClassifier:
     """The network of settled ``settings`` for the weights of a checkpoint; the model that it began with may be gone by then."""
-    return SwinClassifier(SwinConfig.model_validate(settings.swin)).to(choose_device(settings.device))
+    return SwinClassifier(SwinConfig.model_validate(settings.swin)).to(find_device(settings.device))
 
 
 def check_and_split(settings: TrainSettings, collection: Collection, say: Say) -> tuple[Split, Any]:
@@ -194,12 +195,3 @@ def record(collection: Collection, split: Split, findings: Any) -> dict[str, Any
         "findings": [{"kind": item.kind, "severity": item.severity, "message": item.message} for item in findings.items],
         "unusable": {collection.samples[index].source: reason for index, reason in findings.unusable.items()},
     }
-
-
-def choose_device(name: str) -> torch.device:
-    """The device called ``name``; "auto" is a GPU where there is one."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

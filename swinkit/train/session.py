@@ -14,10 +14,11 @@ from ..data.collection import Collection
 from ..data.layouts import open_data
 from ..data.split import Split
 from ..errors import Interrupted, UsageError
+from ..tasks.devices import find_device
 from ..weights.files import read_model, save_model
 from .interrupt import Interruption
 from .loop import Trainer, weight_hash
-from .prepare import Prepared, choose_device, empty_network, initial_network, make_feed, make_task, prepare
+from .prepare import Prepared, empty_network, initial_network, make_feed, make_task, prepare
 from .run import RunFolder
 from .settings import TrainSettings
 from .watch import Display, RunWatcher
@@ -146,7 +147,7 @@ def make_fabric(settings: TrainSettings) -> Fabric:
     """Raises :class:`UsageError` for several devices, whose processes would each make a run."""
     if settings.devices > 1:
         raise UsageError(f"devices={settings.devices}: a run uses one device so far. Mend: leave devices out")
-    device = choose_device(settings.device)
+    device = find_device(settings.device)
     devices: Any = [device.index] if device.index is not None else settings.devices
     precision: Any = settings.precision or "32-true"
     return Fabric(accelerator=device.type, devices=devices, strategy=settings.strategy, precision=precision)

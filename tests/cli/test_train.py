@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import torch
 
 from swinkit.cli.main import run
 
@@ -39,6 +40,7 @@ def test_a_run_prints_its_folder_says_what_comes_next_and_has_a_report(data, tmp
         (["{data}", "--set", "leraning=1"], 2, "No such setting 'leraning'"),
         (["{data}", "--model", "swin_nana"], 2, "Did you mean swin_nano"),
         (["{data}", "--set", "devices=2"], 2, "one device"),
+        (["{data}", "--device", "cuda:0" if not torch.cuda.is_available() else "mps"], 2, "no device"),
         (["{data}/nowhere"], 3, "does not exist"),
         (["--resume", "{data}"], 2, "not a run that can be resumed"),
         (["--resume", "{data}", "--out", "x"], 2, "leave --out out"),

@@ -12,7 +12,8 @@ from swinkit.errors import DataError, UsageError
 from swinkit.preprocessing import Preprocessing
 from swinkit.results import Classification, Failure
 from swinkit.runtime.inputs import Input
-from swinkit.runtime.predictor import Predictor, find_device
+from swinkit.runtime.predictor import Predictor
+from swinkit.tasks.devices import find_device
 
 from .pictures import SIDE, fill, picture
 

@@ -1,0 +1,17 @@
+"""Where a network computes."""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import UsageError
+
+
+def find_device(name: str = "auto") -> torch.device:
+    """The device ``name``, or for "auto" a GPU where there is one; raises :class:`UsageError` for what this machine lacks."""
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, there in present.items() if there))
+    if not present.get(name.split(":")[0], False):
+        raise UsageError(f"This machine has no device {name!r}; it has {', '.join(kind for kind in present if present[kind])}")
+    return torch.device(name)
