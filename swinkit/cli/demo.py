@@ -29,9 +29,9 @@ def command(task: str, out: Path | None, epochs: int | None, seed: int | None, a
     The bundled swin_nano, trained on Fashion-MNIST, is evaluated on test pictures, fine-tuned on hand-written digits that it
     has never seen, and compared with the same budget from nothing. Everything is kept as runs with a report each.
     """
-    from ..train.run import first_free
+    from ..train.run import claim, first_free
 
-    folder = out or first_free(Path("runs"), "demo")
+    folder = claim(out) if out else first_free(Path("runs"), "demo")
     budget = {"per_class": PER_CLASS, "epochs": epochs or EPOCHS, "seed": seed or 0, "tensorboard": False}
 
     say("1/3  The bundled swin_nano judges pictures of clothes that it never saw.", quiet)

@@ -67,18 +67,17 @@ def command(
 
 
 def _train(chosen: dict[str, Any], run: Path | None, out: Path | None, dry_run: bool, quiet: bool) -> Any:
-    from ..train.prepare import prepare
-    from ..train.session import begin, resume
+    from ..train.session import begin, ready, resume
     from ..train.settings import TrainSettings
     from ..train.watch import Display
 
     display = Display(quiet)
+    settings = validate(TrainSettings, chosen)
     if run is not None:
         if dry_run:
             raise UsageError("--dry-run shows the plan of a new run; it does not go with --resume.")
         return resume(run, chosen, display)
-    settings = validate(TrainSettings, chosen)
-    return prepare(settings).plan if dry_run else begin(settings, out, display)
+    return ready(settings, display).plan if dry_run else begin(settings, out, display)
 
 
 def _all_folds(chosen: dict[str, Any], run: Path | None, dry_run: bool) -> bool:

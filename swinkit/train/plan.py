@@ -131,12 +131,11 @@ def readable(minutes: float) -> str:
 
 def _timed(task: Task, model: nn.Module, batch: Any, precision: str, parts: int) -> float:
     device = next(model.parameters()).device
-    half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
     model.train()
     begun = time.perf_counter()
     mixed = task.mix(batch)
     for part in cut(len(mixed), parts):
-        with torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None):
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16-mixed"):
             loss = task.loss(model, mixed[part])
         loss.backward()
     if device.type == "cuda":

@@ -12,7 +12,7 @@ import torch
 
 from ..config import SwinConfig
 from ..data.bundled import BUNDLED
-from ..data.check import examine
+from ..data.check import Findings, examine
 from ..data.collection import Collection
 from ..data.layouts import open_data
 from ..data.split import Split, make_split
@@ -29,6 +29,7 @@ from .start import Start, starting_point
 TINY = 30  # validation pictures; their share of right answers is then uncertain by some 15 points
 
 Say = Callable[[str], None]
+Checked = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,16 @@ class Prepared:
     plan: Plan
 
 
-def prepare(settings: TrainSettings, say: Say = lambda _: None) -> Prepared:
+def prepare(settings: TrainSettings, say: Say = lambda _: None, progress: Checked | None = None) -> Prepared:
     """Open and check the data, settle what is left open, build the network, rehearse a step.
 
+    ``say`` is told what was found and decided, ``progress`` how many pictures are checked, and of how many.
     Raises :class:`DataError` for data that cannot be learned from, :class:`UsageError` for settings that do not fit it.
     """
+    device = find_device(settings.device)
     collection = open_data(settings.data or "", settings.format)
     say(collection.reason)
-    split, findings = check_and_split(settings, collection, say)
-    device = find_device(settings.device)
+    split, findings = check_and_split(settings, collection, say, progress)
     start = starting_point(settings, collection, split.train, device)
     for note in start.notes:
         say(note)
@@ -82,11 +84,13 @@ def empty_network(settings: TrainSettings) -> SwinClassifier:
     return SwinClassifier(SwinConfig.model_validate(settings.swin)).to(find_device(settings.device))
 
 
-def check_and_split(settings: TrainSettings, collection: Collection, say: Say) -> tuple[Split, Any]:
+def check_and_split(
+    settings: TrainSettings, collection: Collection, say: Say, progress: Checked | None = None
+) -> tuple[Split, Findings]:
     """Examine every picture, say what was found, leave out what cannot be used, and part the rest."""
     if not collection.classes:
         raise DataError(f"{settings.data}: {collection.reason}. A classifier needs labels: class folders, or a manifest")
-    findings = examine(collection)
+    findings = examine(collection, progress)
     for item in findings.items:
         say(f"{item.severity}: {item.message}")
     if faults := [item.message for item in findings.items if item.severity == "error"]:
@@ -182,7 +186,7 @@ def make_feed(settings: TrainSettings, collection: Collection, split: Split) -> 
     )  # fmt: skip
 
 
-def record(collection: Collection, split: Split, findings: Any) -> dict[str, Any]:
+def record(collection: Collection, split: Split, findings: Findings) -> dict[str, Any]:
     """What data.json holds: enough to know the data again and to refuse other data."""
     return {
         "layout": collection.layout,

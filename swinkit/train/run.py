@@ -146,15 +146,17 @@ class RunFolder:
 
 def claim(path: Path) -> Path:
     """``path`` as a new or empty folder; raises :class:`UsageError` when it holds something."""
-    if path.is_dir() and not any(path.iterdir()):
-        return path
-    try:
-        path.mkdir(parents=True)
-    except FileExistsError:
+    check_free(path)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def check_free(path: Path) -> None:
+    """Raises :class:`UsageError` when ``path`` is there and no empty folder."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UsageError(
             f"{path} already exists, and a run is never overwritten. Mend: go on with it by --resume {path}, or choose another --out"
-        ) from None
-    return path
+        )
 
 
 def first_free(parent: Path, name: str) -> Path:

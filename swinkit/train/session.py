@@ -19,7 +19,7 @@ from ..weights.files import read_model, save_model
 from .interrupt import Interruption
 from .loop import Trainer, weight_hash
 from .prepare import Prepared, empty_network, initial_network, make_feed, make_task, prepare
-from .run import RunFolder
+from .run import RunFolder, check_free
 from .settings import TrainSettings
 from .watch import Display, RunWatcher
 
@@ -58,8 +58,17 @@ def fit(
 
 def begin(settings: TrainSettings, out: str | Path | None, display: Display) -> RunResult:
     """A new run with ``settings``, in ``out`` or under ``runs/classify``."""
-    prepared = prepare(settings, display.say)
-    return carry_out(prepared, out, display)
+    if out is not None:
+        check_free(Path(out))  # before minutes go into looking at the pictures
+    return carry_out(ready(settings, display), out, display)
+
+
+def ready(settings: TrainSettings, display: Display) -> Prepared:
+    """:func:`prepare`, told to ``display``."""
+    try:
+        return prepare(settings, display.say, display.checked)
+    finally:
+        display.end()
 
 
 def carry_out(prepared: Prepared, out: str | Path | None, display: Display) -> RunResult:

@@ -74,7 +74,7 @@ class TrainSettings(BaseModel):
     device: str = "auto"
     devices: Positive = 1
     strategy: str = "auto"
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
+    precision: Literal["32-true", "bf16-mixed"] | None = None
     threads: Positive | None = None
     workers: Natural | None = None
     tensorboard: bool = True

@@ -28,6 +28,14 @@ class Display:
     def say(self, message: str) -> None:
         self.console.print(message, markup=False)
 
+    def checked(self, done: int, total: int) -> None:
+        """``done`` of ``total`` pictures were looked at."""
+        if self.bar is None:
+            self.begin(done, total)
+        self.advance(done, "checking pictures")
+        if done == total:
+            self.end()
+
     def begin(self, done: int, total: int) -> None:
         if not self.console.is_terminal or self.console.quiet:
             return

@@ -18,7 +18,9 @@ def data(tmp_path):
 def test_a_dry_run_prints_the_plan_and_writes_nothing(data, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(["train", str(data), "--dry-run", "--json", *OPTIONS]) == 0
-    plan = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert "IDX files" in printed.err
+    plan = json.loads(printed.out)
     assert (plan["model"], plan["steps"], plan["batch_size"]) == ("swin_nano", 5, 8)
     assert [path.name for path in tmp_path.iterdir()] == ["stripes"]
 
@@ -44,6 +46,9 @@ def test_a_run_prints_its_folder_says_what_comes_next_and_has_a_report(data, tmp
         (["{data}/nowhere"], 3, "does not exist"),
         (["--resume", "{data}"], 2, "not a run that can be resumed"),
         (["--resume", "{data}", "--out", "x"], 2, "leave --out out"),
+        (["--resume", "{data}", "--set", "leraning=1"], 2, "No such setting 'leraning'"),
+        (["{data}", "--out", "{data}"], 2, "never overwritten"),
+        (["{data}", "--set", "precision=16-mixed"], 2, "precision"),
         (["--resume", "{data}", "--dry-run"], 2, "does not go with --resume"),
     ],
 )
