@@ -13,6 +13,7 @@ from ..data.collection import Collection
 from ..data.loader import eval_batches
 from ..data.transforms import evaluation
 from ..errors import DataError
+from ..tasks import temperature
 from ..tasks.evaluation import Evaluation, MultiLabel, SingleLabel
 
 
@@ -23,7 +24,8 @@ def evaluate(
     """Judge ``model``, as :func:`swinkit.load` returns it, on the pictures ``indices`` of ``collection`` (default: all).
 
     The model stays on its device and is set to evaluation. Classes are matched by name, so data may have them in another
-    order, or fewer. Unlabelled pictures are left out. ``progress(done, total)`` is told after each batch. Raises
+    order, or fewer. Logits are divided by the temperature that the model carries, so that what is judged is what
+    :class:`~swinkit.Predictor` answers. Unlabelled pictures are left out. ``progress(done, total)`` is told after each batch. Raises
     :class:`DataError` for labels that the model does not know, and for a picture that cannot be read.
     """
     places = match_classes(tuple(model.classes), collection)
@@ -37,7 +39,7 @@ def evaluate(
     model.eval()
     with torch.inference_mode():
         for batch in eval_batches(collection, chosen, transform, batch_size, workers):
-            logits.append(model(batch.images.to(device)).float().cpu())
+            logits.append(model(batch.images.to(device)).float().cpu() / temperature(model))
             if progress is not None:
                 progress(min(len(chosen), len(logits) * batch_size), len(chosen))
     truth = _truth(collection, chosen, places, len(model.classes) if several else None)

@@ -21,7 +21,7 @@ from ..data.decode import Undecodable, decode
 from ..data.transforms import evaluation
 from ..errors import DataError, UsageError
 from ..results import Classification, Failure
-from ..tasks import load
+from ..tasks import load, temperature
 from ..tasks.devices import find_device
 from .inputs import Input, expand
 
@@ -64,7 +64,7 @@ class Predictor:
         self.preprocessing = self.model.preprocessing.model_copy(update=size)
         self.batch_size = batch_size or 32
         self.multi_label = bool(self.model.multi_label)
-        self._temperature = float(getattr(self.model, "metadata", {}).get("temperature", 1.0))
+        self._temperature = temperature(self.model)
         self._transform = evaluation(self.preprocessing)
 
     def __call__(self, inputs: Picture | Iterable[Picture], embeddings: bool = False) -> Classification | list[Answer]:

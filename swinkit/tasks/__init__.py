@@ -129,8 +129,15 @@ def described(
 
 
 def save(model: SwinClassifier, folder: str | Path) -> Path:
-    """Write ``model`` as model.safetensors and config.json, with its classes and preprocessing if it knows them."""
-    return save_model(model, folder, multi_label=bool(getattr(model, "multi_label", False)))
+    """Write ``model`` as model.safetensors and config.json, with classes, preprocessing and temperature if it knows them."""
+    known = {"temperature": temperature(model)} if temperature(model) != 1 else {}
+    return save_model(model, folder, multi_label=bool(getattr(model, "multi_label", False)), extra=known)
+
+
+def temperature(model: nn.Module) -> float:
+    """What the logits of ``model`` are divided by before they become probabilities; 1 where none was fitted."""
+    metadata: Any = getattr(model, "metadata", {})
+    return float(metadata.get("temperature", 1.0))
 
 
 def resized(config: SwinConfig, image_size: int | tuple[int, int]) -> SwinConfig:

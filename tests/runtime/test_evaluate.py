@@ -27,8 +27,11 @@ def collection(classes=CLASSES, count=12, multi_label=False, seed=0):
     return Collection(Path("/pictures"), "folders", "for a test", tuple(classes), samples, multi_label, pixels=pixels)
 
 
-def test_logits_are_the_predictors_in_the_order_of_the_indices(model, predictor):
-    data = collection()
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_answers_are_the_predictors_in_the_order_of_the_indices(temperature, model_folder):
+    model, data = swinkit.load(model_folder), collection()
+    model.metadata = {"temperature": temperature}
+    predictor = swinkit.Predictor(model)
     judged = evaluate(model, data, [7, 2, 11], batch_size=2)
     assert judged.indices.tolist() == [7, 2, 11]
     assert judged.sources == ["7.png", "2.png", "11.png"]

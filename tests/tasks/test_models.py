@@ -4,7 +4,8 @@ import torch
 import swinkit
 from swinkit.errors import UsageError, WeightsError
 from swinkit.preprocessing import Preprocessing
-from swinkit.tasks import described, find_task
+from swinkit.tasks import described, find_task, temperature
+from swinkit.weights.files import save_model
 
 TINY = {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4, "patch_size": 2}
 
@@ -29,6 +30,12 @@ def test_a_saved_model_comes_back_with_what_it_needs_in_use(tmp_path):
     assert torch.equal(model(images), again(images))
     assert (again.classes, again.preprocessing, again.multi_label) == (("a", "b", "c"), look, False)
     assert not again.training
+
+
+def test_a_fitted_temperature_is_saved_again(tmp_path):
+    save_model(tiny(), tmp_path / "trained", extra={"temperature": 1.7})
+    swinkit.save(swinkit.load(tmp_path / "trained"), tmp_path / "again")
+    assert temperature(swinkit.load(tmp_path / "again")) == 1.7
 
 
 def test_another_size_keeps_the_weights_while_the_windows_stay(tmp_path):
