@@ -9,7 +9,8 @@
     16-bit RGB                      its upper 8 bits
     float                           float32 as stored, which must lie in 0..1
     animated                        the first frame
-    .npy, multi-page .tif           (H, W), (H, W, C) or one page per channel
+    .npy                            (H, W) or (H, W, C), 16-bit integers divided by 65535
+    multi-page .tif                 one page per channel, where ``channels`` is neither 1 nor 3
 
 No picture is decoded whose header declares more than ``MAX_PIXELS``, and only the formats of ``FORMATS`` are tried, so a
 PostScript file named .jpg never reaches an interpreter.
@@ -31,6 +32,8 @@ from .files import open_regular
 # MPO, a JPEG with more pictures behind it, is opened by the JPEG plugin: Pillow registers no opener of that name.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn: 256 MB of RGB
+
+NUMPY = b"\x93NUMPY"
 
 # How files begin that are named like pictures and are none.
 MASQUERADES = (
@@ -85,7 +88,7 @@ def _from_stream(stream: BinaryIO, channels: int) -> np.ndarray:
     stream.seek(0)
     if not start:
         raise Undecodable("zero bytes")
-    if start.startswith(b"\x93NUMPY"):
+    if start.startswith(NUMPY):
         return _to_channels(_read_npy(stream), channels)
     try:
         with _open(stream) as image:
@@ -184,11 +187,31 @@ def _bands(image: Image.Image, channels: int) -> np.ndarray:
     return _turned(np.stack(stack, axis=-1), image)
 
 
-def _read_npy(stream: BinaryIO) -> np.ndarray:
+def stored_channels(path: Path) -> int | None:
+    """How many channels pictures like the one in ``path`` are read with: 3, but for a .npy those that its header says.
+
+    One channel counts as gray and is read as 3 too. None where the file cannot be read.
+    """
+    try:
+        with open_regular(path) as stream:
+            if stream.peek(6)[:6] != NUMPY:
+                return 3 if stream.peek(1) else None
+            shape, dtype = _npy_header(stream)
+            _check_array(shape, dtype)
+    except (OSError, ValueError, Undecodable):
+        return None
+    return shape[2] if len(shape) == 3 and shape[2] != 1 else 3
+
+
+def _npy_header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
     version = np.lib.format.read_magic(stream)
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = header(stream)
-    _check_array(shape, dtype)
+    return shape, dtype
+
+
+def _read_npy(stream: BinaryIO) -> np.ndarray:
+    _check_array(*_npy_header(stream))
     stream.seek(0)
     return _values(np.load(stream, allow_pickle=False))
 

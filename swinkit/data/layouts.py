@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError, UsageError
 from .bundled import BUNDLED, open_bundled
 from .collection import Collection, shown
+from .decode import stored_channels
 from .files import is_picture_name, subfolders, walk
 from .folders import open_folders, open_pictures
 from .idx import find_idx, open_idx
@@ -41,7 +43,13 @@ def open_data(data: str | Path, format: str | None = None) -> Collection:
     collection = FORMATS[format](path)
     if not collection.samples:
         raise DataError(f"{shown(path)}: no pictures. {_listing(path)}")
-    return collection
+    return collection if collection.pixels is not None else replace(collection, channels=_channels(collection))
+
+
+def _channels(collection: Collection) -> int:
+    """Channels of the first file that can be read; the check names those that have others."""
+    files = (collection.root / sample.source for sample in collection.samples[:100])
+    return next((channels for channels in map(stored_channels, files) if channels), 3)
 
 
 def recognise(path: Path) -> str:

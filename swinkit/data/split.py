@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,7 @@ def make_split(
             raise UsageError(f"folds={folds}: expected 2 to the number of pictures, {len(rest) + len(named['val'])}")
         parts = _part(collection, _units(collection, sorted(rest + named["val"]), alike), [1 / folds] * folds, seed)
         made = f"{folds} folds drawn with seed {seed}, stratified by label, groups and duplicates kept together"
-        return Split((), (), tuple(named["test"]), made, parts).fold(0)
+        return replace(Split((), (), tuple(named["test"]), made, parts).fold(0), made=made)
     _check_groups(collection, usable)
     shares = {part: 0.0 if named[part] else share for part, share in (("val", val), ("test", test))}
     if min(shares.values()) < 0 or sum(shares.values()) >= 1:

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -57,3 +58,17 @@ def test_mistakes_are_explained_without_a_traceback(words, code, said, data, cap
     errors = capsys.readouterr().err
     assert said in errors
     assert "Traceback" not in errors
+
+
+def test_arrays_of_many_channels_go_from_training_to_an_answer(tmp_path, capsys):
+    for label, name in enumerate(("dry", "wet")):
+        (tmp_path / "fields" / name).mkdir(parents=True)
+        for number in range(8):
+            values = np.random.default_rng([label, number]).random((8, 8, 5), np.float32)
+            np.save(tmp_path / "fields" / name / f"{number}.npy", values)
+    out = tmp_path / "run"
+    assert run(["train", str(tmp_path / "fields"), "--out", str(out), "--set", "workers=0", *OPTIONS]) == 0
+    capsys.readouterr()
+    assert run(["predict", str(out), str(tmp_path / "fields/wet"), "--workers", "0", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["status"] for row in rows] == ["ok"] * 8

@@ -215,3 +215,14 @@ def test_fingerprint_sees_names_labels_and_sizes(tmp_path):
     moved = open_data(tmp_path).fingerprint()
     (tmp_path / "dog/x.png").write_bytes((tmp_path / "dog/x.png").read_bytes() + b"\0")
     assert len({before, moved, open_data(tmp_path).fingerprint()}) == 3
+
+
+@pytest.mark.parametrize(("shape", "channels"), [((6, 5), 3), ((6, 5, 1), 3), ((6, 5, 3), 3), ((6, 5, 2), 2), ((6, 5, 13), 13)])
+def test_arrays_are_read_with_the_channels_of_the_first_that_can_be_read(shape, channels, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "one.npy", np.zeros(shape, np.uint16))
+    (tmp_path / "a/broken.npy").write_bytes(b"")
+    collection = open_data(tmp_path)
+    assert collection.channels == channels
+    assert collection.read(1).shape == (6, 5, channels)

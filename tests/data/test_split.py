@@ -94,6 +94,7 @@ def test_folds_cover_everything_once(folds):
     assert sorted(index for fold in split.folds for index in fold) == list(range(16))
     for number in range(folds):
         one = split.fold(number)
+        assert one.made.startswith(f"fold {number + 1} of {folds} folds drawn with seed 0")
         assert sorted(one.train + one.val) == list(range(16))
         assert {data.samples[index].labels for index in one.val} == {(0,), (1,)}
     assert (split.train, split.val) == (split.fold(0).train, split.fold(0).val)
