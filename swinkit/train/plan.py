@@ -7,13 +7,14 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from ..tasks import Task
+from .feed import Feed
 from .loop import cut, ran_out_of_memory, too_large
 
 WORTHWHILE = 1.1  # how many times faster half precision must be
@@ -81,6 +82,25 @@ def rehearse(task: Task, model: nn.Module, batch: Any, precision: str | None, ac
                     parts *= 2
     best = "bf16-mixed" if seconds.get("bf16-mixed", math.inf) * WORTHWHILE < seconds.get("32-true", 0) else choices[0]
     return Rehearsal(seconds[best], best, parts)
+
+
+def load_first(feed: Feed) -> tuple[Any, float]:
+    """The first batch of the run, and the seconds it takes to make one, with the workers of ``feed`` side by side."""
+    batches = replace(feed, workers=0).training(0)
+    begun = time.perf_counter()
+    batch = next(batches)
+    return batch, (time.perf_counter() - begun) / max(1, feed.workers)
+
+
+def epoch_seconds(feed: Feed, step: float, loading: float) -> float:
+    """How long an epoch with its evaluation takes, where a batch is loaded in ``loading`` and learned from in ``step`` seconds.
+
+    Workers load while the network computes, so that the slower of both counts; without them the times add up. An
+    evaluation goes forward only, a third of a step.
+    """
+    together = max if feed.workers else sum
+    judged = math.ceil(len(feed.val) / feed.batch_size)
+    return feed.steps_per_epoch * together((step, loading)) + judged * together((step / 3, loading))
 
 
 @contextlib.contextmanager

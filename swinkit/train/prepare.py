@@ -22,7 +22,7 @@ from ..tasks import Task, find_task
 from ..tasks.classification import balancing_weights
 from ..tasks.devices import find_device
 from .feed import Feed
-from .plan import Plan, peak_gigabytes, published_weights, rehearse
+from .plan import Plan, epoch_seconds, load_first, peak_gigabytes, published_weights, rehearse
 from .settings import SMALL, DataFacts, TrainSettings, settle
 from .start import Start, starting_point
 
@@ -128,9 +128,10 @@ def rehearsed(
     start, model, collection, split = parts
     settled = frozen(settled, start, model, collection)
     task, feed = make_task(settled, collection, split), make_feed(settled, collection, split)
-    rehearsal = rehearse(task, model, next(feed.training(0)), settled.precision, settled.accumulate)
+    batch, loading = load_first(feed)
+    rehearsal = rehearse(task, model, batch, settled.precision, settled.accumulate)
     settled = settled.model_copy(update={"precision": rehearsal.precision, "accumulate": rehearsal.accumulate})
-    per_epoch = rehearsal.seconds * (feed.steps_per_epoch + facts.validation / feed.batch_size / 3)
+    per_epoch = epoch_seconds(feed, rehearsal.seconds, loading)
     if given.time_limit and not given.epochs:
         most = max(1, int(given.time_limit * 60 * 0.95 / per_epoch))
         if most < (settled.epochs or 1):

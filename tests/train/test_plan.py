@@ -1,9 +1,15 @@
+from pathlib import Path
+
 import pytest
 import torch
 
+from swinkit.data.augment import Augmentation
+from swinkit.data.collection import Collection
 from swinkit.data.loader import Batch
+from swinkit.preprocessing import Preprocessing
 from swinkit.train import plan
-from swinkit.train.plan import computes_bfloat16, published_weights, readable, rehearse
+from swinkit.train.feed import Feed
+from swinkit.train.plan import computes_bfloat16, epoch_seconds, published_weights, readable, rehearse
 
 
 class Counting:
@@ -64,6 +70,16 @@ def test_no_bfloat16_where_the_processor_emulates_it(monkeypatch):
 def test_published_weights_are_named_for_photographs_alone():
     assert published_weights(28) is None
     assert published_weights(224) == "hf-hub:microsoft/swin-tiny-patch4-window7-224"
+
+
+@pytest.mark.parametrize(
+    ("workers", "loading", "expected"),
+    [(0, 0.5, 10 * 1.5 + 2 * (1 / 3 + 0.5)), (2, 0.5, 10 * 1.0 + 2 * 0.5), (2, 3.0, 10 * 3.0 + 2 * 3.0)],
+)
+def test_an_epoch_takes_what_is_slower_loading_or_computing(workers, loading, expected):
+    pictures = Collection(Path(), "folders", "made here", ("a",), ())
+    feed = Feed(pictures, range(85), range(9), Preprocessing(), Augmentation(), batch_size=8, seed=0, workers=workers)
+    assert epoch_seconds(feed, 1.0, loading) == pytest.approx(expected)
 
 
 def test_durations_read_well():
