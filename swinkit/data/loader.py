@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -103,7 +104,7 @@ class _Batches(Dataset[Batch | Undecodable]):
         chance = () if self.epoch is None else sample_keys(*self.epoch, indices)
         images = []
         for place, index in enumerate(indices):
-            picture = self.collection.read(int(index))
+            picture = self.collection.read(int(index), self.transform.least)
             images.append(self.transform(picture, *chance[place : place + 1]))
         if len({image.shape for image in images}) > 1:
             raise DataError(
@@ -132,11 +133,24 @@ def _from_workers(batches: _Batches, workers: int, timeout: float) -> Iterator[B
         generator=torch.Generator(),  # its own, or starting workers would draw from the global one
     )  # fmt: skip
     iterator = iter(loader)
+    with explained_workers(timeout):
+        try:
+            yield from iterator
+        except RuntimeError:
+            for worker in getattr(iterator, "_workers", ()):
+                with contextlib.suppress(RuntimeError):  # in which torch tells of the worker that is killed here
+                    worker.kill()  # a stopped one would not hear a polite end, and joining it would hang
+                    worker.join()
+            raise
+
+
+@contextlib.contextmanager
+def explained_workers(timeout: float = 60) -> Iterator[None]:
+    """Whatever uses batches stands in this context: torch's signal handler tells of a dead worker by a RuntimeError wherever
+    the process happens to be, which becomes a :class:`SwinkitError` here."""
     try:
-        yield from iterator
+        yield
     except RuntimeError as error:
-        for worker in getattr(iterator, "_workers", ()):
-            worker.kill()  # a stopped worker would not hear a polite end, and joining it would hang
         if "DataLoader" not in str(error):
             raise
         raise SwinkitError(_worker_reason(str(error), timeout)) from None

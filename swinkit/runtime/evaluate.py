@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..data.collection import Collection
-from ..data.loader import eval_batches
+from ..data.loader import eval_batches, explained_workers
 from ..data.transforms import evaluation
 from ..errors import DataError
 from ..tasks import temperature
@@ -37,7 +37,7 @@ def evaluate(
     device = next(model.parameters()).device
     logits: list[Tensor] = []
     model.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), explained_workers():
         for batch in eval_batches(collection, chosen, transform, batch_size, workers):
             logits.append(model(batch.images.to(device)).float().cpu() / temperature(model))
             if progress is not None:

@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 
 from ..data.collection import Collection
 from ..data.layouts import open_data
+from ..data.loader import explained_workers
 from ..data.split import Split
 from ..errors import Interrupted, UsageError
 from ..tasks.devices import find_device
@@ -117,7 +118,8 @@ def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display) -> 
         watcher = RunWatcher(run, trainer.settings, display, interruption)
         display.begin(trainer.progress.step, trainer.steps)
         try:
-            reason = trainer.run(watcher, watcher.save)
+            with explained_workers():
+                reason = trainer.run(watcher, watcher.save)
         finally:
             watcher.close()
     if reason:

@@ -15,7 +15,7 @@ from swinkit.data.augment import Augmentation
 from swinkit.data.collection import Collection
 from swinkit.data.decode import Undecodable
 from swinkit.data.layouts import open_data
-from swinkit.data.loader import Batch, cut, epoch_order, eval_batches, train_batches
+from swinkit.data.loader import Batch, cut, epoch_order, eval_batches, explained_workers, train_batches
 from swinkit.data.transforms import evaluation, training
 from swinkit.errors import DataError, SwinkitError
 from swinkit.preprocessing import Preprocessing
@@ -115,6 +115,8 @@ def test_unequal_sizes_in_one_batch_are_explained(tmp_path):
 class Slow:
     """A transform that takes its time, so that a signal meets a worker at work."""
 
+    least = None
+
     def __call__(self, picture: np.ndarray) -> torch.Tensor:
         time.sleep(0.3)
         return torch.zeros(3, 4, 4)
@@ -125,9 +127,9 @@ def interrupted(folder: Collection, number: int, timeout: float) -> tuple[str, f
     batches = eval_batches(folder, list(range(14)) * 4, Slow(), 2, workers=1, timeout=timeout)  # type: ignore[arg-type]
     next(batches)
     (worker,) = active_children()
-    os.kill(worker.pid, number)
     started = time.monotonic()
-    with pytest.raises(SwinkitError) as caught:
+    with pytest.raises(SwinkitError) as caught, explained_workers():  # noqa: PT012  torch may tell of it before the next batch
+        os.kill(worker.pid, number)
         list(batches)
     seconds = time.monotonic() - started
     worker.join(5)
@@ -144,6 +146,16 @@ def test_fault_04_killed_worker_ends_in_a_clear_error(folder):
     assert message.startswith("A loader worker died")
     assert "workers=0" in message
     assert seconds < 10
+
+
+@posix
+def test_fault_04_a_worker_killed_while_the_network_computes(folder):
+    batches = eval_batches(folder, range(14), Slow(), 2, workers=1)
+    next(batches)
+    with pytest.raises(SwinkitError, match=r"A loader worker died.*workers=0"), explained_workers():  # noqa: PT012  anywhere here
+        active_children()[0].kill()
+        for _ in range(1000):
+            time.sleep(0.01)
 
 
 @posix
