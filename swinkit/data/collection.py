@@ -54,8 +54,8 @@ class Collection:
         """File of picture ``index``; None when it is part of an array."""
         return None if self.pixels is not None else self.root / self.samples[index].source
 
-    def read(self, index: int) -> np.ndarray:
-        """Picture ``index`` as (H, W, C): uint8, or float32 in 0..1 for 16-bit and float files.
+    def read(self, index: int, least: int | None = None) -> np.ndarray:
+        """Picture ``index`` as (H, W, C): uint8, or float32 in 0..1 for 16-bit and float files; ``least`` as in :func:`decode`.
 
         Raises :class:`~swinkit.data.decode.Undecodable`.
         """
@@ -63,7 +63,7 @@ class Collection:
         if path is None:
             assert self.pixels is not None
             return self.pixels[index]
-        return decode(path, self.channels)
+        return decode(path, self.channels, least)
 
     def label_matrix(self, indices: Iterable[int]) -> np.ndarray:
         """Labels of ``indices``: (B,) int64 with -1 for unlabelled, or (B, classes) float32 zeros and ones for multi-label."""

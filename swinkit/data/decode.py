@@ -54,20 +54,22 @@ class Undecodable(DataError):
         return type(self), (self.reason, self.source)
 
 
-def decode(source: Path | str | bytes | Image.Image | np.ndarray, channels: int = 3) -> np.ndarray:
+def decode(source: Path | str | bytes | Image.Image | np.ndarray, channels: int = 3, least: int | None = None) -> np.ndarray:
     """``source`` as (H, W, ``channels``): uint8, or float32 in 0..1 for 16-bit and float sources. An array is a decoded .npy.
 
-    ``channels`` 3 is RGB, 1 is luma (ITU-R 601); any other number must be what the file holds. Raises :class:`Undecodable`.
+    ``channels`` 3 is RGB, 1 is luma (ITU-R 601); any other number must be what the file holds. With ``least``, a JPEG may come
+    in a half, a quarter or an eighth of its size, no side shorter than so many pixels, which decodes several times as fast.
+    Raises :class:`Undecodable`.
     """
     name = source if isinstance(source, str | Path) else None
     try:
         if isinstance(source, Image.Image):
-            return _from_image(source, channels)
+            return _from_image(source, channels, least)
         if isinstance(source, np.ndarray):
             return _to_channels(_values(source), channels)
         stream = io.BytesIO(source) if isinstance(source, bytes) else open_regular(Path(source))
         with stream:
-            return _from_stream(stream, channels)
+            return _from_stream(stream, channels, least)
     except Undecodable as error:
         raise Undecodable(error.reason, name) from None
     except Exception as error:  # parsers of damaged files raise almost anything; every one of them means "cannot be used"
@@ -83,7 +85,7 @@ def _reason(error: Exception) -> str:
     return f"truncated: {text}" if "truncated" in text.lower() else f"damaged: {text}"
 
 
-def _from_stream(stream: BinaryIO, channels: int) -> np.ndarray:
+def _from_stream(stream: BinaryIO, channels: int, least: int | None) -> np.ndarray:
     start = stream.read(512)
     stream.seek(0)
     if not start:
@@ -92,7 +94,7 @@ def _from_stream(stream: BinaryIO, channels: int) -> np.ndarray:
         return _to_channels(_read_npy(stream), channels)
     try:
         with _open(stream) as image:
-            return _from_image(image, channels)
+            return _from_image(image, channels, least)
     except UnidentifiedImageError:
         raise Undecodable(_masquerade(start)) from None
 
@@ -120,8 +122,10 @@ def _check_size(height: int, width: int) -> None:
         raise Undecodable(f"has no pixels ({width} x {height})")
 
 
-def _from_image(image: Image.Image, channels: int) -> np.ndarray:
+def _from_image(image: Image.Image, channels: int, least: int | None) -> np.ndarray:
     _check_size(image.height, image.width)
+    if least is not None:
+        image.draft(None, (least, least))  # both sides, as EXIF may turn it; nothing but a JPEG heeds it
     if channels not in (1, 3):
         return _to_channels(_bands(image, channels), channels)
     if image.mode in ("I", "F") or image.mode.startswith("I;"):

@@ -39,6 +39,10 @@ def sample_keys(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
 
 
 class Evaluation:
+    """``least`` is the shorter side in pixels with which a picture is large enough to be read for it; None for all it has."""
+
+    least: int | None = None
+
     def __init__(self, preprocessing: Preprocessing) -> None:
         self.preprocessing = preprocessing
         self._mean = torch.tensor(preprocessing.mean).view(-1, 1, 1)
@@ -85,6 +89,8 @@ class Training(Evaluation):
             )
         self.augmentation = augmentation
         self._photometric = _photometric(augmentation)
+        if augmentation.crop_scale is not None and preprocessing.resize != "none":
+            self.least = sufficient(max(preprocessing.size), augmentation.crop_scale[0])
 
     def __call__(self, picture: np.ndarray, key: int) -> Tensor:  # type: ignore[override]
         return self.batch(picture[None], np.array([key], np.uint64))[0]
@@ -160,6 +166,14 @@ def resize(images: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:
         return F.interpolate(images, size, mode="nearest-exact")
     scaled = F.interpolate(images, size, mode=interpolation, antialias=True, align_corners=False)
     return scaled if images.dtype == torch.uint8 else scaled.clamp_(0, 1)  # bicubic overshoots
+
+
+def sufficient(side: int, scale: float) -> int:
+    """Shorter side of pictures whose every crop of at least ``scale`` of the area has twice ``side`` pixels along both axes.
+
+    Twice, so that it is the resize that decides how the crop looks, and not how the picture was read.
+    """
+    return math.ceil((2 * side + 1) / math.sqrt(scale * SIDES[0]))
 
 
 def crop_box(sides: tuple[int, int], scale: tuple[float, float], chance: np.ndarray) -> tuple[int, int, int, int]:

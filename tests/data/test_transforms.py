@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from swinkit.data.augment import Augmentation
 from swinkit.data.randomness import AUGMENTATION, ORDER, keys, mix, uniforms
-from swinkit.data.transforms import crop_box, evaluation, match_channels, sample_keys, training
+from swinkit.data.transforms import crop_box, evaluation, match_channels, sample_keys, sufficient, training
 from swinkit.errors import DataError, UsageError
 from swinkit.preprocessing import Preprocessing
 
@@ -124,6 +124,25 @@ def test_crop_box_lies_inside(height, width, low, chance):
     assert 0 <= left <= left + columns <= width
     assert rows >= 1
     assert columns >= 1
+
+
+@given(
+    side=st.integers(1, 400),
+    low=st.floats(0.05, 1),
+    beyond=st.tuples(st.integers(0, 300), st.integers(0, 300)),
+    chance=st.lists(st.floats(0, 1, exclude_max=True), min_size=4, max_size=4),
+)
+def test_every_crop_of_a_sufficient_picture_has_twice_the_pixels(side, low, beyond, chance):
+    least = sufficient(side, low)
+    _, _, rows, columns = crop_box((least + beyond[0], least + beyond[1]), (low, 1.0), np.array(chance))
+    assert min(rows, columns) >= 2 * side
+
+
+def test_only_random_crops_are_content_with_fewer_pixels():
+    crops = Augmentation(crop_scale=(0.5, 1.0))
+    assert training(COLOUR, crops).least == sufficient(16, 0.5) < 64
+    assert evaluation(COLOUR).least is training(COLOUR, Augmentation(shift=2)).least is None
+    assert training(COLOUR.model_copy(update={"resize": "none"}), crops).least is None
 
 
 def test_epochs_and_seeds_change_what_is_drawn():
