@@ -71,11 +71,8 @@ def _fresh(settings: TrainSettings, collection: Collection, train: Sequence[int]
     if settings.image_size:
         fields["image_size"] = settings.image_size
     elif name.endswith("_nano"):
-        smaller = (
-            DEFAULT_SMALL if min(height, width) < LEAST else height,
-            DEFAULT_SMALL if min(height, width) < LEAST else width,
-        )
-        fields["image_size"] = smaller if small else DEFAULT_LARGE
+        own = DEFAULT_SMALL if min(height, width) < LEAST else (height, width)
+        fields["image_size"] = own if small else DEFAULT_LARGE
     if settings.model == "auto" and name == "swin_nano":
         fields |= _nano(SwinConfig.model_validate({"image_size": fields["image_size"]}).image_size)
     config = configure(name, **{**fields, **(settings.swin or {})})
