@@ -57,7 +57,7 @@ class Evaluation:
 
     def _planes(self, pictures: np.ndarray) -> Tensor:
         matched = match_channels(pictures, self.preprocessing.channels)
-        return torch.from_numpy(np.ascontiguousarray(matched.transpose(0, 3, 1, 2)))
+        return torch.from_numpy(matched.transpose(0, 3, 1, 2).copy())  # Pillow's arrays are read-only, which torch warns of
 
     def _fit(self, images: Tensor) -> Tensor:
         """Resize and centre crop as ``preprocessing`` says."""

@@ -73,6 +73,11 @@ def test_evaluation_normalises():
     torch.testing.assert_close(transform(np.full((4, 4, 1), 0.2, np.float32)), torch.full((1, 4, 4), 0.2))
 
 
+def test_the_picture_itself_is_never_handed_to_torch():
+    gray = pictures(1, 12, 10, 1)
+    assert not np.shares_memory(evaluation(GRAY)._planes(gray).numpy(), gray)
+
+
 def test_shortest_cuts_the_centre():
     picture = np.zeros((4, 12, 1), np.uint8)
     picture[:, 4:8] = 255
