@@ -7,7 +7,7 @@ from swinkit.model.classifier import SwinClassifier
 from swinkit.variants import configure
 
 from ..shaking import shake
-from .building import PEERS, logits_of
+from .building import NETWORKS, logits_of, peer_of
 
 pytestmark = pytest.mark.peers
 
@@ -27,10 +27,8 @@ def test_native_size(variant):
     model = shake(SwinClassifier(config))
     images = pictures(config.image_size)
     logits = model(images)
-    for name, build in PEERS.items():
-        if name == "torchvision" and variant == "swinv2_t_w16":
-            continue  # keeps window 16 in the last stage, which has 8
-        peer = build(config, model.state_dict())
+    for name in NETWORKS:
+        peer = peer_of(name, config, model.state_dict())
         assert relative_difference(logits, logits_of(peer, images)) < 1e-5, name
 
 
@@ -39,7 +37,7 @@ def test_native_size(variant):
 def test_torchvision_at_other_sizes(variant):
     config = configure(variant, num_classes=10)
     model = shake(SwinClassifier(config))
-    peer = PEERS["torchvision"](config, model.state_dict())
+    peer = peer_of("torchvision", config, model.state_dict())
     for size in ((256, 256), (320, 192), (480, 640)):
         images = pictures(size)
         assert relative_difference(model(images), logits_of(peer, images)) < 1e-5, size
