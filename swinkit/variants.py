@@ -14,6 +14,7 @@ from typing import Any
 
 from .config import SwinConfig
 from .errors import UsageError
+from .validation import validated
 
 V1 = "Liu et al., Swin Transformer, ICCV 2021, arXiv 2103.14030, section 3.3"
 V2 = "Liu et al., Swin Transformer V2, CVPR 2022, arXiv 2111.09883, section 3.5 and table 2"
@@ -119,6 +120,6 @@ def configure(name: str, **overrides: Any) -> SwinConfig:
     """
     base = find(name).config
     try:
-        return SwinConfig.model_validate({**base.model_dump(), **overrides})
-    except ValueError as fault:
-        raise UsageError(f"Variant {name!r} cannot be configured so: {fault}") from None
+        return validated(SwinConfig, {**base.model_dump(), **overrides})
+    except UsageError as fault:
+        raise UsageError(f"Variant {name!r} cannot be configured so. {fault}") from None

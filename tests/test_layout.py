@@ -23,7 +23,7 @@ FLOORS = (
     {"tasks"},
     {"weights", "data"},
     {"model"},
-    {"config", "variants", "preprocessing", "results", "errors"},
+    {"config", "variants", "preprocessing", "results", "validation", "errors"},
 )
 HEIGHT = {part: -floor for floor, parts in enumerate(FLOORS) for part in parts}
 
@@ -31,6 +31,8 @@ HEIGHT = {part: -floor for floor, parts in enumerate(FLOORS) for part in parts}
 SIBLINGS = {
     ("variants", "config"),
     ("variants", "errors"),
+    ("variants", "validation"),
+    ("validation", "errors"),
     ("config", "errors"),
     ("preprocessing", "errors"),
     ("results", "errors"),

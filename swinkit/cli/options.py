@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from ..errors import UsageError
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-Settings = TypeVar("Settings", bound="BaseModel")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -113,35 +108,6 @@ def _put(settings: dict[str, Any], path: Sequence[str], value: Any) -> None:
             raise UsageError(f"--set {'.'.join(path)}: {'.'.join(parents[:depth])} is {inner!r}, it holds no settings.")
         settings = inner
     settings[last] = value
-
-
-def validate(schema: type[Settings], values: Mapping[str, Any]) -> Settings:
-    """``schema(**values)``; what does not fit raises :class:`UsageError` naming each setting, with the nearest known name."""
-    from pydantic import ValidationError
-
-    try:
-        return schema.model_validate(values)
-    except ValidationError as error:
-        raise UsageError("\n".join(_explain(schema, fault) for fault in error.errors())) from error
-
-
-def _explain(schema: type[BaseModel], fault: Any) -> str:
-    *parents, name = (str(part) for part in fault["loc"]) if fault["loc"] else ("settings",)
-    where = ".".join([*parents, name])
-    if fault["type"] != "extra_forbidden":
-        return f"{where}: {fault['msg']}, got {fault['input']!r}."
-    known = _known(schema, parents)
-    close = difflib.get_close_matches(name, known, n=1)
-    remedy = f"Did you mean {'.'.join([*parents, close[0]])!r}?" if close else f"Known: {', '.join(known)}."
-    return f"No such setting {where!r}. {remedy}"
-
-
-def _known(schema: type[BaseModel], parents: Sequence[str]) -> list[str]:
-    for parent in parents:
-        annotation = schema.model_fields[parent].annotation
-        candidates = (annotation, *getattr(annotation, "__args__", ()))
-        schema = next(kind for kind in candidates if hasattr(kind, "model_fields"))
-    return list(schema.model_fields)
 
 
 def print_json(value: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..errors import UsageError
-from .options import next_command, print_json, read_settings, shared, validate
+from .options import next_command, print_json, read_settings, shared
 
 
 @click.command(name="train")
@@ -70,9 +70,10 @@ def _train(chosen: dict[str, Any], run: Path | None, out: Path | None, dry_run: 
     from ..train.session import begin, ready, resume
     from ..train.settings import TrainSettings
     from ..train.watch import Display
+    from ..validation import validated
 
     display = Display(quiet)
-    settings = validate(TrainSettings, chosen)
+    settings = validated(TrainSettings, chosen)
     if run is not None:
         if dry_run:
             raise UsageError("--dry-run shows the plan of a new run; it does not go with --resume.")
@@ -91,9 +92,10 @@ def _cross_validate(chosen: dict[str, Any], run: Path | None, out: Path | None, 
     from ..train.crossval import cross_validate, go_on
     from ..train.settings import TrainSettings
     from ..train.watch import Display
+    from ..validation import validated
 
     display = Display(quiet)
-    result = go_on(run, display) if run is not None else cross_validate(validate(TrainSettings, chosen), out, display)
+    result = go_on(run, display) if run is not None else cross_validate(validated(TrainSettings, chosen), out, display)
     if as_json:
         print_json(result.to_dict())
     else:

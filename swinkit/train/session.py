@@ -16,6 +16,7 @@ from ..data.loader import explained_workers
 from ..data.split import Split
 from ..errors import Interrupted, UsageError
 from ..tasks.devices import find_device
+from ..validation import validated
 from ..weights.files import read_model, save_model
 from .interrupt import Interruption
 from .loop import Trainer, weight_hash
@@ -53,7 +54,7 @@ def fit(
     :class:`TrainSettings`. Raises :class:`Interrupted` after saving when a signal or the time limit ends it early, with the
     command that goes on; :class:`DataError` and :class:`UsageError` before anything is written.
     """
-    chosen = TrainSettings.model_validate({"data": str(data), "model": str(model), **settings})
+    chosen = validated(TrainSettings, {"data": str(data), "model": str(model), **settings})
     return begin(chosen, out, display or Display(quiet=True))
 
 
@@ -166,7 +167,7 @@ def make_fabric(settings: TrainSettings) -> Fabric:
 
 def unchanged(settings: TrainSettings, changes: Mapping[str, Any]) -> TrainSettings:
     """``settings`` with the free ``changes``; raises :class:`UsageError` listing those that would make another run."""
-    asked = TrainSettings.model_validate({**settings.model_dump(), **changes})
+    asked = validated(TrainSettings, {**settings.model_dump(), **changes})
     differing = [key for key in changes if key not in FREE | {"data"} and getattr(asked, key) != getattr(settings, key)]
     if differing:
         listed = "; ".join(f"{key} was {getattr(settings, key)!r}, is now {getattr(asked, key)!r}" for key in differing)

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from swinkit.cli.options import next_command, print_json, read_settings, shared, validate
+from swinkit.cli.options import next_command, print_json, read_settings, shared
 from swinkit.errors import UsageError
+from swinkit.validation import validated
 
 
 class Inner(BaseModel):
@@ -64,7 +65,7 @@ def test_a_wrong_file_is_named(text: str, message: str, tmp_path: Path) -> None:
 
 
 def test_scientific_notation_is_a_number() -> None:
-    assert validate(Outer, read_settings(None, ["lr=1e-3"])).lr == 1e-3
+    assert validated(Outer, read_settings(None, ["lr=1e-3"])).lr == 1e-3
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_scientific_notation_is_a_number() -> None:
 )
 def test_what_does_not_fit_is_named(values: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError) as raised:
-        validate(Outer, values)
+        validated(Outer, values)
     assert message in str(raised.value)
 
 
