@@ -35,6 +35,7 @@ EXTRAS = {
     "serve": Extra("the REST service", ("fastapi", "uvicorn", "python-multipart"), "0.5 MB"),
     "ray": Extra("bulk prediction on a cluster", ("ray",), "95 MB"),
     "dense": Extra("detection metrics", ("faster-coco-eval",), "0.6 MB"),
+    "hub": Extra("models on the Hugging Face hub", ("huggingface-hub",), "6 MB"),
 }
 
 # processor flag in /proc/cpuinfo -> what it speeds up

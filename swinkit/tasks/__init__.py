@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -16,12 +17,25 @@ from ..preprocessing import Preprocessing
 from ..results import Classification
 from ..variants import configure
 from ..weights.files import read_model, save_model
-from ..weights.foreign import Foreign, is_foreign, open_foreign
+from ..weights.foreign import is_foreign, open_foreign
+from ..weights.hub import Located, locate
 from ..weights.resize import fit, moved
 
 TASKS = {
     "classification": "classification:ClassificationTask",
 }
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A saved model of any origin, not yet a module; ``state`` may hold more than a classifier has, and lack its head or norm."""
+
+    config: SwinConfig
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    multi_label: bool
+    metadata: Mapping[str, Any]
+    state: dict[str, Tensor] = field(repr=False)
 
 
 class Meter(Protocol):
@@ -83,15 +97,27 @@ def create_model(
 def load(path: str | Path, variant: str | None = None, image_size: int | tuple[int, int] | None = None) -> SwinClassifier:
     """The model in a run, a folder or a file, of swinkit's own format or of another library, in evaluation mode.
 
+    A name such as "hf-hub:org/name" or the address of a file is fetched once; see :mod:`~swinkit.weights.hub`.
+
     It has ``classes``, ``multi_label``, ``preprocessing`` and ``metadata`` (what else its file says) as attributes. ``image_size`` settles the windows for another
     size than the saved one. ``variant`` tells what a file of another library does not record (Swin V2's window). Raises
     :class:`WeightsError` for a damaged file or one that is not what it is taken for, :class:`UsageError` for what cannot be meant.
     """
-    if str(path).startswith("hf-hub:"):
-        raise UsageError(f"{path}: names on the hub are not looked up yet; give a run, a folder or a file.")
-    if is_foreign(path):
-        return _from_elsewhere(open_foreign(path, variant), image_size)
-    file = read_model(path)
+    file = open_saved(path, variant, image_size)
+    model = SwinClassifier(file.config)
+    if "norm.weight" not in file.state:
+        raise WeightsError(f"{path} holds a backbone without its last norm, of which no classifier can be made")
+    model.load_state_dict({name: file.state[name] for name in model.state_dict()})
+    model.metadata = dict(file.metadata)  # type: ignore[assignment]
+    return described(model, file.classes, file.preprocessing, file.multi_label).eval()
+
+
+def open_saved(path: str | Path, variant: str | None = None, image_size: int | tuple[int, int] | None = None) -> Saved:
+    """What :func:`load` makes a model of: fetched if ``path`` is a name that says so, verified, converted, at ``image_size``."""
+    located = locate(path)
+    if is_foreign(located.path):
+        return _from_elsewhere(located, variant or located.variant, image_size)
+    file = read_model(located.path)
     if variant is not None and configure(variant).embed_dim != file.config.embed_dim:
         raise UsageError(f"{path} holds a model of width {file.config.embed_dim}, which is not {variant}. Leave variant out.")
     config, state, preprocessing = file.config, file.state, file.preprocessing
@@ -99,25 +125,18 @@ def load(path: str | Path, variant: str | None = None, image_size: int | tuple[i
         config = resized(config, image_size)
         state = fitting(state, config, file.config)
         preprocessing = preprocessing.model_copy(update={"size": config.image_size})
-    model = SwinClassifier(config)
-    model.load_state_dict(state)
-    model.metadata = file.metadata  # type: ignore[assignment]
-    return described(model, file.classes, preprocessing, file.multi_label).eval()
+    return Saved(config, file.classes, preprocessing, file.multi_label, file.metadata, state)
 
 
-def _from_elsewhere(file: Foreign, image_size: int | tuple[int, int] | None) -> SwinClassifier:
-    """A classifier of weights of another library; what belongs to other heads is left out. ``notes`` go into its metadata."""
-    config, state, preprocessing = file.config, file.state, file.preprocessing
+def _from_elsewhere(located: Located, variant: str | None, image_size: int | tuple[int, int] | None) -> Saved:
+    file = open_foreign(located.path, variant)
+    config, state, preprocessing = file.config, file.state, located.preprocessing or file.preprocessing
     if image_size is not None:
         config = moved(file.config, resized(file.config, image_size).image_size)
         state = fit(state, file.config, config, file.recognised.dialect.resizing)
         preprocessing = preprocessing.model_copy(update={"size": config.image_size})
-    model = SwinClassifier(config)
-    if "norm.weight" not in state:
-        raise WeightsError(f"{file.path} holds a backbone without its last norm, of which no classifier can be made")
-    model.load_state_dict({name: state[name] for name in model.state_dict()})
-    model.metadata = {"format": file.recognised.dialect.name, "notes": list(file.notes)}  # type: ignore[assignment]
-    return described(model, file.classes, preprocessing).eval()
+    metadata = {"format": file.recognised.dialect.name, "notes": list(file.notes)}
+    return Saved(config, file.classes, preprocessing, multi_label=False, metadata=metadata, state=state)
 
 
 def described(

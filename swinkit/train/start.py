@@ -13,12 +13,12 @@ from torch import Tensor
 
 from ..config import SwinConfig
 from ..data.collection import Collection
-from ..errors import UsageError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from ..tasks import fitting, resized
+from ..tasks import open_saved
 from ..variants import ALIASES, VARIANTS, configure
-from ..weights.files import bundled_models, read_model
+from ..weights.files import bundled_models
+from ..weights.hub import is_remote
 from .settings import SMALL, TrainSettings
 
 LEAST = 24  # pixels; smaller pictures are enlarged, or the last stage would see next to nothing
@@ -47,11 +47,7 @@ def starting_point(settings: TrainSettings, collection: Collection, train: Seque
     """What ``settings.model`` means for these pictures. Raises :class:`UsageError` for what does not fit them."""
     if settings.model == "auto" or settings.model in VARIANTS or settings.model in ALIASES:
         return _fresh(settings, collection, train, device)
-    if settings.model.startswith("hf-hub:"):
-        raise UsageError(
-            f"{settings.model}: weights of other origin are not read yet; give a run or a folder that swinkit saved."
-        )
-    if not Path(settings.model).exists() and settings.model not in bundled_models():
+    if not is_remote(settings.model) and not Path(settings.model).exists() and settings.model not in bundled_models():
         configure(settings.model)  # raises with the nearest names
     return _saved(settings, collection)
 
@@ -107,11 +103,9 @@ def _statistics(collection: Collection, train: Sequence[int], most: int = 1000) 
 
 
 def _saved(settings: TrainSettings, collection: Collection) -> Start:
-    file = read_model(settings.model)
-    config, state, notes = file.config, dict(file.state), []
-    if settings.image_size:
-        config = resized(config, settings.image_size)
-        state = fitting(state, config, file.config)
+    file = open_saved(settings.model, image_size=settings.image_size)
+    config, notes = file.config, list(file.metadata.get("notes", ()))
+    state = {name: tensor for name, tensor in file.state.items() if name.startswith(("backbone.", "norm.", "head."))}
     if collection.channels not in (config.in_channels, 1) and (collection.channels, config.in_channels) != (3, 1):
         notes.append(f"The first layer is spread from {config.in_channels} channels to {collection.channels}.")
         state["backbone.patch_embed.proj.weight"] = spread(state["backbone.patch_embed.proj.weight"], collection.channels)

@@ -21,6 +21,7 @@ from .files import DESCRIPTION, bundled_models, default_preprocessing
 from .merge_order import swapped_merges
 from .reading import read_tensors
 from .recognise import Recognised, disagreements, recognise, settle
+from .safety import shards
 
 FILES = ("model.safetensors", "pytorch_model.bin")
 PREPROCESSOR = "preprocessor_config.json"
@@ -82,12 +83,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
         return read_tensors(path)[0]
     folder = path if path.is_dir() else path.parent
     whole = [folder / name for name in FILES if (folder / name).is_file()]
-    shards = whole[:1] or [folder / name for name in _shards(folder)]
-    if not shards:
+    parts = whole[:1] or [folder / name for name in _shards(folder)]
+    if not parts:
         raise WeightsError(f"{folder} holds no weights. Expected one of: {', '.join(FILES)}, or their index of shards")
     state: dict[str, Tensor] = {}
-    for shard in shards:
-        state |= read_tensors(shard)[0]
+    for part in parts:
+        state |= read_tensors(part)[0]
     return state
 
 
@@ -131,13 +132,8 @@ def _notes(restored: Restored, told: Told) -> list[str]:
 
 
 def _shards(folder: Path) -> list[str]:
-    for name in FILES:
-        names = sorted(set(_read_json(folder / f"{name}.index.json").get("weight_map", {}).values()))
-        if names:
-            if any(Path(shard).name != shard for shard in names):
-                raise WeightsError(f"{folder / name}.index.json names files outside of its folder")
-            return names
-    return []
+    index = next((folder / f"{name}.index.json" for name in FILES if (folder / f"{name}.index.json").is_file()), None)
+    return [path.name for path in shards(index)] if index else []
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:

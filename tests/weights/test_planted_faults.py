@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from swinkit.errors import UsageError, WeightsError
 from swinkit.model.backbone import PatchMerging
 from swinkit.model.classifier import SwinClassifier
 from swinkit.weights.convert import export, restore
+from swinkit.weights.foreign import open_foreign
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.formats.table import UNFOLD
 from swinkit.weights.merge_order import likeness, swapped_merges
@@ -221,3 +223,16 @@ def test_what_a_library_cannot_compute_is_refused() -> None:
     ]:
         with pytest.raises(WeightsError, match=reason):
             export(SwinClassifier(config).state_dict(), config, DIALECTS[dialect])
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_fault_28_a_file_that_does_not_fit_is_listed_whole(legacy: bool, tmp_path: Path) -> None:
+    state = saved(V1, "microsoft")
+    state["norm.weight"] = torch.full((64,), torch.nan)
+    state["layers.1.blocks.0.mlp.fc1.weight"] = torch.zeros(7, 7)
+    state["stray.weight"] = torch.zeros(2)
+    torch.save({"model": state}, tmp_path / "swin.pth", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(WeightsError) as fault:
+        open_foreign(tmp_path / "swin.pth", image_size=(32, 32))
+    for words in ("not finite: norm.weight", "shape: layers.1.blocks.0.mlp.fc1.weight", "not expected: stray.weight"):
+        assert words in str(fault.value)

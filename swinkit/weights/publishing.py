@@ -1,0 +1,137 @@
+"""A model for others: a folder with weights, description and a card that says what it is; and that folder on the hub."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..config import SwinConfig
+from ..errors import SwinkitError, UsageError
+from ..preprocessing import Preprocessing
+from .atomic import write_atomically
+from .download import offline, unreachable
+from .files import config_of, read_model, save_model
+from .hub import HUB, REPOSITORY, hub_client, hub_settings
+
+CARD = "README.md"
+MOST_CLASSES = 50  # named in the card; config.json has them all
+
+
+def save_pretrained(
+    model: nn.Module, folder: str | Path, *, licence: str | None = None, extra: Mapping[str, Any] | None = None
+) -> Path:
+    """Write ``model`` into ``folder`` as :func:`~swinkit.weights.files.save_model` does, and a model card beside it.
+
+    ``licence`` is the hub's word for it, such as "apache-2.0"; ``extra`` goes into ``config.json``, its ``metrics`` into the card.
+    A card that lies there is kept: people write on in them.
+    """
+    known = dict(getattr(model, "metadata", None) or {})
+    known.pop("swinkit", None)
+    folder = save_model(model, folder, multi_label=bool(getattr(model, "multi_label", False)), extra={**known, **(extra or {})})
+    if not (folder / CARD).exists():
+        write_atomically(folder / CARD, model_card(folder, licence).encode())
+    return folder
+
+
+def push_to_hub(
+    model: nn.Module, repository: str, *, private: bool = False, licence: str | None = None, message: str = "A model of swinkit",
+    token: str | None = None,
+) -> str:  # fmt: skip
+    """Upload ``model`` and its card to ``org/name`` on the hub, made if it is not there; returns the address of the commit.
+
+    ``token`` defaults to the one that `hf auth login` keeps. Raises :class:`SwinkitError` when the hub refuses or is not reached.
+    """
+    repository = repository.removeprefix(HUB)
+    if not REPOSITORY.fullmatch(repository):
+        raise UsageError(f"{repository} is no name on the hub. Expected org/name")
+    config_of(model)
+    if offline():
+        raise SwinkitError(f"{offline()} forbids the network, so nothing is uploaded. Mend: unset it")
+    client = hub_client()
+    hub = client.HfApi(endpoint=hub_settings()["endpoint"], token=token)
+    with tempfile.TemporaryDirectory(prefix="swinkit-") as folder:
+        try:
+            hub.create_repo(repository, private=private, exist_ok=True)
+            if hub.file_exists(repository, CARD):
+                save_model(model, folder, multi_label=bool(getattr(model, "multi_label", False)))
+            else:
+                save_pretrained(model, folder, licence=licence)
+            return str(hub.upload_folder(repo_id=repository, folder_path=folder, commit_message=message).commit_url)
+        except client.errors.HfHubHTTPError as fault:
+            status = getattr(getattr(fault, "response", None), "status_code", None)
+            hint = "run `hf auth login` with a token that may write" if status in (401, 403) else "try again later"
+            raise SwinkitError(f"The hub did not take {repository} ({status or fault}). Mend: {hint}") from None
+        except OSError as fault:
+            raise SwinkitError(unreachable(repository, fault)) from None
+
+
+def model_card(folder: Path, licence: str | None = None) -> str:
+    """The card of the model in ``folder``, Markdown with the hub's YAML header; figures only where they were measured."""
+    file = read_model(folder)
+    metrics = {
+        name: value for name, value in dict(file.metadata.get("metrics") or {}).items() if isinstance(value, int | float)
+    }
+    header = {
+        "library_name": "swinkit", "pipeline_tag": "image-classification", "tags": ["swin-transformer", "image-classification"],
+        **({"license": licence} if licence else {}),
+    }  # fmt: skip
+    lines = [
+        "---",
+        *(f"{name}: {json.dumps(value)}" for name, value in header.items()),
+        "---",
+        "",
+        f"# {_title(file.config)}",
+        "",
+    ]
+    lines += [
+        f"Made with swinkit {file.metadata['swinkit']}. Nothing in these files can run code.",
+        "",
+        "```python",
+        "import swinkit",
+        "",
+    ]
+    lines += ['model = swinkit.load("hf-hub:org/name")  # the name of this repository', "```", "", "## Pictures", ""]
+    lines += [_pictures(file.preprocessing), "", "## Classes", "", _classes(file.classes, file.multi_label), ""]
+    if metrics:
+        lines += [
+            "## Measured",
+            "",
+            "| | |",
+            "|---|---|",
+            *(f"| {name} | {value:.4g} |" for name, value in metrics.items()),
+            "",
+        ]
+    lines += ["## Files", "", f"`model.safetensors` SHA-256 `{file.sha256}`, described by `config.json`.", ""]
+    return "\n".join(lines)
+
+
+def _title(config: SwinConfig) -> str:
+    window, (height, width) = config.stage_window(0), config.image_size
+    return (
+        f"Swin V{config.version}, width {config.embed_dim}, depths {config.depths}, window {window[0]}, {height}x{width} pixels"
+    )
+
+
+def _pictures(preprocessing: Preprocessing) -> str:
+    height, width = preprocessing.size
+    how = {
+        "shortest": f"its centre, {preprocessing.crop_ratio:g} of the shorter side",
+        "squash": "all of it, squashed",
+        "none": "as it is",
+    }
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in (preprocessing.mean, preprocessing.std))
+    return (
+        f"{preprocessing.channels} channels, {height}x{width} pixels, {how[preprocessing.resize]}, {preprocessing.interpolation}; "
+        f"mean ({mean}), standard deviation ({std}) of values between 0 and 1."
+    )
+
+
+def _classes(names: tuple[str, ...], multi_label: bool) -> str:
+    shown = ", ".join(f"`{json.dumps(name, ensure_ascii=False)[1:-1].replace('`', chr(39))}`" for name in names[:MOST_CLASSES])
+    more = f", and {len(names) - MOST_CLASSES} more in `config.json`" if len(names) > MOST_CLASSES else ""
+    return f"{len(names)}, {'several' if multi_label else 'one'} per picture: {shown}{more}."
