@@ -23,6 +23,7 @@ CALLS: dict[str, list[str]] = {
     "evaluate": ["evaluate", "run", "photos", "--out", "judged"],
     "predict": ["predict", "run", "photos"],
     "data": ["data", "photos"],
+    "inspect": ["inspect", "run/model"],
     "demo": ["demo", "--epochs", "1", "--out", "demo"],
     "doctor": ["doctor"],
 }

@@ -175,7 +175,7 @@ def rows_in(part):
 
 def test_fault_22_a_killed_run_continues_with_each_file_once(model_folder, tmp_path):  # noqa: F811
     kills = 10 if SOAK else 2
-    good, broken = fill(tmp_path, good=150 * (kills + 1), broken=20)
+    good, broken = fill(tmp_path, good=500 * (kills + 1), broken=20)
     out = tmp_path.with_suffix(".csv")
     part = out.with_name(out.name + ".part")
     for number in range(kills):

@@ -13,6 +13,7 @@ from swinkit.config import SwinConfig
 from swinkit.model.classifier import SwinClassifier
 from swinkit.variants import configure
 from swinkit.weights.convert import export
+from swinkit.weights.files import BUNDLED
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.inspection import inspect_weights
 
@@ -50,3 +51,12 @@ def test_the_verb_says_not_recorded(tmp_path: Path) -> None:
     answer = CliRunner().invoke(command, [str(path)])
     assert answer.exit_code == 0
     assert "windows  not recorded" in answer.output
+
+
+def test_a_model_of_our_own(tmp_path: Path) -> None:
+    found = inspect_weights(BUNDLED / "swin_nano.fashion_mnist")
+    assert found["format"] == "swinkit"
+    assert found["variants"] == ["swin_nano"]
+    assert found["windows"] == [[7, 7], [7, 7], [4, 4]]
+    assert found["class_names"][-1] == "Ankle boot"
+    assert found["problems"] == []
