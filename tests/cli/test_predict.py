@@ -166,7 +166,9 @@ def test_fault_16_memory_does_not_grow_with_the_number_of_files(model_folder, tm
 
 def start(model, folder, out):
     arguments = ["-m", "swinkit", "predict", str(model), str(folder), "--out", str(out), "--batch-size", "4"]
-    return subprocess.Popen([sys.executable, *arguments], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    # a shell's background jobs ignore SIGINT, and so would what they start
+    heed = (lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) if os.name == "posix" else None
+    return subprocess.Popen([sys.executable, *arguments], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
 
 
 def rows_in(part):
@@ -175,7 +177,7 @@ def rows_in(part):
 
 def test_fault_22_a_killed_run_continues_with_each_file_once(model_folder, tmp_path):  # noqa: F811
     kills = 10 if SOAK else 2
-    good, broken = fill(tmp_path, good=500 * (kills + 1), broken=20)
+    good, broken = fill(tmp_path, good=150 * (kills + 1), broken=20)
     out = tmp_path.with_suffix(".csv")
     part = out.with_name(out.name + ".part")
     for number in range(kills):
