@@ -36,6 +36,7 @@ EXTRAS = {
     "ray": Extra("bulk prediction on a cluster", ("ray",), "95 MB"),
     "dense": Extra("detection metrics", ("faster-coco-eval",), "0.6 MB"),
     "hub": Extra("models on the Hugging Face hub", ("huggingface-hub",), "6 MB"),
+    "explain": Extra("gradient explanations", ("captum",), "15 MB"),
 }
 
 # processor flag in /proc/cpuinfo -> what it speeds up
