@@ -1,0 +1,91 @@
+"""The bias atlas: relative position bias of every head as a surface over offsets, and what it alone makes of attention.
+
+V1 looks it up in a learned table (Swin, section 3.2); V2 computes it from log-spaced coordinates (log-CPB, V2, section 3.3). Both
+become pictures of 2h-1 rows and 2w-1 columns, query minus key, and both can be read again at another window.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from ..model.backbone import SwinBackbone
+from ..model.position_bias import MlpBias, TableBias
+from ..model.windows import Size
+from ..weights.resize import METHODS
+from .seeing import backbone_of
+
+
+@dataclass(frozen=True)
+class BlockBias:
+    """Bias of the heads of one block: ``surface`` (h, 2 height - 1, 2 width - 1) for a ``window`` of height x width tokens.
+
+    ``entropy`` (h,) in bits and ``reach`` (h,) in tokens are those of the softmax of the bias alone, averaged over the window's
+    tokens: where a head looks before it has seen anything. Even attention has log2(height x width) bits.
+    """
+
+    stage: int
+    block: int
+    version: int
+    window: Size
+    surface: Tensor = field(repr=False)
+    entropy: Tensor = field(repr=False)
+    reach: Tensor = field(repr=False)
+
+
+@torch.no_grad()
+def atlas(model: nn.Module, window: int | Size | None = None, method: str = "bicubic") -> list[BlockBias]:
+    """Every block's bias, or what it becomes when the windows are resized to ``window`` tokens.
+
+    A table is resized by ``method``, "bicubic" or "geometric" (:mod:`swinkit.weights.resize`); log-CPB is asked at the new
+    window's coordinates, spaced as it was trained. Raises :class:`UsageError` for another method.
+    """
+    if method not in METHODS:
+        raise UsageError(f"There is no resizing {method!r}. Known: {', '.join(METHODS)}")
+    target = (window, window) if isinstance(window, int) else window
+    backbone = backbone_of(model)
+    return [
+        _described(stage, block, backbone.config.version, _bias_at(module, target, method))
+        for stage, block, module in _biases(backbone)
+    ]
+
+
+def _biases(backbone: SwinBackbone) -> Sequence[tuple[int, int, TableBias | MlpBias]]:
+    return [
+        (number, index, block.attention.bias)  # type: ignore[union-attr, misc]
+        for number, stage in enumerate(backbone.stages)
+        for index, block in enumerate(stage.blocks)  # type: ignore[arg-type]
+    ]
+
+
+def _bias_at(module: TableBias | MlpBias, window: Size | None, method: str) -> TableBias | MlpBias:
+    """``module``, or a bias of its kind for ``window``."""
+    if window is None or window == module.window:
+        return module
+    if isinstance(module, TableBias):
+        resized = TableBias(window, module.table.shape[1])
+        resized.table.copy_(METHODS[method](module.table, module.window, window))
+        return resized
+    asked = MlpBias(window, module.mlp[-1].out_features, module.reach[0])  # type: ignore[arg-type]
+    asked.mlp = copy.deepcopy(module.mlp)
+    return asked
+
+
+def _described(stage: int, block: int, version: int, bias: TableBias | MlpBias) -> BlockBias:
+    pairs = bias().float().cpu()  # (h, N, N)
+    height, width = bias.window
+    offsets = torch.zeros(len(pairs), (2 * height - 1) * (2 * width - 1))
+    offsets[:, bias.index.cpu().flatten()] = pairs.flatten(1)  # pairs of one offset agree
+    share = pairs.softmax(dim=-1)
+    seats = torch.cartesian_prod(torch.arange(height), torch.arange(width)).float()
+    return BlockBias(
+        stage, block, version, bias.window, offsets.view(-1, 2 * height - 1, 2 * width - 1),
+        entropy=torch.special.entr(share).sum(-1).mean(-1) / math.log(2),
+        reach=(share * torch.cdist(seats, seats)).sum(-1).mean(-1),
+    )  # fmt: skip

@@ -1,0 +1,50 @@
+"""Gradient explanations in pixels, through captum: integrated gradients and SmoothGrad."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..errors import MissingExtra
+from .blank import blank
+from .cam import Score
+
+AT_ONCE = 8  # pictures through the model at once
+
+
+def integrated_gradients(model: nn.Module, images: Tensor, score: Score, steps: int = 16) -> Tensor:
+    """Sundararajan et al. (arXiv 1703.01365), from the blurred picture to the picture: (B, H, W), summed over colours.
+
+    Signed; it sums to the difference of ``score`` between the two, up to the coarseness of ``steps``.
+    """
+    method = _captum().IntegratedGradients(_scored(model, score))
+    given = method.attribute(images, baselines=blank(images), n_steps=steps, internal_batch_size=AT_ONCE)
+    return given.sum(dim=1).detach()
+
+
+def smoothgrad(model: nn.Module, images: Tensor, score: Score, samples: int = 8, noise: float = 0.15) -> Tensor:
+    """Smilkov et al. (arXiv 1706.03825): the gradient's size, averaged over noisy pictures: (B, H, W), not negative.
+
+    ``noise`` is its standard deviation in units of the pictures' own. Draws from torch's global generator.
+    """
+    attributions = _captum()
+    method = attributions.NoiseTunnel(attributions.Saliency(_scored(model, score)))
+    deviation = float(noise * images.std())
+    given = method.attribute(
+        images, nt_type="smoothgrad", nt_samples=samples, nt_samples_batch_size=AT_ONCE, stdevs=deviation, abs=True
+    )
+    return given.sum(dim=1).detach()
+
+
+def _scored(model: nn.Module, score: Score) -> Callable[[Tensor], Tensor]:
+    return lambda images: score(model(images))
+
+
+def _captum() -> Any:
+    try:
+        import captum.attr
+    except ImportError:
+        raise MissingExtra("captum", "explain") from None
+    return captum.attr

@@ -1,0 +1,55 @@
+"""What an explanation is about: one number made from what a model gives out. A task that is to be explained adds its own here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from ..tasks import temperature
+from .cam import Score
+
+
+@dataclass(frozen=True)
+class Target:
+    """``score`` is what gradients are taken of, ``share`` what is shown and measured, in 0..1; both map outputs to (B,).
+
+    A detector's would be the score of one of its boxes, a segmenter's the mean score of a class over a region.
+    """
+
+    name: str
+    score: Score
+    share: Score
+
+
+def class_target(model: nn.Module, index: int) -> Target:
+    """Class ``index`` of a classifier with ``classes``, ``multi_label`` and perhaps a fitted temperature.
+
+    Between classes that exclude one another only differences of logits mean anything, since adding the same to all changes no
+    probability. So the score is the logit less the mean of all: another map for each class. Of independent labels it is the logit.
+    """
+    classes = tuple(getattr(model, "classes", ()))
+    divisor, independent = temperature(model), bool(getattr(model, "multi_label", False))
+
+    def score(logits: Tensor) -> Tensor:
+        return logits[:, index] if independent else logits[:, index] - logits.mean(dim=1)
+
+    def share(logits: Tensor) -> Tensor:
+        scaled = logits / divisor
+        return (scaled.sigmoid() if independent else scaled.softmax(dim=1))[:, index]
+
+    return Target(classes[index] if classes else f"class {index}", score, share)
+
+
+def find_class(classes: tuple[str, ...], name: str) -> int:
+    """Index of the class called ``name``, or numbered so where no class has that name; raises :class:`UsageError`."""
+    if name in classes:
+        return classes.index(name)
+    if name.isdecimal() and int(name) < len(classes):
+        return int(name)
+    import difflib
+
+    near: Any = difflib.get_close_matches(name, classes, n=3, cutoff=0.4) or classes[:5]
+    raise UsageError(f"The model has no class {name!r}. It has {len(classes)}, among them {', '.join(near)}")

@@ -1,0 +1,113 @@
+"""What every explanation asks a model through hooks: its backbone, which tokens met in a block, what a norm gave out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from ..model.attention import WindowAttention
+from ..model.backbone import SwinBackbone
+from ..model.windows import Size, WindowGrid
+
+Place = tuple[int, int]  # (stage, block) of a backbone, or (row, column) of a map
+
+
+def backbone_of(model: nn.Module) -> SwinBackbone:
+    """The Swin inside ``model``, whatever its task; raises :class:`UsageError` where there is none."""
+    for module in model.modules():
+        if isinstance(module, SwinBackbone):
+            return module
+    raise UsageError(f"Expected a model with a Swin backbone, got {type(model).__name__}, which has none")
+
+
+def index_of(index: int, count: int, what: str) -> int:
+    """``index`` of ``count`` things called ``what``, counted from the end if negative; raises :class:`UsageError` beyond."""
+    if not -count <= index < count:
+        raise UsageError(f"There is no {what} {index}: it has {count}, 0 to {count - 1}, or -1 for the last")
+    return index % count
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """What came into the attention of one block: the map ``x`` (B, H, W, C) and the windows in which its tokens meet."""
+
+    attention: WindowAttention
+    x: Tensor
+    grid: WindowGrid
+
+    @property
+    def size(self) -> Size:
+        return self.x.shape[1], self.x.shape[2]
+
+    @torch.no_grad()
+    def rows(self) -> Tensor:
+        """The softmax rows, (B, nW, h, N, N): Swin, equation 4, or V2, equation 2, with the shift mask."""
+        windows = self.grid.split(self.x)
+        batch, count, tokens, width = windows.shape
+        module = self.attention
+        qkv = F.linear(windows, module.qkv.weight, module.projection_bias())
+        q, k, _ = qkv.view(batch, count, tokens, 3, module.heads, width // module.heads).permute(3, 0, 1, 4, 2, 5).unbind(0)
+        q, k = module.similarity(q, k)
+        logits = q @ k.transpose(-2, -1) + module.bias().to(q.dtype)
+        if self.grid.mask is not None:
+            logits = logits + self.grid.mask[:, None].to(q.dtype)
+        return logits.softmax(dim=-1)
+
+
+@contextmanager
+def meetings(model: nn.Module) -> Iterator[Mapping[Place, Meeting]]:
+    """Inside the context, a forward pass of ``model`` fills the mapping from (stage, block) to its :class:`Meeting`."""
+    met: dict[Place, Meeting] = {}
+
+    def keep(place: Place) -> torch.utils.hooks.RemovableHandle:
+        module = backbone.stages[place[0]].blocks[place[1]].attention  # type: ignore[union-attr, index]
+
+        def hook(attention: Any, inputs: tuple[Tensor, WindowGrid]) -> None:
+            met[place] = Meeting(attention, inputs[0].detach(), inputs[1])
+
+        return module.register_forward_pre_hook(hook)  # type: ignore[union-attr]
+
+    backbone = backbone_of(model)
+    handles = [keep((stage, block)) for stage, depth in enumerate(backbone.config.depths) for block in range(depth)]
+    try:
+        yield met
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def leaf_at(module: nn.Module) -> Iterator[list[Tensor]]:
+    """Inside the context, what ``module`` gives out becomes a leaf from which gradients are taken; the list receives it.
+
+    Run the model under ``torch.no_grad``: gradients are switched on behind ``module``, so that nothing before it costs memory.
+    """
+    leaves: list[Tensor] = []
+
+    def hook(_: nn.Module, __: object, output: Tensor) -> Tensor:
+        torch.set_grad_enabled(True)  # the surrounding no_grad puts it back
+        leaves.append(output.detach().requires_grad_())
+        return leaves[-1]
+
+    handle = module.register_forward_hook(hook)
+    try:
+        yield leaves
+    finally:
+        handle.remove()
+
+
+def upsampled(maps: Tensor, stride: int, size: Size) -> Tensor:
+    """Maps (B, h, w) of tokens of ``stride`` pixels, bilinearly between token centres, on a model input of ``size``: (B, *size).
+
+    Tokens cover the padded input, so the map is enlarged by the stride and cropped; stretching it to ``size`` would displace it.
+    """
+    full = maps.shape[-2] * stride, maps.shape[-1] * stride
+    larger = F.interpolate(maps[:, None], full, mode="bilinear", align_corners=False)[:, 0]
+    return larger[:, : size[0], : size[1]]

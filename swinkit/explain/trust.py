@@ -1,0 +1,224 @@
+"""Can a map be believed? Three measured checks; a map that fails one says so wherever it is shown.
+
+Deletion and insertion (Petsiuk et al., arXiv 1806.07421): does taking away what the map marks lower the score sooner, and bringing
+it back raise it sooner, than in random order? Weight randomisation (Adebayo et al., arXiv 1810.03292): is the map another one when
+the model has forgotten everything? Noise: does it stay when the picture changes invisibly?
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .blank import blank, covered
+from .seeing import backbone_of
+
+MapOf = Callable[[nn.Module, Tensor], Tensor]  # model, images (B, channels, H, W) -> maps (B, H, W)
+Worth = Callable[[nn.Module, Tensor], Tensor]  # model, images -> (B,), what must fall as the picture loses what matters
+
+
+@dataclass(frozen=True)
+class TrustSettings:
+    """How thoroughly a map is checked. ``cell`` is the side in pixels of the squares that are taken away.
+
+    A map is believed when deletion and insertion along it are on average ``beats`` standard deviations of ``orders`` random
+    orders better than their mean (1.8: 5 % one-sided, Student's t of 11 degrees), when its rank correlation with maps of
+    randomised models is at most ``remembered``, and with maps of noisy pictures at least ``steady``, on average. ``noise`` is a
+    standard deviation in units of the picture's own.
+    """
+
+    cell: int
+    steps: int = 8
+    orders: int = 12
+    beats: float = 1.8
+    models: int = 3
+    remembered: float = 0.5
+    pictures: int = 4
+    noise: float = 0.1
+    steady: float = 0.7
+    batch_size: int = 16
+    seed: int = 0
+
+    def generator(self, purpose: int) -> torch.Generator:
+        return torch.Generator().manual_seed(1000 * self.seed + purpose)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: ``value`` against the ``limit`` it must keep."""
+
+    name: str
+    value: float
+    limit: float
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Trust:
+    """The verdict on one map.
+
+    ``deletion`` are the values of the picture as what the map marks is taken away, strongest first, in equal steps; ``insertion``
+    as it is brought back into the blank picture; ``chance`` (K, steps + 1) as random cells are taken away. ``layers`` names how far
+    the model was randomised, from its head backwards, with the map's rank correlation to the original.
+    """
+
+    checks: tuple[Check, ...]
+    deletion: Tensor = field(repr=False)
+    insertion: Tensor = field(repr=False)
+    chance: Tensor = field(repr=False)
+    layers: dict[str, float]
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        return tuple(check.name for check in self.checks if not check.passed)
+
+    def to_dict(self) -> dict[str, Any]:
+        areas = {"deletion": self.deletion, "insertion": self.insertion, "random": self.chance.mean(0)}
+        return {
+            "passed": self.passed,
+            "checks": [vars(check) for check in self.checks],
+            "areas": {name: float(area(curve)) for name, curve in areas.items()},
+            "randomised_to": self.layers,
+        }
+
+
+def trust(
+    model: nn.Module, image: Tensor, explain: MapOf, worth: Worth, settings: TrustSettings, chance: Tensor | None = None
+) -> Trust:
+    """Check the maps that ``explain`` makes of ``image`` (1, channels, H, W); ``worth`` is what they claim to account for.
+
+    ``chance`` is :func:`random_deletions` of the same worth, where it is known from another map.
+    """
+    found = explain(model, image)
+    cells = in_cells(found, settings.cell)
+    if chance is None:
+        chance = random_deletions(model, image, worth, settings)
+    order = cells[0].flatten().argsort(descending=True, stable=True)
+    deletion = deleted(model, image, worth, order[None], settings)[0]
+    insertion = deleted(model, image, worth, order.flip(0)[None], settings)[0].flip(0)
+    layers = randomised_correlations(model, image, explain, cells, settings)
+    checks = (
+        _check("deletion and insertion", margin(deletion, insertion, chance), settings.beats, above=True),
+        _check("weight randomisation", layers["all"], settings.remembered, above=False),
+        _check("noise", noisy_correlation(model, image, explain, cells, settings), settings.steady, above=True),
+    )
+    return Trust(checks, deletion, insertion, chance, layers)
+
+
+def in_cells(maps: Tensor, cell: int) -> Tensor:
+    """Mean of maps (B, H, W) over squares of ``cell`` pixels, smaller at the bottom and right: (B, rows, columns)."""
+    return F.avg_pool2d(maps[:, None], cell, ceil_mode=True, count_include_pad=False)[:, 0]
+
+
+@torch.no_grad()
+def deleted(model: nn.Module, image: Tensor, worth: Worth, orders: Tensor, settings: TrustSettings) -> Tensor:
+    """``worth`` as cells are taken away along each of ``orders`` (K, cells): (K, steps + 1), from whole to blank."""
+    rows, columns = (-(-side // settings.cell) for side in image.shape[-2:])
+    rank = orders.argsort(dim=1).to(image.device)  # when each cell goes
+    gone = torch.linspace(0, rows * columns, settings.steps + 1, device=image.device).round()
+    kept = (rank[:, None] >= gone[1:-1, None]).flatten(0, 1).view(-1, rows, columns)
+    empty = blank(image)
+    pictures = (covered(image, empty, part, settings.cell) for part in kept.split(settings.batch_size))
+    between = torch.cat([worth(model, batch) for batch in pictures]).view(len(orders), -1)
+    ends = worth(model, torch.cat((image, empty))).expand(len(orders), 2)
+    return torch.cat((ends[:, :1], between, ends[:, 1:]), dim=1).float().cpu()
+
+
+def random_deletions(model: nn.Module, image: Tensor, worth: Worth, settings: TrustSettings) -> Tensor:
+    """:func:`deleted` along random orders. Read backwards they are insertions, so they serve as chance for both."""
+    count = -(-image.shape[-2] // settings.cell) * -(-image.shape[-1] // settings.cell)
+    generator = settings.generator(1)
+    orders = torch.stack([torch.randperm(count, generator=generator) for _ in range(settings.orders)])
+    return deleted(model, image, worth, orders, settings)
+
+
+def area(curves: Tensor) -> Tensor:
+    """Area under curves (..., steps + 1) over 0..1, by trapezoids."""
+    return (curves[..., 1:] + curves[..., :-1]).mean(-1) / 2
+
+
+def margin(deletion: Tensor, insertion: Tensor, chance: Tensor) -> float:
+    """How many standard deviations of random orders deletion is below and insertion above their mean, averaged over both.
+
+    The mean of two unit variates varies by no more than one of them, however they hang together.
+    """
+    areas = area(chance)
+    deviation = float(areas.std())
+    gap = float(area(insertion) - area(deletion))
+    return gap / (2 * deviation) if deviation > 1e-9 else 0.0
+
+
+def randomised_correlations(
+    model: nn.Module, image: Tensor, explain: MapOf, cells: Tensor, settings: TrustSettings
+) -> dict[str, float]:
+    """Rank correlation of the map with the maps of models that were shuffled from the head back to each layer.
+
+    "all" is the mean size over several whole shuffles, since a map turned upside down has remembered too.
+    """
+    found, generator = {}, settings.generator(2)
+    names = list(layers_of(model))
+    for depth in range(1, len(names)):
+        altered = shuffled(model, names[:depth], generator)
+        found[names[depth - 1]] = rank_correlation(in_cells(explain(altered, image), settings.cell), cells)
+    whole = [shuffled(model, names, generator) for _ in range(settings.models)]
+    sizes = [abs(rank_correlation(in_cells(explain(altered, image), settings.cell), cells)) for altered in whole]
+    return found | {"all": sum(sizes) / len(sizes)}
+
+
+def layers_of(model: nn.Module) -> dict[str, Sequence[nn.Module]]:
+    """Parts of a model from its end to its beginning: the head with all that is not backbone, the stages, the embedding."""
+    backbone = backbone_of(model)
+    inside = set(backbone.modules())
+    holders = {module for module in model.modules() if inside & set(module.modules())} - inside
+    rest = [part for holder in holders for part in holder.children() if part not in holders | {backbone}]
+    stages = {f"stage {index + 1}": [stage] for index, stage in reversed(list(enumerate(backbone.stages)))}
+    return {"head": rest, **stages, "embedding": [backbone.patch_embed]}
+
+
+@torch.no_grad()
+def shuffled(model: nn.Module, names: Sequence[str], generator: torch.Generator) -> nn.Module:
+    """A copy of ``model`` in whose layers ``names`` every parameter has its numbers in another order.
+
+    Shuffling forgets what was learned and keeps each tensor's distribution; fresh weights would switch V2's branches off.
+    """
+    answer = copy.deepcopy(model)
+    layers = layers_of(answer)
+    for parameter in {id(p): p for name in names for part in layers[name] for p in part.parameters()}.values():
+        order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+        parameter.copy_(parameter.flatten()[order].view_as(parameter))
+    return answer
+
+
+def noisy_correlation(model: nn.Module, image: Tensor, explain: MapOf, cells: Tensor, settings: TrustSettings) -> float:
+    """Mean rank correlation of the map with the maps of noisy pictures."""
+    generator = settings.generator(3)
+    noise = torch.randn(settings.pictures, *image.shape[1:], generator=generator).to(image)
+    maps = explain(model, image + settings.noise * image.std() * noise)
+    return sum(rank_correlation(one[None], cells) for one in in_cells(maps, settings.cell)) / settings.pictures
+
+
+def rank_correlation(a: Tensor, b: Tensor) -> float:
+    """Spearman's, of all numbers of two equal shapes; 0 where one of them is constant."""
+    ranks = torch.stack([_ranks(x.flatten().cpu()) for x in (a, b)])
+    return float(torch.nan_to_num(torch.corrcoef(ranks)[0, 1]))
+
+
+def _ranks(x: Tensor) -> Tensor:
+    """Ranks from 0, equal numbers sharing their mean rank."""
+    _, inverse, counts = x.unique(return_inverse=True, return_counts=True)
+    ends = counts.cumsum(0)
+    return ((2 * ends - counts - 1) / 2.0)[inverse]
+
+
+def _check(name: str, value: float, limit: float, above: bool) -> Check:
+    return Check(name, value, limit, value >= limit if above else value <= limit)
