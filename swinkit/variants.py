@@ -2,8 +2,9 @@
 
 Top-1 is ImageNet-1K validation in per cent, as in the papers' repository (README and MODELHUB of microsoft/Swin-Transformer):
 ``top1_1k`` trained on ImageNet-1K alone, ``top1_22k`` after pre-training on ImageNet-22K. ``drop_path`` is the stochastic depth
-of the published 1K recipe (of the fine-tuning where there is no other). A row without figures was described, but no
-weights were published. ``swin_nano`` and ``swinv2_nano`` are ours.
+of the published 1K recipe (of the fine-tuning where there is no other). ``gmacs`` are 1e9 multiply-accumulates of one picture as
+the same tables give them, under the name FLOPs. A row without figures was described, but no weights were published.
+``swin_nano`` and ``swinv2_nano`` are ours.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Variant:
     alias: str | None = None
     top1_1k: float | None = None
     top1_22k: float | None = None
+    gmacs: float | None = None
     drop_path: float = 0.0
 
 
@@ -47,7 +49,7 @@ SIZES: dict[str, tuple[int, tuple[int, ...], int, float]] = {
 
 def _row(
     name: str, version: int, size: str, image: int, window: int, reference: str, alias: str | None = None,
-    top1: tuple[float | None, float | None] = (None, None), **extra: Any,
+    top1: tuple[float | None, float | None] = (None, None), gmacs: float | None = None, **extra: Any,
 ) -> Variant:  # fmt: skip
     width, depths, heads, drop_path = SIZES[size]
     config = SwinConfig.model_validate(
@@ -56,7 +58,7 @@ def _row(
             "num_heads": tuple(heads * 2**stage for stage in range(len(depths))), **extra,
         }
     )  # fmt: skip
-    return Variant(name, config, reference, alias, *top1, drop_path=drop_path)
+    return Variant(name, config, reference, alias, *top1, gmacs, drop_path)
 
 
 MOVED: dict[str, Any] = {
@@ -67,27 +69,27 @@ SIXTH: dict[str, Any] = {"extra_norm_every": 6}
 
 # fmt: off
 ROWS = (
-    #    name                                      V  size     image win  paper  alias          top-1: 1K,  22K
-    _row("swin_tiny_patch4_window7_224",           1, "tiny",  224,  7,   V1, "swin_t",       (81.2, 80.9)),
-    _row("swin_small_patch4_window7_224",          1, "small", 224,  7,   V1, "swin_s",       (83.2, 83.2)),
-    _row("swin_base_patch4_window7_224",           1, "base",  224,  7,   V1, "swin_b",       (83.5, 85.2)),
-    _row("swin_large_patch4_window7_224",          1, "large", 224,  7,   V1, "swin_l",       (None, 86.3)),
+    #    name                                      V  size     image win  paper  alias          top-1: 1K,  22K   GMACs
+    _row("swin_tiny_patch4_window7_224",           1, "tiny",  224,  7,   V1, "swin_t",       (81.2, 80.9), 4.5),
+    _row("swin_small_patch4_window7_224",          1, "small", 224,  7,   V1, "swin_s",       (83.2, 83.2), 8.7),
+    _row("swin_base_patch4_window7_224",           1, "base",  224,  7,   V1, "swin_b",       (83.5, 85.2), 15.4),
+    _row("swin_large_patch4_window7_224",          1, "large", 224,  7,   V1, "swin_l",       (None, 86.3), 34.5),
     _row("swin_tiny_patch4_window12_384",          1, "tiny",  384, 12,   V1, "swin_t_384"),
     _row("swin_small_patch4_window12_384",         1, "small", 384, 12,   V1, "swin_s_384"),
-    _row("swin_base_patch4_window12_384",          1, "base",  384, 12,   V1, "swin_b_384",   (84.5, 86.4)),
-    _row("swin_large_patch4_window12_384",         1, "large", 384, 12,   V1, "swin_l_384",   (None, 87.3)),
-    _row("swinv2_tiny_patch4_window8_256",         2, "tiny",  256,  8,   V2, "swinv2_t",     (81.8, None)),
-    _row("swinv2_small_patch4_window8_256",        2, "small", 256,  8,   V2, "swinv2_s",     (83.7, None)),
-    _row("swinv2_base_patch4_window8_256",         2, "base",  256,  8,   V2, "swinv2_b",     (84.2, None)),
-    _row("swinv2_tiny_patch4_window16_256",        2, "tiny",  256, 16,   V2, "swinv2_t_w16", (82.8, None)),
-    _row("swinv2_small_patch4_window16_256",       2, "small", 256, 16,   V2, "swinv2_s_w16", (84.1, None)),
-    _row("swinv2_base_patch4_window16_256",        2, "base",  256, 16,   V2, "swinv2_b_w16", (84.6, None)),
+    _row("swin_base_patch4_window12_384",          1, "base",  384, 12,   V1, "swin_b_384",   (84.5, 86.4), 47.1),
+    _row("swin_large_patch4_window12_384",         1, "large", 384, 12,   V1, "swin_l_384",   (None, 87.3), 103.9),
+    _row("swinv2_tiny_patch4_window8_256",         2, "tiny",  256,  8,   V2, "swinv2_t",     (81.8, None), 5.9),
+    _row("swinv2_small_patch4_window8_256",        2, "small", 256,  8,   V2, "swinv2_s",     (83.7, None), 11.5),
+    _row("swinv2_base_patch4_window8_256",         2, "base",  256,  8,   V2, "swinv2_b",     (84.2, None), 20.3),
+    _row("swinv2_tiny_patch4_window16_256",        2, "tiny",  256, 16,   V2, "swinv2_t_w16", (82.8, None), 6.6),
+    _row("swinv2_small_patch4_window16_256",       2, "small", 256, 16,   V2, "swinv2_s_w16", (84.1, None), 12.6),
+    _row("swinv2_base_patch4_window16_256",        2, "base",  256, 16,   V2, "swinv2_b_w16", (84.6, None), 21.8),
     _row("swinv2_base_patch4_window12_192",        2, "base",  192, 12,   V2, "swinv2_b_192"),
     _row("swinv2_large_patch4_window12_192",       2, "large", 192, 12,   V2, "swinv2_l"),
-    _row("swinv2_base_patch4_window12to16_192to256_22kto1k_ft",  2, "base",  256, 16, V2, "swinv2_b_256_ft", (None, 86.2), **MOVED),
-    _row("swinv2_base_patch4_window12to24_192to384_22kto1k_ft",  2, "base",  384, 24, V2, "swinv2_b_384_ft", (None, 87.1), **MOVED),
-    _row("swinv2_large_patch4_window12to16_192to256_22kto1k_ft", 2, "large", 256, 16, V2, "swinv2_l_256_ft", (None, 86.9), **MOVED),
-    _row("swinv2_large_patch4_window12to24_192to384_22kto1k_ft", 2, "large", 384, 24, V2, "swinv2_l_384_ft", (None, 87.6), **MOVED),
+    _row("swinv2_base_patch4_window12to16_192to256_22kto1k_ft",  2, "base",  256, 16, V2, "swinv2_b_256_ft", (None, 86.2), 21.8, **MOVED),
+    _row("swinv2_base_patch4_window12to24_192to384_22kto1k_ft",  2, "base",  384, 24, V2, "swinv2_b_384_ft", (None, 87.1), 54.7, **MOVED),
+    _row("swinv2_large_patch4_window12to16_192to256_22kto1k_ft", 2, "large", 256, 16, V2, "swinv2_l_256_ft", (None, 86.9), 47.5, **MOVED),
+    _row("swinv2_large_patch4_window12to24_192to384_22kto1k_ft", 2, "large", 384, 24, V2, "swinv2_l_384_ft", (None, 87.6), 115.4, **MOVED),
     _row("swinv2_huge_patch4_window8_256",         2, "huge",  256,  8,   V2, "swinv2_h", **SIXTH),
     _row("swinv2_giant_patch4_window8_256",        2, "giant", 256,  8,   V2, "swinv2_g", **SIXTH),
     _row("swin_nano",                              1, "nano",   28,  7,   OURS, **NANO),

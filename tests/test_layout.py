@@ -23,12 +23,13 @@ FLOORS = (
     {"tasks"},
     {"weights", "data"},
     {"model"},
-    {"config", "variants", "preprocessing", "results", "validation", "errors"},
+    {"config", "variants", "preprocessing", "results", "validation", "machine", "errors"},
 )
 HEIGHT = {part: -floor for floor, parts in enumerate(FLOORS) for part in parts}
 
 # the only arrows between parts of one floor
 SIBLINGS = {
+    ("study", "runtime"),
     ("variants", "config"),
     ("variants", "errors"),
     ("variants", "validation"),

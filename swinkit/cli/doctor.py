@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +12,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from .. import __version__
+from .. import __version__, machine
+from ..machine import version
 from .options import next_command, print_json, shared
 
 CORE = (
@@ -39,43 +38,23 @@ EXTRAS = {
     "explain": Extra("gradient explanations", ("captum",), "15 MB"),
 }
 
-# processor flag in /proc/cpuinfo -> what it speeds up
-CPU_FLAGS = {
-    "avx2": "AVX2",
-    "avx512f": "AVX-512",
-    "avx512_vnni": "VNNI (int8)",
-    "avx512_bf16": "AVX-512 bfloat16",
-    "amx_bf16": "AMX bfloat16",
-    "amx_int8": "AMX int8",
-    "asimd": "NEON",
-    "bf16": "ARM bfloat16",
-    "i8mm": "ARM int8",
-}
-BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
 GIB = 2**30
 
 
 def examine() -> dict[str, Any]:
     """Everything the command prints, as one JSON-ready dictionary; sizes in GiB, unknown figures None."""
-    versions = {name: _version(name) for name in CORE}
+    versions = {name: version(name) for name in CORE}
     return {
         "swinkit": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "device": _device(versions["torch"]),
-        "processor": _processor(),
-        "memory_gib": _memory(),
+        "processor": machine.processor(),
+        "memory_gib": machine.memory(),
         "disk": _disk(),
         "versions": versions,
-        "extras": {extra: [name for name in packages if not _version(name)] for extra, (_, packages, _) in EXTRAS.items()},
+        "extras": {extra: [name for name in packages if not version(name)] for extra, (_, packages, _) in EXTRAS.items()},
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _device(torch: str | None) -> dict[str, Any]:
@@ -95,33 +74,6 @@ def _gpus() -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return [line.strip() for line in listing.splitlines() if line.strip()]
-
-
-def _processor() -> dict[str, Any]:
-    text = _read("/proc/cpuinfo")
-    flags = {flag for line in re.findall(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)[:1] for flag in line.split()}
-    name = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {
-        "name": name[1] if name else platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "usable_cores": usable,
-        "threads": os.environ.get("OMP_NUM_THREADS"),
-        "flags": [meaning for flag, meaning in CPU_FLAGS.items() if flag in flags] if flags else None,
-        "bfloat16": bool(flags & BFLOAT16) if flags else None,
-    }
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def _memory() -> dict[str, float | None]:
-    found = {name: int(kib) / 2**20 for name, kib in re.findall(r"^(\w+):\s+(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)}
-    return {"total": found.get("MemTotal"), "available": found.get("MemAvailable")}
 
 
 def _disk() -> dict[str, dict[str, Any]]:

@@ -4,6 +4,8 @@ Unit: MAC, one multiplication with its addition; FLOPs by most counters are twic
 patch embedding, patch merging, qkv, QKᵀ and AV, output projection, MLP, the log-CPB network of version 2, the head. Not counted:
 softmax, GELU, norms, additions of bias and mask, roll and partition. Padding tokens are counted where they are computed, so
 that the figure is what runs; ``padding=False`` counts the picture's own pixels only, as the papers do (Swin, equation 2).
+
+:func:`published_macs` is the papers' own convention, which leaves out log-CPB and adds the norms. ``docs/performance.md`` compares.
 """
 
 from __future__ import annotations
@@ -62,6 +64,23 @@ def _windowed(sides: list[float], window: tuple[int, int]) -> float:
     """Tokens of a map padded to whole windows."""
     rows, columns = (ceil(side / extent) * extent for side, extent in zip(sides, window, strict=True))
     return rows * columns
+
+
+def published_macs(config: SwinConfig, size: tuple[int, int]) -> float:
+    """MACs of one picture as the papers' tables count them, under the name FLOPs (``flops()`` of microsoft/Swin-Transformer).
+
+    Windows are counted as fractions where they do not divide the map, and padding not at all; each norm counts one per
+    element, but the log-CPB network of version 2, softmax and GELU nothing.
+    """
+    counted = count_macs(config, size, padding=False)
+    tokens = [size[0] * size[1] / stride**2 for stride in config.strides]
+    norms = tokens[0] * config.embed_dim  # of the patch embedding
+    for stage, width in enumerate(config.widths):
+        norms += config.depths[stage] * 2 * tokens[stage] * width
+        if stage:  # patch merging: 4C of version 1, 2C of version 2
+            norms += tokens[stage] * width * (2 if config.version == 1 else 1)
+    norms += config.widths[-1] * tokens[0] // 2**config.num_stages  # of the last map, with the divisor that is published
+    return counted.total - counted.position + norms
 
 
 def padding_share(config: SwinConfig, size: tuple[int, int]) -> float:

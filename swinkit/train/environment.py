@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from ..machine import processor, version
 
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "torchmetrics", "numpy", "pillow", "safetensors", "pydantic")
 BITWISE = ("swinkit", "python", "torch", "torchvision", "numpy", "pillow", "system", "processor", "gpus")
@@ -24,9 +25,9 @@ def environment() -> dict[str, Any]:
         "swinkit": __version__,
         "revision": revision(Path(__file__).parents[2]),
         "python": platform.python_version(),
-        **{package: _version(package) for package in PACKAGES},
+        **{package: version(package) for package in PACKAGES},
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor()["name"],
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
@@ -49,19 +50,3 @@ def revision(folder: Path) -> str | None:
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from swinkit import machine
 from swinkit.cli import doctor
 from swinkit.cli.main import run
 
@@ -57,7 +58,7 @@ def test_doctor_imports_no_torch() -> None:
 def test_a_missing_package_fails_and_says_what_to_type(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "pyarrow" else "1.0")
+    monkeypatch.setattr(doctor, "version", lambda name: None if name == "pyarrow" else "1.0")
     assert run(["doctor"]) == 1
     assert "pip install pyarrow" in capsys.readouterr().out
 
@@ -65,7 +66,7 @@ def test_a_missing_package_fails_and_says_what_to_type(
 def test_a_missing_extra_is_no_failure_and_says_what_to_type(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "fastapi" else "1.0")
+    monkeypatch.setattr(doctor, "version", lambda name: None if name == "fastapi" else "1.0")
     assert run(["doctor"]) == 0
     shown = capsys.readouterr().out
     assert "pip install 'swinkit[serve]'" in shown
@@ -76,11 +77,11 @@ def test_a_missing_extra_is_no_failure_and_says_what_to_type(
     ("flags", "expected"), [("fpu avx2 avx512f amx_bf16", True), ("fpu avx2 avx512f avx512_vnni", False), ("", None)]
 )
 def test_bfloat16_is_read_from_the_processor(flags: str, expected: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_read", lambda path: f"model name\t: X\nflags\t\t: {flags}\n" if flags else "")
+    monkeypatch.setattr(machine, "read", lambda path: f"model name\t: X\nflags\t\t: {flags}\n" if flags else "")
     assert doctor.examine()["processor"]["bfloat16"] is expected
 
 
 def test_a_gpu_that_this_torch_cannot_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_gpus", lambda: ["NVIDIA X, 24000 MiB"])
-    monkeypatch.setattr(doctor, "_version", lambda name: "2.14.1+cpu")
+    monkeypatch.setattr(doctor, "version", lambda name: "2.14.1+cpu")
     assert any("without the GPU" in line for line in doctor.remedies(doctor.examine()))

@@ -1,0 +1,62 @@
+"""What this machine is: processor, memory, installed versions. Read from files and package metadata, without importing torch."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+# processor flag in /proc/cpuinfo -> what it speeds up
+CPU_FLAGS = {
+    "avx2": "AVX2",
+    "avx512f": "AVX-512",
+    "avx512_vnni": "VNNI (int8)",
+    "avx512_bf16": "AVX-512 bfloat16",
+    "amx_bf16": "AMX bfloat16",
+    "amx_int8": "AMX int8",
+    "asimd": "NEON",
+    "bf16": "ARM bfloat16",
+    "i8mm": "ARM int8",
+}
+BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+def read(path: str) -> str:
+    """The text of a file, or nothing where there is none to read."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def version(package: str) -> str | None:
+    """The installed version of ``package``; None if it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def processor() -> dict[str, Any]:
+    """Name, cores and flags that matter here; None for what is not known. ``bfloat16``: the hardware multiplies it."""
+    text = read("/proc/cpuinfo")
+    flags = {flag for line in re.findall(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)[:1] for flag in line.split()}
+    name = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "name": name[1] if name else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "usable_cores": usable,
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "flags": [meaning for flag, meaning in CPU_FLAGS.items() if flag in flags] if flags else None,
+        "bfloat16": bool(flags & BFLOAT16) if flags else None,
+    }
+
+
+def memory() -> dict[str, float | None]:
+    """GiB, total and available; None where the system does not say."""
+    found = {name: int(kib) / 2**20 for name, kib in re.findall(r"^(\w+):\s+(\d+) kB", read("/proc/meminfo"), re.MULTILINE)}
+    return {"total": found.get("MemTotal"), "available": found.get("MemAvailable")}

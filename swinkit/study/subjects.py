@@ -1,0 +1,100 @@
+"""What the studies measure, built inside a measuring process: a Swin under an engine, a Vision Transformer, the GEMM floor.
+
+Inputs are noise, 32 different batches where they fit into a quarter of a gigabyte: what is in them changes no speed, but the same one
+again would find its way through the caches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..tasks import create_model, load
+from ..variants import ALIASES, VARIANTS
+from . import floor
+from .process import Subject
+from .vit import VITS, build_vit
+
+INPUTS, ROOM = 32, 2**28
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PLAIN = "plain"  # the network as it is trained, under autocast for bfloat16: what every engine is compared with
+
+
+def is_variant(name: str) -> bool:
+    """Whether ``name`` is of a variant, whose weights are then random, rather than of a model."""
+    return name in VARIANTS or name in ALIASES
+
+
+def open_model(name: str, size: int | None = None) -> Any:
+    """The model or variant called ``name``, with windows settled for squares of ``size`` pixels (default: its own)."""
+    torch.manual_seed(0)
+    return create_model(name, image_size=size).eval() if is_variant(name) else load(name, image_size=size)
+
+
+def different_inputs(batch: int, channels: int, size: tuple[int, int]) -> Callable[[int], Tensor]:
+    """A function from i to the i-th of :data:`INPUTS` different batches (B, C, H, W), cut from one tensor of noise."""
+    room = max(1, ROOM // (4 * channels * size[0] * size[1]) - batch)
+    count = min(INPUTS, room)
+    noise = torch.randn(count + batch - 1, channels, *size, generator=torch.Generator().manual_seed(0))
+    return lambda index: noise[index % count : index % count + batch]
+
+
+def run_plainly(model: nn.Module, precision: str) -> Callable[[Tensor], Tensor]:
+    """``model`` as it is, in float32 or under bfloat16 autocast; answers in float32."""
+
+    @torch.inference_mode()
+    def run(images: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16) if precision == "bfloat16" else nullcontext():
+            return model(images).float()
+
+    return run
+
+
+def subject_of(run: Callable[[Tensor], Tensor], picture: Callable[[int], Tensor], **about: Any) -> Subject:
+    """``run`` on the pictures, one batch a step; its answers are those to the first :data:`INPUTS` batches."""
+
+    def answers(path: str) -> None:
+        import numpy as np
+
+        np.save(path, torch.cat([run(picture(index)) for index in range(INPUTS)]).numpy())
+
+    return Subject(lambda index: run(picture(index)), about, answers)
+
+
+def swin(model: str, batch: int, size: tuple[int, int], precision: str, engine: str) -> Subject:
+    """A Swin under ``engine``: :data:`PLAIN`, "auto", or one of :mod:`swinkit.runtime.engines`."""
+    network = open_model(model)
+    run: Any
+    if engine == PLAIN:
+        run, about = run_plainly(network, precision), {"engine": PLAIN, "precision": precision}
+    else:
+        from ..runtime import engines
+
+        shape = (batch, network.config.in_channels, *size)
+        run = engines.build(network, precision=precision, shape=shape, engine=engine)
+        about = {"engine": run.name, "precision": run.precision}
+    return subject_of(run, different_inputs(batch, network.config.in_channels, (size[0], size[1])), **about)
+
+
+def vit(model: str, batch: int, size: tuple[int, int], precision: str, engine: str = PLAIN) -> Subject:
+    """torchvision's Vision Transformer of DeiT's size ``model``, for squares; ``engine`` is "plain" or "compiled"."""
+    torch.manual_seed(0)
+    network = build_vit(VITS[model], size[0])
+    # its own fast path writes whole attention matrices; without it torch's fused kernel does not, and is faster
+    torch.backends.mha.set_fastpath_enabled(False)
+    if engine == "compiled":
+        network = torch.compile(network)  # type: ignore[assignment]
+    run = run_plainly(network, precision)
+    return subject_of(run, different_inputs(batch, 3, (size[0], size[1])), engine=engine, precision=precision)
+
+
+def gemm_floor(model: str, batch: int, size: tuple[int, int], precision: str) -> Subject:
+    """The matrix products of a Swin alone; see :mod:`~swinkit.study.floor`."""
+    listed = floor.gemms(open_model(model).config, batch, (size[0], size[1]))
+    products = floor.Floor(listed, DTYPES[precision])
+    about = {"engine": "GEMM floor", "precision": precision, "gmacs": sum(gemm.macs for gemm in listed) / 1e9}
+    return Subject(lambda index: products(), about)

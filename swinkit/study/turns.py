@@ -1,0 +1,103 @@
+"""Subjects measured in turn, a short burst each: what a machine does meanwhile, heat or a neighbour, falls on all of them alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from .process import Worker, WorkerFault
+
+PAUSE = 0.25  # seconds after which the threads of the one before no longer spin
+
+
+@dataclass
+class Measured:
+    """What is known of one subject: ``turns`` hold seconds of single runs; ``fault`` why there are no more."""
+
+    name: str
+    about: dict[str, Any] = field(default_factory=dict)
+    turns: list[list[float]] = field(default_factory=list)
+    memory: dict[str, int | None] = field(default_factory=dict)
+    fault: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        shortened = [[round(seconds, 7) for seconds in turn] for turn in self.turns]
+        return {"about": self.about, "turns": shortened, "memory": self.memory, "fault": self.fault}
+
+
+@dataclass(frozen=True)
+class Pace:
+    """``rounds`` turns for each, of ``seconds`` and at least ``least`` runs; no round begins ``most`` seconds after the first."""
+
+    rounds: int = 10
+    seconds: float = 0.4
+    least: int = 2
+    most: float = 120.0
+    pause: float = PAUSE
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """How to make a :class:`Worker`."""
+
+    name: str
+    target: str
+    arguments: dict[str, Any]
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def take_turns(
+    candidates: Sequence[Candidate], pace: Pace, inspect: Callable[[Worker, Measured], Any] | None = None,
+    say: Callable[[str], Any] = lambda text: None, allowed: float = 900.0,
+) -> dict[str, Measured]:  # fmt: skip
+    """Build every candidate, one after the other, then measure them in turn; who fails keeps what was measured before.
+
+    ``inspect`` is called once for each that was built, before any timing. ``allowed`` seconds may pass for one answer.
+    """
+    found = {candidate.name: Measured(candidate.name) for candidate in candidates}
+    with ExitStack() as stack:
+        alive: list[Worker] = []
+        for candidate in candidates:
+            say(f"building {candidate.name}")
+            worker = stack.enter_context(
+                Worker(candidate.name, candidate.target, candidate.arguments, candidate.environment, allowed)
+            )
+            measured = found[candidate.name]
+            with _recorded(measured, say):
+                measured.about = worker.ready().about
+                if inspect is not None:
+                    inspect(worker, measured)
+                alive.append(worker)
+        _rounds(alive, found, pace, say)
+        for worker in alive:
+            if found[worker.name].fault is None:
+                with _recorded(found[worker.name], say):
+                    found[worker.name].memory = worker.memory()
+    return found
+
+
+def _rounds(alive: Sequence[Worker], found: dict[str, Measured], pace: Pace, say: Callable[[str], Any]) -> None:
+    end = time.monotonic() + pace.most
+    for number in range(pace.rounds):
+        if number and time.monotonic() > end:
+            break
+        say(f"round {number + 1} of {pace.rounds}")
+        for worker in alive:
+            measured = found[worker.name]
+            if measured.fault is None:
+                time.sleep(pace.pause)
+                with _recorded(measured, say):
+                    measured.turns.append(worker.time(pace.seconds, pace.least))
+
+
+@contextmanager
+def _recorded(measured: Measured, say: Callable[[str], Any]) -> Iterator[None]:
+    """A fault of the subject is noted, and nobody else's."""
+    try:
+        yield
+    except WorkerFault as fault:
+        measured.fault = str(fault)
+        say(f"failed: {fault}")
