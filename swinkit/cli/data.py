@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import next_command, print_json, shared
+from .options import LAYOUTS, next_command, print_json, shared
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,10 +23,18 @@ COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 @click.command(name="data")
 @click.argument("data")
-@click.option("--format", "layout", help="Skip the recognition: folders, manifest, idx, pictures or bundled.")
+@click.option("--format", "layout", metavar="LAYOUT", help=LAYOUTS)
 @shared("seed", "json", "quiet")
 def command(data: str, layout: str | None, seed: int | None, as_json: bool, quiet: bool) -> int:
-    """Check every picture of DATA (a folder, a manifest or a bundled set) and advise on the input size; nothing is trained."""
+    """Check every picture of DATA (a folder, a manifest or a bundled set) and advise on the input size; nothing is trained.
+
+    Shows the classes, what cannot be read and why, duplicates, the split that training would draw, and what each input size
+    would cost.
+
+    \b
+    swinkit data photos/
+    swinkit data digits --json
+    """
     from ..data.layouts import open_data
     from ..data.split import make_split
     from ..errors import DataError

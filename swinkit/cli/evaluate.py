@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
-from .options import next_command, print_json, say, shared
+from .options import LAYOUTS, next_command, print_json, say, shared
 
 if TYPE_CHECKING:
     from ..tasks.evaluation import Evaluation
@@ -22,8 +22,15 @@ SPLITS = ("auto", "train", "val", "test", "all")
 @click.option(
     "--split", type=click.Choice(SPLITS), default="auto", show_default=True, help="Which part; auto: test, else val, else all."
 )
-@click.option("--format", "layout", help="Layout of the data; recognised when not given.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Pictures at once.")
+@click.option("--format", "layout", metavar="LAYOUT", help=LAYOUTS)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=64,
+    show_default=True,
+    help="Pictures that go through the model at once.",
+)
 @click.option("--require", "gates", multiple=True, metavar="FIGURE=VALUE", help="End with code 4 unless reached; repeatable.")
 @shared("out", "device", "json", "quiet")
 def command(

@@ -16,6 +16,7 @@ from ..errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+LAYOUTS = "Layout of DATA: folders, manifest, idx, pictures or bundled; recognised by default."
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -28,28 +29,33 @@ def _device(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
 # name in shared(...) -> the option; a verb receives `settings` from --set, `as_json` from --json, and the others by their own name
 OPTIONS: dict[str, Callable[[Command], Command]] = {
     "out": click.option("--out", type=click.Path(path_type=Path), help="Where the result goes; nothing is overwritten."),
-    "epochs": click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training pictures."),
+    "epochs": click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the training pictures."),
     "seed": click.option(
-        "--seed", type=click.IntRange(min=0), help="Seed of everything random; 0 unless the configuration has it."
+        "--seed", type=click.IntRange(min=0), metavar="N", help="Seed of everything random; 0 unless the settings have another."
     ),
     "device": click.option(
-        "--device", default="auto", show_default=True, callback=_device, help="auto, cpu, cuda, cuda:N or mps."
+        "--device",
+        default="auto",
+        show_default=True,
+        callback=_device,
+        metavar="NAME",
+        help="Where to compute: auto, cpu, cuda, cuda:N or mps.",
     ),
     "config": click.option(
         "--config",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="FILE.yaml",
-        help="Settings from a file.",
+        help="Read settings from a file, for instance a run's config.yaml.",
     ),
     "set": click.option(
         "--set",
         "settings",
         multiple=True,
         metavar="KEY=VALUE",
-        help="One setting, over the file's; dotted for nested; repeatable.",
+        help="One setting by its name in config.yaml, as in lr=0.001 or augment.flip=false; stronger than the file; repeatable.",
     ),
     "dry_run": click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing."),
-    "json": click.option("--json", "as_json", is_flag=True, help="JSON on stdout."),
+    "json": click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
     "quiet": click.option("-q", "--quiet", is_flag=True, help="Only the result, warnings and errors."),
 }
 

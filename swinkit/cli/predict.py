@@ -25,14 +25,26 @@ FORMATS = ("table", "jsonl", "csv", "parquet")
 @click.command("predict")
 @click.argument("model")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--format", "kind", type=click.Choice(FORMATS), help="By default that of --out's suffix, else a table.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(FORMATS),
+    help="How rows are written; by default as the suffix of --out says, else a table.",
+)
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes each row names.")
 @click.option("--embeddings", is_flag=True, help="Add the pooled feature vector of each picture.")
 @click.option("-0", "--null", is_flag=True, help="The list on stdin is separated by NUL, as find -print0 writes it.")
 @click.option("--image-size", type=click.IntRange(min=1), help="Scale pictures to this side instead of the model's.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Pictures that go through the model at once; 32 by default.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that decode; 0 decodes in this one, without protection.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=30, show_default=True, help="For one picture.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    default=30,
+    show_default=True,
+    help="Longest time that decoding one picture may take.",
+)
 @shared("out", "device", "json", "quiet")
 def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: float, **options: Any) -> None:
     """Classify pictures with MODEL: one row per input, in their order; what cannot be read gets its reason.

@@ -8,19 +8,37 @@ from typing import Any
 import click
 
 from ..errors import UsageError
-from .options import next_command, print_json, read_settings, shared
+from .options import LAYOUTS, next_command, print_json, read_settings, shared
 
 
 @click.command(name="train")
 @click.argument("data", required=False)
-@click.option("--model", metavar="NAME|RUN|FOLDER", help="Where to start: a variant, or a model to fine-tune; auto by size.")
-@click.option("--format", "layout", help="Layout of the data; recognised when not given.")
-@click.option("--image-size", type=click.IntRange(min=1), help="Side of what the model sees, in pixels.")
 @click.option(
-    "--time-limit", type=click.FloatRange(min=0, min_open=True), metavar="MINUTES", help="Save and stop after so long."
+    "--model",
+    metavar="NAME|RUN|FOLDER",
+    help="Where to start: a variant to train from nothing, or a model to fine-tune; chosen by the pictures' size by default.",
 )
-@click.option("--folds", type=click.IntRange(min=2), help="Cross-validate: so many runs, each judged on another part.")
-@click.option("--resume", "run", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run exactly.")
+@click.option("--format", "layout", metavar="LAYOUT", help=LAYOUTS)
+@click.option("--image-size", type=click.IntRange(min=1), metavar="PIXELS", help="Side of the square that the model sees.")
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    help="End after so long, with the model as it is then.",
+)
+@click.option(
+    "--folds",
+    type=click.IntRange(min=2),
+    metavar="K",
+    help="Cross-validate: K runs, each judged on another part of the pictures.",
+)
+@click.option(
+    "--resume",
+    "run",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Go on with a stopped run from where it was, to the same end.",
+)
 @shared("out", "epochs", "seed", "device", "config", "set", "dry_run", "json", "quiet")
 def command(
     data: str | None, model: str | None, layout: str | None, image_size: int | None, time_limit: float | None, folds: int | None,

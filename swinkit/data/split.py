@@ -35,20 +35,16 @@ class Split:
         return Split(train, self.folds[number], self.test, f"fold {number + 1} of {self.made}", self.folds)
 
     def few(self, collection: Collection, per_class: int, seed: int) -> Split:
-        """As if only ``per_class`` training pictures of each class had labels, drawn with ``seed``.
+        """As if only ``per_class`` training pictures of each class had labels, drawn with ``seed``, and no more for validation.
 
         The others become the test, unless there is one. Raises :class:`UsageError` for pictures of several labels.
         """
         if collection.multi_label:
             raise UsageError("per_class counts pictures of one label each; these have several. Mend: leave it out")
-        order = np.array(self.train)[np.argsort(keys(seed, 0, np.array(self.train), SPLIT), kind="stable")]
-        kept: dict[tuple[int, ...], list[int]] = {}
-        for index in order.tolist():
-            kept.setdefault(collection.samples[index].labels, []).append(index)
-        train = sorted(index for indices in kept.values() for index in indices[:per_class])
-        surplus = tuple(sorted(set(self.train) - set(train)))
+        train, val = (_drawn(collection, part, per_class, seed) for part in (self.train, self.val))
+        surplus = tuple(sorted({*self.train, *self.val} - {*train, *val}))
         made = f"{self.made}; of the training pictures {per_class} per class drawn with seed {seed}"
-        return Split(tuple(train), self.val, self.test or surplus, made)
+        return Split(train, val, self.test or surplus, made)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -60,13 +56,13 @@ class Split:
 
 
 def make_split(
-    collection: Collection, unusable: Iterable[int] = (), seed: int = 0, val: float = 0.15, test: float = 0.0,
+    collection: Collection, unusable: Iterable[int] = (), seed: int = 0, val: float | None = None, test: float = 0.0,
     folds: int | None = None, alike: Iterable[Sequence[int]] = (),
 ) -> Split:  # fmt: skip
     """Parts of ``collection`` without ``unusable``: as its layout says, and what it leaves open is drawn.
 
     ``val`` and ``test`` are shares of the pictures that belong to no part yet; each is drawn from the training set when the
-    layout names none. ``folds`` cuts training and validation into that many instead. Groups of ``alike`` pictures
+    layout names none; ``val`` None is :func:`default_validation`. ``folds`` cuts training and validation into that many instead. Groups of ``alike`` pictures
     (``Findings.alike``) stay together. Unlabelled pictures of a single-label collection are left out. Raises :class:`DataError` when nothing is left to train on.
     """
     broken = set(unusable)
@@ -80,10 +76,12 @@ def make_split(
     if folds is not None:
         if not 2 <= folds <= len(rest) + len(named["val"]):
             raise UsageError(f"folds={folds}: expected 2 to the number of pictures, {len(rest) + len(named['val'])}")
+        _check_groups(collection, usable, joined=True)
         parts = _part(collection, _units(collection, sorted(rest + named["val"]), alike), [1 / folds] * folds, seed)
         made = f"{folds} folds drawn with seed {seed}, stratified by label, groups and duplicates kept together"
         return replace(Split((), (), tuple(named["test"]), made, parts).fold(0), made=made)
     _check_groups(collection, usable)
+    val = default_validation(len(usable)) if val is None else val
     shares = {part: 0.0 if named[part] else share for part, share in (("val", val), ("test", test))}
     if min(shares.values()) < 0 or sum(shares.values()) >= 1:
         raise UsageError(f"val={val} and test={test}: expected shares of at least 0 that leave something to train on")
@@ -92,6 +90,14 @@ def make_split(
     drawn = dict(zip(("train", "val", "test"), parts, strict=True))
     kept = {part: tuple(named[part]) or drawn[part] for part in ("val", "test")}
     return Split(drawn["train"], kept["val"], kept["test"], _made(named, shares, seed))
+
+
+def _drawn(collection: Collection, indices: Sequence[int], per_class: int, seed: int) -> tuple[int, ...]:
+    """Up to ``per_class`` of each class among ``indices``."""
+    kept: dict[tuple[int, ...], list[int]] = {}
+    for place in np.argsort(keys(seed, 0, np.array(indices, np.int64), SPLIT), kind="stable").tolist():
+        kept.setdefault(collection.samples[indices[place]].labels, []).append(indices[place])
+    return tuple(sorted(index for chosen in kept.values() for index in chosen[:per_class]))
 
 
 def _labelled(collection: Collection, index: int) -> bool:
@@ -107,14 +113,22 @@ def _made(named: dict[str, list[int]], shares: dict[str, float], seed: int) -> s
     return "; ".join(words) or "everything is training"
 
 
-def _check_groups(collection: Collection, indices: Iterable[int]) -> None:
+def default_validation(pictures: int) -> float:
+    """The share of ``pictures`` that validates where nobody said so: a tenth, or what gives 5,000."""
+    return min(0.1, 5000 / max(1, pictures))
+
+
+def _check_groups(collection: Collection, indices: Iterable[int], joined: bool = False) -> None:
+    """Raises :class:`DataError` for a group in two splits; ``joined`` takes all but the test as one, which folds cut anew."""
     homes: dict[str, str | None] = {}
     for index in indices:
         sample = collection.samples[index]
-        if sample.group is not None and homes.setdefault(sample.group, sample.split) != sample.split:
+        home = None if joined and sample.split != "test" else sample.split
+        if sample.group is not None and homes.setdefault(sample.group, home) != home:
+            rest = "training or validation" if joined else "no split"
             raise DataError(
-                f"{collection.root}: group {sample.group!r} has pictures in {homes[sample.group] or 'no split'} and in "
-                f"{sample.split or 'no split'}. Mend: put each group into one split, or leave the splits out"
+                f"{collection.root}: group {sample.group!r} has pictures in {homes[sample.group] or rest} and in "
+                f"{home or rest}. Mend: put each group into one split, or leave the splits out"
             )
 
 

@@ -110,7 +110,10 @@ class ClassificationTask:
 
 
 class ClassificationMeter:
-    """Loss and accuracy over an evaluation, all in 0..1 except the loss, which is in nats and unsmoothed."""
+    """Loss and accuracy over an evaluation, all in 0..1 except the loss, which is in nats and unsmoothed.
+
+    The mean average precision is over the classes that have a picture, and left out where none has.
+    """
 
     def __init__(self, multi_label: bool) -> None:
         self.multi_label = multi_label
@@ -140,6 +143,8 @@ class ClassificationMeter:
     @staticmethod
     def _several(logits: Tensor, labels: Tensor) -> dict[str, float]:
         loss = F.binary_cross_entropy_with_logits(logits, labels).item()
+        if not labels.any():  # no class has a picture to find, and the mean of nothing is no figure
+            return {"loss": loss}
         precision = average_precision(logits.sigmoid().numpy(), labels.numpy().astype(bool))
         return {"loss": loss, "mean_average_precision": mean_known(precision)}
 

@@ -27,9 +27,9 @@ class CrossValidation:
     folds: tuple[Mapping[str, Any], ...]
 
     def figures(self) -> dict[str, tuple[float, float]]:
-        """For each validation metric its mean over the folds and the standard error of that mean."""
+        """For each validation metric that every fold has its mean over the folds and the standard error of that mean."""
         answer = {}
-        for name in self.folds[0]["validation"]:
+        for name in [key for key in self.folds[0]["validation"] if all(key in fold["validation"] for fold in self.folds)]:
             values = [fold["validation"][name] for fold in self.folds]
             mean = sum(values) / len(values)
             spread = sum((value - mean) ** 2 for value in values) / (len(values) - 1)

@@ -149,8 +149,11 @@ class Trainer:
     def evaluate(self, watcher: Watcher) -> None:
         metrics = self.measure(self.feed.evaluation()).compute()
         name, direction = self.task.monitor
-        value = metrics[name]
+        value = metrics.get(name)  # absent where the validation pictures cannot tell
         here = self.progress
+        if value is None:
+            watcher.evaluated(self, metrics, improved=False)
+            return
         improved = here.best is None or (value >= here.best if direction == "max" else value <= here.best)
         here.stale = 0 if here.best is None or (improved and value != here.best) else here.stale + 1
         if improved:

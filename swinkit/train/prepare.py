@@ -24,7 +24,7 @@ from ..tasks.devices import find_device
 from .feed import Feed
 from .plan import Plan, epoch_seconds, load_first, peak_gigabytes, published_weights, rehearse
 from .settings import SMALL, DataFacts, TrainSettings, settle
-from .start import Start, starting_point
+from .start import Start, gray, starting_point
 
 TINY = 30  # validation pictures; their share of right answers is then uncertain by some 15 points
 
@@ -95,8 +95,8 @@ def check_and_split(
         say(f"{item.severity}: {item.message}")
     if faults := [item.message for item in findings.items if item.severity == "error"]:
         raise DataError(f"{settings.data}: {' '.join(faults)}")
-    val = settings.val or default_validation(len(collection) - len(findings.unusable))
-    split = make_split(collection, findings.unusable, settings.seed, val, settings.test, settings.folds, findings.alike)
+    alike = findings.alike
+    split = make_split(collection, findings.unusable, settings.seed, settings.val, settings.test, settings.folds, alike)
     if settings.folds:
         split = split.fold(settings.fold)
     elif len(split.val) < TINY:
@@ -104,17 +104,12 @@ def check_and_split(
     return split.few(collection, settings.per_class, settings.seed) if settings.per_class else split, findings
 
 
-def default_validation(pictures: int) -> float:
-    """A tenth, or what gives 5,000 pictures."""
-    return min(0.1, 5000 / max(1, pictures))
-
-
 def gather_facts(collection: Collection, split: Split, start: Start) -> DataFacts:
     counts = Counter(label for index in split.train for label in collection.samples[index].labels)
     skew = max(counts.values()) / min(counts.values()) if counts else 1.0
     return DataFacts(
         pictures=len(split.train), validation=len(split.val), side=max(start.config.image_size),
-        channels=collection.channels, skew=skew,
+        channels=collection.channels, skew=skew, gray=gray(collection, split.train),
     )  # fmt: skip
 
 

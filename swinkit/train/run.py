@@ -21,7 +21,7 @@ from typing import Any, Self
 import yaml
 
 from ..errors import SwinkitError, UsageError
-from ..weights.atomic import sweep_stale, write_atomically, write_json
+from ..weights.atomic import TEMPORARY, sweep_stale, write_atomically, write_json
 from .checkpoint import CheckpointStore
 from .environment import divergences, environment
 from .lock import RunLock
@@ -54,6 +54,7 @@ class RunFolder:
         """
         run = cls(claim(Path(out)) if out is not None else first_free(Path("runs") / task, name))
         run.config, run.data = dict(config), dict(data)
+        sweep_stale(run.path)
         write_json(run.path / "env.json", environment())
         write_json(run.path / "data.json", run.data)
         run.save_config(run.config)  # last: a folder with config.yaml is a run that can be resumed
@@ -152,11 +153,17 @@ def claim(path: Path) -> Path:
 
 
 def check_free(path: Path) -> None:
-    """Raises :class:`UsageError` when ``path`` is there and no empty folder."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    """Raises :class:`UsageError` when ``path`` is there and neither an empty folder nor a run killed before it began."""
+    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or never_began(path))):
         raise UsageError(
             f"{path} already exists, and a run is never overwritten. Mend: go on with it by --resume {path}, or choose another --out"
         )
+
+
+def never_began(path: Path) -> bool:
+    """Whether the folder ``path`` holds no more than what :meth:`RunFolder.create` writes before config.yaml, the lock first."""
+    names = {entry.name for entry in path.iterdir() if not entry.name.startswith(TEMPORARY)}
+    return ".lock" in names and names <= {".lock", "env.json", "data.json"}
 
 
 def first_free(parent: Path, name: str) -> Path:

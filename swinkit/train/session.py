@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,10 @@ FREE = {"time_limit", "save_every", "workers", "tensorboard", "device"}  # may c
 
 @dataclass(frozen=True)
 class RunResult:
-    """``validation`` and ``test`` (None without a test split) are the model's metrics; ``sha256`` is over its weights."""
+    """``validation`` and ``test`` (None without a test split) are the model's metrics; ``sha256`` is over its weights.
+
+    ``stopped`` says why a run ended before its last step, and how it goes on; None for one that reached it.
+    """
 
     path: Path
     epochs: int
@@ -39,6 +42,7 @@ class RunResult:
     test: dict[str, float] | None
     sha256: str
     parameters: int
+    stopped: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "path": str(self.path)}
@@ -51,8 +55,9 @@ def fit(
     """Train a model on the pictures at ``data`` into a new run folder.
 
     ``model`` is a variant's name, or a run or model folder to fine-tune; further keywords are fields of
-    :class:`TrainSettings`. Raises :class:`Interrupted` after saving when a signal or the time limit ends it early, with the
-    command that goes on; :class:`DataError` and :class:`UsageError` before anything is written.
+    :class:`TrainSettings`. Raises :class:`Interrupted` after saving when a signal ends it early, with the command that goes
+    on; :class:`DataError` and :class:`UsageError` before anything is written. A time limit that is over ends it as its last
+    step would: the model as it is by then is measured and saved.
     """
     chosen = validated(TrainSettings, {"data": str(data), "model": str(model), **settings})
     return begin(chosen, out, display or Display(quiet=True))
@@ -116,26 +121,28 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
 def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display) -> RunResult:
     """The loop, the choice of weights, and the test."""
     with Interruption() as interruption:
-        watcher = RunWatcher(run, trainer.settings, display, interruption)
+        watcher = RunWatcher(run, trainer.settings, display, interruption, trainer.progress.step)
         display.begin(trainer.progress.step, trainer.steps)
         try:
             with explained_workers():
                 reason = trainer.run(watcher, watcher.save)
         finally:
             watcher.close()
-    if reason:
-        command = f"swinkit train --resume {run.path}"
-        run.log(f"Stopped at step {trainer.progress.step}: {reason}.")
-        raise Interrupted(
-            f"Stopped at step {trainer.progress.step} of {trainer.steps}: {reason}. All is saved. Go on with: {command}"
-        )
-    return conclude(run, trainer, split, display)
+    if not reason:
+        return conclude(run, trainer, split, display)
+    stopped = f"Stopped at step {trainer.progress.step} of {trainer.steps}: {reason}."
+    further = f"Go on with: swinkit train --resume {run.path}"
+    run.log(stopped)
+    if not watcher.out_of_time:
+        raise Interrupted(f"{stopped} All is saved. {further}")
+    display.say(f"{stopped} The model as it is now is measured and kept. {further}")
+    return replace(conclude(run, trainer, split, display), stopped=f"{stopped} {further}")
 
 
 def conclude(run: RunFolder, trainer: Trainer, split: Split, display: Display) -> RunResult:
     """Settle the final weights, measure them, and write the model."""
     model = trainer.average.model
-    if trainer.settings.keep == "best" and run.model.exists():
+    if trainer.settings.keep == "best" and trainer.progress.best is not None and run.model.exists():
         model.load_state_dict(read_model(run.model).state)
     judged = trainer.measure(trainer.feed.evaluation())
     validation = judged.compute()

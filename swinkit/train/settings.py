@@ -83,13 +83,14 @@ class TrainSettings(BaseModel):
 @dataclass(frozen=True)
 class DataFacts:
     """What the defaults depend on. ``side`` is the longer side of what the model sees, in pixels; ``skew`` the largest class
-    divided by the smallest."""
+    divided by the smallest; ``gray`` pictures have no colour, whatever they are stored as."""
 
     pictures: int
     validation: int
     side: int
     channels: int
     skew: float = 1.0
+    gray: bool = False
 
 
 def settle(settings: TrainSettings, facts: DataFacts, fine_tuning: bool) -> TrainSettings:
@@ -145,7 +146,7 @@ def default_rate(optimizer: str, batch_size: int, side: int, fine_tuning: bool) 
 def default_augmentation(facts: DataFacts, fine_tuning: bool) -> Augmentation:
     """Shifts for small pictures; crops, mirror images and RandAugment for photographs."""
     if facts.side <= SMALL:
-        return Augmentation(flip=facts.channels == 3, shift=max(1, facts.side // 14), erasing=0.25)
+        return Augmentation(flip=facts.channels == 3 and not facts.gray, shift=max(1, facts.side // 14), erasing=0.25)
     low = 0.5 if fine_tuning or facts.pictures < 5000 else 0.25
     channels = facts.channels in (1, 3)
     magnitude = (5 if fine_tuning else 9) if channels else 0

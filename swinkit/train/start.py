@@ -54,9 +54,21 @@ def starting_point(settings: TrainSettings, collection: Collection, train: Seque
 
 def typical_size(collection: Collection, indices: Sequence[int], most: int = 64) -> tuple[int, int]:
     """Height and width of the pictures, the medians of up to ``most`` of them."""
-    chosen = list(indices)[:: max(1, len(indices) // most)][:most]
-    heights, widths = np.median([collection.read(index).shape[:2] for index in chosen], axis=0)
+    heights, widths = np.median([collection.read(index).shape[:2] for index in some(indices, most)], axis=0)
     return int(heights), int(widths)
+
+
+def gray(collection: Collection, indices: Sequence[int], most: int = 64) -> bool:
+    """Whether up to ``most`` of the pictures have no colour: one channel, or three that are equal, as a gray file is read."""
+    if collection.channels != 3:
+        return collection.channels == 1
+    pictures = (collection.read(index) for index in some(indices, most))
+    return all((picture == picture[..., :1]).all() for picture in pictures)
+
+
+def some(indices: Sequence[int], most: int) -> list[int]:
+    """Up to ``most`` of ``indices``, evenly spread."""
+    return list(indices)[:: max(1, len(indices) // most)][:most]
 
 
 def _fresh(settings: TrainSettings, collection: Collection, train: Sequence[int], device: torch.device) -> Start:
@@ -91,9 +103,8 @@ def _preprocessing(config: SwinConfig, collection: Collection, train: Sequence[i
 
 def _statistics(collection: Collection, train: Sequence[int], most: int = 1000) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of up to ``most`` pictures, of values between 0 and 1."""
-    chosen = list(train)[:: max(1, len(train) // most)][:most]
     sums = []
-    for index in chosen:
+    for index in some(train, most):
         picture = collection.read(index)
         values = picture.reshape(-1, picture.shape[-1]) / (255.0 if picture.dtype == np.uint8 else 1.0)
         sums.append((values.mean(axis=0), (values**2).mean(axis=0)))

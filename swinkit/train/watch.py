@@ -57,13 +57,16 @@ class Display:
 class RunWatcher:
     """Records a run, and ends it when its time is over or a signal asked for it."""
 
-    def __init__(self, run: RunFolder, settings: TrainSettings, display: Display, interruption: Interruption) -> None:
+    def __init__(
+        self, run: RunFolder, settings: TrainSettings, display: Display, interruption: Interruption, step: int = 0
+    ) -> None:
+        """``step`` is where the run stands when this begins to watch it."""
         self.run, self.settings, self.display, self.interruption = run, settings, display, interruption
         self.begun = self.saved = self.epoch_begun = time.monotonic()
         self.kept = -KEEP_EVERY
         self.pause = min(settings.save_every * 60, 10.0)
         self.losses: list[float] = []
-        self.writer = self._writer() if settings.tensorboard else None
+        self.writer = self._writer(step) if settings.tensorboard else None
 
     def stepped(self, trainer: Trainer, loss: float, rate: float) -> None:
         self.losses.append(loss)
@@ -126,17 +129,22 @@ class RunWatcher:
     def stop(self) -> str | None:
         if self.interruption.requested:
             return f"{self.interruption.name} was received"
-        limit = self.settings.time_limit
-        if limit and time.monotonic() - self.begun > limit * 60:
-            return f"the time limit of {limit:g} minutes is over"
+        if self.out_of_time:
+            return f"the time limit of {self.settings.time_limit:g} minutes is over"
         return None
+
+    @property
+    def out_of_time(self) -> bool:
+        limit = self.settings.time_limit
+        return limit is not None and time.monotonic() - self.begun > limit * 60 and not self.interruption.requested
 
     def close(self) -> None:
         self.display.end()
         if self.writer:
             self.writer.close()
 
-    def _writer(self) -> Any:
+    def _writer(self, step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
 
-        return SummaryWriter(str(self.run.path / "tensorboard"))
+        # what a killed process logged after its last checkpoint is lived again, and shall not be shown twice
+        return SummaryWriter(str(self.run.path / "tensorboard"), purge_step=step + 1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from swinkit.data.collection import Collection, Sample
 from swinkit.data.layouts import open_data
-from swinkit.data.split import Split, make_split
+from swinkit.data.split import Split, default_validation, make_split
 from swinkit.errors import DataError, UsageError
 
 
@@ -80,8 +80,8 @@ def test_what_the_layout_says_is_kept_and_the_rest_drawn():
     samples = [Sample(str(i), (i % 2,), "train" if i < 20 else "test") for i in range(24)]
     split = make_split(collection(samples, 2))
     assert split.test == (20, 21, 22, 23)
-    assert len(split.val) == 3  # 15 % of 20
-    assert "test as the data says; 15% val drawn with seed 0" in split.made
+    assert len(split.val) == 2  # a tenth of 20
+    assert "test as the data says; 10% val drawn with seed 0" in split.made
     named = make_split(collection([Sample(str(i), (i % 2,), ("train", "val")[i % 4 == 0]) for i in range(12)], 2))
     assert named.val == (0, 4, 8)
     assert named.made == "val as the data says"
@@ -102,9 +102,30 @@ def test_folds_cover_everything_once(folds):
         split.fold(folds)
 
 
+def test_folds_join_what_the_data_parts_into_training_and_validation():
+    samples = [Sample(str(i), (i % 2,), ("train", "val", None)[i % 3], "g" if i < 3 else None) for i in range(12)]
+    split = make_split(collection(samples, 2), folds=3)
+    assert sum(map(len, split.folds)) == 12
+    assert any({0, 1, 2} <= set(fold) for fold in split.folds)
+
+
+def test_a_tenth_validates_unless_that_is_more_than_it_takes():
+    assert len(make_split(labelled([100, 100])).val) == 20
+    assert default_validation(100_000) == 0.05
+
+
 def test_round_trip():
     split = make_split(labelled([9, 9]), folds=3)
     assert Split.from_dict(json.loads(json.dumps(split.to_dict()))) == split
+
+
+def test_few_labels_are_few_for_validation_too_and_the_others_are_the_test():
+    data = labelled([200, 200])
+    few = make_split(data).few(data, 5, seed=0)
+    for part in (few.train, few.val):
+        assert [data.samples[index].labels[0] for index in part] == [0] * 5 + [1] * 5
+    assert sorted(few.train + few.val + few.test) == list(range(400))
+    assert make_split(data).few(data, 5, seed=1).train != few.train
 
 
 def test_unlabelled_pictures_are_left_out():
@@ -118,6 +139,9 @@ def test_refusals():
         make_split(labelled([2, 2]), unusable=range(4))
     with pytest.raises(DataError, match="group 'g' has pictures in"):
         make_split(collection([Sample("a", (0,), "train", "g"), Sample("b", (1,), "val", "g"), Sample("c", (1,), "train")]))
+    torn = [Sample("a", (0,), "train", "g"), Sample("b", (1,), "test", "g"), Sample("c", (1,), "val"), Sample("d", (0,), "val")]
+    with pytest.raises(DataError, match="group 'g' has pictures in training or validation and in test"):
+        make_split(collection(torn), folds=2)
     with pytest.raises(UsageError, match="expected shares"):
         make_split(labelled([5, 5]), val=0.6, test=0.4)
     with pytest.raises(UsageError, match="folds=11"):

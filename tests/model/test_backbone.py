@@ -79,8 +79,9 @@ def test_no_answer_depends_on_the_order_of_a_mixed_stream(version, geometry):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_finite_at_every_size_forwards_and_backwards(version, dtype):
     model = shake(SwinClassifier(four_stages(version))).to(dtype)
-    for size in STREAM[:5] + STREAM[6:7]:
-        logits = model(torch.randn(1, 3, *size, dtype=dtype))
+    for size in STREAM:
+        with torch.no_grad():
+            logits = model(torch.randn(1, 3, *size, dtype=dtype))
         assert logits.isfinite().all(), size
     model(torch.randn(1, 3, 37, 100, dtype=dtype)).sum().backward()
     for name, parameter in model.named_parameters():

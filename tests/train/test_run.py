@@ -8,7 +8,9 @@ import yaml
 from swinkit.errors import SwinkitError, UsageError
 from swinkit.train import run as run_module
 from swinkit.train.environment import divergences, environment, revision
+from swinkit.train.lock import RunLock
 from swinkit.train.run import RunFolder
+from swinkit.weights.atomic import TEMPORARY, write_atomically
 
 CONFIG = {"lr": 1e-3, "classes": ["a", "зонт"], "augment": {"flip": True, "crop_scale": None}}
 DATA = {"fingerprint": "f", "split": {"train": [1, 2], "val": [0]}}
@@ -52,6 +54,34 @@ def test_file_as_out_is_refused_and_an_empty_folder_is_taken(out, tmp_path):
         RunFolder.create(tmp_path / "file", "x", {}, {})
     out.mkdir()
     RunFolder.create(out, "x", {}, {}).close()
+
+
+@pytest.mark.parametrize("written", [0, 1, 2])
+def test_a_folder_whose_run_was_killed_before_it_began_is_taken_again(out, monkeypatch, written):
+    steps = iter(range(3))
+
+    def killed(path, *content):
+        if next(steps) == written:
+            (path.parent / f"{TEMPORARY}abc-{path.name}").write_text("half")
+            raise KeyboardInterrupt
+        write_atomically(path, b"{}")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "write_json", killed)
+        patched.setattr(run_module, "write_atomically", killed)
+        with pytest.raises(KeyboardInterrupt):
+            RunFolder.create(out, "x", CONFIG, DATA)
+    RunLock._held.clear()  # as the end of the process would
+    RunFolder.create(out, "x", CONFIG, DATA).close()
+    RunFolder.resume(out).close()
+    assert {path.name for path in out.iterdir()} == {".lock", "config.yaml", "data.json", "env.json"}
+
+
+def test_a_folder_with_files_like_those_of_a_run_but_no_lock_is_somebody_elses(out):
+    out.mkdir()
+    (out / "data.json").write_text("mine")
+    with pytest.raises(UsageError, match="already exists"):
+        RunFolder.create(out, "x", {}, {})
 
 
 def test_folder_that_is_no_run_cannot_be_resumed(tmp_path):

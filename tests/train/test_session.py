@@ -6,9 +6,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import swinkit
 from swinkit.errors import DataError, Interrupted, SwinkitError, UsageError
@@ -223,6 +226,49 @@ def test_a_time_limit_shortens_the_schedule_unless_epochs_are_given(data, tmp_pa
     settings = {key: value for key, value in TINY.items() if key != "epochs"}
     run = fit(data, out=tmp_path / "run", time_limit=0.2, **settings)
     assert 1 <= run.epochs <= 2  # twelve seconds hold two epochs of five steps of a second
+
+
+def test_a_time_limit_that_is_over_ends_with_a_model_and_the_run_can_go_on(data, tmp_path, monkeypatch):
+    settings = {**TINY, "keep": "best"}
+    whole = fit(data, out=tmp_path / "whole", **settings)
+    with monkeypatch.context() as patched:
+        asked = itertools.count(1)
+        patched.setattr(RunWatcher, "out_of_time", property(lambda self: next(asked) >= 7))
+        run = fit(data, out=tmp_path / "run", time_limit=1000.0, **settings)
+    assert run.step == 7
+    assert "step 7 of 15: the time limit" in run.stopped
+    assert f"--resume {run.path}" in run.stopped
+    assert weight_hash(swinkit.load(run.path).state_dict()) == run.sha256
+    rest = resume(run.path, {"time_limit": 1000.0})
+    assert (rest.sha256, rest.stopped) == (whole.sha256, None)
+
+
+def test_no_step_is_shown_twice_after_a_kill(data, tmp_path, monkeypatch):
+    run = interrupted_run(data, tmp_path, monkeypatch, tensorboard=True, epochs=8)
+    save = CheckpointStore.save
+    monkeypatch.setattr(CheckpointStore, "save", lambda self, state, step: save(self, state, step) if step == 40 else None)
+    with monkeypatch.context() as patched:
+        stop_at(patched, 20)
+        with pytest.raises(Interrupted):
+            resume(run)  # logs up to step 23, saves nothing
+    resume(run)
+    events = EventAccumulator(str(run / "tensorboard")).Reload()
+    for tag in ("train/loss", "val/top1"):
+        steps = [event.step for event in events.Scalars(tag)]
+        assert steps == sorted(set(steps)), tag
+
+
+def test_validation_pictures_without_a_label_say_nothing_and_break_nothing(tmp_path):
+    lines = ["file_name,labels,split"]
+    for number in range(24):
+        name = f"{number}.png"
+        Image.fromarray(np.random.default_rng(number).integers(0, 255, (8, 8, 3), np.uint8)).save(tmp_path / name)
+        lines.append(f"{name},{'' if number >= 18 else 'ab'[number % 2]},{'val' if number >= 18 else 'train'}")
+    (tmp_path / "metadata.csv").write_text("\n".join(lines))
+    run = fit(tmp_path, out=tmp_path / "run", workers=0, **{**TINY, "keep": "best", "patience": 1})
+    assert set(run.validation) == {"loss"}
+    assert run.epochs == 3
+    assert "NaN" not in (run.path / "model" / "config.json").read_text()
 
 
 def test_nothing_is_written_for_data_that_cannot_be_learned(tmp_path):

@@ -51,6 +51,16 @@ def test_fine_tuning_is_shorter_and_spares_the_stem():
     assert tuned.layer_decay < fresh.layer_decay == 1
 
 
+def test_small_pictures_are_mirrored_only_if_they_have_colour():
+    def flip(**facts):
+        return settle(TrainSettings(), DataFacts(300, 30, **{"side": 28, "channels": 3, **facts}), False).augment.flip
+
+    assert flip()
+    assert not flip(gray=True)  # digits stored as PNG come with three equal channels
+    assert not flip(channels=1, gray=True)
+    assert flip(gray=True, side=224)  # an X-ray is a photograph
+
+
 def test_a_skew_switches_class_weights_on():
     assert settle(TrainSettings(), DataFacts(300, 30, 28, 1, skew=10), False).class_weights
     assert not settle(TrainSettings(), DataFacts(300, 30, 28, 1, skew=1.5), False).class_weights

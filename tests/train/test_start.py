@@ -3,14 +3,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import swinkit
 from swinkit.data.collection import Collection, Sample
+from swinkit.data.layouts import open_data
 from swinkit.errors import UsageError
 from swinkit.preprocessing import IMAGENET_MEAN, Preprocessing
 from swinkit.tasks import described
 from swinkit.train.settings import TrainSettings
-from swinkit.train.start import spread, starting_point
+from swinkit.train.start import gray, spread, starting_point
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 TINY = {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4, "patch_size": 2}
@@ -103,3 +105,18 @@ def test_more_channels_spread_the_first_layer(saved):
 def test_an_unknown_name_is_met_with_the_nearest():
     with pytest.raises(UsageError, match="Did you mean swin_nano"):
         begin(collection(28), model="swin_nana")
+
+
+def test_gray_is_one_channel_or_three_equal_ones(tmp_path):
+    (tmp_path / "a").mkdir()
+    values = np.random.default_rng(0).integers(0, 256, (2, 8, 8), np.uint8)
+    for number in range(2):
+        Image.fromarray(values[number]).save(tmp_path / "a" / f"{number}.png")
+    assert gray(collection(8, 1), range(6))
+    assert not gray(collection(8, 3), range(6))
+    assert not gray(collection(8, 2), range(6))
+    stored = open_data(tmp_path)
+    assert stored.channels == 3
+    assert gray(stored, range(2))
+    Image.fromarray(np.dstack([values[0], values[0], values[1]])).save(tmp_path / "a" / "1.png")
+    assert not gray(open_data(tmp_path), range(2))
