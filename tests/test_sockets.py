@@ -24,6 +24,7 @@ CALLS: dict[str, list[str]] = {
     "predict": ["predict", "run", "photos"],
     "data": ["data", "photos"],
     "inspect": ["inspect", "run/model"],
+    "convert": ["convert", "run/model", "converted.pth", "--to", "openmmlab"],
     "demo": ["demo", "--epochs", "1", "--out", "demo"],
     "doctor": ["doctor"],
 }

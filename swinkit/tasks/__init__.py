@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -19,23 +18,11 @@ from ..variants import configure
 from ..weights.files import read_model, save_model
 from ..weights.foreign import is_foreign, open_foreign
 from ..weights.hub import Located, locate
-from ..weights.resize import fit, moved
+from ..weights.saved import Saved, at_size
 
 TASKS = {
     "classification": "classification:ClassificationTask",
 }
-
-
-@dataclass(frozen=True)
-class Saved:
-    """A saved model of any origin, not yet a module; ``state`` may hold more than a classifier has, and lack its head or norm."""
-
-    config: SwinConfig
-    classes: tuple[str, ...]
-    preprocessing: Preprocessing
-    multi_label: bool
-    metadata: Mapping[str, Any]
-    state: dict[str, Tensor] = field(repr=False)
 
 
 class Meter(Protocol):
@@ -112,11 +99,17 @@ def load(path: str | Path, variant: str | None = None, image_size: int | tuple[i
     return described(model, file.classes, file.preprocessing, file.multi_label).eval()
 
 
-def open_saved(path: str | Path, variant: str | None = None, image_size: int | tuple[int, int] | None = None) -> Saved:
-    """What :func:`load` makes a model of: fetched if ``path`` is a name that says so, verified, converted, at ``image_size``."""
+def open_saved(
+    path: str | Path, variant: str | None = None, image_size: int | tuple[int, int] | None = None,
+    *, unrecorded: tuple[int, int] | None = None,
+) -> Saved:  # fmt: skip
+    """What :func:`load` makes a model of: fetched if ``path`` is a name that says so, verified, converted, at ``image_size``.
+
+    ``unrecorded`` is the size at which an unpublished network was trained, for a file that does not say so; by default ``image_size``.
+    """
     located = locate(path)
     if is_foreign(located.path):
-        return _from_elsewhere(located, variant or located.variant, image_size)
+        return _from_elsewhere(located, variant or located.variant, image_size, unrecorded)
     file = read_model(located.path)
     if variant is not None and configure(variant).embed_dim != file.config.embed_dim:
         raise UsageError(f"{path} holds a model of width {file.config.embed_dim}, which is not {variant}. Leave variant out.")
@@ -128,15 +121,20 @@ def open_saved(path: str | Path, variant: str | None = None, image_size: int | t
     return Saved(config, file.classes, preprocessing, file.multi_label, file.metadata, state)
 
 
-def _from_elsewhere(located: Located, variant: str | None, image_size: int | tuple[int, int] | None) -> Saved:
-    file = open_foreign(located.path, variant)
-    config, state, preprocessing = file.config, file.state, located.preprocessing or file.preprocessing
-    if image_size is not None:
-        config = moved(file.config, resized(file.config, image_size).image_size)
-        state = fit(state, file.config, config, file.recognised.dialect.resizing)
-        preprocessing = preprocessing.model_copy(update={"size": config.image_size})
-    metadata = {"format": file.recognised.dialect.name, "notes": list(file.notes)}
-    return Saved(config, file.classes, preprocessing, multi_label=False, metadata=metadata, state=state)
+def _from_elsewhere(
+    located: Located, variant: str | None, image_size: int | tuple[int, int] | None, unrecorded: tuple[int, int] | None
+) -> Saved:
+    wanted = (image_size, image_size) if isinstance(image_size, int) else image_size
+    file = open_foreign(located.path, variant, unrecorded or wanted)
+    saved = Saved(
+        config=file.config,
+        classes=file.classes,
+        preprocessing=located.preprocessing or file.preprocessing,
+        multi_label=file.multi_label,
+        metadata={"format": file.recognised.dialect.name, "notes": list(file.notes)},
+        state=file.state,
+    )
+    return saved if image_size is None else at_size(saved, resized(file.config, image_size).image_size)
 
 
 def described(

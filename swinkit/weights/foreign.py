@@ -15,8 +15,9 @@ from ..errors import UsageError, WeightsError
 from ..model.windows import Size
 from ..preprocessing import Preprocessing
 from ..variants import find
+from .atomic import sha256_of
 from .convert import Restored, restore
-from .descriptions import Told, timm, transformers
+from .descriptions import Told, beside, timm, transformers
 from .files import DESCRIPTION, bundled_models, default_preprocessing
 from .merge_order import swapped_merges
 from .reading import read_tensors
@@ -36,6 +37,7 @@ class Foreign:
     config: SwinConfig
     classes: tuple[str, ...]
     preprocessing: Preprocessing
+    multi_label: bool
     notes: tuple[str, ...]
     state: dict[str, Tensor] = field(repr=False)
 
@@ -72,6 +74,7 @@ def open_foreign(path: str | Path, variant: str | None = None, image_size: Size 
         config=config,
         classes=classes or tuple(map(str, range(config.num_classes))),
         preprocessing=told.preprocessing or _preprocessing(recognised, config),
+        multi_label=told.multi_label,
         notes=tuple(_notes(restored, told)),
         state=restored.state,
     )
@@ -93,10 +96,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def read_description(path: Path) -> Told:
-    """What ``config.json`` and the preprocessor's file say, beside the weights."""
+    """What ``config.json`` and the preprocessor's file say, or the ``.json`` that swinkit writes beside a file of weights."""
     folder = path if path.is_dir() else path.parent
-    beside = path.is_dir() or path.name in (*FILES, DESCRIPTION)
-    described = _read_json(folder / DESCRIPTION) if beside else {}
+    if not path.is_dir() and path.name not in (*FILES, DESCRIPTION):
+        described = _read_beside(path.with_suffix(".json"))
+        return beside.read(described, sha256_of(path)) if beside.is_beside(described) else Told()
+    described = _read_json(folder / DESCRIPTION)
     if timm.is_timm(described):
         return timm.read(described)
     return transformers.read(described, _read_json(folder / PREPROCESSOR)) if "model_type" in described else Told()
@@ -113,7 +118,7 @@ def _configured(recognised: Recognised, told: Told, variant: str | None, image_s
         lines += [f"not {variant}: {line}" for line in apart]
     if lines:
         raise WeightsError("config.json and the weights contradict each other:\n" + "\n".join(f"  {line}" for line in lines))
-    geometry = "dense" if recognised.dense else "classification"
+    geometry = "dense" if recognised.dense else told.config.geometry
     return told.config.model_copy(update={**recognised.architecture, "geometry": geometry})
 
 
@@ -134,6 +139,15 @@ def _notes(restored: Restored, told: Told) -> list[str]:
 def _shards(folder: Path) -> list[str]:
     index = next((folder / f"{name}.index.json" for name in FILES if (folder / f"{name}.index.json").is_file()), None)
     return [path.name for path in shards(index)] if index else []
+
+
+def _read_beside(path: Path) -> Mapping[str, Any]:
+    """A ``.json`` that happens to be called like the weights may be anything; only ours is of interest."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:

@@ -42,7 +42,7 @@ def inspect_weights(path: str | Path) -> dict[str, Any]:
         "variants": list(found.variants),
         "windows": [list(window) for window in found.windows] if found.windows else None,
         "trained_windows": list(found.reaches) if found.reaches else None,
-        "image_size": list(found.image_size) if found.image_size else None,
+        "image_size": list(found.image_size) if found.image_size and found.exact else None,
         "depths": list(found.architecture["depths"]),
         "embed_dim": found.architecture["embed_dim"],
         "parts": list(found.parts),

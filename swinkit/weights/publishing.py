@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,28 @@ def push_to_hub(
 
     ``token`` defaults to the one that `hf auth login` keeps. Raises :class:`SwinkitError` when the hub refuses or is not reached.
     """
+    config_of(model)
+
+    def build(folder: Path, carded: bool) -> None:
+        if carded:
+            save_model(model, folder, multi_label=bool(getattr(model, "multi_label", False)))
+        else:
+            save_pretrained(model, folder, licence=licence)
+
+    return upload(repository, build, private=private, message=message, token=token)
+
+
+def upload(
+    repository: str, build: Callable[[Path, bool], object], *, private: bool = False, message: str = "A model of swinkit",
+    token: str | None = None,
+) -> str:  # fmt: skip
+    """Upload what ``build`` puts into the folder it is given; returns the address of the commit.
+
+    ``build`` is told whether the repository has a card already, which is not overwritten. Raises as :func:`push_to_hub`.
+    """
     repository = repository.removeprefix(HUB)
     if not REPOSITORY.fullmatch(repository):
         raise UsageError(f"{repository} is no name on the hub. Expected org/name")
-    config_of(model)
     if offline():
         raise SwinkitError(f"{offline()} forbids the network, so nothing is uploaded. Mend: unset it")
     client = hub_client()
@@ -57,10 +75,7 @@ def push_to_hub(
     with tempfile.TemporaryDirectory(prefix="swinkit-") as folder:
         try:
             hub.create_repo(repository, private=private, exist_ok=True)
-            if hub.file_exists(repository, CARD):
-                save_model(model, folder, multi_label=bool(getattr(model, "multi_label", False)))
-            else:
-                save_pretrained(model, folder, licence=licence)
+            build(Path(folder), hub.file_exists(repository, CARD))
             return str(hub.upload_folder(repo_id=repository, folder_path=folder, commit_message=message).commit_url)
         except client.errors.HfHubHTTPError as fault:
             status = getattr(getattr(fault, "response", None), "status_code", None)

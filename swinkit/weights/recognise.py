@@ -30,7 +30,8 @@ class Recognised:
     """What the names, shapes and saved buffers of a state dict say. None stands for "not recorded".
 
     ``architecture`` holds fields of :class:`~swinkit.config.SwinConfig` without windows and sizes. ``windows`` and ``reaches`` are per
-    stage: the window, and the window at which log-CPB was trained. ``match`` is the share of names that the dialect explains.
+    stage: the window, and the window at which log-CPB was trained. ``image_size`` is the largest that fits; ``exact`` says that no
+    other does. ``match`` is the share of names that the dialect explains.
     """
 
     dialect: Dialect
@@ -42,6 +43,7 @@ class Recognised:
     windows: tuple[Size, ...] | None
     reaches: tuple[int, ...] | None
     image_size: Size | None
+    exact: bool
     match: float
 
     @property
@@ -62,7 +64,9 @@ def recognise(state: Mapping[str, Tensor]) -> Recognised:
 
 
 def disagreements(recognised: Recognised, config: SwinConfig) -> list[str]:
-    """Where ``config`` contradicts what the file says, one line each."""
+    """Where ``config``, read as dense if the weights are, contradicts what the file says, one line each."""
+    if recognised.dense:
+        config = config.model_copy(update={"geometry": "dense"})
     lines = [
         f"{name} is {value} in the file, {getattr(config, name)} in the configuration"
         for name, value in recognised.architecture.items()
@@ -77,9 +81,14 @@ def disagreements(recognised: Recognised, config: SwinConfig) -> list[str]:
     reaches = tuple(config.pretrained_window(stage) or min(windows[stage]) for stage in stages)
     if recognised.reaches and recognised.reaches != reaches:
         lines.append(f"pre-training windows are {recognised.reaches} in the file, {reaches} in the configuration")
-    if recognised.image_size and recognised.image_size != config.image_size:
+    if recognised.image_size and _maps(recognised.image_size, config) != _maps(config.image_size, config):
         lines.append(f"image_size is {recognised.image_size} in the file, {config.image_size} in the configuration")
     return lines
+
+
+def _maps(image_size: Size, config: SwinConfig) -> tuple[int, ...]:
+    """Sides of the last stage's map, which is all that a shrunken window tells of the picture."""
+    return tuple(-(-side // config.strides[-1]) for side in image_size)
 
 
 def settle(recognised: Recognised, variant: str | None = None, image_size: Size | None = None) -> SwinConfig:
@@ -98,7 +107,7 @@ def settle(recognised: Recognised, variant: str | None = None, image_size: Size 
     elif not _window_is_recorded(recognised):
         raise UsageError(_question(recognised))
     else:
-        fields = {"image_size": image_size or _image_size(recognised), **_window_fields(recognised)}
+        fields = {"image_size": _image_size(recognised, image_size), **_window_fields(recognised)}
     geometry = "dense" if recognised.dense else "classification"
     return SwinConfig.model_validate({**fields, **recognised.architecture, "geometry": geometry})
 
@@ -132,13 +141,15 @@ def _window_fields(recognised: Recognised) -> dict[str, Any]:
     return fields
 
 
-def _image_size(recognised: Recognised) -> Size:
-    if recognised.image_size is None:
+def _image_size(recognised: Recognised, told: Size | None) -> Size:
+    if recognised.image_size is not None:
+        return recognised.image_size
+    if told is None:
         raise UsageError(
             f"The file does not record at which picture size this network was trained (windows {recognised.windows}), and it is none "
             "of the published ones. Say so with image_size="
         )
-    return recognised.image_size
+    return told
 
 
 def _readings(state: Mapping[str, Tensor], dialect: Dialect) -> Iterator[Recognised]:
@@ -173,6 +184,7 @@ class _Probe:
         names = self.names(architecture)
         if names is None:
             return None
+        size, exact = self.image_size(depths, windows, architecture["patch_size"])
         around = sum(name.startswith(SURROUNDINGS) for name in self.state)
         known = sum(name in names for name in self.state)
         parts = tuple(part for part in PARTS if any(name in self.state for name in names if part in names[name]))
@@ -185,7 +197,8 @@ class _Probe:
             dense=self.is_dense(parts, around),
             windows=windows,
             reaches=self.per_stage(depths, self.reach),
-            image_size=self.image_size(depths, windows, architecture["patch_size"]),
+            image_size=size,
+            exact=exact,
             match=known / max(1, len(self.state) - (around if self.prefix else 0)),
         )
 
@@ -271,19 +284,20 @@ class _Probe:
             return 1 if window == (1, 1) else None
         return round(8 * (max(window) - 1) / (8**farthest - 1)) + 1
 
-    def image_size(self, depths: tuple[int, ...], windows: tuple[Size, ...] | None, patch: int) -> Size | None:
+    def image_size(self, depths: tuple[int, ...], windows: tuple[Size, ...] | None, patch: int) -> tuple[Size | None, bool]:
+        """The largest picture size in pixels that fits, and whether it is told rather than bounded."""
         position = self.find("backbone.patch_embed.position")
         if position is not None and (side := _root(position.shape[1])):
-            return side * patch, side * patch
+            return (side * patch, side * patch), True
         for i, depth in enumerate(depths if windows else ()):
             masks = [mask for j in range(depth) if (mask := self.buffer("attn_mask", i, j)) is not None]
             if masks and windows and (count := _root(masks[0].shape[0])):
-                return count * windows[i][0] * patch * 2**i, count * windows[i][1] * patch * 2**i
+                return (count * windows[i][0] * patch * 2**i, count * windows[i][1] * patch * 2**i), True
         smaller = [i for i, window in enumerate(windows or ()) if windows and window != windows[0]]
-        if smaller and windows:  # a window that shrank is the stage's whole map
+        if smaller and windows:  # a window that shrank is the stage's whole map, whose sides were rounded up
             stride = patch * 2 ** smaller[0]
-            return windows[smaller[0]][0] * stride, windows[smaller[0]][1] * stride
-        return None
+            return (windows[smaller[0]][0] * stride, windows[smaller[0]][1] * stride), False
+        return None, False
 
     def is_dense(self, parts: tuple[str, ...], around: int) -> bool:
         """As detection and segmentation are trained. transformers' backbones of version 2 shrink windows as classifiers do."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from ..shaking import shake
 TINY = {"embed_dim": 32, "depths": (1, 2), "num_heads": (1, 2), "num_classes": 5, "image_size": 32, "window_size": 4}
 V1 = SwinConfig.model_validate(TINY)
 V2 = SwinConfig.model_validate({**TINY, "version": 2})
+DENSE = SwinConfig.model_validate({**TINY, "geometry": "dense"})
 MOVED = SwinConfig.model_validate({**TINY, "version": 2, "pretrained_window_sizes": (3, 2)})
 State = dict[str, Tensor]
 
@@ -89,7 +91,7 @@ FAULTS: dict[str, tuple[SwinConfig, str, Callable[[State], None], str]] = {
     "K bias of transformers": (V2, "transformers", hf_key_bias, r"key\.bias is off by 0\.5"),
     "rpe_mlp": (V2, "microsoft", unrenamed, r"missing: layers\.0.*cpb_mlp(.|\n)*not expected: .*rpe_mlp"),
     "table of another window": (V1, "timm", another_window, r"shape: layers\.1\.blocks\.0.*expected \(49, 2\), got \(25, 2\)"),
-    "missing norm": (V1, "microsoft-dense", no_last_norm, r"missing: backbone\.norm1\.weight"),
+    "missing norm": (DENSE, "microsoft-dense", no_last_norm, r"missing: backbone\.norm1\.weight"),
     "half the keys": (V1, "microsoft", half, r"missing: "),
     "NaN": (V1, "microsoft", nan, r"not finite: layers\.1\.blocks\.1\.mlp\.fc2\.weight"),
     "a tensor too many": (V1, "microsoft", stray, r"not expected: layers\.0\.blocks\.0\.attn\.gate \(1,\)"),
@@ -179,7 +181,8 @@ def test_swapped_merge_order_is_named(config: SwinConfig, dialect: str) -> None:
 def test_swapped_merge_order_of_a_trained_model_is_named(dialect: str, leaves: tuple[str, ...]) -> None:
     """The bundled model, as it is and swapped: nobody planted in it how merges look after training."""
     file = read_model(BUNDLED / "swin_nano.fashion_mnist")
-    state = export(file.state, file.config, DIALECTS[dialect])
+    anywhere = replace(DIALECTS[dialect], refuses=lambda config: [])  # Microsoft's code pads nothing, and 28 pixels want it
+    state = export(file.state, file.config, anywhere)
     swap = UNFOLD.restore if dialect == "openmmlab" else UNFOLD.export
     found = recognise(state)
     if "norm" not in leaves:
@@ -237,12 +240,23 @@ def test_microsoft_merges_four_slices() -> None:
 def test_what_a_library_cannot_compute_is_refused() -> None:
     ape = SwinConfig.model_validate({**TINY, "ape": True})
     extra = SwinConfig.model_validate({**TINY, "version": 2, "extra_norm_every": 1})
-    dense = SwinConfig.model_validate({**TINY, "geometry": "dense"})
+    odd = SwinConfig.model_validate({**TINY, "image_size": 28, "patch_size": 2, "depths": (1, 1, 1), "num_heads": (1, 2, 4)})
+    oblong = SwinConfig.model_validate({**TINY, "image_size": (16, 32)})
     for config, dialect, reason in [
         (ape, "timm", "absolute position"),
         (ape, "torchvision", "absolute position"),
         (extra, "microsoft", "norm3"),
-        (dense, "torchvision", "geometry"),
+        (DENSE, "torchvision", "geometry"),
+        (DENSE, "timm", "rolls a map before it pads"),
+        (DENSE, "microsoft", "geometry 'dense'"),
+        (DENSE, "transformers", "geometry 'dense'"),
+        (V1, "microsoft-dense", "--geometry dense"),
+        (V1, "transformers-backbone", "--geometry dense"),
+        (odd, "microsoft", "pads nothing"),
+        (odd, "timm", "odd map"),
+        (odd, "transformers", "odd map"),
+        (oblong, "transformers", "along both"),
+        (oblong, "microsoft", "square"),
         (V2, "microsoft-dense", "version 2"),
         (V1, "simmim", "version 1"),
     ]:

@@ -15,6 +15,7 @@ class Told:
     config: SwinConfig | None = None
     classes: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
+    multi_label: bool = False
 
 
 def settled_pretrained(config: SwinConfig) -> list[int]:

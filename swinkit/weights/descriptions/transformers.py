@@ -12,6 +12,7 @@ from . import Told, settled_pretrained
 
 VERSIONS = {"swin": 1, "swinv2": 2}
 RESAMPLING = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
+SEVERAL = "multi_label_classification"
 # what our network cannot be told; anything else would be another function under the same weights
 FIXED = {"hidden_act": "gelu", "layer_norm_eps": 1e-5}
 
@@ -31,7 +32,8 @@ def read(config: Mapping[str, Any], preprocessor: Mapping[str, Any] | None = Non
             raise WeightsError(f"config.json has {name}={inner[name]!r}; swinkit computes {value!r}, as all published Swins do")
     labels = config.get("id2label")
     classes = tuple(labels[key] for key in sorted(labels, key=int)) if isinstance(labels, Mapping) else None
-    return Told(_config(inner, len(classes or ())), classes, read_preprocessor(preprocessor) if preprocessor else None)
+    prepared = read_preprocessor(preprocessor) if preprocessor else None
+    return Told(_config(inner, len(classes or ())), classes, prepared, config.get("problem_type") == SEVERAL)
 
 
 def _config(inner: Mapping[str, Any], num_classes: int) -> SwinConfig:
@@ -85,8 +87,10 @@ def _sides(size: Any) -> tuple[int, ...]:
     return (size, size) if isinstance(size, int) else tuple(size)
 
 
-def write(config: SwinConfig, classes: Sequence[str] = (), *, backbone: bool = False) -> dict[str, Any]:
-    """``config.json`` for a classifier, or with ``backbone`` for a backbone with a norm after each stage."""
+def write(
+    config: SwinConfig, classes: Sequence[str] = (), *, multi_label: bool = False, backbone: Sequence[int] = ()
+) -> dict[str, Any]:
+    """``config.json`` for a classifier, or for a backbone that gives out the stages ``backbone``, each behind a norm."""
     family = "Swin" if config.version == 1 else "Swinv2"
     heading = {"architectures": [family + ("Backbone" if backbone else "ForImageClassification")], "model_type": family.lower()}
     if not backbone and not config.num_classes:
@@ -101,11 +105,13 @@ def write(config: SwinConfig, classes: Sequence[str] = (), *, backbone: bool = F
     if config.version == 2:
         described["pretrained_window_sizes"] = settled_pretrained(config)
     if backbone:
-        described["out_features"] = [f"stage{stage + 1}" for stage in range(config.num_stages)]
+        described["out_features"] = [f"stage{stage + 1}" for stage in backbone]
     elif config.num_classes:
         names = list(classes) or [f"LABEL_{index}" for index in range(config.num_classes)]
         described["id2label"] = {str(index): name for index, name in enumerate(names)}
         described["label2id"] = {name: index for index, name in enumerate(names)}
+        if multi_label:
+            described["problem_type"] = SEVERAL
     return described
 
 

@@ -49,11 +49,23 @@ def without(rows: tuple[Row, ...], *ours: str) -> tuple[Row, ...]:
     return tuple(row for row in rows if not str(row.ours).startswith(ours))
 
 
+ALWAYS_SHIFTS = (
+    "it shifts windows even where one covers the map; geometry 'classification' does not. Mend: --geometry dense, to start a "
+    "detector or segmenter from these weights"
+)
+
+
 def refuses(config: SwinConfig) -> list[str]:
-    """Microsoft's published code has square windows and pictures, and no extra norm."""
+    """Microsoft's published code has square windows and pictures, and shrinks windows to the map."""
     reasons = []
+    if config.geometry == "dense":
+        reasons.append("its classifiers drop the shift where one window covers the map; geometry 'dense' keeps it")
     if config.window_size[0] != config.window_size[1] or config.image_size[0] != config.image_size[1]:
         reasons.append(f"its windows and pictures are square, here they are {config.window_size} and {config.image_size}")
+    stages = range(config.num_stages)
+    fit = all(side % window == 0 for i in stages for side, window in zip(config.grid(i), config.stage_window(i), strict=True))
+    if not fit or any(side % config.strides[-1] for side in config.image_size):
+        reasons.append(f"it pads nothing: every map has to divide into windows, which {config.image_size} pixels do not give")
     return reasons
 
 
@@ -71,12 +83,25 @@ DENSE_ROWS = (
     Row("norm.{leaf}", "{p}norm{last}.{leaf}"),
     Row("output_norms.{i}.{leaf}", "{p}norm{i}.{leaf}"),
 )
+
+
+def refuses_dense(config: SwinConfig) -> list[str]:
+    """The detection and segmentation code always shifts and never shrinks a window."""
+    reasons = []
+    if config.geometry != "dense":
+        reasons.append(ALWAYS_SHIFTS)
+    if config.window_size[0] != config.window_size[1]:
+        reasons.append(f"its windows are square, here they are {config.window_size}")
+    return reasons
+
+
 DENSE = Dialect(
     name="microsoft-dense",
     title="the paper's detection and segmentation code (mmdetection and mmsegmentation forks)",
     rows={1: DENSE_ROWS},
     buffers={1: (INDEX,)},
     prefix={1: "backbone."},
+    refuses=refuses_dense,
 )
 
 SIMMIM_ROWS = renamed(ROWS, "cpb_mlp", "rpe_mlp")

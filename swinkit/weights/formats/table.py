@@ -177,6 +177,17 @@ def _values(match: re.Match[str], last: int, prefix: str) -> dict[str, int | str
     return _numbers(int(found.get("i", 0)), int(found.get("j", 0))) | fixed
 
 
+def rounds_down(config: SwinConfig) -> list[str]:
+    """The reason against ``config`` in a library that settles windows by maps whose odd sides it rounds down."""
+    height, width = config.grid(0)
+    lower = [(height >> stage, width >> stage) for stage in range(config.num_stages)]
+    for stage in range(config.num_stages if config.geometry == "classification" else 0):
+        if tuple(map(min, config.window_size, lower[stage])) != config.stage_window(stage):
+            by = "x".join(map(str, config.image_size))
+            return [f"pictures of {by} give stage {stage + 1} an odd map, whose half it rounds down when it settles the window"]
+    return []
+
+
 def index(config: SwinConfig, stage: int, block: int) -> Tensor:
     """``relative_position_index`` of most libraries, (N, N)."""
     return relative_position_index(config.stage_window(stage))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...config import SwinConfig
 from . import microsoft
-from .table import Buffer, Dialect, Row
+from .table import Buffer, Dialect, Row, rounds_down
 
 ROWS = (
     *microsoft.renamed(
@@ -19,8 +19,13 @@ NOT_SAVED = tuple(
 
 
 def refuses(config: SwinConfig) -> list[str]:
-    """timm has no absolute position embedding in either version."""
-    return ["timm has no absolute position embedding (ape)"] if config.ape else []
+    """What timm's classes have no argument for, or compute otherwise."""
+    reasons = []
+    if config.ape:
+        reasons.append("timm has no absolute position embedding (ape)")
+    if config.geometry == "dense":
+        reasons.append("timm rolls a map before it pads it, so at most sizes geometry 'dense' is another function there")
+    return reasons + rounds_down(config)
 
 
 TIMM = Dialect(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ...config import SwinConfig
 from . import microsoft
-from .table import BLOCK, FLAT, MERGE, THIRDS, Buffer, Dialect, Row, coordinates, index, no_key_bias
+from .table import BLOCK, FLAT, MERGE, THIRDS, Buffer, Dialect, Row, coordinates, index, no_key_bias, rounds_down
 
 THEIRS = "{p}encoder.layers.{i}.blocks.{j}."
 COMMON = (
@@ -77,14 +77,32 @@ def _outputs(rows: tuple[Row, ...], before: str) -> tuple[Row, ...]:
     )
 
 
-def refuses(config: SwinConfig) -> list[str]:
-    """What the transformers classes have no field for."""
+def refuses_any(config: SwinConfig) -> list[str]:
+    """What none of the transformers classes has a field for."""
     reasons = []
     if config.window_size[0] != config.window_size[1]:
         reasons.append(f"its window is one number, here it is {config.window_size}")
     if config.ape and config.version == 2:
         reasons.append("its absolute position embedding reserves a place for a class token that no Swin has, and cannot run")
-    return reasons
+    covered = [
+        [w >= side for w, side in zip(config.window_size, config.grid(i), strict=True)] for i in range(config.num_stages)
+    ]
+    if config.geometry == "classification" and any(rows != columns for rows, columns in covered):
+        reasons.append("where a window covers the map along one axis it drops the shift along both")
+    return reasons + rounds_down(config)
+
+
+def refuses(config: SwinConfig) -> list[str]:
+    """Models and classifiers shrink windows to the map, as classification does."""
+    lines = ["its classifiers drop the shift where one window covers the map; geometry 'dense' keeps it"]
+    return refuses_any(config) + (lines if config.geometry == "dense" else [])
+
+
+def refuses_backbone(config: SwinConfig) -> list[str]:
+    """Backbones of version 1 always shift; those of version 2 shrink windows as classifiers do."""
+    if config.version == 2:
+        return refuses(config)
+    return refuses_any(config) + ([] if config.geometry == "dense" else [microsoft.ALWAYS_SHIFTS])
 
 
 INDEX = Buffer(THEIRS + "attention.self.relative_position_index", index, written=False)
@@ -113,7 +131,7 @@ BACKBONE = Dialect(
     rows={1: _outputs(V1, "{p}"), 2: _outputs(V2, "{p}")},
     buffers=BUFFERS,
     prefix={1: "", 2: ""},
-    refuses=refuses,
+    refuses=refuses_backbone,
     unused=("{p}swin.layernorm.weight", "{p}swin.layernorm.bias"),
 )
 BACKBONE_5 = Dialect(
@@ -121,6 +139,6 @@ BACKBONE_5 = Dialect(
     title="transformers 5 backbone, names in memory",
     rows={1: tuple(_in_memory(row) for row in _outputs(V1, "{outer}"))},
     prefix={1: "swin."},
-    refuses=refuses,
+    refuses=refuses_backbone,
     unused=("{p}layernorm.weight", "{p}layernorm.bias"),
 )

@@ -1,0 +1,230 @@
+"""``swinkit convert``: a model from any library's format to any other's, with a certificate that it is the same network."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UsageError
+from .options import next_command, print_json, say, shared
+
+if TYPE_CHECKING:
+    from ..weights.conversion import Conversion, Plan
+
+HUB = "hf-hub:"
+PICTURES = (
+    "one random, seed 0",
+    "two of the bundled clothes (Fashion-MNIST), squashed to the model's size and normalised for it",
+)
+
+
+def size_of(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """``384`` or ``HEIGHTxWIDTH`` as (height, width)."""
+    if value is None:
+        return None
+    sides = value.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
+        raise click.BadParameter(f"{value!r} is no size. Expected 384, or 256x384 for height and width.", ctx, parameter)
+    return int(sides[0]), int(sides[-1])
+
+
+@click.command("convert")
+@click.argument("model", metavar="IN")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--to", "format", required=True, metavar="FORMAT",
+    help="Of OUT: swinkit, timm, transformers, torchvision, microsoft, openmmlab, simmim, transformers-5, transformers-backbone, microsoft-dense.",
+)  # fmt: skip
+@click.option("--variant", help="What IN is, where its file does not record it (the window of Swin V2).")
+@click.option(
+    "--image-size", callback=size_of, metavar="SIZE", help="Resize position information for other pictures, as 384 or 256x384."
+)
+@click.option("--window-size", callback=size_of, metavar="SIZE", help="And for another window, in patches.")
+@click.option(
+    "--resize", type=click.Choice(["bicubic", "geometric"]), help="How V1's bias tables are resized; as IN's origin does."
+)
+@click.option(
+    "--geometry",
+    type=click.Choice(["classification", "dense"]),
+    help="Read the weights for this use, whatever they were trained for.",
+)
+@click.option("--backbone", is_flag=True, help="Leave out head, reconstruction and the norms of other outputs.")
+@click.option(
+    "--head-map",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Outputs to keep, a number a line (map22kto1k.txt).",
+)
+@click.option(
+    "--head-classes", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Outputs to keep, a class name a line."
+)
+@click.option(
+    "--class-names",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What the outputs are called, a name a line.",
+)
+@shared("dry_run", "json", "quiet")
+def command(model: str, out: Path, format: str, dry_run: bool, as_json: bool, quiet: bool, **wishes: Any) -> None:
+    """Write IN, weights of any known library, at OUT in another library's FORMAT.
+
+    IN is a file, a folder, a run or a name (hf-hub:org/name, Swin_T_Weights.DEFAULT, an address). Both networks are built and run on
+    random and real pictures, the new one in its own library where that is installed; if any stage differs, nothing is kept. With
+    --to swinkit, OUT may be hf-hub:org/name, which publishes it.
+
+    \b
+    swinkit convert swin_tiny_patch4_window7_224.pth my-swin --to timm
+    swinkit convert hf-hub:microsoft/swin-tiny-patch4-window7-224 swin.pth --to openmmlab --geometry dense --backbone
+    swinkit convert swin.pth swin-384 --to transformers --image-size 384 --window-size 12
+    """
+    from ..weights.conversion import check, convert, destination
+    from ..weights.targets import find_target
+
+    target = find_target(format)
+    remote = str(out).startswith(HUB)
+    if remote and target.name != "swinkit":
+        raise UsageError(
+            f"Only swinkit's own format is published from here. Mend: --to swinkit, or upload the folder that --to {target.name} writes"
+        )
+    if not remote:
+        destination(out, target)
+    plan = make_plan(model, target, **wishes)
+    notes = check(plan)
+    if dry_run:
+        show_plan(plan, out, notes, as_json)
+        return
+    say("Running both networks on three pictures …", quiet)
+    pictures = picture_batch(plan)
+    done = publish(plan, str(out), pictures) if remote else convert(plan, out, pictures, PICTURES)
+    if as_json:
+        print_json({"out": str(out), **done.certificate})
+    else:
+        show(done)
+    next_command("swinkit", "inspect", out, quiet=quiet)
+
+
+def publish(plan: Plan, name: str, pictures: Any) -> Conversion:
+    """Convert into a folder that goes to the hub, if the certificate holds; a card that is there is kept."""
+    from ..weights.conversion import convert
+    from ..weights.publishing import CARD, upload
+
+    done: list[Conversion] = []
+    with tempfile.TemporaryDirectory(prefix="swinkit-") as scratch:
+        done.append(convert(plan, Path(scratch) / "model", pictures, PICTURES))
+
+        def build(folder: Path, carded: bool) -> None:
+            shutil.copytree(done[0].out, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*([CARD] if carded else [])))
+
+        say(f"Published: {upload(name, build)}")
+    return done[0]
+
+
+def make_plan(
+    model: str, target: Any, *, variant: str | None, image_size: tuple[int, int] | None, window_size: tuple[int, int] | None,
+    resize: str | None, geometry: str | None, backbone: bool, head_map: Path | None, head_classes: Path | None, class_names: Path | None,
+) -> Plan:  # fmt: skip
+    """IN opened and changed as the options say, with a note for each change."""
+    from ..tasks import open_saved
+    from ..weights import saved as changes
+    from ..weights.conversion import Plan
+    from ..weights.hub import locate
+
+    if head_map and head_classes:
+        raise UsageError("--head-map and --head-classes both choose the outputs; give one of them")
+    if head_classes and class_names:
+        raise UsageError("--head-classes gives the outputs their names already; leave --class-names out")
+    located = locate(model)
+    saved = open_saved(model, variant, unrecorded=image_size)
+    origin, notes = str(saved.metadata.get("format", "swinkit")), list(saved.metadata.get("notes", ()))
+    method = resize or changes.convention(saved)
+    if (head_map or head_classes or class_names) and not saved.config.num_classes:
+        raise UsageError(f"{model} has no head, so it has no outputs to choose or to name")
+    before = saved.config.num_classes
+    if head_map:
+        saved = changes.mapped(saved, head_map)
+        notes.append(f"{saved.config.num_classes} of {before} outputs are kept, by number, as {head_map.name} says")
+    if head_classes:
+        saved = changes.chosen(saved, head_classes)
+        notes.append(f"{saved.config.num_classes} of {before} outputs are kept, by name, as {head_classes.name} says")
+    if class_names:
+        saved = changes.renamed(saved, class_names)
+    if geometry and geometry != saved.config.geometry:
+        notes.append(f"geometry {geometry} instead of {saved.config.geometry}: the same weights, another function")
+        saved = changes.in_geometry(saved, geometry, method)
+    if image_size or window_size:
+        saved = changes.at_size(saved, image_size or saved.config.image_size, window_size, method)
+        tables = f"bias tables resized: {method}" if saved.config.version == 1 else "log-CPB asked at the new offsets"
+        notes.append(f"for pictures of {saved.config.image_size} pixels and windows of {saved.config.window_size}; {tables}")
+    if backbone:
+        notes.append("the backbone and its last norm alone")
+        saved = changes.backbone_alone(saved, keep_norms=saved.config.geometry == "dense")
+    return Plan(source_of(model, origin, located.path), target, saved, tuple(notes))
+
+
+def source_of(model: str, format: str, path: Path) -> Any:
+    """IN with the hashes of its files."""
+    from ..weights.conversion import Source
+    from ..weights.files import find_model
+    from ..weights.targets import hashes
+
+    folder = path if path.is_file() else find_model(path) if format == "swinkit" else path
+    kinds = (".safetensors", ".bin", ".json", ".pth")
+    files = [folder] if folder.is_file() else sorted(file for file in folder.iterdir() if file.suffix in kinds)
+    return Source(model, format, hashes(files))
+
+
+def picture_batch(plan: Plan) -> Any:
+    """The pictures of :data:`PICTURES`, normalised, at the size of the model, (3, C, H, W)."""
+    import torch
+
+    from ..data.bundled import open_bundled
+    from ..data.transforms import evaluation
+
+    config, preprocessing = plan.saved.config, plan.saved.preprocessing
+    clothes = open_bundled("fashion-mini")
+    noise = torch.randn(1, config.in_channels, *config.image_size, generator=torch.Generator().manual_seed(0))
+    at_size = preprocessing.model_copy(update={"size": config.image_size, "resize": "squash"})
+    gray = evaluation(at_size.model_copy(update={"channels": 1, "mean": at_size.mean[:1], "std": at_size.std[:1]}))
+    real = torch.cat([gray(clothes.read(index))[None] for index in (0, 500)])
+    return torch.cat((noise, real.expand(-1, config.in_channels, -1, -1))).contiguous()
+
+
+def show_plan(plan: Plan, out: Path, notes: tuple[str, ...], as_json: bool) -> None:
+    """What would be written, and where it would be tried out."""
+    from importlib.util import find_spec
+
+    library = plan.target.library
+    judge = library if library and find_spec(library) else "swinkit, which would read the files back"
+    said = {
+        "source": plan.source.name, "source_format": plan.source.format, "out": str(out), "format": plan.target.name,
+        "compared_in": judge, "configuration": plan.saved.config.model_dump(mode="json"), "notes": list(notes),
+    }  # fmt: skip
+    if as_json:
+        print_json(said)
+        return
+    config = plan.saved.config
+    click.echo(f"{plan.source.name} ({plan.source.format}) -> {out} ({plan.target.name}), to be compared in {judge}")
+    click.echo(
+        f"Swin V{config.version}, width {config.embed_dim}, depths {config.depths}, windows {config.window_size}, "
+        f"{config.image_size[0]}x{config.image_size[1]} pixels, {config.num_classes} outputs, geometry {config.geometry}"
+    )
+    for note in notes:
+        click.echo(f"note: {note}")
+
+
+def show(done: Conversion) -> None:
+    """The certificate, for a reader."""
+    from ..weights.conversion import certificate_of
+
+    parity = done.parity
+    click.echo(f"{'':12}{'largest difference':>20}{'largest value':>16}")
+    for one in parity.differences:
+        click.echo(f"{one.where:12}{one.difference:20.2e}{one.largest:16.3g}")
+    click.echo(f"same network, compared in {parity.compared_in}; weights identical bit for bit")
+    for note in done.certificate["notes"]:
+        click.echo(f"note: {note}")
+    for name, sha256 in done.certificate["target"]["files"].items():
+        click.echo(f"{name}  sha256 {sha256}")
+    click.echo(f"certificate: {certificate_of(done.out)}")

@@ -1,0 +1,145 @@
+"""A saved model of any origin, not yet a module, and what can be changed about it before it becomes one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..config import SwinConfig
+from ..errors import UsageError
+from ..model.windows import Size
+from ..preprocessing import Preprocessing
+from .formats import DIALECTS
+from .resize import fit, moved
+
+HEAD = "head."
+
+
+@dataclass(frozen=True)
+class Saved:
+    """``state`` holds tensors under our names; it may hold more than a classifier has, and lack its head or norm."""
+
+    config: SwinConfig
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    multi_label: bool
+    metadata: Mapping[str, Any]
+    state: dict[str, Tensor] = field(repr=False)
+
+
+def at_size(saved: Saved, image_size: Size, window_size: Size | None = None, method: str | None = None) -> Saved:
+    """``saved`` for pictures of ``image_size`` and windows of ``window_size``; bias tables by ``method`` or its origin's convention."""
+    config = moved(saved.config, image_size, window_size)
+    state = fit(saved.state, saved.config, config, method or convention(saved))
+    return replace(saved, config=config, state=state, preprocessing=saved.preprocessing.model_copy(update={"size": image_size}))
+
+
+def convention(saved: Saved) -> str:
+    """How the library that ``saved`` comes from resizes bias tables; Microsoft's where none is known."""
+    origin = DIALECTS.get(str(saved.metadata.get("format")))
+    return origin.resizing if origin else "bicubic"
+
+
+def in_geometry(saved: Saved, geometry: str, method: str | None = None) -> Saved:
+    """``saved`` as ``geometry`` computes it: another function at the same weights, as when a classifier starts a detector.
+
+    A bias table that shrank with its window is resized to the configured one, or back.
+    """
+    config = SwinConfig.model_validate({**saved.config.model_dump(), "geometry": geometry})
+    if config.version == 2:
+        config = _trained_at(saved.config, config)
+    return replace(saved, config=config, state=fit(saved.state, saved.config, config, method or convention(saved)))
+
+
+def backbone_alone(saved: Saved, *, keep_norms: bool) -> Saved:
+    """``saved`` without head and reconstruction, and unless ``keep_norms`` without the norms of its earlier outputs."""
+    left = (HEAD, "reconstruction.", *(() if keep_norms else ("output_norms.",)))
+    state = {name: tensor for name, tensor in saved.state.items() if not name.startswith(left)}
+    return replace(saved, config=saved.config.model_copy(update={"num_classes": 0}), classes=(), state=state)
+
+
+def with_outputs(saved: Saved, rows: Sequence[int], classes: Sequence[str]) -> Saved:
+    """``saved`` with ``rows`` of its head as outputs, called ``classes``: output i is what output ``rows[i]`` was."""
+    state = dict(saved.state)
+    for name in [name for name in state if name.startswith(HEAD)]:
+        state[name] = state[name][torch.tensor(list(rows))]
+    config = saved.config.model_copy(update={"num_classes": len(rows)})
+    return replace(saved, config=config, classes=tuple(classes), state=state)
+
+
+def mapped(saved: Saved, path: Path) -> Saved:
+    """``saved`` with the outputs that ``path`` lists, a number a line, as Microsoft's ``map22kto1k.txt`` does.
+
+    Raises :class:`UsageError` naming the line for what is no number, no output of this head, or there twice.
+    """
+    count, rows = saved.config.num_classes, []
+    for number, line in enumerate(read_lines(path), 1):
+        if not line.isdecimal() or int(line) >= count:
+            raise UsageError(f"{path}, line {number}: expected an output of the head, 0 to {count - 1}, got {line!r}")
+        if int(line) in rows:
+            raise UsageError(f"{path}, line {number}: {line} is there twice. One output becomes one class; mend: leave one out")
+        rows.append(int(line))
+    return with_outputs(saved, rows, [saved.classes[row] for row in rows])
+
+
+def chosen(saved: Saved, path: Path) -> Saved:
+    """``saved`` with the outputs whose class names ``path`` lists, a name a line, in that order.
+
+    Raises :class:`UsageError` for names that the model does not know, or knows twice.
+    """
+    names = read_lines(path)
+    unknown = [name for name in names if saved.classes.count(name) != 1]
+    if unknown or len(set(names)) < len(names):
+        wrong = unknown or [name for name in names if names.count(name) > 1]
+        some = ", ".join(map(repr, saved.classes[:5]))
+        raise UsageError(
+            f"{path}: {len(wrong)} of {len(names)} names are not one class of this model each ({', '.join(map(repr, wrong[:5]))}). "
+            f"It has {len(saved.classes)}: {some}, … Mend: use its names, or give the outputs by number with --head-map"
+        )
+    return with_outputs(saved, [saved.classes.index(name) for name in names], names)
+
+
+def renamed(saved: Saved, path: Path) -> Saved:
+    """``saved`` with the class names that ``path`` lists, one per output."""
+    names = read_lines(path)
+    if len(names) != saved.config.num_classes:
+        raise UsageError(f"{path} has {len(names)} names, but the model has {saved.config.num_classes} outputs; give one each")
+    return replace(saved, classes=tuple(names))
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text file without what surrounds them; blank ones at its end do not count."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as fault:
+        raise UsageError(f"{path} cannot be read as text: {fault}") from None
+    lines = [line.strip() for line in text.rstrip().splitlines()]
+    if not lines or not all(lines):
+        raise UsageError(f"{path}: expected one entry a line, found an empty one")
+    return lines
+
+
+def weights_digest(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, shapes, types and values of ``state``: equal for the same weights in whatever file they lie."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        if tensor.numel():
+            digest.update(tensor.view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _trained_at(saved: SwinConfig, target: SwinConfig) -> SwinConfig:
+    """``target``, which remembers at which window each stage's log-CPB of ``saved`` was trained."""
+    stages = range(saved.num_stages)
+    if all(saved.stage_window(stage) == target.stage_window(stage) for stage in stages):
+        return target
+    trained = [saved.pretrained_window(stage) or min(saved.stage_window(stage)) for stage in stages]
+    return SwinConfig.model_validate({**target.model_dump(), "pretrained_window_sizes": trained})
