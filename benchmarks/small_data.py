@@ -1,6 +1,6 @@
 """Few labels: what `swinkit train` reaches without a flag, beside a support vector machine on the same pictures.
 
-    python benchmarks/small_data.py [--seeds 3]
+    python benchmarks/small_data.py [--seeds 3] [--only digits]
 
 Fashion-MNIST with 30 pictures per class from nothing, judged on its 10,000 test pictures; digits with 20 per class from the
 bundled weights, judged on all others. The support vector machine (scikit-learn, RBF kernel) sees raw pixels; its C and gamma
@@ -71,18 +71,21 @@ def measure(case: Case, seed: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
-    seeds, rows = parser.parse_args().seeds, []
-    for case in CASES:
-        for seed in range(seeds):
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each case (default: %(default)s)")
+    parser.add_argument("--only", choices=[case.data for case in CASES], help="one case; results of the other are kept")
+    given = parser.parse_args()
+    rows = json.loads(RESULTS.read_text()) if given.only and RESULTS.exists() else []
+    for case in [case for case in CASES if given.only in (None, case.data)]:
+        rows = [row for row in rows if row["case"] != case.name]
+        for seed in range(given.seeds):
             rows.append(row := measure(case, seed))
+            RESULTS.parent.mkdir(exist_ok=True)
+            RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
             print(
                 f"{case.name}, seed {seed}: swinkit {row['top1']:.1%}, support vectors {row['support_vectors']:.1%} "
                 f"(bar {case.bar:.0%}, {row['seconds']} s)",
                 flush=True,
             )
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -49,8 +49,8 @@ def parameter_groups(model: nn.Module, settings: TrainSettings, names: set[str])
 
     ``layer_decay`` d gives depth i of L the share d^(L - i), so that a pre-trained stem moves less than a new head.
     """
-    depths: tuple[int, ...] = model.config.depths  # type: ignore[union-attr, assignment]
     layer_decay = settings.layer_decay or 1.0
+    depths: tuple[int, ...] = model.config.depths if layer_decay != 1.0 else ()  # type: ignore[union-attr, assignment]
     exempt, last = exempt_from_decay(model), sum(depths) + 1
     groups: dict[tuple[int, bool], dict] = {}
     for name, parameter in model.named_parameters():

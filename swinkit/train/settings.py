@@ -99,14 +99,15 @@ def settle(settings: TrainSettings, facts: DataFacts, fine_tuning: bool) -> Trai
     batch_size = settings.batch_size or default_batch_size(facts.pictures)
     batch_size = min(batch_size, facts.pictures)
     steps = epochs * max(1, facts.pictures // batch_size)
-    optimizer = settings.optimizer or ("muon" if facts.side <= SMALL and not fine_tuning else "adamw")
+    small = facts.side <= SMALL
+    optimizer = settings.optimizer or ("muon" if small else "adamw")
     scarce = facts.pictures < 5000
     chosen: dict[str, Any] = {
         "epochs": epochs,
         "batch_size": batch_size,
         "optimizer": optimizer,
         "lr": default_rate(optimizer, batch_size, facts.side, fine_tuning),
-        "layer_decay": 0.8 if fine_tuning else 1.0,
+        "layer_decay": 0.8 if fine_tuning and not small else 1.0,  # a small network's stem has little that is worth sparing
         "warmup_epochs": round(max(min(epochs / 10, 5.0), 0.1), 2),
         "ema": round(1 - 1 / max(10, min(5000, steps / 20)), 5),
         "label_smoothing": 0.1,

@@ -46,9 +46,16 @@ def test_small_sets_get_more_passes_and_more_mixing_than_large_ones():
 
 
 def test_fine_tuning_is_shorter_and_spares_the_stem():
-    fresh, tuned = (settle(TrainSettings(), DataFacts(300, 30, 28, 1), tuning) for tuning in (False, True))
+    fresh, tuned = (settle(TrainSettings(), DataFacts(300, 30, 224, 3), tuning) for tuning in (False, True))
     assert tuned.epochs < fresh.epochs
+    assert tuned.lr < fresh.lr
     assert tuned.layer_decay < fresh.layer_decay == 1
+
+
+def test_small_pictures_are_learned_by_muon_and_all_depths_alike():
+    for tuning in (False, True):
+        settled = settle(TrainSettings(), DataFacts(200, 30, 28, 1), tuning)
+        assert (settled.optimizer, settled.layer_decay) == ("muon", 1.0)
 
 
 def test_small_pictures_are_mirrored_only_if_they_have_colour():

@@ -1,0 +1,34 @@
+"""Every experiment in turn with its own budget: ``python -m experiments``; --scale 0.1 makes all of them ten times shorter."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import torch
+
+from . import amplitudes, position, shift, vit, window_growth
+from .mechanism import Budget, show
+
+PICTURES = {shift: 24_000, position: 24_000, window_growth: 24_000, amplitudes: 12_000, vit: 24_000}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scale", type=float, default=1.0, help="multiplies the pictures that each run sees (default: 1)")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each arm (default: 3)")
+    parser.add_argument("--threads", type=int, help="of the processor; all by default")
+    given = parser.parse_args()
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    begun, found = time.perf_counter(), []
+    for experiment, pictures in PICTURES.items():
+        print(experiment.__name__, flush=True)
+        found.append(experiment.run(Budget(round(pictures * given.scale), given.seeds, threads=given.threads)))
+    print(f"\nAll in {(time.perf_counter() - begun) / 60:.0f} minutes.")
+    for result in found:
+        show(result)
+
+
+if __name__ == "__main__":
+    main()

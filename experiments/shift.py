@@ -1,0 +1,59 @@
+"""Do shifted windows help? swin_nano as it is, and with the windows of every block left where they are.
+
+Swin, table 4: without shifting, Swin-T loses 1.1 points of ImageNet top-1 (80.2 against 81.3).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from swinkit.model.backbone import Stage
+from swinkit.model.classifier import SwinClassifier
+from swinkit.model.windows import WindowGrid
+from swinkit.report.plots import interval_chart
+
+from .mechanism import RESULTS, Budget, Claim, command_line, configuration, interval, judged, keep, over_seeds, top1, train
+
+CLAIM = Claim("top-1 with shifted windows is above top-1 without", "Swin, section 4.4, table 4 (81.3 against 80.2, ImageNet)")
+
+
+class Unshifted(nn.Module):
+    """A stage whose blocks all use the regular windows."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.window, self.merge, self.blocks = stage.window, stage.merge, stage.blocks
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.merge(x)
+        grid = WindowGrid.regular(x, self.window)
+        for block in self.blocks:
+            x = block(x, grid)
+        return x
+
+
+def shifted() -> SwinClassifier:
+    return SwinClassifier(configuration())
+
+
+def unshifted() -> SwinClassifier:
+    model = shifted()
+    model.backbone.stages = nn.ModuleList(Unshifted(stage) for stage in model.backbone.stages)  # type: ignore[arg-type]
+    return model
+
+
+def run(budget: Budget, folder: Path = RESULTS) -> dict[str, Any]:
+    arms = {"shifted": shifted, "not shifted": unshifted}
+    found = over_seeds(
+        {name: lambda seed, build=build: top1(train(build, budget, seed), budget) for name, build in arms.items()}, budget
+    )
+    result = {"top1": found, "claims": [judged(CLAIM, found["shifted"], found["not shifted"])]}
+    chart = interval_chart("Test top-1", {name: interval(values) for name, values in found.items()}, share=True)
+    return keep("shift", budget, result, chart, folder)
+
+
+if __name__ == "__main__":
+    command_line(run, __doc__, pictures=24_000)
