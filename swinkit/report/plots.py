@@ -37,7 +37,8 @@ def line_chart(curve: Curve) -> Markup:
     lines = {name: [point for point in points if np.isfinite(point).all()] for name, points in curve.lines.items()}
     lines = {name: points for name, points in lines.items() if points}
     every = np.array([point for points in lines.values() for point in points])
-    end = WIDTH - (RIGHT if len(lines) > 1 else 16)
+    longest = max(map(len, lines))
+    end = WIDTH - (max(RIGHT, 10 + 7 * longest) if len(lines) > 1 else 16)
     x = Scale(min(0.0, every[:, 0].min()), every[:, 0].max(), LEFT, end)
     low, high = _range(every[:, 1])
     y = Scale(low, high, HEIGHT - BOTTOM, TOP)
