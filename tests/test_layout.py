@@ -37,6 +37,8 @@ SIBLINGS = {
     ("config", "errors"),
     ("preprocessing", "errors"),
     ("results", "errors"),
+    ("explain", "report"),
+    ("explain", "study"),
 }
 
 # peers serve tests and benchmarks; the package never imports them

@@ -25,6 +25,7 @@ CALLS: dict[str, list[str]] = {
     "data": ["data", "photos"],
     "inspect": ["inspect", "run/model"],
     "convert": ["convert", "run/model", "converted.pth", "--to", "openmmlab"],
+    "tour": ["tour", "photos/dark/0.png", "--model", "run", "--repeats", "0", "--out", "tour.html"],
     "demo": ["demo", "--epochs", "1", "--out", "demo"],
     "doctor": ["doctor"],
 }

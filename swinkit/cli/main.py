@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "inspect": ("swinkit.cli.inspect:command", "Say what a file of weights is, without running anything in it."),
     "convert": ("swinkit.cli.convert:command", "Write weights in another library's format, proven to be the same network."),
     "data": ("swinkit.cli.data:command", "Check a set of pictures and advise on the input size."),
+    "tour": ("swinkit.cli.tour:command", "Walk through Swin on a picture: one interactive page."),
     "demo": ("swinkit.cli.demo:command", "Watch a small Swin learn, on real pictures, without a network."),
     "doctor": ("swinkit.cli.doctor:doctor", "Say what this machine offers swinkit and what is missing."),
 }

@@ -1,0 +1,45 @@
+"""``swinkit tour``: one page that walks through Swin on a picture."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from .options import next_command, print_json, say, shared
+
+
+@click.command("tour")
+@click.argument("picture", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--model", metavar="MODEL", help="A run, a file, a folder or a name; a variant's name means random weights.")
+@click.option("--lang", type=click.Choice(["en", "ru"]), default="en", show_default=True, help="Language of the page.")
+@click.option(
+    "--repeats", type=click.IntRange(min=0), default=5, show_default=True, help="Runs of each timing; 0 leaves timings out."
+)
+@shared("out", "json", "quiet")
+def command(
+    picture: Path | None, model: str | None, lang: str, repeats: int, out: Path | None, as_json: bool, quiet: bool
+) -> None:
+    """Walk through a Swin Transformer on PICTURE: one interactive page, every number computed for it, without a network.
+
+    Without a PICTURE it is a bundled one, with the bundled trained swin_nano. A photograph without --model is shown with Swin-T and
+    random weights: sizes, windows and costs are true then, preferences are not, and the page says so.
+    """
+    from ..errors import UsageError
+    from ..explain.tour.measured import Effort
+    from ..explain.tour.pages import write_tour
+    from ..explain.tour.subject import open_subject
+
+    path = out or Path(f"tour.{lang}.html")
+    if path.exists():
+        raise UsageError(f"{path} is there already and nothing is overwritten. Mend: another --out, or remove it.")
+    subject = open_subject(picture, model)
+    words = ["swinkit", "tour", *([str(picture)] if picture else []), *(["--model", model] if model else []), "--lang", lang]
+    say(f"Computing the tour of {subject.picture_name} with {subject.model_name}; most of the time is measuring.", quiet)
+    write_tour(path, subject, lang, Effort(repeats), shlex.join(words))
+    if as_json:
+        print_json({"page": str(path), "bytes": path.stat().st_size, "model": subject.model_name, "trained": subject.trained})
+    else:
+        click.echo(path)
+    next_command("swinkit", "tour", "photo.jpg", "--model", "swin_t", quiet=quiet)

@@ -1,0 +1,47 @@
+"""What attention costs, by the papers' formulas. Unit: MAC, one multiplication with its addition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...study.macs import count_macs
+from ...variants import find
+
+SIDES = (112, 168, 224, 280, 336, 448, 560, 672, 896, 1120, 1344, 1792, 2240)  # pixels; all whole in patches of 4 and 16
+
+
+def msa(rows: int, columns: int, width: int) -> int:
+    """Ω(MSA) = 4hwC² + 2(hw)²C: every token meets every token (Swin, equation 1)."""
+    tokens = rows * columns
+    return 4 * tokens * width**2 + 2 * tokens**2 * width
+
+
+def window_msa(rows: int, columns: int, width: int, side: int) -> int:
+    """Ω(W-MSA) = 4hwC² + 2M²hwC: every token meets the M² of its window (Swin, equation 2)."""
+    tokens = rows * columns
+    return 4 * tokens * width**2 + 2 * side**2 * tokens * width
+
+
+def vit_macs(side: int, patch: int, width: int, depth: int) -> int:
+    """MACs of a plain ViT's encoder with a class token, MLP ratio 4, for a square picture of ``side`` pixels."""
+    patches = (side // patch) ** 2
+    tokens = patches + 1
+    return patches * 3 * patch**2 * width + depth * (12 * tokens * width**2 + 2 * tokens**2 * width)
+
+
+def by_resolution() -> dict[str, Any]:
+    """Both formulas at Swin-T's first stage, and whole networks, for squares of ``SIDES`` pixels."""
+    config = find("swin_t").config
+    width, window, heads = config.embed_dim, config.window_size[0], config.num_heads[0]
+    rows = []
+    for side in SIDES:
+        tokens = side // config.patch_size
+        whole, windowed = msa(tokens, tokens, width), window_msa(tokens, tokens, width, window)
+        rows.append(
+            {
+                "side": side, "map": tokens, "tokens": tokens**2, "msa": whole, "wmsa": windowed, "ratio": whole / windowed,
+                "msa_bytes": tokens**4 * heads * 4, "wmsa_bytes": tokens**2 * window**2 * heads * 4,
+                "swin": count_macs(config, (side, side)).total, "vit": vit_macs(side, 16, 384, 12),
+            }
+        )  # fmt: skip
+    return {"rows": rows, "width": width, "window": window, "heads": heads, "start": SIDES.index(224)}

@@ -1,0 +1,161 @@
+"""Chapters that a clock decides: padded against cyclic shift, Swin against ViT, latency by resolution, and what speeds it up."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...model.windows import WindowGrid
+from ...study.macs import count_macs, padding_share
+from ...tasks import create_model
+from .costs import vit_macs
+from .padded import PaddedGrid
+from .patches import VIT_DEPTH, VIT_HEADS, VIT_PATCH, VIT_WIDTH
+from .subject import GEOMETRY, Subject
+from .windows import attention_macs
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure: ``repeats`` runs of each, taken in turn; 0 measures nothing. ``sides`` are the pictures' sides."""
+
+    repeats: int = 5
+    sides: tuple[int, ...] = (224, 448, 672)
+
+
+@torch.inference_mode()
+def in_turn(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, dict[str, Any]]:
+    """Milliseconds of each of ``runs``, one of each after the other: median, fastest, slowest; the first round is not counted."""
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(repeats + 1):
+        for name, run in runs.items():
+            begun = time.perf_counter()
+            run()
+            if turn:
+                taken[name].append((time.perf_counter() - begun) * 1e3)
+    return {
+        name: {"median": statistics.median(times), "low": min(times), "high": max(times), "runs": repeats}
+        for name, times in taken.items()
+    }
+
+
+def machine() -> dict[str, Any]:
+    return {"processor": _processor(), "threads": torch.get_num_threads(), "torch": torch.__version__.split("+")[0]}
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def shift_ways(effort: Effort) -> dict[str, Any]:
+    """SW-MSA of Swin-T's first stage on its 56 x 56 map in both ways: windows, MACs, time, and their largest difference."""
+    swin: Any = create_model(GEOMETRY).eval()
+    attention = swin.backbone.stages[0].blocks[1].attention
+    x = torch.randn(1, 56, 56, 96, generator=torch.Generator().manual_seed(0))
+    cyclic = WindowGrid.regular(x, (7, 7)).shifted(x, always=False)
+    padded = PaddedGrid.of(cyclic, x)
+    with torch.inference_mode():
+        difference = float((attention(x, cyclic) - attention(x, padded)).abs().max())
+    ways: dict[str, Any] = {
+        name: {"windows": grid.counts[0] * grid.counts[1], "macs": attention_macs(grid.counts, (7, 7), 96)}
+        for name, grid in (("cyclic", cyclic), ("padded", padded))
+    }
+    if effort.repeats:
+        runs = {"cyclic": lambda: attention(x, cyclic), "padded": lambda: attention(x, padded)}
+        for name, times in in_turn(runs, 4 * effort.repeats).items():
+            ways[name]["time"] = times
+    return {**ways, "difference": difference, "more_macs": ways["padded"]["macs"] / ways["cyclic"]["macs"] - 1}
+
+
+def against_vit(effort: Effort) -> dict[str, Any]:
+    """Swin-T and ViT-S/16, fresh weights, on noise of several sizes: MACs by formula, time by clock, in turn."""
+    swin = create_model(GEOMETRY).eval()
+    rows = []
+    for side in effort.sides:
+        row: dict[str, Any] = {
+            "side": side, "swin_macs": count_macs(swin.config, (side, side)).total,
+            "vit_macs": vit_macs(side, VIT_PATCH, VIT_WIDTH, VIT_DEPTH), "vit_tokens": (side // VIT_PATCH) ** 2 + 1,
+        }  # fmt: skip
+        if effort.repeats:
+            images = torch.randn(1, 3, side, side)
+            vit = plain_vit(side)
+            row["times"] = in_turn({"swin": _call(swin, images), "vit": _call(vit, images)}, effort.repeats)
+            row["ratio"] = row["times"]["vit"]["median"] / row["times"]["swin"]["median"]
+        rows.append(row)
+    parameters = {"swin": _parameters(swin), "vit": _parameters(plain_vit(effort.sides[0]))}
+    strides = {"swin": list(swin.config.strides), "vit": VIT_PATCH}
+    return {"rows": rows, "parameters": parameters, "strides": strides, "measured": bool(effort.repeats)}
+
+
+def plain_vit(side: int) -> nn.Module:
+    """ViT-S/16 in torchvision's implementation, for pictures of ``side`` pixels: a ViT's positions fit one size only."""
+    from torchvision.models import VisionTransformer
+
+    return VisionTransformer(side, VIT_PATCH, VIT_DEPTH, VIT_HEADS, VIT_WIDTH, 4 * VIT_WIDTH).eval()
+
+
+def performance(subject: Subject, effort: Effort) -> dict[str, Any]:
+    """MACs by part, parameters, and latency by picture size, of the tour's model and of Swin-T."""
+    answer: dict[str, Any] = {}
+    for name, model in (("model", subject.model), ("swin_t", create_model(GEOMETRY).eval())):
+        config = model.config
+        size = config.image_size
+        counted = count_macs(config, size)
+        parts = {part: getattr(counted, part) for part in counted.__dataclass_fields__}
+        answer[name] = {"parameters": _parameters(model), "macs": counted.total, "parts": parts, "size": list(size)}
+        if not effort.repeats:
+            continue
+        doubled = 2 * size[0], 2 * size[1]
+        runs = {}
+        for tag, (height, width) in (("once", size), ("double", doubled)):
+            runs[tag] = _call(model, torch.randn(1, config.in_channels, height, width))
+        answer[name]["times"] = in_turn(runs, effort.repeats)
+    return answer
+
+
+def speed_ups(subject: Subject, effort: Effort) -> dict[str, Any]:
+    """What can be had without another library, each measured on the tour's model: batches, no autograd, a size that fits."""
+    model, config = subject.model, subject.model.config
+    height, width = config.image_size
+    stride = config.strides[-1]
+    awkward = height + stride // 2 + 1, width + stride // 2 + 1
+    answer: dict[str, Any] = {
+        "size": [height, width], "awkward": list(awkward), "padding": padding_share(config, awkward),
+        "padding_native": padding_share(config, (height, width)), "batch": 16 if subject.tiny else 4,
+    }  # fmt: skip
+    if not effort.repeats:
+        return answer
+    one, many = (torch.randn(count, config.in_channels, height, width) for count in (1, answer["batch"]))
+    runs = {"one": _call(model, one), "batch": _call(model, many), "autograd": _recorded(model, one)}
+    times = in_turn(runs, effort.repeats)
+    answer["times"] = times
+    answer["batch_gain"] = times["one"]["median"] * answer["batch"] / times["batch"]["median"]
+    answer["autograd_cost"] = times["autograd"]["median"] / times["one"]["median"]
+    return answer
+
+
+def _call(model: nn.Module, images: Tensor) -> Callable[[], Any]:
+    return lambda: model(images)
+
+
+def _recorded(model: nn.Module, images: Tensor) -> Callable[[], Any]:
+    def run() -> Any:
+        with torch.inference_mode(False), torch.enable_grad():
+            return model(images.clone())
+
+    return run
+
+
+def _parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,93 @@
+"""What a tour is about: one picture, as a model receives it, and that model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...data.bundled import open_bundled
+from ...data.decode import decode
+from ...data.transforms import evaluation
+from ...errors import UsageError
+from ...preprocessing import Preprocessing
+from ...tasks import create_model, described, load
+from ...variants import ALIASES, VARIANTS
+
+BUNDLED_MODEL = "swin_nano.fashion_mnist"
+BUNDLED_PICTURE = "fashion-mini", 0  # an ankle boot, whose outline survives 28 pixels
+LARGE = 64  # pixels; a picture larger than this is none that the bundled model was trained for
+GEOMETRY = "swin_t"
+SEED = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """``image`` (1, C, H, W) is what the model receives, ``shown`` (H, W, 3) uint8 the same before normalisation."""
+
+    model: Any = field(repr=False)
+    image: Tensor = field(repr=False)
+    shown: np.ndarray = field(repr=False)
+    model_name: str
+    picture_name: str
+    trained: bool
+    truth: str | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image.shape[2], self.image.shape[3]
+
+    @property
+    def tiny(self) -> bool:
+        return max(self.size) <= LARGE
+
+
+def open_subject(picture: str | Path | None = None, model: str | None = None) -> Subject:
+    """Read ``picture`` and ``model``, and prepare one for the other.
+
+    Without a picture it is a bundled one. Without a model it is the bundled swin_nano, which is trained; for a picture larger than
+    64 pixels, which that model was not trained for, it is Swin-T with fresh weights, whose sizes and costs are true and whose
+    preferences mean nothing. A variant's name, too, means fresh weights. Raises what :func:`swinkit.load` and the decoder raise.
+    """
+    truth, raw, name = None, None, str(picture)
+    if picture is None:
+        collection = open_bundled(BUNDLED_PICTURE[0])
+        sample = collection.samples[BUNDLED_PICTURE[1]]
+        raw, truth = collection.read(BUNDLED_PICTURE[1]), collection.classes[sample.labels[0]]
+        name = "{}, #{}".format(*BUNDLED_PICTURE)
+    if model is None:
+        large = picture is not None and max(decode(Path(picture)).shape[:2]) > LARGE
+        model = GEOMETRY if large else BUNDLED_MODEL
+    network, trained = open_model(model)
+    preprocessing = network.preprocessing
+    if raw is None:
+        raw = decode(Path(str(picture)), preprocessing.channels)
+    if picture is None and preprocessing.channels != 1:
+        raw = decode(raw, preprocessing.channels)
+    image = evaluation(preprocessing)(raw)[None]
+    return Subject(network, image, visible(image[0], preprocessing), model, name, trained, truth)
+
+
+def open_model(name: str) -> tuple[Any, bool]:
+    """The model called ``name`` in evaluation mode, and whether its weights were learned."""
+    if name not in VARIANTS and name not in ALIASES:
+        network = load(name)
+        if network.config.num_stages < 2 or network.config.depths[0] < 2:
+            raise UsageError(f"{name}: the tour needs two stages or more and a pair of blocks in the first.")
+        return network, True
+    with torch.random.fork_rng([]):
+        torch.manual_seed(SEED)
+        network = create_model(name).eval()
+    preprocessing = Preprocessing(size=network.config.image_size, resize="squash")
+    return described(network, (), preprocessing), False
+
+
+def visible(image: Tensor, preprocessing: Preprocessing) -> np.ndarray:
+    """A normalised picture (C, H, W) as (H, W, 3) uint8: gray from one or two channels, the first three of more."""
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (preprocessing.mean, preprocessing.std))
+    pixels = (image * std + mean).clamp(0, 1).mul(255).round().byte().movedim(0, -1).numpy()
+    return pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)

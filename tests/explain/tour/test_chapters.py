@@ -1,0 +1,153 @@
+"""What the tour says is what the library computes: chapters against definitions written here."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from swinkit import create_model
+from swinkit.errors import UsageError
+from swinkit.explain.tour import blocks, costs, measured, patches, position, second, windows
+from swinkit.explain.tour.facts import variants
+from swinkit.explain.tour.measured import Effort
+from swinkit.explain.tour.subject import Subject, open_subject
+from swinkit.explain.tour.tracing import Trace, trace
+from swinkit.study.macs import count_macs
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    return open_subject()
+
+
+@pytest.fixture(scope="module")
+def traced(subject: Subject) -> Trace:
+    return trace(subject.model, subject.image)
+
+
+def test_the_default_is_a_trained_model_on_a_picture_it_knows(subject: Subject, traced: Trace) -> None:
+    assert subject.trained
+    assert subject.tiny
+    top = patches.hierarchy(subject, traced)["top"][0]
+    assert top["label"] == subject.truth
+    assert top["score"] > 0.5
+
+
+def test_a_photograph_without_a_model_gets_swin_t_and_says_that_it_is_untrained(tmp_path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    subject = open_subject(tmp_path / "a.png")
+    assert (subject.model_name, subject.trained, subject.size) == ("swin_t", False, (224, 224))
+    small = open_subject(tmp_path / "a.png", "swinv2_nano")
+    assert (small.trained, small.size) == (False, (28, 28))
+
+
+def test_a_model_without_pairs_of_blocks_is_refused(tmp_path) -> None:
+    import swinkit
+    from swinkit.preprocessing import Preprocessing
+    from swinkit.tasks import described
+
+    model = create_model("swin_nano", depths=(1,), num_heads=(1,), num_classes=2)
+    swinkit.save(described(model, ("a", "b"), Preprocessing(size=(28, 28))), tmp_path / "m")
+    with pytest.raises(UsageError, match="pair of blocks"):
+        open_subject(None, str(tmp_path / "m"))
+
+
+def test_embedding_is_one_matrix_on_patches(subject: Subject, traced: Trace) -> None:
+    assert patches.embedding(subject, traced)["difference"] < 1e-5
+
+
+def test_merging_by_hand_is_the_model_s(subject: Subject, traced: Trace) -> None:
+    found = patches.merging(subject, traced)
+    assert found["difference"] < 1e-5
+    assert [row["joined"] // found["width"] for row in found["neighbours"]] == [4, 9, 16]
+    x = torch.arange(6.0).view(1, 2, 3, 1)
+    assert [float(part.flatten()[0]) for part in patches.quarters(x)] == [0.0, 3.0, 1.0, 4.0]
+
+
+def test_layer_norm_does_not_hear_of_the_batch_and_batch_norm_does(subject: Subject) -> None:
+    found = blocks.norms(subject)
+    assert found["ln_change"] == 0
+    assert found["bn_change"] > 0.01
+
+
+def test_a_block_is_a_sum(subject: Subject, traced: Trace) -> None:
+    assert blocks.pair(subject, traced)["difference"] < 1e-5
+    v2 = open_subject(None, "swinv2_nano")
+    assert blocks.pair(v2, trace(v2.model, v2.image))["difference"] < 1e-5
+
+
+def test_paper_s_formulas() -> None:
+    assert costs.msa(56, 56, 96) == 4 * 3136 * 96**2 + 2 * 3136**2 * 96
+    assert costs.window_msa(56, 56, 96, 7) == windows.attention_macs((8, 8), (7, 7), 96)
+    row = next(row for row in costs.by_resolution()["rows"] if row["side"] == 224)
+    assert row["swin"] == count_macs(create_model("swin_t").config, (224, 224)).total
+
+
+def test_vit_macs_are_what_torch_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    monkeypatch.setattr(torch.backends.mha, "get_fastpath_enabled", lambda: False)  # its fused layer goes uncounted
+    with counter, torch.no_grad(), torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        measured.plain_vit(64)(torch.randn(1, 3, 64, 64))
+    head = 384 * 1000
+    assert counter.get_total_flops() / 2 == pytest.approx(costs.vit_macs(64, 16, 384, 12) + head, rel=0.002)
+
+
+def test_windows_of_all_ways_hold_every_token_once(subject: Subject, traced: Trace) -> None:
+    found = windows.shift(subject, traced)
+    for way in ("regular", "padded", "cyclic"):
+        held = sorted(token for window in found[way]["windows"] for token in window if token >= 0)
+        assert held == list(range(found["rows"] * found["columns"])), way
+    assert found["padded"]["counts"] == [found["regular"]["counts"][0] + 1, found["regular"]["counts"][1] + 1]
+    assert found["difference"] < 1e-6
+
+
+def test_regions_are_what_the_model_masks(traced: Trace) -> None:
+    grid = traced.stage(0)[1].grid
+    for window, mask in zip(windows.regions(grid), grid.mask, strict=True):
+        region = torch.tensor(window)
+        assert torch.equal(region[:, None] != region[None, :], mask < 0)
+
+
+def test_without_bias_a_window_is_a_set(subject: Subject, traced: Trace) -> None:
+    found = position.bias(subject, traced)
+    assert found["without_bias"] < 1e-5 < 1e-2 < found["with_bias"]
+
+
+def test_v2_keeps_its_head_where_v1_does_not(subject: Subject, traced: Trace) -> None:
+    found = second.second(subject, traced)
+    loud = found["amplitude"]
+    assert loud["v1"][-1] > 4 * loud["v1"][0]
+    assert max(loud["v2"]) < 1.2 * min(loud["v2"])
+    logits = found["logits"]
+    assert logits["product"][-1] == pytest.approx(64 * logits["product"][0], rel=1e-3)
+    assert max(logits["cosine"]) <= logits["start"] + 1e-4
+    assert found["coordinates"]["log_reach"] < found["coordinates"]["linear_reach"]
+    assert found["transfer"]["error"] < 0.4
+    assert (found["mask"]["cells"], found["mask"]["hidden"]) == (36, 22)
+
+
+def test_amplitudes_leave_no_weight_changed(subject: Subject) -> None:
+    before = {name: tensor.clone() for name, tensor in subject.model.state_dict().items()}
+    second.amplitudes(subject)
+    assert all(torch.equal(before[name], tensor) for name, tensor in subject.model.state_dict().items())
+
+
+def test_timings_are_taken_in_turn_and_can_be_left_out() -> None:
+    calls: list[str] = []
+    found = measured.in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
+    assert calls == ["a", "b"] * 3
+    assert found["a"]["runs"] == 2
+    assert "time" not in measured.shift_ways(Effort(0))["cyclic"]
+    timed = measured.against_vit(Effort(1, (32,)))["rows"][0]
+    assert timed["ratio"] == timed["times"]["vit"]["median"] / timed["times"]["swin"]["median"]
+
+
+def test_parameters_of_the_variants_are_the_published_ones() -> None:
+    rows = {row["alias"]: row["parameters"] for row in variants()}
+    assert {name: round(rows[name] / 1e6) for name in ("swin_t", "swin_s", "swin_b", "swin_l")} == {
+        "swin_t": 28, "swin_s": 50, "swin_b": 88, "swin_l": 197,
+    }  # fmt: skip
