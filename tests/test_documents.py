@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-import functools
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
 
-import swinkit
 from swinkit.cli.doctor import EXTRAS
 from swinkit.cli.main import VERBS
 
@@ -32,7 +31,7 @@ def test_a_verb_that_is_named_exists(page: str) -> None:
 def test_python_that_is_shown_names_what_exists(page: str) -> None:
     code = "".join(re.findall(r"```python\n(.*?)```", read(page), re.DOTALL))
     for dotted in set(re.findall(r"\bswinkit((?:\.\w+)+)", code)):
-        functools.reduce(getattr, dotted.strip(".").split("."), swinkit)
+        pkgutil.resolve_name(f"swinkit{dotted}")
 
 
 @pytest.mark.parametrize("page", PAGES)

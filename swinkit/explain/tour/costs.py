@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ...study.macs import count_macs
+from ...study.vit import VITS, count_vit_macs
 from ...variants import find
 
+VIT = "deit_s"  # ViT-S/16, Swin-T's usual peer
 SIDES = (112, 168, 224, 280, 336, 448, 560, 672, 896, 1120, 1344, 1792, 2240)  # pixels; all whole in patches of 4 and 16
 
 
@@ -22,13 +24,6 @@ def window_msa(rows: int, columns: int, width: int, side: int) -> int:
     return 4 * tokens * width**2 + 2 * side**2 * tokens * width
 
 
-def vit_macs(side: int, patch: int, width: int, depth: int) -> int:
-    """MACs of a plain ViT's encoder with a class token, MLP ratio 4, for a square picture of ``side`` pixels."""
-    patches = (side // patch) ** 2
-    tokens = patches + 1
-    return patches * 3 * patch**2 * width + depth * (12 * tokens * width**2 + 2 * tokens**2 * width)
-
-
 def by_resolution() -> dict[str, Any]:
     """Both formulas at Swin-T's first stage, and whole networks, for squares of ``SIDES`` pixels."""
     config = find("swin_t").config
@@ -41,7 +36,7 @@ def by_resolution() -> dict[str, Any]:
             {
                 "side": side, "map": tokens, "tokens": tokens**2, "msa": whole, "wmsa": windowed, "ratio": whole / windowed,
                 "msa_bytes": tokens**4 * heads * 4, "wmsa_bytes": tokens**2 * window**2 * heads * 4,
-                "swin": count_macs(config, (side, side)).total, "vit": vit_macs(side, 16, 384, 12),
+                "swin": count_macs(config, (side, side)).total, "vit": count_vit_macs(VITS[VIT], (side, side)).total,
             }
         )  # fmt: skip
     return {"rows": rows, "width": width, "window": window, "heads": heads, "start": SIDES.index(224)}

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from ...model.windows import WindowGrid
 from ...study.macs import count_macs, padding_share
+from ...study.vit import VITS, build_vit, count_vit_macs
 from ...tasks import create_model
-from .costs import vit_macs
+from .costs import VIT
 from .padded import PaddedGrid
-from .patches import VIT_DEPTH, VIT_HEADS, VIT_PATCH, VIT_WIDTH
 from .subject import GEOMETRY, Subject
 from .windows import attention_macs
 
@@ -32,7 +32,10 @@ class Effort:
 
 @torch.inference_mode()
 def in_turn(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, dict[str, Any]]:
-    """Milliseconds of each of ``runs``, one of each after the other: median, fastest, slowest; the first round is not counted."""
+    """Milliseconds of each of ``runs``, one of each after the other: median, fastest, slowest; the first round is not counted.
+
+    In this process and in seconds; for figures to publish, :func:`swinkit.study.turns.take_turns` gives each a process of its own.
+    """
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(repeats + 1):
         for name, run in runs.items():
@@ -85,24 +88,17 @@ def against_vit(effort: Effort) -> dict[str, Any]:
     for side in effort.sides:
         row: dict[str, Any] = {
             "side": side, "swin_macs": count_macs(swin.config, (side, side)).total,
-            "vit_macs": vit_macs(side, VIT_PATCH, VIT_WIDTH, VIT_DEPTH), "vit_tokens": (side // VIT_PATCH) ** 2 + 1,
+            "vit_macs": count_vit_macs(VITS[VIT], (side, side)).total, "vit_tokens": VITS[VIT].tokens((side, side)),
         }  # fmt: skip
         if effort.repeats:
             images = torch.randn(1, 3, side, side)
-            vit = plain_vit(side)
+            vit = build_vit(VITS[VIT], side)
             row["times"] = in_turn({"swin": _call(swin, images), "vit": _call(vit, images)}, effort.repeats)
             row["ratio"] = row["times"]["vit"]["median"] / row["times"]["swin"]["median"]
         rows.append(row)
-    parameters = {"swin": _parameters(swin), "vit": _parameters(plain_vit(effort.sides[0]))}
-    strides = {"swin": list(swin.config.strides), "vit": VIT_PATCH}
+    parameters = {"swin": _parameters(swin), "vit": _parameters(build_vit(VITS[VIT], effort.sides[0]))}
+    strides = {"swin": list(swin.config.strides), "vit": VITS[VIT].patch}
     return {"rows": rows, "parameters": parameters, "strides": strides, "measured": bool(effort.repeats)}
-
-
-def plain_vit(side: int) -> nn.Module:
-    """ViT-S/16 in torchvision's implementation, for pictures of ``side`` pixels: a ViT's positions fit one size only."""
-    from torchvision.models import VisionTransformer
-
-    return VisionTransformer(side, VIT_PATCH, VIT_DEPTH, VIT_HEADS, VIT_WIDTH, 4 * VIT_WIDTH).eval()
 
 
 def performance(subject: Subject, effort: Effort) -> dict[str, Any]:

@@ -10,26 +10,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...model.windows import counts_of, pad_to
+from ...study.vit import VITS, count_vit_macs
 from ...variants import find
-from .costs import vit_macs
+from .costs import VIT
 from .packing import pack
 from .subject import Subject
 from .tracing import Trace
 
 CHANNELS = 12  # of the embedding that the page shows
-VIT_PATCH, VIT_WIDTH, VIT_DEPTH, VIT_HEADS = 16, 384, 12, 6  # ViT-S/16 of DeiT, Swin-T's peer in size
 
 
 def vit() -> dict[str, Any]:
     """How the tokens and the pairs of tokens of ViT-S/16 grow with the side of a square picture."""
-    rows = []
+    rows, config = [], VITS[VIT]
     for side in (224, 448, 896):
-        tokens = (side // VIT_PATCH) ** 2 + 1
-        macs = vit_macs(side, VIT_PATCH, VIT_WIDTH, VIT_DEPTH)
-        share = VIT_DEPTH * 2 * tokens**2 * VIT_WIDTH / macs
-        rows.append({"side": side, "tokens": tokens, "pairs": tokens**2, "macs": macs, "share": share})
+        tokens, macs = config.tokens((side, side)), count_vit_macs(config, (side, side))
+        share = macs.attention / macs.total
+        rows.append({"side": side, "tokens": tokens, "pairs": tokens**2, "macs": macs.total, "share": share})
     return {
-        "rows": rows, "patch": VIT_PATCH, "width": VIT_WIDTH, "grid": 224 // VIT_PATCH, "values": 3 * VIT_PATCH**2,
+        "rows": rows, "patch": config.patch, "width": config.width, "grid": 224 // config.patch, "values": 3 * config.patch**2,
         "growth": rows[1]["pairs"] / rows[0]["pairs"],
     }  # fmt: skip
 

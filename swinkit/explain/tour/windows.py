@@ -15,7 +15,7 @@ from .padded import PaddedGrid
 from .subject import Subject
 from .tracing import Trace, Watched
 
-BUDGET = 260_000  # bytes of attention weights per block that the page carries
+BUDGET = 480_000  # bytes of attention weights per block that the page carries
 
 
 def shift(subject: Subject, traced: Trace) -> dict[str, Any]:
