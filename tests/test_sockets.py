@@ -22,6 +22,8 @@ CALLS: dict[str, list[str]] = {
     "train": ["train", "photos", "--out", "run", "--epochs", "1"],
     "evaluate": ["evaluate", "run", "photos", "--out", "judged"],
     "predict": ["predict", "run", "photos"],
+    "export": ["export", "run", "--to", "openvino", "--out", "bundle"],
+    "verify": ["verify", "bundle"],
     "data": ["data", "photos"],
     "inspect": ["inspect", "run/model"],
     "convert": ["convert", "run/model", "converted.pth", "--to", "openmmlab"],

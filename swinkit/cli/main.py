@@ -19,6 +19,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("swinkit.cli.train:command", "Train a model on your pictures."),
     "evaluate": ("swinkit.cli.evaluate:command", "Judge a model: accuracy with intervals, classes, calibration, a report."),
     "predict": ("swinkit.cli.predict:command", "Classify pictures, one row per input."),
+    "export": ("swinkit.cli.export:export_command", "Write a model for ONNX Runtime, OpenVINO or torch.export, proven."),
+    "verify": ("swinkit.cli.export:verify_command", "Check that an exported model answers as it did."),
     "inspect": ("swinkit.cli.inspect:command", "Say what a file of weights is, without running anything in it."),
     "convert": ("swinkit.cli.convert:command", "Write weights in another library's format, proven to be the same network."),
     "data": ("swinkit.cli.data:command", "Check a set of pictures and advise on the input size."),

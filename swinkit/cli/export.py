@@ -1,0 +1,103 @@
+"""``swinkit export`` and ``swinkit verify``: a model as a bundle that other programs run, and the proof that it answers as before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UsageError
+from .options import next_command, print_json, say, shared
+
+if TYPE_CHECKING:
+    from ..runtime.export.bundle import Bundle
+
+TARGETS = ("onnx", "openvino", "torch")
+RUNTIMES = ("onnxruntime", "openvino", "torch")
+
+
+@click.command("export")
+@click.argument("model")
+@click.option("--to", "target", type=click.Choice(TARGETS), default="onnx", show_default=True, help="What shall run it.")
+@click.option(
+    "--with-preprocessing", is_flag=True, help="The graph takes uint8 pictures; scaling and normalisation are inside."
+)
+@click.option("--layout", type=click.Choice(["nhwc", "nchw"]), help="Of those pictures.  [default: nhwc]")
+@shared("out", "json", "quiet")
+def export_command(
+    model: str, target: str, with_preprocessing: bool, layout: str | None, out: Path | None, as_json: bool, quiet: bool
+) -> None:
+    """Write MODEL as one graph for every batch, height and width, into a folder with its classes and golden answers.
+
+    The folder gets its name only after the graph, read back from the disk, answered as PyTorch does (within 1e-4) at seven
+    sizes and three batches. Pictures come to the graph at the size the model shall see; resizing stays outside.
+
+    \b
+    swinkit export runs/classify/shoes
+    swinkit export runs/classify/shoes --to openvino --with-preprocessing
+    """
+    if layout and not with_preprocessing:
+        raise UsageError("--layout says how pictures lie that the graph normalises itself. Add --with-preprocessing")
+    out = out or default_folder(model, target)
+    from ..runtime.export.bundle import Input
+    from ..runtime.export.exporting import export
+
+    given = Input(dtype="uint8", layout="NCHW" if layout == "nchw" else "NHWC") if with_preprocessing else Input()
+    say(f"Exporting {model} to {out}; with every size in one graph this takes a minute or two", quiet)
+    bundle = export(model, out, target, given, clock(quiet))  # type: ignore[arg-type]
+    checks = bundle.manifest.checks
+    if as_json:
+        print_json(_facts(bundle, checks))
+    else:
+        _print_table(bundle, checks)
+    next_command("swinkit", "verify", out, quiet=quiet)
+
+
+@click.command("verify")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--runtime", type=click.Choice(RUNTIMES), help="By default every installed one that runs the graph.")
+@shared("json", "quiet")
+def verify_command(bundle: Path, runtime: str | None, as_json: bool, quiet: bool) -> None:
+    """Check an exported BUNDLE: that its files are whole, and that its graph answers here as it did where it was made.
+
+    Needs the runtime alone, not PyTorch (but for bundles of --to torch). The exit code is 4 when an answer differs.
+    """
+    from ..runtime.export.bundle import open_bundle
+    from ..runtime.export.verifying import verify
+
+    opened = open_bundle(bundle)
+    checks = [check.to_dict() for check in verify(opened, runtime, clock(quiet))]
+    if as_json:
+        print_json(_facts(opened, checks))
+    else:
+        _print_table(opened, checks)
+
+
+def default_folder(model: str, target: str) -> Path:
+    """A name in the current folder that says what is in it."""
+    return Path(f"{Path(model).resolve().name or 'model'}-{target}")
+
+
+def clock(quiet: bool) -> Callable[[str], None]:
+    """Progress lines on stderr, each with the seconds since the start."""
+    begun = time.monotonic()
+    return lambda line: say(f"{time.monotonic() - begun:6.1f} s  {line}", quiet)
+
+
+def _facts(bundle: Bundle, checks: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    manifest = bundle.manifest.model_dump(mode="json", include={"target", "precision", "input", "output", "tolerance"})
+    return {"bundle": str(bundle.path), **manifest, "checks": checks}
+
+
+def _print_table(bundle: Bundle, checks: Sequence[dict[str, Any]]) -> None:
+    """The largest difference at each size, a column per runtime."""
+    runtimes = list(dict.fromkeys(f"{check['runtime']} {check['version']}" for check in checks))
+    errors = {(f"{check['runtime']} {check['version']}", tuple(check["size"])): check["error"] for check in checks}
+    click.echo(f"{'height x width':16}" + "".join(f"{name:>24}" for name in runtimes))
+    for height, width in dict.fromkeys(tuple(check["size"]) for check in checks):
+        row = "".join(f"{errors[name, (height, width)]:24.1e}" for name in runtimes)
+        click.echo(f"{f'{height} x {width}':16}{row}")
+    click.echo(f"largest difference of a logit, batches 1 to 3; at most {bundle.manifest.tolerance:g}")

@@ -1,0 +1,193 @@
+"""An exported model as a folder: the graph, golden pictures and answers, and ``bundle.json``, which says what they are.
+
+Nothing in it can run code, and nothing outside of it is read: files are plain ones inside the folder, of the size and SHA-256 that
+``bundle.json`` names, and an ONNX graph carries its weights itself. Free of torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ... import __version__
+from ...config import SwinConfig
+from ...errors import SwinkitError, UsageError, WeightsError
+from ...preprocessing import Preprocessing
+from ...weights.atomic import TEMPORARY, sync_folder, write_atomically, write_json
+from .golden import Golden, normalise
+from .protobuf import refuse_outside_data
+
+FORMAT = 1
+MANIFEST, GOLDEN = "bundle.json", "golden.safetensors"
+ABANDONED = 3600  # seconds after which an unfinished folder is a killed export's and not a running one's
+
+Target = Literal["onnx", "openvino", "torch"]
+GRAPHS: dict[Target, tuple[str, ...]] = {
+    "onnx": ("model.onnx",),
+    "openvino": ("model.xml", "model.bin"),
+    "torch": ("model.pt2",),
+}
+
+
+class FileEntry(BaseModel):
+    bytes: int
+    sha256: str
+
+
+class Input(BaseModel):
+    """What the graph takes: normalised float32 pictures (B, C, H, W), or with preprocessing inside uint8 ones in ``layout``."""
+
+    name: str = "images"
+    dtype: Literal["float32", "uint8"] = "float32"
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+
+    def arrange(self, pictures: Any, preprocessing: Preprocessing) -> Any:
+        """Pictures (B, H, W, C) uint8 of the model's size as this input."""
+        if self.dtype == "float32":
+            return normalise(pictures, preprocessing)
+        return pictures if self.layout == "NHWC" else pictures.transpose(0, 3, 1, 2).copy()
+
+
+class Manifest(BaseModel):
+    """What ``bundle.json`` holds. The graph answers with logits (B, K); divided by ``temperature`` they are calibrated.
+
+    ``tolerance`` is how far an answer may be from the golden one, ``checks`` what was measured when the bundle was made.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    format: int = FORMAT
+    swinkit: str = __version__
+    target: Target
+    precision: Literal["float32", "int8"] = "float32"
+    task: str = "classification"
+    swin: SwinConfig
+    classes: tuple[str, ...]
+    multi_label: bool = False
+    temperature: float = 1.0
+    preprocessing: Preprocessing
+    input: Input = Input()
+    output: str = "logits"
+    tolerance: float = 1e-4
+    files: dict[str, FileEntry] = {}
+    checks: list[dict[str, Any]] = []
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose every byte is what its manifest says; ``files`` are the graph's, in the order of :data:`GRAPHS`."""
+
+    path: Path
+    manifest: Manifest
+    golden: Golden = field(repr=False)
+    files: Mapping[str, bytes] = field(repr=False)
+
+
+def is_bundle(path: str | Path) -> bool:
+    """Whether ``path`` names an exported bundle rather than another kind of model."""
+    return (Path(path) / MANIFEST).is_file()
+
+
+def open_bundle(path: str | Path) -> Bundle:
+    """Read and verify the bundle in folder ``path``, without running its graph. Raises :class:`WeightsError`."""
+    folder = Path(path)
+    manifest = _read_manifest(folder)
+    wanted = {*GRAPHS[manifest.target], GOLDEN}
+    if set(manifest.files) != wanted:
+        raise WeightsError(f"{folder / MANIFEST} lists {sorted(manifest.files)}, expected {sorted(wanted)}")
+    contents = {name: _read_file(folder / name, entry) for name, entry in manifest.files.items()}
+    if manifest.target == "onnx":
+        refuse_outside_data(contents["model.onnx"], folder / "model.onnx")
+    try:
+        golden = Golden.from_bytes(contents.pop(GOLDEN))
+    except Exception as fault:  # safetensors raises a class of its own that derives from nothing narrower
+        raise WeightsError(f"{folder / GOLDEN} does not hold golden pictures and answers: {fault}") from None
+    return Bundle(folder, manifest, golden, {name: contents[name] for name in GRAPHS[manifest.target]})
+
+
+def write_bundle(folder: Path, manifest: Manifest, graph: Mapping[str, bytes], golden: Golden) -> Bundle:
+    """Write a bundle's files into ``folder``, each whole and synced, and read it back as anybody would."""
+    contents = {**graph, GOLDEN: golden.to_bytes()}
+    hashes = {name: write_atomically(folder / name, content) for name, content in contents.items()}
+    files = {name: FileEntry(bytes=len(contents[name]), sha256=hashes[name]) for name in contents}
+    describe(folder, manifest.model_copy(update={"files": files}))
+    return open_bundle(folder)
+
+
+def describe(folder: Path, manifest: Manifest) -> None:
+    """Write ``bundle.json``."""
+    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+
+
+@contextmanager
+def unfinished(folder: Path) -> Iterator[Path]:
+    """A new folder beside ``folder`` that takes its name when the block ends well, and is removed when it does not.
+
+    Killed in between, only a folder whose name begins with :data:`~swinkit.weights.atomic.TEMPORARY` stays; a later export to the same
+    name removes it. Raises :class:`UsageError` when ``folder`` is there already.
+    """
+    if os.path.lexists(folder):
+        raise UsageError(f"{folder} is there already and is not overwritten. Choose another --out, or remove it")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        draft = folder.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{folder.name}")
+        draft.mkdir()
+    except OSError as fault:
+        raise SwinkitError(f"Could not write into {folder.parent}: {fault.strerror}. Mend: choose another --out") from None
+    try:
+        yield draft
+        draft.rename(folder)
+        sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    for left in folder.parent.glob(f"{TEMPORARY}????????-{folder.name}"):
+        if left.is_dir() and time.time() - left.stat().st_mtime > ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise WeightsError(
+            f"{folder} is no exported bundle: expected a folder with {MANIFEST}. `swinkit export MODEL` makes one"
+        )
+    try:
+        value = json.loads(path.read_bytes())
+        found = value.get("format") if isinstance(value, dict) else None
+        if found != FORMAT:
+            raise WeightsError(f"{path} is not of format {FORMAT}, but {found!r}. Mend: use the swinkit that wrote it")
+        return Manifest.model_validate(value)
+    except ValidationError as fault:
+        lines = [f"  {'.'.join(map(str, error['loc']))}: {error['msg']}" for error in fault.errors()]
+        raise WeightsError(f"{path} does not describe a bundle:\n" + "\n".join(lines)) from None
+    except (OSError, ValueError) as fault:
+        raise WeightsError(f"{path} cannot be read: {fault}. Mend: copy the bundle again") from None
+
+
+def _read_file(path: Path, entry: FileEntry) -> bytes:
+    if path.is_symlink() or not path.is_file():
+        raise WeightsError(
+            f"{path} is not a plain file, but a link, or missing. A bundle's files lie in it. Mend: copy it again"
+        )
+    if path.stat().st_size != entry.bytes:
+        raise WeightsError(f"{path} has {path.stat().st_size:,} bytes, expected {entry.bytes:,}. Mend: copy the bundle again")
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != entry.sha256:
+        raise WeightsError(f"{path} is damaged: expected SHA-256 {entry.sha256}, got {digest}. Mend: copy the bundle again")
+    return content

@@ -1,0 +1,77 @@
+"""A model as a bundle that other programs run: traced, translated, written, read back, and named once it answered as PyTorch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...tasks import load, temperature
+from ...weights.files import config_of
+from .bundle import Bundle, Input, Manifest, Target, describe, open_bundle, unfinished, write_bundle
+from .golden import Golden, make_golden
+from .graphs import write_graph
+from .sessions import runtimes_for
+from .tracing import trace
+from .verifying import verify
+
+Progress = Callable[[str], Any]
+
+
+def export(
+    model: Any, folder: str | Path, target: Target = "onnx", given: Input | None = None, progress: Progress = lambda line: None
+) -> Bundle:
+    """Write ``model``, what :func:`swinkit.load` takes or returns, as a bundle for ``target`` into the new ``folder``.
+
+    ``given`` says what the graph takes: normalised pictures by default, or uint8 with preprocessing inside. Raises
+    :class:`GateError`, and leaves nothing behind, when the graph does not answer as PyTorch at every golden size.
+    """
+    folder, given = Path(folder), given or Input()
+    runtimes_for(target)  # what is missing is said before a minute of work
+    with unfinished(folder) as draft:
+        network = prepared(model)
+        manifest = manifest_of(network, target, given)
+        progress("tracing one graph for all sizes")
+        program = trace(network, given)
+        progress("answering the golden pictures with PyTorch")
+        golden = golden_of(network)
+        progress(f"translating to {target}")
+        graph = write_graph(program, manifest)
+        del program
+        written = write_bundle(draft, manifest, graph, golden)
+        checks = verify(written, progress=progress)
+        describe(draft, written.manifest.model_copy(update={"checks": [check.to_dict() for check in checks]}))
+    return open_bundle(folder)
+
+
+def prepared(model: Any) -> Any:
+    """The network as it is exported: in evaluation, float32, on the CPU."""
+    network = load(model) if isinstance(model, str | Path) else copy.deepcopy(model)
+    config_of(network)
+    return network.float().cpu().eval()
+
+
+def manifest_of(network: Any, target: Target, given: Input) -> Manifest:
+    return Manifest(
+        target=target,
+        swin=network.config,
+        classes=network.classes,
+        multi_label=bool(network.multi_label),
+        temperature=temperature(network),
+        preprocessing=network.preprocessing,
+        input=given,
+    )
+
+
+def golden_of(network: Any) -> Golden:
+    """Golden answers of the plain model."""
+
+    @torch.inference_mode()
+    def answer(images: np.ndarray) -> np.ndarray:
+        return network(torch.from_numpy(images)).numpy()
+
+    return make_golden(answer, network.config.image_size, network.preprocessing)

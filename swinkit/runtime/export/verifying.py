@@ -1,0 +1,89 @@
+"""Does an exported graph answer as the model did? Asked of every runtime that is there, at every golden size and batch. Free of torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...errors import GateError
+from .bundle import Bundle
+from .golden import BATCHES
+from .sessions import RUNTIMES, Run, runtimes_for, version_of
+
+Progress = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Check:
+    """The largest difference of a logit that ``runtime`` showed for pictures of ``size``, over all batches; None if it failed."""
+
+    runtime: str
+    version: str
+    size: tuple[int, int]
+    error: float | None
+    reason: str | None = None
+
+    def passed(self, tolerance: float) -> bool:
+        return self.error is not None and self.error <= tolerance
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "size": list(self.size), "batches": list(BATCHES)}
+
+    def __str__(self) -> str:
+        height, width = self.size
+        return f"{self.runtime} {self.version:9} {height:>5} x {width:<5} {self.reason or f'{self.error:.1e}'}"
+
+
+def verify(bundle: Bundle, runtime: str | None = None, progress: Progress = lambda line: None) -> list[Check]:
+    """Run ``bundle`` on its golden pictures, in ``runtime`` or in every installed one that can; a line of progress per size.
+
+    Raises :class:`GateError` with the sizes at which an answer is further from the golden one than the bundle's tolerance,
+    or at which there is none.
+    """
+    checks = []
+    for name in runtimes_for(bundle.manifest.target, runtime):
+        for check in _run(bundle, name):
+            progress(str(check))
+            checks.append(check)
+    failed = [check for check in checks if not check.passed(bundle.manifest.tolerance)]
+    if failed:
+        raise GateError(
+            f"The graph does not answer as the model does: at {len(failed)} of {len(checks)} sizes a logit is off by more "
+            f"than {bundle.manifest.tolerance:g}\n" + "\n".join(f"  {check}" for check in failed)
+        )
+    return checks
+
+
+def _run(bundle: Bundle, name: str) -> Iterator[Check]:
+    version = version_of(name)
+    sizes = bundle.golden.pictures
+    try:
+        session = RUNTIMES[name].session(bundle)
+    except Exception as fault:  # whatever a runtime raises for a graph that it does not take
+        yield from (Check(name, version, size, None, _first_line(fault)) for size in sizes)
+        return
+    for size in sorted(sizes, key=math.prod):
+        try:
+            yield Check(name, version, size, _largest_difference(bundle, session, size))
+        except Exception as fault:
+            yield Check(name, version, size, None, _first_line(fault))
+
+
+def _largest_difference(bundle: Bundle, session: Run, size: tuple[int, int]) -> float:
+    """Infinite when an answer has another shape or is not a number."""
+    manifest, pictures, expected = bundle.manifest, bundle.golden.pictures[size], bundle.golden.logits[size]
+    worst = 0.0
+    for batch in BATCHES:
+        answer = session(manifest.input.arrange(pictures[:batch], manifest.preprocessing))
+        if answer.shape != expected[:batch].shape or not np.isfinite(answer).all():
+            return math.inf
+        worst = max(worst, float(np.abs(answer - expected[:batch]).max()))
+    return worst
+
+
+def _first_line(fault: Exception) -> str:
+    return f"{type(fault).__name__}: {(str(fault).splitlines() or [''])[0][:200]}"

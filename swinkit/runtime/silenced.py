@@ -1,0 +1,41 @@
+"""The one door through which OpenVINO and NNCF are imported: both report their use to their makers by default, here neither can."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+from ..errors import MissingExtra
+
+REPORTER = "openvino_telemetry"  # the package through which both report; without it both fall back to silent stand-ins
+REPORTS = ("start_session", "end_session", "send_event", "send_error", "send_stack_trace")
+
+
+def openvino() -> Any:
+    """The package ``openvino``; raises :class:`MissingExtra`."""
+    return _silently("openvino")
+
+
+def nncf() -> Any:
+    """The package ``nncf``; raises :class:`MissingExtra`."""
+    return _silently("nncf")
+
+
+def _silently(package: str) -> Any:
+    loaded = sys.modules.get(REPORTER)
+    if loaded is None:
+        sys.modules[REPORTER] = None  # type: ignore[assignment]  # importing it fails from now on
+    else:  # somebody imported it before us
+        for name in REPORTS:
+            setattr(loaded.Telemetry, name, _nothing)
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as fault:
+        if fault.name != package:
+            raise
+        raise MissingExtra(package, "export") from None
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """What is reported instead."""

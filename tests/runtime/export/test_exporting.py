@@ -1,0 +1,171 @@
+"""One graph answers as the model does at every size and batch; a graph that does not leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from swinkit.data.transforms import evaluation
+from swinkit.errors import GateError, UsageError
+from swinkit.model import windows
+from swinkit.runtime.export import exporting
+from swinkit.runtime.export.bundle import Bundle, open_bundle
+from swinkit.runtime.export.exporting import export
+from swinkit.runtime.export.sessions import onnxruntime_session, openvino_session
+from swinkit.runtime.export.tracing import trace
+
+ROOT = Path(__file__).parents[3]
+# beyond the golden ones: a pixel, less than a patch, one window exactly, a strip, the size at which the shift sets in
+SIZES = ((1, 1), (1, 3), (14, 14), (15, 15), (28, 28), (29, 57), (3, 200), (84, 42))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("batch", [1, 4])
+def test_onnx_answers_as_the_model_at_any_size(plain: Any, onnx_bundle: Bundle, size: tuple[int, int], batch: int) -> None:
+    images = torch.randn(batch, 1, *size)
+    with torch.no_grad():
+        expected = plain(images).numpy()
+    for session in (onnxruntime_session, openvino_session):
+        assert np.abs(session(onnx_bundle)(images.numpy()) - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_preprocessing_inside_is_that_of_the_predictor(plain_v2: Any, openvino_bundle: Bundle, size: tuple[int, int]) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8)
+    transform = evaluation(plain_v2.preprocessing.model_copy(update={"resize": "none"}))
+    with torch.no_grad():
+        expected = plain_v2(transform.batch(pictures)).numpy()
+    assert np.abs(openvino_session(openvino_bundle)(pictures) - expected).max() < 1e-4
+
+
+def test_every_runtime_was_asked_at_every_size(onnx_bundle: Bundle) -> None:
+    checks = onnx_bundle.manifest.checks
+    assert {check["runtime"] for check in checks} == {"onnxruntime", "openvino"}
+    assert len({tuple(check["size"]) for check in checks}) == 7
+    assert all(check["batches"] == [1, 2, 3] and check["error"] < 1e-4 for check in checks)
+
+
+def test_the_graph_says_what_it_is(onnx_bundle: Bundle) -> None:
+    graph = onnx.load_from_string(onnx_bundle.files["model.onnx"])
+    onnx.checker.check_model(graph)
+    facts = {item.key: item.value for item in graph.metadata_props}
+    assert json.loads(facts["classes"]) == list("abcde")
+    assert json.loads(facts["preprocessing"])["mean"] == [0.3]
+    sides = [side.dim_param or side.dim_value for side in graph.graph.input[0].type.tensor_type.shape.dim]
+    assert sides == ["batch", 1, "height", "width"]
+    assert os.fsencode(ROOT) not in onnx_bundle.files["model.onnx"]
+
+
+def test_torch_export_answers_as_the_model(plain: Any, tmp_path: Path) -> None:
+    bundle = export(plain, tmp_path / "bundle", "torch")
+    assert max(check["error"] for check in bundle.manifest.checks) < 1e-4
+    program = torch.export.load(str(bundle.path / "model.pt2")).module()
+    with torch.no_grad():
+        for size in SIZES:
+            images = torch.randn(1, 1, *size)
+            assert torch.allclose(program(images), plain(images), atol=1e-4)
+
+
+def test_a_graph_with_the_shift_frozen_is_refused(plain: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault of published exports: whether a stage shifts is settled by the traced picture's size."""
+    shift_size = windows.shift_size
+
+    def frozen(*arguments: Any) -> Any:
+        with mock.patch.object(windows, "shift_size", lambda window, counts, always: shift_size(window, counts, True)):
+            return trace(*arguments)
+
+    monkeypatch.setattr(exporting, "trace", frozen)
+    with pytest.raises(GateError, match=r"does not answer as the model does: at . of 7 sizes") as refused:
+        export(plain, tmp_path / "bundle", "torch")
+    assert "28 x 28" in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fault_30_a_file_that_differs_when_read_back_leaves_nothing(
+    plain: Any, onnx_bundle: Bundle, ready_made: Callable[..., None], tmp_path: Path
+) -> None:
+    graph = onnx.load_from_string(onnx_bundle.files["model.onnx"])
+    weight = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    values = np.frombuffer(weight.raw_data, np.float32).copy()
+    values[0] += 1
+    weight.raw_data = values.tobytes()
+    ready_made(graph.SerializeToString())
+    with pytest.raises(GateError, match="onnxruntime"):
+        export(plain, tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_graph_that_does_not_run_is_refused(plain: Any, ready_made: Callable[..., None], tmp_path: Path) -> None:
+    ready_made(onnx.ModelProto(ir_version=10).SerializeToString())
+    with pytest.raises(GateError, match=r"14 of 14"):
+        export(plain, tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import swinkit
+from swinkit.runtime.export import bundle, exporting
+graph = {"model.onnx": Path(sys.argv[1], "model.onnx").read_bytes()}
+exporting.trace, exporting.write_graph = lambda *_: None, lambda *_: graph
+calls = 0
+def dying(*arguments, **named):
+    global calls
+    calls += 1
+    if calls == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return kept(*arguments, **named)
+kept = getattr(bundle, sys.argv[4])
+for module in (bundle, exporting):
+    setattr(module, sys.argv[4], dying)
+exporting.export("swin_nano.fashion_mnist", sys.argv[2])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kills by signal")
+@pytest.mark.parametrize(("call", "function"), [(1, "write_atomically"), (2, "write_atomically"), (1, "open_bundle")])
+def test_fault_29_killed_midway_leaves_no_file_under_the_final_name(
+    onnx_bundle: Bundle, tmp_path: Path, call: int, function: str
+) -> None:
+    out = tmp_path / "bundle"
+    command = [sys.executable, "-c", KILLED, str(onnx_bundle.path), str(out), str(call), function]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=120)
+    assert done.returncode == -9
+    assert not out.exists()
+    assert len(list(tmp_path.iterdir())) == 1  # the unfinished folder, under its own name
+
+
+def test_what_a_killed_export_left_is_swept(plain: Any, ready_made: Callable[..., None], tmp_path: Path) -> None:
+    ready_made()
+    old, running = (tmp_path / f".swinkit-tmp-{token}-bundle" for token in ("0123abcd", "4567abcd"))
+    for folder in (old, running):
+        folder.mkdir()
+    os.utime(old, (0, 0))
+    export(plain, tmp_path / "bundle")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [running.name, "bundle"]
+
+
+def test_nothing_is_overwritten_and_the_model_is_left_as_it_was(
+    plain: Any, ready_made: Callable[..., None], tmp_path: Path
+) -> None:
+    ready_made()
+    plain.train()
+    export(plain, tmp_path / "bundle")
+    assert plain.training
+    plain.eval()
+    before = open_bundle(tmp_path / "bundle").manifest
+    with pytest.raises(UsageError, match="is not overwritten"):
+        export(plain, tmp_path / "bundle")
+    assert open_bundle(tmp_path / "bundle").manifest == before
