@@ -131,8 +131,8 @@ class ReportData:
         return rows
 
 
-def render(data: ReportData) -> str:
-    """The page as HTML."""
+def render(data: Any, template: str = "report.html.j2") -> str:
+    """The page as HTML; ``template`` shows ``data``, which has at least a title and a summary, inside ``base.html.j2``."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("swinkit.report"),
         autoescape=True,
@@ -148,14 +148,13 @@ def render(data: ReportData) -> str:
     }  # fmt: skip
     style = Path(__file__).with_name("templates").joinpath("report.css").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    template = environment.get_template("report.html.j2")
-    return template.render(data=data, style=Markup(style), style_hash=digest)
+    return environment.get_template(template).render(data=data, style=Markup(style), style_hash=digest)
 
 
-def write_report(path: str | Path, data: ReportData) -> Path:
+def write_report(path: str | Path, data: Any, template: str = "report.html.j2") -> Path:
     """Render ``data`` and put it at ``path`` at once, so that no reader meets half a page."""
     path = Path(path)
-    write_atomically(path, render(data).encode("utf-8"))
+    write_atomically(path, render(data, template).encode("utf-8"))
     return path
 
 
