@@ -47,3 +47,10 @@ class Preprocessing(BaseModel):
             return self.size
         scale = max(side / self.crop_ratio / have for side, have in zip(self.size, (height, width), strict=True))
         return max(self.size[0], math.floor(height * scale + 0.5)), max(self.size[1], math.floor(width * scale + 0.5))
+
+    def cropped(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """What of a picture of ``height`` x ``width``, once scaled, the model sees: (top, left, rows, columns)."""
+        rows, columns = self.resized(height, width)
+        if self.resize != "shortest":
+            return 0, 0, rows, columns
+        return (rows - self.size[0]) // 2, (columns - self.size[1]) // 2, *self.size

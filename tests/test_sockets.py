@@ -24,6 +24,7 @@ CALLS: dict[str, list[str]] = {
     "predict": ["predict", "run", "photos"],
     "export": ["export", "run", "--to", "openvino", "--out", "bundle"],
     "verify": ["verify", "bundle"],
+    "explain": ["explain", "run", "photos/dark/0.png", "--out", "why"],
     "data": ["data", "photos"],
     "inspect": ["inspect", "run/model"],
     "convert": ["convert", "run/model", "converted.pth", "--to", "openmmlab"],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
-from .options import LAYOUTS, next_command, print_json, say, shared
+from .options import LAYOUTS, check_new, next_command, print_json, say, shared
 
 if TYPE_CHECKING:
     from ..tasks.evaluation import Evaluation
@@ -48,8 +48,7 @@ def command(
     swinkit evaluate runs/classify/shoes --require top1=0.9 --require ece=0.05
     """
     limits = dict(map(parse_gate, gates))
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is there already and is not overwritten. Choose another --out, or remove it")
+    check_new(out)
     from .judging import judge
 
     judged = judge(model, data, split=split, layout=layout, device=device, batch_size=batch_size, quiet=quiet)

@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "predict": ("swinkit.cli.predict:command", "Classify pictures, one row per input."),
     "export": ("swinkit.cli.export:export_command", "Write a model for ONNX Runtime, OpenVINO or torch.export, proven."),
     "verify": ("swinkit.cli.export:verify_command", "Check that an exported model answers as it did."),
+    "explain": ("swinkit.cli.explain:command", "Show why a model answers as it does for one picture, and whether to trust it."),
     "inspect": ("swinkit.cli.inspect:command", "Say what a file of weights is, without running anything in it."),
     "convert": ("swinkit.cli.convert:command", "Write weights in another library's format, proven to be the same network."),
     "data": ("swinkit.cli.data:command", "Check a set of pictures and advise on the input size."),

@@ -116,6 +116,12 @@ def _put(settings: dict[str, Any], path: Sequence[str], value: Any) -> None:
     settings[last] = value
 
 
+def check_new(out: Path | None) -> None:
+    """Raises :class:`UsageError` when ``out`` is there and no empty folder: asked before the work, not after it."""
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is there already and is not overwritten. Choose another --out, or remove it")
+
+
 def print_json(value: Any) -> None:
     """JSON on stdout; a number that is not finite, which JSON does not have, becomes null."""
     click.echo(json.dumps(_finite(value), ensure_ascii=False, indent=2))

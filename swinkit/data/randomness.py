@@ -12,6 +12,7 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 ORDER = 1  # streams: the order of an epoch never shares numbers with its augmentation
 AUGMENTATION = 2
 SPLIT = 3
+SCENES = 4
 
 
 def mix(values: np.ndarray) -> np.ndarray:

@@ -68,10 +68,7 @@ class Evaluation:
                 f"{width:,} x {height:,} pixels would be scaled to {target[1]:,} x {target[0]:,}; cut it into tiles"
             )
         images = resize(images, target, self.preprocessing.interpolation)
-        if self.preprocessing.resize != "shortest":
-            return images
-        rows, columns = self.preprocessing.size
-        top, left = (images.shape[-2] - rows) // 2, (images.shape[-1] - columns) // 2
+        top, left, rows, columns = self.preprocessing.cropped(height, width)
         return images[..., top : top + rows, left : left + columns]
 
     def _normalise(self, images: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ def integrated_gradients(model: nn.Module, images: Tensor, score: Score, steps: 
     Signed; it sums to the difference of ``score`` between the two, up to the coarseness of ``steps``.
     """
     method = _captum().IntegratedGradients(_scored(model, score))
-    given = method.attribute(images, baselines=blank(images), n_steps=steps, internal_batch_size=AT_ONCE)
+    given = method.attribute(images, baselines=blank(images), n_steps=steps, internal_batch_size=max(AT_ONCE, len(images)))
     return given.sum(dim=1).detach()
 
 

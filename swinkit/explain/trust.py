@@ -25,18 +25,19 @@ Worth = Callable[[nn.Module, Tensor], Tensor]  # model, images -> (B,), what mus
 
 @dataclass(frozen=True)
 class TrustSettings:
-    """How thoroughly a map is checked. ``cell`` is the side in pixels of the squares that are taken away.
+    """How thoroughly a map is checked. ``cell`` is the side in pixels of the squares that are taken away, ``among`` (rows,
+    columns) which of them take part, all by default.
 
-    A map is believed when deletion and insertion along it are on average ``beats`` standard deviations of ``orders`` random
-    orders better than their mean (1.8: 5 % one-sided, Student's t of 11 degrees), when its rank correlation with maps of
-    randomised models is at most ``remembered``, and with maps of noisy pictures at least ``steady``, on average. ``noise`` is a
+    A map is believed when its gap between insertion and deletion is ``beats`` times that of random orders, of which there are
+    ``pairs``, each with its reverse (1.94: 5 % one-sided, Student's t of 6 degrees of freedom); when its rank correlation with maps
+    of randomised models is at most ``remembered``, and with maps of noisy pictures at least ``steady``, on average. ``noise`` is a
     standard deviation in units of the picture's own.
     """
 
     cell: int
     steps: int = 8
-    orders: int = 12
-    beats: float = 1.8
+    pairs: int = 6
+    beats: float = 1.94
     models: int = 3
     remembered: float = 0.5
     pictures: int = 4
@@ -44,6 +45,17 @@ class TrustSettings:
     steady: float = 0.7
     batch_size: int = 16
     seed: int = 0
+    among: Tensor | None = field(default=None, repr=False)
+
+    def grid(self, image: Tensor) -> tuple[int, int]:
+        """Rows and columns of cells of ``image`` (B, channels, H, W)."""
+        return -(-image.shape[-2] // self.cell), -(-image.shape[-1] // self.cell)
+
+    def chosen(self, image: Tensor) -> Tensor:
+        """Row-major numbers of the cells that take part, (n,)."""
+        rows, columns = self.grid(image)
+        every = torch.arange(rows * columns, device=image.device)
+        return every if self.among is None else every[self.among.flatten()]
 
     def generator(self, purpose: int) -> torch.Generator:
         return torch.Generator().manual_seed(1000 * self.seed + purpose)
@@ -64,7 +76,7 @@ class Trust:
     """The verdict on one map.
 
     ``deletion`` are the values of the picture as what the map marks is taken away, strongest first, in equal steps; ``insertion``
-    as it is brought back into the blank picture; ``chance`` (K, steps + 1) as random cells are taken away. ``layers`` names how far
+    as it is brought back into the blank picture; ``chance`` (2 pairs, steps + 1) as random cells are taken away. ``layers`` names how far
     the model was randomised, from its head backwards, with the map's rank correlation to the original.
     """
 
@@ -99,20 +111,31 @@ def trust(
 
     ``chance`` is :func:`random_deletions` of the same worth, where it is known from another map.
     """
-    found = explain(model, image)
-    cells = in_cells(found, settings.cell)
+    seen = _Cells(explain, image, settings)
+    found = seen.of(model, image)[0]
     if chance is None:
         chance = random_deletions(model, image, worth, settings)
-    order = cells[0].flatten().argsort(descending=True, stable=True)
-    deletion = deleted(model, image, worth, order[None], settings)[0]
-    insertion = deleted(model, image, worth, order.flip(0)[None], settings)[0].flip(0)
-    layers = randomised_correlations(model, image, explain, cells, settings)
+    order = found.argsort(descending=True, stable=True)
+    deletion, backwards = deleted(model, image, worth, torch.stack((order, order.flip(0))), settings)
+    insertion = backwards.flip(0)
+    layers = randomised_correlations(model, image, seen, settings)
     checks = (
         _check("deletion and insertion", margin(deletion, insertion, chance), settings.beats, above=True),
         _check("weight randomisation", layers["all"], settings.remembered, above=False),
-        _check("noise", noisy_correlation(model, image, explain, cells, settings), settings.steady, above=True),
+        _check("noise", noisy_correlation(model, image, seen, settings), settings.steady, above=True),
     )
     return Trust(checks, deletion, insertion, chance, layers)
+
+
+class _Cells:
+    """Maps as the numbers of the cells that take part."""
+
+    def __init__(self, explain: MapOf, image: Tensor, settings: TrustSettings) -> None:
+        self._explain, self._cell, self._chosen = explain, settings.cell, settings.chosen(image)
+
+    def of(self, model: nn.Module, images: Tensor) -> Tensor:
+        """(B, n): means of the maps over each cell."""
+        return in_cells(self._explain(model, images), self._cell).flatten(1)[:, self._chosen]
 
 
 def in_cells(maps: Tensor, cell: int) -> Tensor:
@@ -122,24 +145,29 @@ def in_cells(maps: Tensor, cell: int) -> Tensor:
 
 @torch.no_grad()
 def deleted(model: nn.Module, image: Tensor, worth: Worth, orders: Tensor, settings: TrustSettings) -> Tensor:
-    """``worth`` as cells are taken away along each of ``orders`` (K, cells): (K, steps + 1), from whole to blank."""
-    rows, columns = (-(-side // settings.cell) for side in image.shape[-2:])
+    """``worth`` as cells are taken away along each of ``orders`` (K, n): (K, steps + 1), from the whole picture to none of them."""
+    rows, columns = settings.grid(image)
+    chosen = settings.chosen(image)
     rank = orders.argsort(dim=1).to(image.device)  # when each cell goes
-    gone = torch.linspace(0, rows * columns, settings.steps + 1, device=image.device).round()
-    kept = (rank[:, None] >= gone[1:-1, None]).flatten(0, 1).view(-1, rows, columns)
+    gone = torch.linspace(0, len(chosen), settings.steps + 1, device=image.device).round()
+    kept = torch.ones(len(orders), settings.steps, rows * columns, dtype=torch.bool, device=image.device)
+    kept[..., chosen] = rank[:, None] >= gone[1:, None]
+    kept = kept.view(-1, rows, columns)
     empty = blank(image)
     pictures = (covered(image, empty, part, settings.cell) for part in kept.split(settings.batch_size))
-    between = torch.cat([worth(model, batch) for batch in pictures]).view(len(orders), -1)
-    ends = worth(model, torch.cat((image, empty))).expand(len(orders), 2)
-    return torch.cat((ends[:, :1], between, ends[:, 1:]), dim=1).float().cpu()
+    values = torch.cat([worth(model, batch) for batch in pictures]).view(len(orders), -1)
+    whole = worth(model, image).expand(len(orders), 1)
+    return torch.cat((whole, values), dim=1).float().cpu()
 
 
 def random_deletions(model: nn.Module, image: Tensor, worth: Worth, settings: TrustSettings) -> Tensor:
-    """:func:`deleted` along random orders. Read backwards they are insertions, so they serve as chance for both."""
-    count = -(-image.shape[-2] // settings.cell) * -(-image.shape[-1] // settings.cell)
-    generator = settings.generator(1)
-    orders = torch.stack([torch.randperm(count, generator=generator) for _ in range(settings.orders)])
-    return deleted(model, image, worth, orders, settings)
+    """:func:`deleted` along random orders and their reverses, (2 pairs, steps + 1).
+
+    Bringing back along an order is taking away along its reverse, read backwards; so a pair has a gap as a map has one.
+    """
+    generator, count = settings.generator(1), len(settings.chosen(image))
+    orders = torch.stack([torch.randperm(count, generator=generator) for _ in range(settings.pairs)])
+    return deleted(model, image, worth, torch.cat((orders, orders.flip(1))), settings)
 
 
 def area(curves: Tensor) -> Tensor:
@@ -148,31 +176,25 @@ def area(curves: Tensor) -> Tensor:
 
 
 def margin(deletion: Tensor, insertion: Tensor, chance: Tensor) -> float:
-    """How many standard deviations of random orders deletion is below and insertion above their mean, averaged over both.
-
-    The mean of two unit variates varies by no more than one of them, however they hang together.
-    """
-    areas = area(chance)
-    deviation = float(areas.std())
+    """The gap between insertion and deletion, in units of the root mean square gap of random orders, whose mean is 0."""
+    forward, reverse = area(chance).chunk(2)
+    usual = float((forward - reverse).square().mean().sqrt())
     gap = float(area(insertion) - area(deletion))
-    return gap / (2 * deviation) if deviation > 1e-9 else 0.0
+    return gap / usual if usual > 1e-9 else 0.0
 
 
-def randomised_correlations(
-    model: nn.Module, image: Tensor, explain: MapOf, cells: Tensor, settings: TrustSettings
-) -> dict[str, float]:
+def randomised_correlations(model: nn.Module, image: Tensor, seen: _Cells, settings: TrustSettings) -> dict[str, float]:
     """Rank correlation of the map with the maps of models that were shuffled from the head back to each layer.
 
     "all" is the mean size over several whole shuffles, since a map turned upside down has remembered too.
     """
-    found, generator = {}, settings.generator(2)
-    names = list(layers_of(model))
-    for depth in range(1, len(names)):
-        altered = shuffled(model, names[:depth], generator)
-        found[names[depth - 1]] = rank_correlation(in_cells(explain(altered, image), settings.cell), cells)
-    whole = [shuffled(model, names, generator) for _ in range(settings.models)]
-    sizes = [abs(rank_correlation(in_cells(explain(altered, image), settings.cell), cells)) for altered in whole]
-    return found | {"all": sum(sizes) / len(sizes)}
+    generator, names, original = settings.generator(2), list(layers_of(model)), seen.of(model, image)
+
+    def likeness(depth: int) -> float:
+        return rank_correlation(seen.of(shuffled(model, names[:depth], generator), image), original)
+
+    found = {name: likeness(depth) for depth, name in enumerate(names[:-1], start=1)}
+    return found | {"all": sum(abs(likeness(len(names))) for _ in range(settings.models)) / settings.models}
 
 
 def layers_of(model: nn.Module) -> dict[str, Sequence[nn.Module]]:
@@ -199,12 +221,13 @@ def shuffled(model: nn.Module, names: Sequence[str], generator: torch.Generator)
     return answer
 
 
-def noisy_correlation(model: nn.Module, image: Tensor, explain: MapOf, cells: Tensor, settings: TrustSettings) -> float:
+def noisy_correlation(model: nn.Module, image: Tensor, seen: _Cells, settings: TrustSettings) -> float:
     """Mean rank correlation of the map with the maps of noisy pictures."""
     generator = settings.generator(3)
     noise = torch.randn(settings.pictures, *image.shape[1:], generator=generator).to(image)
-    maps = explain(model, image + settings.noise * image.std() * noise)
-    return sum(rank_correlation(one[None], cells) for one in in_cells(maps, settings.cell)) / settings.pictures
+    original = seen.of(model, image)[0]
+    noisy = seen.of(model, image + settings.noise * image.std() * noise)
+    return sum(rank_correlation(one, original) for one in noisy) / settings.pictures
 
 
 def rank_correlation(a: Tensor, b: Tensor) -> float:

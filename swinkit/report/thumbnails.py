@@ -26,8 +26,8 @@ class Thumbnail:
         return max(self.width, self.height) <= TINY
 
 
-def thumbnail(picture: NDArray[Any]) -> Thumbnail:
-    """A data URI of ``picture`` (H, W, C), uint8 or float in 0..1: lossless PNG if tiny, else JPEG of at most 168 pixels.
+def thumbnail(picture: NDArray[Any], side: int = SIDE) -> Thumbnail:
+    """A data URI of ``picture`` (H, W, C), uint8 or float in 0..1: lossless PNG if tiny, else JPEG of at most ``side`` pixels.
 
     Of two channels, or more than three, the first or the first three are shown.
     """
@@ -37,7 +37,7 @@ def thumbnail(picture: NDArray[Any]) -> Thumbnail:
     image = Image.fromarray(np.ascontiguousarray(shown))
     tiny = max(image.size) <= TINY
     if not tiny:
-        image.thumbnail((SIDE, SIDE))
+        image.thumbnail((side, side))
     stream = io.BytesIO()
     if tiny:
         image.save(stream, "PNG", optimize=True)

@@ -1,0 +1,188 @@
+"""From the views of a picture to painted PNGs, the page and JSON: what ``explain`` writes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..explain.atlas import BlockBias
+from ..explain.explanation import Explainer, View
+from ..explain.paint import diverging, outlined, paint_over, stamped
+from ..explain.trust import Check, Trust
+from ..report.explained import Figure, Proof, Verdict
+from ..weights.atomic import write_atomically
+
+SHOWN = 640  # pixels of the longer side of a painted picture
+
+# check -> (what was measured, which limit it keeps)
+TOLD = {
+    "deletion and insertion": (
+        "{:+.1f} times the gap of random orders",
+        "at least {:.2f}: taking away what the map marks must lower the value sooner, bringing it back raise it sooner",
+    ),
+    "weight randomisation": (
+        "rank correlation {:.2f} with maps of randomised models",
+        "at most {:.2f}: a map that stays when all is forgotten shows the picture or the architecture, not what was learned",
+    ),
+    "noise": ("rank correlation {:.2f} with maps of noisy pictures", "at least {:.2f}: invisible changes must not move it"),
+}
+
+
+@dataclass
+class Studio:
+    """Paints the views of one picture and keeps the PNGs in ``folder``; ``files`` lists them."""
+
+    explainer: Explainer
+    folder: Path
+    files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """(height, width) at which the whole picture is painted: tiny ones enlarged, large ones reduced."""
+        height, width = self.explainer.frame.picture
+        scale = SHOWN / max(height, width)
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+    @property
+    def picture(self) -> np.ndarray:
+        """The picture as it is shown, (H, W, 3) uint8."""
+        pixels = self.explainer.picture
+        if pixels.dtype != np.uint8:
+            pixels = (pixels.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+        pixels = pixels[..., :3] if pixels.shape[-1] >= 3 else np.repeat(pixels[..., :1], 3, axis=-1)
+        height, width = self.shown
+        enlarging = max(self.shown) > 2 * max(pixels.shape[:2])
+        how = Image.Resampling.NEAREST if enlarging else Image.Resampling.LANCZOS
+        return np.asarray(Image.fromarray(pixels).resize((width, height), how))
+
+    def framed(self) -> np.ndarray:
+        """The picture with what the model sees of it outlined."""
+        return outlined(self.picture, [self._scaled(self.explainer.frame.seen)])
+
+    def painted(self, view: View) -> np.ndarray:
+        """The view over the picture, its boxes outlined, and what it fails written on it."""
+        frame = self.explainer.frame
+        values = frame.to_picture(view.values[None], self.shown, view.smooth)[0].numpy()
+        picture = paint_over(self.picture, values)
+        picture = outlined(picture, [self._scaled(frame.box_of(box)) for box in view.boxes])
+        if view.trust is not None and not view.trust.passed:
+            picture = stamped(picture, f"NOT TO BE TRUSTED: fails {' and '.join(view.trust.failed)}")
+        return picture
+
+    def figure(self, view: View, small: bool = False) -> Figure:
+        """The painted view, which is also written as a PNG."""
+        picture = self.painted(view)
+        self.keep(view.key, picture)
+        return Figure(picture, view.title, view.caption, verdict_of(view), facts_of(view, self.explainer), small)
+
+    def heads(self, view: View) -> list[Figure]:
+        """Attention of each head of an attention view, small."""
+        frame, stride = self.explainer.frame, view.facts["stride"]
+        maps = torch.nn.functional.interpolate(view.facts["heads"][:, None].float().cpu(), scale_factor=stride, mode="nearest")
+        maps = maps[:, 0, : frame.size[0], : frame.size[1]]
+        figures = []
+        for head, values in enumerate(frame.to_picture(maps, self.shown, smooth=False).numpy()):
+            picture = outlined(paint_over(self.picture, values), [self._scaled(frame.box_of(box)) for box in view.boxes])
+            told = f"entropy {view.facts['entropy_bits'][head]:.1f} bits, reach {view.facts['reach_tokens'][head]:.1f} tokens"
+            figures.append(Figure(picture, f"head {head + 1}", f"over all patches: {told}", small=True))
+        return figures
+
+    def keep(self, key: str, picture: np.ndarray) -> None:
+        stream = io.BytesIO()
+        Image.fromarray(picture).save(stream, "PNG", optimize=True)
+        name = f"{safe_name(key)}.png"
+        write_atomically(self.folder / name, stream.getvalue())
+        self.files[key] = name
+
+    def _scaled(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        down, across = (shown / have for shown, have in zip(self.shown, self.explainer.frame.picture, strict=True))
+        left, top, right, bottom = box
+        return left * across, top * down, right * across, bottom * down
+
+
+def safe_name(text: str) -> str:
+    """``text`` as a part of a file name that every system accepts."""
+    kept = "".join(char if char.isalnum() or char in "-_." else "_" for char in text).strip(".")
+    return kept[:80] or "map"
+
+
+def verdict_of(view: View) -> Verdict | None:
+    if view.trust is None:
+        return None
+    lines = {"brought back": view.trust.insertion, "taken away": view.trust.deletion, "at random": view.trust.chance.mean(0)}
+    points = {name: [(i / (len(line) - 1), float(value)) for i, value in enumerate(line)] for name, line in lines.items()}
+    of = "The class's share" if view.facts.get("of_class") else "Likeness of the patch to itself"
+    return Verdict([proof_of(check) for check in view.trust.checks], points, of)
+
+
+def proof_of(check: Check) -> Proof:
+    measured, limit = TOLD[check.name]
+    return Proof(check.name, check.passed, measured.format(check.value), limit.format(check.limit))
+
+
+def facts_of(view: View, explainer: Explainer) -> dict[str, str]:
+    """The figures of a view in words."""
+    facts = view.facts
+    if "window" in facts:
+        stride, (row, column) = facts["stride"], facts["token"]
+        return {
+            "patch": f"row {row + 1}, column {column + 1} of {facts['size'][0]} x {facts['size'][1]}, {stride} pixels each",
+            "its window": f"{facts['tokens_in_window']} patches",
+            "attention to padding": f"{facts['padding_share']:.1%}",
+        }
+    return {
+        f"holds {name[8:]}": f"a square of {side:.0f} pixels" for name, side in facts.items() if name.startswith("side_of_")
+    }
+
+
+def bias_figures(found: Sequence[BlockBias], keep: Callable[[str, np.ndarray], None]) -> list[Figure]:
+    """One figure a block: the surfaces of its heads side by side, blue for less, orange for more attention."""
+    figures = []
+    for block in found:
+        reach = float((block.surface - block.surface.mean(dim=(1, 2), keepdim=True)).abs().max())
+        centred = block.surface - block.surface.mean(dim=(1, 2), keepdim=True)
+        scale = max(1, 150 // block.surface.shape[1])
+        tiles = [np.kron(diverging(head.numpy(), reach), np.ones((scale, scale, 1), np.uint8)) for head in centred]
+        picture = _tiled(tiles)
+        name = f"stage {block.stage + 1}, block {block.block + 1}, window {block.window[0]} x {block.window[1]}"
+        keep(f"bias-stage{block.stage + 1}-block{block.block + 1}-window{block.window[0]}", picture)
+        low, high = float(block.entropy.min()), float(block.entropy.max())
+        told = (
+            f"Heads from left to right. By the bias alone: entropy {low:.1f} to {high:.1f} bits (even attention has "
+            f"{np.log2(block.window[0] * block.window[1]):.1f}), reach {float(block.reach.min()):.1f} to {float(block.reach.max()):.1f} tokens. "
+            f"Full colour is {reach:.2f} from the head's mean."
+        )
+        figures.append(Figure(picture, name, told))
+    return figures
+
+
+def _tiled(tiles: Sequence[np.ndarray], across: int = 8, gap: int = 6) -> np.ndarray:
+    """Tiles (H, W, 3) in rows of at most ``across``, on white."""
+    height, width = tiles[0].shape[:2]
+    rows, columns = -(-len(tiles) // across), min(across, len(tiles))
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for number, tile in enumerate(tiles):
+        top, left = number // across * (height + gap), number % across * (width + gap)
+        sheet[top : top + height, left : left + width] = tile
+    return sheet
+
+
+def to_dict(view: View, explainer: Explainer, file: str) -> dict[str, Any]:
+    """A view for JSON; places are in pixels of the picture."""
+    frame = explainer.frame
+    row, column = view.peak
+    left, top, right, bottom = frame.box_of((column, row, column + 1, row + 1))
+    plain: Mapping[str, Any] = {key: value for key, value in view.facts.items() if key != "heads"}
+    answer = {"title": view.title, "file": file, "peak": [(left + right) / 2, (top + bottom) / 2], **plain}
+    return answer | {"trust": trusted(view.trust)}
+
+
+def trusted(trust: Trust | None) -> dict[str, Any] | None:
+    return trust.to_dict() if trust else None

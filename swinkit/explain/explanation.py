@@ -1,0 +1,247 @@
+"""A picture and a model's answer explained: one :class:`View` for each way of looking, with its verdict. Free of files and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..data.transforms import evaluation
+from ..errors import UsageError
+from .attention import Attention, attention_of
+from .cam import cam
+from .field import field_side, receptive_field
+from .frame import Box, Frame
+from .gradients import integrated_gradients, smoothgrad
+from .rollout import rollout
+from .scores import Target
+from .seeing import Place, backbone_of, index_of
+from .trust import MapOf, Trust, TrustSettings, Worth, random_deletions, trust
+
+
+@dataclass(frozen=True)
+class View:
+    """One map of a picture: ``values`` (H, W) on the model's input, ``key`` for file names, ``trust`` where it was checked.
+
+    ``boxes`` are outlined, in pixels of the model's input; ``facts`` are figures that belong to it.
+    """
+
+    key: str
+    title: str
+    caption: str
+    values: Tensor = field(repr=False)
+    trust: Trust | None = None
+    boxes: Sequence[Box] = ()
+    smooth: bool = True
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def peak(self) -> tuple[int, int]:
+        """(row, column) of the strongest pixel of the model's input."""
+        row, column = divmod(int(self.values.argmax()), self.values.shape[1])
+        return row, column
+
+
+# name -> (title, what it shows, map for a target)
+METHODS: dict[str, tuple[str, str, Any]] = {
+    "cam": (
+        "Class activation map",
+        "What speaks for the class, token by token, where the head reads the map: behind the last norm. Its mean is the score.",
+        lambda target: lambda model, images: cam(model, images, target.score),
+    ),
+    "integrated-gradients": (
+        "Integrated gradients",
+        "What each pixel adds to the score on the way from the blurred picture to the picture.",
+        lambda target: lambda model, images: integrated_gradients(model, images, target.score),
+    ),
+    "smoothgrad": (
+        "SmoothGrad",
+        "How strongly the score reacts to each pixel, for or against, averaged over noisy pictures.",
+        lambda target: lambda model, images: smoothgrad(model, images, target.score),
+    ),
+    "rollout": (
+        "Attention rollout",
+        "Where information can come from, through every window back to the patches. It knows of no class.",
+        lambda target: lambda model, images: rollout(model, images),
+    ),
+}
+
+
+class Explainer:
+    """A model and a picture (H, W, C) as :func:`swinkit.data.decode.decode` gives it, ready for every way of looking.
+
+    ``checked`` measures trust with each view, which takes most of the time; ``thorough`` are other settings for it.
+    """
+
+    def __init__(self, model: nn.Module, picture: np.ndarray, checked: bool = True, **thorough: Any) -> None:
+        description: Any = model.preprocessing
+        device = next(model.parameters()).device
+        self.model = model
+        self.picture = picture
+        self.frame = Frame.of(description, *picture.shape[:2])
+        self.image = evaluation(description)(picture)[None].to(device)
+        self.checked, self.thorough = checked, thorough
+        self.config = backbone_of(model).config
+        self._chance: dict[tuple[str, int], Tensor] = {}
+
+    @cached_property
+    def outputs(self) -> Any:
+        with torch.no_grad():
+            return self.model(self.image)
+
+    def share(self, target: Target) -> float:
+        """What the model gives ``target``, in 0..1."""
+        return float(target.share(self.outputs))
+
+    def of_target(self, target: Target, method: str = "cam") -> View:
+        """Why ``target``: the map of one of :data:`METHODS`. Raises :class:`UsageError` for another name."""
+        if method not in METHODS:
+            raise UsageError(f"There is no method {method!r}. Known: {', '.join(METHODS)}")
+        title, caption, maker = METHODS[method]
+
+        def worth(model: nn.Module, images: Tensor) -> Tensor:
+            return target.share(model(images))
+
+        explain = maker(target)
+        verdict = self._verdict(explain, worth, self.config.strides[-1], target.name)
+        return View(
+            f"{method}-{target.name}",
+            f"{title}: {target.name}",
+            caption,
+            self._map(explain),
+            verdict,
+            facts={"of_class": target.name},
+        )
+
+    def of_attention(self, x: float, y: float, stage: int | None = None, block: int = -1) -> View:
+        """Whom the token under the picture's pixel ``x``, ``y`` attends to, heads averaged, over its true window.
+
+        By default in the deepest stage that has more than one window. Raises :class:`UsageError` for a pixel that the model does
+        not see and for a block that is not there.
+        """
+        stage = self._widest() if stage is None else index_of(stage, self.config.num_stages, "stage")
+        shown = attention_of(self.model, self.image, stage, block)
+        row, column = self.token_at(x, y, shown.stride)
+        look = partial(_attention_map, place=(shown.stage, shown.block), token=(row, column))
+        partners = shown.partners(row, column)
+        worth = partial(_token_kept, place=(shown.stage, shown.block), token=(row, column), image=self.image)
+        others = partners & ~_only(partners, row, column)  # its own patch reaches it by the residual, attended to or not
+        verdict = self._verdict(look, worth, shown.stride, "", among=others)
+        window, token = _span(partners, shown.stride), _span(_only(partners, row, column), shown.stride)
+        heads = shown.of_token(row, column)[0]
+        return View(
+            f"attention-stage{shown.stage + 1}-block{shown.block + 1}",
+            f"Attention of one patch, stage {shown.stage + 1}, block {shown.block + 1} ({'shifted' if shown.shifted else 'regular'} windows)",
+            "Softmax rows of the model's own forward pass, averaged over heads; the outer box is the window in which the patch "
+            "really attends, the inner one the patch.",
+            self._map(look), verdict, (window, token), smooth=False,
+            facts={
+                "token": (row, column), "window": [self.frame.box_of(window)], "heads": heads, "size": shown.size,
+                "entropy_bits": shown.entropy().tolist(), "reach_tokens": shown.reach().tolist(),
+                "padding_share": shown.padding_share(), "stride": shown.stride, "tokens_in_window": int(partners.sum()),
+            },
+        )  # fmt: skip
+
+    def of_field(self, stage: int) -> View:
+        """Which pixels the middle token of ``stage`` depends on."""
+        stride = self.config.strides[stage]
+        height, width = (-(-side // stride) // 2 for side in self.image.shape[-2:])
+        token = height, width
+        look = partial(receptive_field, stage=stage)
+        worth = partial(_token_kept, place=(stage, -1), token=token, image=self.image)
+        verdict = self._verdict(look, worth, self.config.strides[-1], "")
+        values = self._map(look)
+        sides = {f"side_of_{share:.0%}": float(field_side(values[None], share)) for share in (0.5, 0.95)}
+        box = _span(_only(torch.zeros(token[0] + 1, token[1] + 1, dtype=torch.bool), *token), stride)
+        return View(
+            f"field-stage{stage + 1}", f"Receptive field, stage {stage + 1}",
+            "Which pixels the marked token depends on, by the squared gradient; the root is drawn.",
+            values.sqrt(), verdict, (box,), facts=sides,
+        )  # fmt: skip
+
+    def token_at(self, x: float, y: float, stride: int) -> Place:
+        """(row, column) of the token of ``stride`` pixels under the picture's pixel ``x``, ``y``."""
+        pixel = self.frame.input_of(x, y)
+        if pixel is None:
+            left, top, right, bottom = (round(end) for end in self.frame.seen)
+            raise UsageError(
+                f"The model does not see pixel {x:g},{y:g} of this picture of {self.frame.picture[1]} x {self.frame.picture[0]}; "
+                f"it sees x from {left} to {right - 1} and y from {top} to {bottom - 1}"
+            )
+        return pixel[0] // stride, pixel[1] // stride
+
+    def _widest(self) -> int:
+        """The deepest stage whose map holds more than one window, else the first."""
+        sides = self.image.shape[-2:]
+        for stage in reversed(range(self.config.num_stages)):
+            grid = [-(-side // self.config.strides[stage]) for side in sides]
+            if any(have > window for have, window in zip(grid, self.config.stage_window(stage), strict=True)):
+                return stage
+        return 0
+
+    def _map(self, explain: MapOf) -> Tensor:
+        return explain(self.model, self.image)[0].detach().float().cpu()
+
+    def _verdict(
+        self, explain: MapOf, worth: Worth, cell: int, shared: str, among: Tensor | None = None
+    ) -> Trust | None:  # fmt: skip
+        """``shared`` names a worth that several maps account for, so that random orders are measured once for all of them."""
+        if not self.checked or (among is not None and int(among.sum()) < 2):
+            return None
+        settings = TrustSettings(cell, among=among, **self.thorough)
+        chance = self._chance.get((shared, cell)) if shared else None
+        if chance is None:
+            chance = random_deletions(self.model, self.image, worth, settings)
+            self._chance[shared, cell] = chance
+        return trust(self.model, self.image, explain, worth, settings, chance)
+
+
+def _attention_map(model: nn.Module, images: Tensor, place: Place, token: Place) -> Tensor:
+    shown = attention_of(model, images, *place)
+    return _enlarged(shown.of_token(*token).mean(dim=1), shown, images)
+
+
+def _enlarged(maps: Tensor, shown: Attention, images: Tensor) -> Tensor:
+    larger = F.interpolate(maps[:, None], scale_factor=shown.stride, mode="nearest")[:, 0]
+    return larger[:, : images.shape[2], : images.shape[3]]
+
+
+def _token_kept(model: nn.Module, images: Tensor, place: Place, token: Place, image: Tensor) -> Tensor:
+    """How alike a token is to itself in ``image``, behind block ``place``: (B,), cosines of what is not common to the map."""
+    found = _block_output(model, torch.cat((image, images)), place)
+    told = found[:, token[0], token[1]] - found[:1].mean(dim=(1, 2))
+    return F.cosine_similarity(told[1:], told[:1], dim=1)
+
+
+def _block_output(model: nn.Module, images: Tensor, place: Place) -> Tensor:
+    """The map (B, H, W, C) behind block ``place``; what comes after its stage is not computed."""
+    backbone = backbone_of(model)
+    kept: list[Tensor] = []
+    block = backbone.stages[place[0]].blocks[place[1]]  # type: ignore[union-attr, index]
+    handle = block.register_forward_hook(lambda _, __, output: kept.append(output))  # type: ignore[union-attr]
+    try:
+        with torch.no_grad():
+            x = backbone.embed(images)
+            for stage in backbone.stages[: place[0] + 1]:  # type: ignore[union-attr]
+                x = stage(x)
+    finally:
+        handle.remove()
+    return kept[0]
+
+
+def _only(like: Tensor, row: int, column: int) -> Tensor:
+    answer = torch.zeros_like(like)
+    answer[row, column] = True
+    return answer
+
+
+def _span(tokens: Tensor, stride: int) -> Box:
+    """The box of the marked ``tokens`` (H, W) in pixels of the model's input."""
+    rows, columns = tokens.any(1).nonzero()[:, 0], tokens.any(0).nonzero()[:, 0]
+    return int(columns[0]) * stride, int(rows[0]) * stride, (int(columns[-1]) + 1) * stride, (int(rows[-1]) + 1) * stride
