@@ -17,7 +17,20 @@ from swinkit.cli.options import OPTIONS
 
 NAMES = {"Classification", "Predictor", "Preprocessing", "SwinConfig", "SwinkitError", "create_model", "load", "save"}
 MODULES = {"config", "errors", "model", "preprocessing", "results", "runtime", "tasks", "train", "variants"}
-VERB_NAMES = ["train", "evaluate", "predict", "export", "verify", "explain", "inspect", "convert", "data", "tour", "demo", "doctor"]
+VERB_NAMES = [
+    "train",
+    "evaluate",
+    "predict",
+    "export",
+    "verify",
+    "explain",
+    "inspect",
+    "convert",
+    "data",
+    "tour",
+    "demo",
+    "doctor",
+]
 SHARED = {"--out", "--epochs", "--seed", "--device", "--config", "--set", "--dry-run", "--json", "-q", "--quiet"}
 EXIT_CODES = {
     "SwinkitError": 1,
