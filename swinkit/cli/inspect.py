@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from .options import print_json, shared
+from .options import next_command, print_json, shared
 
 UNKNOWN = "not recorded"
 
 
 @click.command("inspect")
-@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.argument("model", metavar="FILE")
 @shared("json", "quiet")
-def command(file: Path, as_json: bool, quiet: bool) -> None:
-    """Say what FILE, weights of any known library, holds: version, variant, window, head, classes, precision, problems."""
+def command(model: str, as_json: bool, quiet: bool) -> None:
+    """Say what FILE, weights of any known library, holds: version, variant, window, head, classes, precision, problems.
+
+    FILE is a file, a folder, a run, or a name: a bundled model's, hf-hub:org/name, Swin_T_Weights.DEFAULT, an address.
+
+    \b
+    swinkit inspect swin_tiny_patch4_window7_224.pth
+    swinkit inspect runs/classify/shoes --json
+    """
+    from ..weights.hub import locate
     from ..weights.inspection import inspect_weights
 
-    found = inspect_weights(file)
+    located = locate(model)
+    found = inspect_weights(located.path, located.variant)
     if as_json:
         print_json(found)
         return
@@ -28,9 +36,15 @@ def command(file: Path, as_json: bool, quiet: bool) -> None:
             click.echo(f"{name.replace('_', ' '):>18}  {_shown(value)}")
     for problem in found["problems"] or ["none found"]:
         click.echo(f"{'problem':>18}  {problem}")
+    if not quiet and not found["problems"]:
+        next_command("swinkit", "convert", model, "OUT", "--to", "timm")
 
 
 def _shown(value: Any) -> str:
     if value is None or value == []:
         return UNKNOWN
+    if isinstance(value, list) and value and isinstance(value[0], list):
+        return ", ".join("x".join(map(str, pair)) for pair in value)
+    if isinstance(value, list) and len(value) > 12 and isinstance(value[0], str):
+        return f"{', '.join(value[:10])}, … ({len(value)})"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -8,48 +8,71 @@ from typing import Any
 
 from torch import Tensor
 
+from ..config import SwinConfig
 from ..errors import SwinkitError
 from ..variants import ROWS
 from .convert import restore
+from .descriptions import Told
 from .files import read_model
 from .foreign import is_foreign, read_description, read_state
 from .merge_order import swapped_merges
-from .recognise import recognise, settle
+from .recognise import Recognised, disagreements, recognise, settle
 
 
-def inspect_weights(path: str | Path) -> dict[str, Any]:
+def inspect_weights(path: str | Path, variant: str | None = None) -> dict[str, Any]:
     """Format, version, possible variants, windows, sizes, head, classes, precision and problems of the weights at ``path``.
 
-    Raises :class:`WeightsError` when they cannot be read safely or no Swin is among them.
+    ``variant`` is what the name said under which they were fetched. Raises :class:`WeightsError` when they cannot be read safely or
+    no Swin is among them.
     """
     path = Path(path)
     if not is_foreign(path):
         return _own(path)
     state = read_state(path)
+    try:
+        return inspect_state(state, read_description(path), variant)
+    except SwinkitError as fault:  # a description that is wrong leaves the weights to be looked at
+        found = inspect_state(state, Told(), variant)
+        return {**found, "problems": [str(fault), *(one for one in found["problems"] if one != str(fault))]}
+
+
+def inspect_state(state: Mapping[str, Tensor], told: Told | None = None, variant: str | None = None) -> dict[str, Any]:
+    """The same of a state dict; ``told`` is what stood beside it."""
+    told = told or Told()
     found = recognise(state)
     problems = [swapped] if (swapped := swapped_merges(state, found)) else []
-    classes = None
+    config: SwinConfig | None = None
     try:
-        told = read_description(path)
-        classes = list(told.classes) if told.classes else None
-        config = told.config.model_copy(update=found.architecture) if told.config else settle(found)
+        if told.config and (lines := disagreements(found, told.config)):
+            problems += [f"the description beside the weights says otherwise: {line}" for line in lines]
+        config = told.config.model_copy(update=found.architecture) if told.config else settle(found, variant)
         problems += restore(state, config, found.dialect, found.prefix).notes
     except SwinkitError as fault:
         problems.append(str(fault))
+    return _described(found, config, told) | {"precision": _precision(state), "problems": problems}
+
+
+def _described(found: Recognised, config: SwinConfig | None, told: Told) -> dict[str, Any]:
+    """What the weights say themselves, completed from the configuration that fits them, where one is known."""
+    stages = range(len(found.architecture["depths"]))
+    windows, reaches, size = found.windows, found.reaches, found.image_size if found.exact else None
+    if config:
+        windows = windows or tuple(config.stage_window(stage) for stage in stages)
+        reaches = reaches or tuple(config.pretrained_window(stage) or min(windows[stage]) for stage in stages)
+        size = size or (config.image_size if told.config or found.variants else None)
     return {
         "format": found.dialect.title,
         "version": found.version,
-        "variants": list(found.variants),
-        "windows": [list(window) for window in found.windows] if found.windows else None,
-        "trained_windows": list(found.reaches) if found.reaches else None,
-        "image_size": list(found.image_size) if found.image_size and found.exact else None,
+        "variants": _named(config) if config and len(found.variants) != 1 else list(found.variants),
+        "geometry": "dense" if found.dense else "classification",
+        "windows": [list(window) for window in windows] if windows else None,
+        "trained_windows": list(reaches) if reaches and found.version == 2 else None,
+        "image_size": list(size) if size else None,
         "depths": list(found.architecture["depths"]),
         "embed_dim": found.architecture["embed_dim"],
         "parts": list(found.parts),
         "classes": found.architecture["num_classes"] or None,
-        "class_names": classes,
-        "precision": _precision(state),
-        "problems": problems,
+        "class_names": list(told.classes) if told.classes else None,
     }
 
 
@@ -58,22 +81,30 @@ def _own(path: Path) -> dict[str, Any]:
     file = read_model(path)
     config = file.config
     stages = range(config.num_stages)
-    shape = ("version", "patch_size", "embed_dim", "depths", "num_heads", "window_size", "pretrained_window_sizes")
     return {
         "format": "swinkit",
         "version": config.version,
-        "variants": [row.name for row in ROWS if all(getattr(row.config, key) == getattr(config, key) for key in shape)],
+        "variants": _named(config),
+        "geometry": config.geometry,
         "windows": [list(config.stage_window(stage)) for stage in stages],
-        "trained_windows": [config.pretrained_window(stage) or config.stage_window(stage)[0] for stage in stages],
+        "trained_windows": [config.pretrained_window(stage) or config.stage_window(stage)[0] for stage in stages]
+        if config.version == 2
+        else None,
         "image_size": list(config.image_size),
         "depths": list(config.depths),
         "embed_dim": config.embed_dim,
-        "parts": sorted({name.split(".")[0] for name in file.state}),
+        "parts": sorted({name.split(".")[0] for name in file.state} - {"backbone"}),
         "classes": config.num_classes or None,
         "class_names": list(file.classes) or None,
         "precision": _precision(file.state),
         "problems": [],
     }
+
+
+def _named(config: SwinConfig) -> list[str]:
+    """Variants of the shape of ``config``, whatever picture size it is used at."""
+    shape = ("version", "patch_size", "embed_dim", "depths", "num_heads", "window_size", "pretrained_window_sizes")
+    return [row.name for row in ROWS if all(getattr(row.config, key) == getattr(config, key) for key in shape)]
 
 
 def _precision(state: Mapping[str, Tensor]) -> list[str]:
