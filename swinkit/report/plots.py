@@ -10,9 +10,9 @@ import numpy as np
 from markupsafe import Markup
 
 from ..tasks.metrics import Reliability
-from .svg import Scale, drawing, number, percent, polyline, tag, ticks
+from .svg import Scale, drawing, number, percent, polyline, tag
 
-WIDTH, HEIGHT = 348, 236
+WIDTH, WIDE, HEIGHT = 348, 560, 236
 LEFT, RIGHT, TOP, BOTTOM = 44, 62, 12, 34
 
 Text = Callable[[float], str]
@@ -20,9 +20,11 @@ Text = Callable[[float], str]
 
 @dataclass(frozen=True)
 class Curve:
-    """One small chart: ``lines`` maps a name to its (place, value) points; ``share`` reads values as per cent.
+    """One chart: ``lines`` maps a name to its points, by default over epochs; ``share`` reads values as per cent.
 
-    ``best`` is "max", "min" or None: which point of the last line is marked. ``across`` names what a place is.
+    ``best`` is "max", "min" or None: which point of the last line is marked. ``across`` names what the points lie over, ``unit``
+    that of the values. ``log`` draws both axes by their logarithm, ``wide`` is a wider drawing, ``dashed`` are lines that were
+    computed rather than measured, and ``marks`` are points with a note.
     """
 
     name: str
@@ -30,40 +32,71 @@ class Curve:
     share: bool = False
     best: str | None = None
     across: str = "epoch"
+    unit: str = ""
+    log: bool = False
+    wide: bool = False
+    dashed: frozenset[str] = frozenset()
+    marks: Sequence[tuple[float, float, str]] = ()
+
+    @property
+    def finite(self) -> dict[str, list[tuple[float, float]]]:
+        """The lines without points that cannot be drawn, and without lines that have no others."""
+        kept = {name: [point for point in points if self._drawable(point)] for name, points in self.lines.items()}
+        return {name: points for name, points in kept.items() if points}
+
+    def _drawable(self, point: tuple[float, float]) -> bool:
+        return bool(np.isfinite(point).all()) and (not self.log or min(point) > 0)
+
+    def exact(self, value: float) -> str:
+        """A value as it is told."""
+        return percent(value) if self.share else f"{value:.4g}{self.unit}"
 
 
 def line_chart(curve: Curve) -> Markup:
     """``curve`` with every line named at its end. Points that are not finite are left out, so a line bridges them."""
-    lines = {name: [point for point in points if np.isfinite(point).all()] for name, points in curve.lines.items()}
-    lines = {name: points for name, points in lines.items() if points}
-    every = np.array([point for points in lines.values() for point in points])
-    longest = max(map(len, lines))
-    end = WIDTH - (max(RIGHT, 10 + 7 * longest) if len(lines) > 1 else 16)
-    x = Scale(min(0.0, every[:, 0].min()), every[:, 0].max(), LEFT, end)
-    low, high = _range(every[:, 1])
-    y = Scale(low, high, HEIGHT - BOTTOM, TOP)
-    written = (lambda value: percent(value, 0 if high - low > 0.05 else 1)) if curve.share else number
-    parts = [_grid(x, y, curve.across, written, whole=True)]
+    lines = curve.finite
+    x, y = _scales(curve, lines)
+    width = WIDE if curve.wide else WIDTH
+    spread = y.high - y.low
+    written = (lambda value: percent(value, 0 if spread > 0.05 else 1)) if curve.share else number
+    parts = [_grid(x, y, curve.across, written, whole=not curve.log)]
     for order, (name, points) in enumerate(lines.items()):
-        drawn = [(x(epoch), y(value)) for epoch, value in points]
-        kind = f"line line-{order}"
-        parts.append(
-            polyline(drawn, kind)
-            if len(drawn) > 1
-            else tag("circle", cx=drawn[0][0], cy=drawn[0][1], r=3, class_=f"dot dot-{order}")
-        )
-        if len(points) <= 120:
-            parts += [
-                _hover(place, f"{name}, {curve.across} {number(at)}: {_exact(value, curve.share)}")
-                for place, (at, value) in zip(drawn, points, strict=True)
-            ]
+        parts += _line(curve, name, [(x(at), y(value)) for at, value in points], points, order)
     ends = _apart([y(points[-1][1]) for points in lines.values()])
     if len(lines) > 1:
         for order, (name, place) in enumerate(zip(lines, ends, strict=True)):
-            parts.append(tag("text", name, x=end + 7, y=place + 4, class_=f"name name-{order}"))
+            parts.append(tag("text", name, x=x.end + 7, y=place + 4, class_=f"name name-{order}"))
     if curve.best and lines:
         parts.append(_best(curve, list(lines.values())[-1], x, y, len(lines) - 1))
-    return drawing(WIDTH, HEIGHT, f"{curve.name} by {curve.across}", *parts)
+    for at, value, text in curve.marks:
+        parts.append(_mark(x(at), y(value), text, len(lines)))
+    return drawing(width, HEIGHT, f"{curve.name} by {curve.across}", *parts)
+
+
+def _scales(curve: Curve, lines: Mapping[str, Sequence[tuple[float, float]]]) -> tuple[Scale, Scale]:
+    every = np.array([point for points in lines.values() for point in points])
+    names = 16 if len(lines) < 2 else max(RIGHT, 10 + 7 * max(map(len, lines)))
+    first, last = (float(limit) for limit in (every[:, 0].min(), every[:, 0].max()))
+    low, high = (every[:, 1].min() / 1.15, every[:, 1].max() * 1.15) if curve.log else _range(every[:, 1])
+    x = Scale(first if curve.log else min(0.0, first), last, LEFT, (WIDE if curve.wide else WIDTH) - names, curve.log)
+    return x, Scale(float(low), float(high), HEIGHT - BOTTOM, TOP, curve.log)
+
+
+def _line(
+    curve: Curve, name: str, drawn: Sequence[tuple[float, float]], points: Sequence[tuple[float, float]], order: int
+) -> list[Markup]:  # fmt: skip
+    kind = f"line line-{order}{' computed' if name in curve.dashed else ''}"
+    parts = [
+        polyline(drawn, kind)
+        if len(drawn) > 1
+        else tag("circle", cx=drawn[0][0], cy=drawn[0][1], r=3, class_=f"dot dot-{order}")
+    ]
+    if len(points) <= 120:
+        parts += [
+            _hover(place, f"{name}, {curve.across} {number(at)}: {curve.exact(value)}")
+            for place, (at, value) in zip(drawn, points, strict=True)
+        ]
+    return parts
 
 
 def _best(curve: Curve, points: Sequence[tuple[float, float]], x: Scale, y: Scale, order: int) -> Markup:
@@ -72,8 +105,13 @@ def _best(curve: Curve, points: Sequence[tuple[float, float]], x: Scale, y: Scal
     across, down = x(epoch), y(value)
     below = 20 if curve.best == "max" else -9
     anchor = "end" if across > WIDTH / 2 else "start"
-    text = tag("text", f"best {_exact(value, curve.share)}", x=across, y=down + below, text_anchor=anchor, class_="note")
+    text = tag("text", f"best {curve.exact(value)}", x=across, y=down + below, text_anchor=anchor, class_="note")
     return tag("g", tag("circle", cx=across, cy=down, r=3.5, class_=f"dot dot-{order}"), text)
+
+
+def _mark(across: float, down: float, text: str, order: int) -> Markup:
+    note = tag("text", text, x=across - 8, y=down - 8, text_anchor="end", class_="note")
+    return tag("g", tag("circle", cx=across, cy=down, r=4, class_="mark-point"), note)
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
@@ -83,10 +121,6 @@ def _range(values: np.ndarray) -> tuple[float, float]:
         low = 0.0
     air = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
     return (low if low == 0 else low - air), high + air
-
-
-def _exact(value: float, share: bool) -> str:
-    return percent(value) if share else f"{value:.4g}"
 
 
 def _hover(place: tuple[float, float], text: str) -> Markup:
@@ -104,10 +138,10 @@ def _apart(places: Sequence[float], gap: float = 14.0) -> list[float]:
 
 def _grid(x: Scale, y: Scale, x_name: str, y_text: Text, x_text: Text = number, whole: bool = False) -> Markup:
     parts = []
-    for value in ticks(y.low, y.high, 4):
+    for value in y.ticks(4):
         parts.append(tag("line", x1=x.start, x2=x.end, y1=y(value), y2=y(value), class_="grid"))
         parts.append(tag("text", y_text(value), x=x.start - 7, y=y(value) + 4, text_anchor="end", class_="tick"))
-    across = ticks(x.low, x.high, 5)
+    across = x.ticks(5)
     for value in [at for at in across if not whole or at == int(at)]:
         parts.append(tag("line", x1=x(value), x2=x(value), y1=y.start, y2=y.start + 4, class_="axis"))
         parts.append(tag("text", x_text(value), x=x(value), y=y.start + 17, text_anchor="middle", class_="tick"))
@@ -149,31 +183,6 @@ def interval_bar(value: float, low: float | None, high: float | None, axis: tupl
         parts.append(tag("line", x1=x(low), x2=x(high), y1=9, y2=9, class_="whisker"))
     parts.append(tag("circle", cx=x(value), cy=9, r=4, class_="dot dot-0"))
     return tag("svg", *parts, viewBox="0 0 340 18", width=340, height=18, aria_hidden="true")
-
-
-def interval_chart(name: str, rows: Mapping[str, Mapping[str, float | None]], share: bool = False) -> Markup:
-    """One row per entry of ``rows``, its "mean" as a dot with "low" to "high" as a whisker where they are known, on one axis."""
-    every = np.array([value for row in rows.values() for value in row.values() if value is not None and np.isfinite(value)])
-    low, high = float(every.min()), float(every.max())
-    air = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
-    left, floor = 150, TOP + 26 * len(rows)
-    x = Scale(low - air, high + air, left, 2 * WIDTH - 24)
-    written = (lambda value: percent(value, 0 if high - low > 0.05 else 1)) if share else number
-    parts = []
-    for value in ticks(x.low, x.high, 6):
-        parts.append(tag("line", x1=x(value), x2=x(value), y1=TOP, y2=floor, class_="grid"))
-        parts.append(tag("text", written(value), x=x(value), y=floor + 17, text_anchor="middle", class_="tick"))
-    parts.append(tag("text", name, x=(x.start + x.end) / 2, y=floor + 34, text_anchor="middle", class_="tick"))
-    for order, (entry, row) in enumerate(rows.items()):
-        y, mean, ends = TOP + 26 * order + 13, row["mean"], (row.get("low"), row.get("high"))
-        assert mean is not None
-        said = _exact(mean, share)
-        parts.append(tag("text", entry, x=left - 10, y=y + 4, text_anchor="end", class_="label"))
-        if ends[0] is not None and ends[1] is not None:
-            parts.append(tag("line", x1=x(ends[0]), x2=x(ends[1]), y1=y, y2=y, class_="whisker"))
-            said += f" [{_exact(ends[0], share)}, {_exact(ends[1], share)}]"
-        parts += [tag("circle", cx=x(mean), cy=y, r=4, class_="dot dot-0"), _hover((x(mean), y), f"{entry}: {said}")]
-    return drawing(2 * WIDTH, floor + 42, f"{name} with intervals", *parts)
 
 
 def share_bar(value: float) -> Markup:

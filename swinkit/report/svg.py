@@ -55,17 +55,22 @@ def polyline(points: Sequence[tuple[float, float]], class_: str) -> Markup:
 
 @dataclass(frozen=True)
 class Scale:
-    """Maps ``low``..``high`` of the data onto ``start``..``end`` of the drawing."""
+    """Maps ``low``..``high`` of the data onto ``start``..``end`` of the drawing, evenly or by their logarithm."""
 
     low: float
     high: float
     start: float
     end: float
+    log: bool = False
 
     def __call__(self, value: float) -> float:
-        span = self.high - self.low
-        share = (value - self.low) / span if span else 0.5
+        low, high, value = (math.log(each) if self.log else each for each in (self.low, self.high, value))
+        share = (value - low) / (high - low) if high > low else 0.5
         return self.start + share * (self.end - self.start)
+
+    def ticks(self, about: int) -> list[float]:
+        """Round values of this scale to write beside it."""
+        return log_ticks(self.low, self.high, about) if self.log else ticks(self.low, self.high, about)
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
@@ -77,6 +82,16 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def log_ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Of the numbers 1, 2 and 5 times a power of ten within ``low``..``high`` (positive), evenly chosen, at most ``about`` + 1."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for mantissas in ((1, 2, 5), (1, 3), (1,)):
+        within = [m * 10.0**power for power in powers for m in mantissas if low <= m * 10.0**power <= high]
+        if len(within) <= about + 1:
+            return within or [low]
+    return within[:: -(-len(within) // (about + 1))]
 
 
 def number(value: float) -> str:
