@@ -26,7 +26,7 @@ VERB_NAMES = [
     "explain",
     "inspect",
     "convert",
-    "data",
+    "bench", "compare", "data",
     "tour",
     "demo",
     "doctor",

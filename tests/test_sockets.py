@@ -29,6 +29,8 @@ CALLS: dict[str, list[str]] = {
     "inspect": ["inspect", "run/model"],
     "convert": ["convert", "run/model", "converted.pth", "--to", "openmmlab"],
     "tour": ["tour", "photos/dark/0.png", "--model", "run", "--repeats", "0", "--out", "tour.html"],
+    "bench": ["bench", "run", "--rounds", "1", "--batch-size", "1", "--precision", "float32", "--engine", "plain"],
+    "compare": ["compare", "swin_nano", "deit_ti", "--image-size", "32", "--rounds", "1"],
     "demo": ["demo", "--epochs", "1", "--out", "demo"],
     "doctor": ["doctor"],
 }

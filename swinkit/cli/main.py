@@ -24,6 +24,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "explain": ("swinkit.cli.explain:command", "Show why a model answers as it does for one picture, and whether to trust it."),
     "inspect": ("swinkit.cli.inspect:command", "Say what a file of weights is, without running anything in it."),
     "convert": ("swinkit.cli.convert:command", "Write weights in another library's format, proven to be the same network."),
+    "bench": ("swinkit.cli.bench:command", "Count what a model computes, and measure how fast and in how much memory."),
+    "compare": ("swinkit.cli.compare:command", "Compare Swins and Vision Transformers over resolutions."),
     "data": ("swinkit.cli.data:command", "Check a set of pictures and advise on the input size."),
     "tour": ("swinkit.cli.tour:command", "Walk through Swin on a picture: one interactive page."),
     "demo": ("swinkit.cli.demo:command", "Watch a small Swin learn, on real pictures, without a network."),

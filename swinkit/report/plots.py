@@ -59,7 +59,8 @@ def line_chart(curve: Curve) -> Markup:
     width = WIDE if curve.wide else WIDTH
     spread = y.high - y.low
     written = (lambda value: percent(value, 0 if spread > 0.05 else 1)) if curve.share else number
-    parts = [_grid(x, y, curve.across, written, whole=not curve.log)]
+    places = sorted({at for points in lines.values() for at, _ in points}) if curve.log else []
+    parts = [_grid(x, y, curve.across, written, whole=not curve.log, places=_legible(places, x))]
     for order, (name, points) in enumerate(lines.items()):
         parts += _line(curve, name, [(x(at), y(value)) for at, value in points], points, order)
     ends = _apart([y(points[-1][1]) for points in lines.values()])
@@ -136,12 +137,23 @@ def _apart(places: Sequence[float], gap: float = 14.0) -> list[float]:
     return moved
 
 
-def _grid(x: Scale, y: Scale, x_name: str, y_text: Text, x_text: Text = number, whole: bool = False) -> Markup:
+def _legible(places: Sequence[float], x: Scale, gap: float = 30.0) -> list[float]:
+    """Those of ``places`` that can be written below an axis without touching one another, the last one for certain."""
+    kept: list[float] = []
+    for place in reversed(places):
+        if not kept or x(kept[-1]) - x(place) >= gap:
+            kept.append(place)
+    return kept[::-1]
+
+
+def _grid(
+    x: Scale, y: Scale, x_name: str, y_text: Text, x_text: Text = number, whole: bool = False, places: Sequence[float] = ()
+) -> Markup:  # fmt: skip
     parts = []
     for value in y.ticks(4):
         parts.append(tag("line", x1=x.start, x2=x.end, y1=y(value), y2=y(value), class_="grid"))
         parts.append(tag("text", y_text(value), x=x.start - 7, y=y(value) + 4, text_anchor="end", class_="tick"))
-    across = x.ticks(5)
+    across = places or x.ticks(5)
     for value in [at for at in across if not whole or at == int(at)]:
         parts.append(tag("line", x1=x(value), x2=x(value), y1=y.start, y2=y.start + 4, class_="axis"))
         parts.append(tag("text", x_text(value), x=x(value), y=y.start + 17, text_anchor="middle", class_="tick"))

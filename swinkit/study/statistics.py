@@ -34,30 +34,35 @@ class Estimate:
 
 def median(turns: Turns) -> Estimate:
     """The median of all runs of ``turns``."""
-    drawn = [np.median(_pooled(turns, rows)) for rows in _draws(len(turns))]
-    return _estimate(float(np.median(_pooled(turns, range(len(turns))))), drawn)
+    return _estimate(_medians(turns, _draws(len(turns))))
 
 
 def ratio(above: Turns, below: Turns) -> Estimate:
     """The median run of ``above`` over that of ``below``; turns beyond the shorter of them are left out."""
-    count = min(len(above), len(below))
-
-    def at(rows: Sequence[int]) -> float:
-        return float(np.median(_pooled(above, rows)) / np.median(_pooled(below, rows)))
-
-    return _estimate(at(range(count)), [at(rows) for rows in _draws(count)])
-
-
-def _pooled(turns: Turns, rows: Sequence[int]) -> np.ndarray:
-    return np.concatenate([np.asarray(turns[row]) for row in rows])
+    draws = _draws(min(len(above), len(below)))
+    return _estimate(_medians(above, draws) / _medians(below, draws))
 
 
 def _draws(count: int) -> np.ndarray:
+    """How often each of ``count`` turns is drawn, (1 + :data:`DRAWS`, count); in the first row once each."""
     if not count:
         raise ValueError("nothing was measured")
-    return np.random.default_rng(0).integers(0, count, (DRAWS, count))
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), DRAWS)
+    return np.vstack([np.ones((1, count), dtype=drawn.dtype), drawn])
 
 
-def _estimate(value: float, drawn: Sequence[float]) -> Estimate:
-    low, high = np.quantile(drawn, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return Estimate(value, float(low), float(high))
+def _medians(turns: Turns, draws: np.ndarray) -> np.ndarray:
+    """The median run for each row of ``draws``."""
+    runs = np.concatenate([np.asarray(turn, dtype=float) for turn in turns[: draws.shape[1]]])
+    owner = np.repeat(np.arange(draws.shape[1]), [len(turn) for turn in turns[: draws.shape[1]]])
+    order = np.argsort(runs, kind="stable")
+    reached = np.cumsum(draws[:, owner[order]], axis=1)
+    middle = reached[:, -1:]
+    low, high = ((reached > place).argmax(axis=1) for place in ((middle - 1) // 2, middle // 2))
+    return (runs[order][low] + runs[order][high]) / 2
+
+
+def _estimate(found: np.ndarray) -> Estimate:
+    """From the value itself, first, and those of the draws."""
+    low, high = np.quantile(found[1:], ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return Estimate(float(found[0]), float(low), float(high))

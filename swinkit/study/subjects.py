@@ -8,38 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from math import prod
 from typing import Any
 
 import torch
+import torchvision.models.vision_transformer  # noqa: F401  here, so that its memory is not taken for a model's
 from torch import Tensor, nn
 
-from ..tasks import create_model, load
-from ..variants import ALIASES, VARIANTS
 from . import floor
+from .models import PLAIN, open_model, outline
 from .process import Subject
 from .vit import VITS, build_vit
 
 INPUTS, ROOM = 32, 2**28
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-PLAIN = "plain"  # the network as it is trained, under autocast for bfloat16: what every engine is compared with
 
 
-def is_variant(name: str) -> bool:
-    """Whether ``name`` is of a variant, whose weights are then random, rather than of a model."""
-    return name in VARIANTS or name in ALIASES
-
-
-def open_model(name: str, size: int | None = None) -> Any:
-    """The model or variant called ``name``, with windows settled for squares of ``size`` pixels (default: its own)."""
-    torch.manual_seed(0)
-    return create_model(name, image_size=size).eval() if is_variant(name) else load(name, image_size=size)
-
-
-def different_inputs(batch: int, channels: int, size: tuple[int, int]) -> Callable[[int], Tensor]:
-    """A function from i to the i-th of :data:`INPUTS` different batches (B, C, H, W), cut from one tensor of noise."""
-    room = max(1, ROOM // (4 * channels * size[0] * size[1]) - batch)
-    count = min(INPUTS, room)
-    noise = torch.randn(count + batch - 1, channels, *size, generator=torch.Generator().manual_seed(0))
+def different_inputs(shape: tuple[int, ...]) -> Callable[[int], Tensor]:
+    """A function from i to the i-th of :data:`INPUTS` different batches of ``shape``, (B, …), cut from one tensor of noise."""
+    batch, *rest = shape
+    count = min(INPUTS, max(1, ROOM // (4 * prod(rest)) - batch))
+    noise = torch.randn(count + batch - 1, *rest, generator=torch.Generator().manual_seed(0))
     return lambda index: noise[index % count : index % count + batch]
 
 
@@ -77,7 +66,7 @@ def swin(model: str, batch: int, size: tuple[int, int], precision: str, engine: 
         shape = (batch, network.config.in_channels, *size)
         run = engines.build(network, precision=precision, shape=shape, engine=engine)
         about = {"engine": run.name, "precision": run.precision}
-    return subject_of(run, different_inputs(batch, network.config.in_channels, (size[0], size[1])), **about)
+    return subject_of(run, different_inputs((batch, network.config.in_channels, *size)), **about)
 
 
 def vit(model: str, batch: int, size: tuple[int, int], precision: str, engine: str = PLAIN) -> Subject:
@@ -89,12 +78,12 @@ def vit(model: str, batch: int, size: tuple[int, int], precision: str, engine: s
     if engine == "compiled":
         network = torch.compile(network)  # type: ignore[assignment]
     run = run_plainly(network, precision)
-    return subject_of(run, different_inputs(batch, 3, (size[0], size[1])), engine=engine, precision=precision)
+    return subject_of(run, different_inputs((batch, 3, *size)), engine=engine, precision=precision)
 
 
 def gemm_floor(model: str, batch: int, size: tuple[int, int], precision: str) -> Subject:
     """The matrix products of a Swin alone; see :mod:`~swinkit.study.floor`."""
-    listed = floor.gemms(open_model(model).config, batch, (size[0], size[1]))
+    listed = floor.gemms(outline(model).config, batch, (size[0], size[1]))
     products = floor.Floor(listed, DTYPES[precision])
     about = {"engine": "GEMM floor", "precision": precision, "gmacs": sum(gemm.macs for gemm in listed) / 1e9}
     return Subject(lambda index: products(), about)

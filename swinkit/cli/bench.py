@@ -1,0 +1,107 @@
+"""``swinkit bench``: what a model costs on this machine, counted and measured."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import next_command, print_json, say, shared, warn
+
+
+class Pixels(click.ParamType):
+    """A side, or HEIGHTxWIDTH."""
+
+    name = "SIDE|HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        found = re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", str(value))
+        if not found:
+            self.fail(f"{value!r} is neither a side in pixels nor HEIGHTxWIDTH, such as 224 or 480x640.", param, ctx)
+        return int(found[1]), int(found[2] or found[1])
+
+
+@click.command("bench")
+@click.argument("model")
+@click.option("--batch-size", "batches", type=click.IntRange(min=1), multiple=True, help="Repeatable; 1 and 8 by default.")
+@click.option("--image-size", "sizes", type=Pixels(), multiple=True, help="Repeatable; the model's own by default.")
+@click.option(
+    "--precision", "precisions", type=click.Choice(["float32", "bfloat16"]), multiple=True,
+    help="Repeatable; by default float32, and bfloat16 where the processor has it.",
+)  # fmt: skip
+@click.option(
+    "--engine", "engines", multiple=True,
+    help="Repeatable; auto, the fastest here, and plain, the network as it is trained, by default; a name, or all.",
+)  # fmt: skip
+@click.option("--rounds", type=click.IntRange(min=1), default=10, show_default=True, help="Turns for each engine.")
+@click.option("--max-seconds", type=click.FloatRange(min=0), default=900, show_default=True, help="No case begins later.")
+@click.option("--floor/--no-floor", default=True, help="Measure the GEMM floor of this machine beside the model.")
+@shared("out", "dry_run", "json", "quiet")
+def command(
+    model: str, batches: tuple[int, ...], sizes: tuple[tuple[int, int], ...], precisions: tuple[str, ...],
+    engines: tuple[str, ...], rounds: int, max_seconds: float, floor: bool, out: Path | None, dry_run: bool, as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Count and measure MODEL: parameters, MACs by part, latency, throughput and memory on this machine's processor.
+
+    MODEL is a run, a saved model, or the name of a variant, which gets random weights: they are as fast as trained ones. Beside each latency
+    stands the GEMM floor, the time of the linear layers alone. --dry-run only counts. --out writes a folder with bench.html and bench.json.
+
+    \b
+    swinkit bench swin_nano.fashion_mnist
+    swinkit bench swin_t --batch-size 1 --image-size 224 --image-size 480x640 --out swin_t
+    swinkit bench swinv2_t --engine all --precision float32
+    """
+    from ..study import bench
+    from . import studying
+
+    folder = studying.fresh_folder(out) if out is not None else None
+    engines = _engines(engines)
+    result = bench.count(model, sizes)
+    if result["weights"] == "random" and not dry_run:
+        say(f"{model} is a variant, so its weights are random; they are as fast as trained ones", quiet)
+    own = tuple(result["config"]["image_size"])
+    cases, remarks = bench.cases_of(batches or (1, 8), sizes or (own,), precisions)
+    pace = bench.Pace(rounds=rounds)
+    result["rows"] = []
+    if not dry_run:
+        with studying.Narrator(quiet) as narrate:
+            result["rows"] = bench.measure(model, cases, engines, pace, floor, max_seconds, narrate)
+    result["environment"] = bench.environment()
+    if as_json:
+        print_json(result)
+    else:
+        _print(result)
+    for remark in [*remarks, *studying.remarks(result["rows"])]:
+        warn(remark)
+    if folder is not None:
+        from ..report.measures import write_study
+        from ..weights.atomic import write_json
+
+        write_json(folder / "bench.json", result)
+        say(f"Written: {write_study(folder / 'bench.html', studying.bench_page(result, Path(model).name))}", quiet)
+    else:
+        next_command("swinkit", "bench", model, "--out", "bench", quiet=quiet)
+
+
+def _engines(asked: tuple[str, ...]) -> tuple[str, ...]:
+    from ..study import bench
+
+    known = bench.engine_names()
+    if "all" in asked:
+        return tuple(known)
+    bench.check_engines(asked)
+    return asked or tuple(name for name in ("auto", "plain") if name in known)
+
+
+def _print(result: dict[str, Any]) -> None:
+    from . import studying
+
+    click.echo(f"{result['model']}, {result['weights']} weights\n")
+    studying.print_table(studying.parameters_table(result["parameters"]))
+    click.echo()
+    studying.print_table(studying.macs_table(result["macs"]["counted"]))
+    if result["rows"]:
+        click.echo()
+        studying.print_table(studying.speed_table(result["rows"]))

@@ -1,0 +1,197 @@
+"""``swinkit compare``: Swin V1, Swin V2 and Vision Transformers side by side over resolutions."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import next_command, print_json, say, shared, warn
+
+
+@click.command("compare")
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--image-size", "sizes", type=click.IntRange(min=16), multiple=True, help="Repeatable; 224 to 1536 by default.")
+@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
+@click.option("--engine", default="plain", show_default=True, help="Of the Swins; see `swinkit bench`. Others run plainly.")
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Turns for each model.")
+@click.option("--max-seconds", type=click.FloatRange(min=0), default=600, show_default=True, help="No size begins later.")
+@shared("out", "dry_run", "json", "quiet")
+def command(
+    models: tuple[str, ...], sizes: tuple[int, ...], precision: str, engine: str, rounds: int, max_seconds: float,
+    out: Path | None, dry_run: bool, as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Compare MODELs over resolutions: MACs, latency and memory of one picture, with the places where their curves cross.
+
+    MODEL is a run, a saved model, a variant, or deit_ti, deit_s, deit_b: Vision Transformers as torchvision builds them. By default swin_t,
+    swinv2_t and deit_s. Beside them one attention layer is timed, global and in windows, against the paper's formulas. --dry-run only
+    counts. --out writes a folder with compare.html and compare.json.
+
+    \b
+    swinkit compare --out compare
+    swinkit compare swin_t deit_s --image-size 224 --image-size 448 --max-seconds 60
+    """
+    from ..study import bench, compare
+    from . import studying
+
+    folder = studying.fresh_folder(out) if out is not None else None
+    bench.check_engines([engine])
+    chosen = models or compare.MODELS
+    rows = compare.count(chosen, sorted(set(sizes or compare.SIZES)))
+    layers: list[dict[str, Any]] = []
+    if not dry_run:
+        with studying.Narrator(quiet) as narrate:
+            layers = compare.measure(rows, precision, bench.Pace(rounds=rounds, least=1), engine, max_seconds, narrate)
+    result = {
+        "precision": precision, "rows": rows, "layers": layers, **compare.summarise(rows, layers),
+        "environment": bench.environment(),
+    }  # fmt: skip
+    if as_json:
+        print_json(result)
+    else:
+        _print(result)
+    for fault in dict.fromkeys(f"{row['side']} pixels: {row['fault']}" for row in [*rows, *layers] if row.get("fault")):
+        warn(fault)
+    if folder is not None:
+        from ..report.measures import write_study
+        from ..weights.atomic import write_json
+
+        write_json(folder / "compare.json", result)
+        say(f"Written: {write_study(folder / 'compare.html', page(result))}", quiet)
+    else:
+        next_command("swinkit", "compare", *models, "--out", "compare", quiet=quiet)
+
+
+def _print(result: Mapping[str, Any]) -> None:
+    from .studying import print_table
+
+    print_table(table(result["rows"]))
+    for sentence in sentences(result):
+        click.echo(sentence)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Every row of the comparison, sides first."""
+    from ..report.measures import Table
+    from .studying import spread
+
+    columns = ("model", "pixels a side", "GMACs", "between tokens", "ms", "ns a pixel", "GMAC/s", "memory, MB")
+    cells = []
+    for row in sorted(rows, key=lambda row: row["side"]):
+        seconds = row["latency_seconds"]["value"] if row.get("latency_seconds") else None
+        cells.append(
+            [
+                row["model"],
+                str(row["side"]),
+                f"{row['macs'] / 1e9:.2f}",
+                f"{row['attention_macs'] / row['macs']:.1%}",
+                spread(row.get("latency_seconds"), 1e3),
+                f"{seconds / row['side'] ** 2 * 1e9:.0f}" if seconds else "–",
+                f"{row['macs'] / seconds / 1e9:.0f}" if seconds else "–",
+                f"{row['memory_bytes'] / 1e6:,.0f}" if row.get("memory_bytes") else "–",
+            ]
+        )
+    return Table(columns, cells)
+
+
+def sentences(result: Mapping[str, Any]) -> list[str]:
+    """The crossings and the growth, in words."""
+    said = [
+        f"{each['quantity']}: {each['one']} and {each['other']} cross at {each['side']:.0f} pixels a side"
+        for each in result["crossings"]
+    ]
+    grown: dict[str, list[str]] = {}
+    for each in result["growth"]:
+        if each["power"] is not None:
+            grown.setdefault(each["quantity"], []).append(f"{each['of']} {each['power']:.2f}")
+    return [
+        *said,
+        *(f"{quantity} grows with the number of pixels to the power of: {', '.join(of)}" for quantity, of in grown.items()),
+    ]
+
+
+def page(result: Mapping[str, Any]) -> Any:
+    """The page of ``swinkit compare`` from its JSON."""
+    from ..report.measures import Chapter, StudyPage, Table
+    from .studying import machine_facts
+
+    rows = result["rows"]
+    names = list(dict.fromkeys(row["model"] for row in rows))
+    formulas = (
+        "One attention layer of Swin-T's third stage, which has DeiT-S's width and stride: C = 384, h x w tokens, M = 7. Solid lines are measured; dashed "
+        "ones are Ω(MSA) = 4hwC² + 2(hw)²C and Ω(W-MSA) = 4hwC² + 2M²hwC (Swin, equations 1 and 2), drawn to meet the measurement at the smallest picture. "
+        "The two formulas agree where one window covers the map, hw = M²."
+    )
+    return StudyPage(
+        f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0],
+        f"One picture, {result['precision']}, over resolutions: what is computed, how long it takes, how much memory it needs.",
+        chapters=[
+            Chapter("Where they cross", tables=[Table(["What was found"], [[text] for text in sentences(result)])]),
+            Chapter("Over resolutions", charts=_charts(result, names), tables=[table(rows)]),
+            Chapter("The paper's formulas", formulas, charts=_formulas(result)),
+        ],
+        facts=machine_facts(result["environment"]),
+        commands=[shlex.join(["swinkit", *result["environment"]["command"][1:]])],
+    )
+
+
+def _charts(result: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+    from ..report.plots import Curve
+    from ..study.compare import curve
+
+    drawn = (
+        ("macs", "GMACs", 1e9, ""),
+        ("latency_seconds", "Milliseconds", 1e-3, " ms"),
+        ("memory_bytes", "Memory, MB", 1e6, " MB"),
+    )
+    words = {"macs": "MACs", "latency_seconds": "latency", "memory_bytes": "memory"}
+    charts = []
+    for quantity, title, unit, suffix in drawn:
+        curves = {name: curve(result["rows"], name, quantity) for name in names}
+        lines = {name: [(at, value / unit) for at, value in points.items()] for name, points in curves.items()}
+        marks = []
+        for each in result["crossings"]:
+            if each["quantity"] == words[quantity]:
+                marks.append((each["side"], _between(curves[each["one"]], each["side"]) / unit, f"{each['side']:.0f}"))
+        charts.append(Curve(title, lines, across="pixels a side", unit=suffix, log=True, wide=True, marks=marks))
+    pixel = {
+        name: [(at, value / at**2 * 1e9) for at, value in curve(result["rows"], name, "latency_seconds").items()]
+        for name in names
+    }
+    return [*charts, Curve("Nanoseconds a pixel", pixel, across="pixels a side", unit=" ns", log=True, wide=True)]
+
+
+def _between(points: Mapping[float, float], at: float) -> float:
+    """The value of a curve at a place between two of its points, straight in the logarithm of both axes."""
+    import numpy as np
+
+    return float(np.exp(np.interp(np.log(at), np.log(list(points)), np.log(list(points.values())))))
+
+
+def _formulas(result: Mapping[str, Any]) -> list[Any]:
+    from ..report.plots import Curve
+    from ..study.compare import LAYERS, curve
+
+    lines, computed = {}, set()
+    for kind in LAYERS:
+        macs, seconds = (curve(result["layers"], kind, quantity) for quantity in ("macs", "latency_seconds"))
+        if not seconds:
+            continue
+        first = min(seconds)
+        lines[f"{kind}, measured"] = [(at, value * 1e3) for at, value in seconds.items()]
+        lines[f"Ω({kind})"] = [(at, value / macs[first] * seconds[first] * 1e3) for at, value in macs.items()]
+        computed.add(f"Ω({kind})")
+    return [
+        Curve(
+            "Milliseconds of one layer",
+            lines,
+            across="pixels a side",
+            unit=" ms",
+            log=True,
+            wide=True,
+            dashed=frozenset(computed),
+        )
+    ]

@@ -1,0 +1,238 @@
+"""Figures of ``bench`` as tables, charts and a page; tables are the same on the screen and on the page."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..report.measures import Chapter, StudyPage, Table
+from ..report.page import Headline
+from ..report.plots import Curve
+from .options import say
+
+PARTS = {
+    "patch": "patch embedding", "merging": "patch merging", "qkv": "queries, keys, values", "attention": "QKᵀ and AV",
+    "projection": "output projection", "mlp": "MLP", "position": "log-CPB network", "head": "head",
+}  # fmt: skip
+COUNTED = (
+    "One MAC is a multiplication with its addition; FLOPs by most counters are twice that. All matrix products are counted, padding where "
+    "it is computed; softmax, GELU, norms and additions are not. The papers' convention counts no padding and no log-CPB network, but one for "
+    "each element of a norm, and calls the sum FLOPs."
+)
+
+
+def by(size: Sequence[int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def spread(estimate: Mapping[str, float] | None, factor: float = 1.0, digits: int = 1) -> str:
+    """A figure with its interval, or a dash."""
+    if estimate is None:
+        return "–"
+    value, low, high = (estimate[key] * factor for key in ("value", "low", "high"))
+    return f"{value:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
+
+
+def macs_table(counted: Sequence[Mapping[str, Any]]) -> Table:
+    """MACs by part, one column for each size, and the sum by the papers' convention."""
+    unit, scale = ("GMACs", 1e9) if counted[0]["total"] >= 1e9 else ("MMACs", 1e6)
+    rows = []
+    for part, words in PARTS.items():
+        if any(entry["parts"][part] for entry in counted):
+            figures = [f"{entry['parts'][part] / scale:.3f} ({entry['parts'][part] / entry['total']:.1%})" for entry in counted]
+            rows.append([words, *figures])
+    rows.append(["total", *(f"{entry['total'] / scale:.3f}" for entry in counted)])
+    rows.append(["of which padding", *(f"{entry['padding_share']:.1%}" for entry in counted)])
+    rows.append(["the papers' convention", *(f"{entry['papers_convention'] / scale:.3f}" for entry in counted)])
+    published = [entry["published_gmacs"] for entry in counted]
+    if any(published):
+        rows.append(["published", *("–" if figure is None else f"{figure * 1e9 / scale:g}" for figure in published)])
+    return Table([f"{unit} of one picture", *(by(entry["size"]) for entry in counted)], rows)
+
+
+def parameters_table(parameters: Mapping[str, int]) -> Table:
+    words = {"patch_embed": "patch embedding", "merge": "patch merging", "mlp": "MLP", "norms": "norms between"}
+    rows = [
+        [words.get(part, part), f"{count:,}", f"{count / parameters['total']:.1%}"]
+        for part, count in parameters.items()
+        if part != "total"
+    ]
+    return Table(["Parameters", "number", "share"], [*rows, ["total", f"{parameters['total']:,}", ""]])
+
+
+def speed_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    columns = (
+        "engine",
+        "precision",
+        "batch",
+        "pixels",
+        "ms a batch",
+        "pictures/s",
+        "GMAC/s",
+        "floor, ms",
+        "of floor",
+        "peak MB",
+        "of it ours",
+    )
+    return Table(columns, [_speed_row(row) for row in rows], words=2)
+
+
+def _speed_row(row: Mapping[str, Any]) -> list[str]:
+    names = [_engine(row), row["precision"], str(row["batch"]), by(row["size"])]
+    if "latency_seconds" not in row:
+        return [*names, *["–"] * 7]
+    floor, memory = row.get("floor_seconds"), row["memory_bytes"]
+    return [
+        *names,
+        spread(row["latency_seconds"], 1e3, 2),
+        f"{row['pictures_per_second']:.1f}",
+        f"{row['macs_per_second'] / 1e9:.1f}",
+        f"{floor['value'] * 1e3:.2f}" if floor else "–",
+        f"{row['share_of_floor']['value']:.2f}" if floor else "–",
+        *_memory(memory),
+    ]
+
+
+def _memory(memory: Mapping[str, int | None]) -> tuple[str, str]:
+    """Peak of the process, and what of it came after the libraries were imported, in MB."""
+    peak, loaded = memory.get("peak"), memory.get("loaded")
+    return f"{peak / 1e6:,.0f}" if peak else "–", f"{(peak - loaded) / 1e6:,.0f}" if peak and loaded else "–"
+
+
+def _engine(row: Mapping[str, Any]) -> str:
+    chosen = row.get("engine", row["asked"])
+    return chosen if chosen == row["asked"] else f"{row['asked']}: {chosen}"
+
+
+def remarks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What could not be measured, where and why, once each."""
+    faults = (
+        f"{row['precision']}, batch {row['batch']}, {by(row['size'])}: {row['fault']}" for row in rows if row.get("fault")
+    )
+    return list(dict.fromkeys(faults))
+
+
+def bench_page(result: Mapping[str, Any], name: str) -> StudyPage:
+    """The page of ``swinkit bench`` from its JSON."""
+    rows, counted = result["rows"], result["macs"]["counted"]
+    measured = [row for row in rows if "latency_seconds" in row]
+    headlines = [
+        Headline("Parameters", f"{result['parameters']['total'] / 1e6:.1f} M"),
+        Headline("MACs of a picture", f"{counted[0]['total'] / 1e9:.3g} G", note=f"{by(counted[0]['size'])} pixels"),
+    ]
+    if measured:
+        best = min(measured, key=lambda row: row["latency_seconds"]["value"])
+        note = f"{_engine(best)}, {best['precision']}, batch {best['batch']}, {by(best['size'])}"
+        headlines.append(Headline("Fastest batch", f"{best['latency_seconds']['value'] * 1e3:.1f} ms", note=note))
+        if "share_of_floor" in best:
+            headlines.append(Headline("Of the GEMM floor", f"{best['share_of_floor']['value']:.0%}", note="the same row"))
+    speed = (
+        "Each row was measured in a process of its own, the engines of a case in turn, on 32 different inputs. The floor is how fast this machine does nothing "
+        "but the linear layers, with packed weights; the share is floor over latency. Peak memory is that of the whole process while it ran; ours is what came after the libraries were imported."
+    )
+    return StudyPage(
+        f"What {name} costs",
+        f"Swin V{result['config']['version']} with {result['weights']} weights: what it computes, how fast, and how fast it could be.",
+        headlines,
+        [
+            Chapter("Speed and memory", speed, _charts(measured), [speed_table(rows)] if rows else []),
+            Chapter("MACs", COUNTED, tables=[macs_table(counted)]),
+            Chapter("Parameters", tables=[parameters_table(result["parameters"])]),
+        ],
+        machine_facts(result["environment"]),
+        [shlex.join(["swinkit", *result["environment"]["command"][1:]])],
+    )
+
+
+def _charts(rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
+    """Latency a picture and memory over whatever was varied: batch or pixels."""
+    answer = []
+    for axis, at in (
+        ("batch", lambda row: row["batch"]),
+        ("pixels a side", lambda row: (row["size"][0] * row["size"][1]) ** 0.5),
+    ):
+        if len({at(row) for row in rows}) < 2:
+            continue
+        first = {"batch": rows[0]["batch"], "size": rows[0]["size"]}
+        fixed = "size" if axis == "batch" else "batch"
+        chosen = [row for row in rows if row[fixed] == first[fixed]]
+        lines: dict[str, list[tuple[float, float]]] = {}
+        memory: dict[str, list[tuple[float, float]]] = {}
+        for row in chosen:
+            name = f"{row['asked']}, {row['precision']}"
+            lines.setdefault(name, []).append((at(row), row["latency_seconds"]["value"] * 1e3 / row["batch"]))
+            if row["memory_bytes"].get("peak"):
+                memory.setdefault(name, []).append((at(row), row["memory_bytes"]["peak"] / 1e6))
+            if "floor_seconds" in row:
+                floor = lines.setdefault(f"floor, {row['precision']}", [])
+                floor.append((at(row), row["floor_seconds"]["value"] * 1e3 / row["batch"]))
+        floors = frozenset(name for name in lines if name.startswith("floor"))
+        lines = {name: sorted(set(points)) for name, points in lines.items()}
+        held = f"{by(first['size'])} pixels" if fixed == "size" else f"batch {first['batch']}"
+        answer.append(Curve(f"Milliseconds a picture, {held}", lines, across=axis, unit=" ms", wide=True, dashed=floors))
+        answer.append(Curve(f"Peak memory, MB, {held}", memory, across=axis, unit=" MB", wide=True))
+    return answer
+
+
+def machine_facts(environment: Mapping[str, Any]) -> dict[str, str]:
+    """What the figures hold for, in words."""
+    processor = environment["processor"]
+    cores = f"{processor['name']}, {processor['usable_cores']} of {processor['cores']} cores"
+    versions = ("swinkit", "python", "torch", "torchvision", "openvino", "onnxruntime")
+    return {
+        "processor": cores,
+        "threads": f"OMP_NUM_THREADS={processor['threads']}" if processor["threads"] else "one for each core",
+        "flags": ", ".join(processor["flags"] or ["not known"]),
+        "versions": ", ".join(f"{name} {environment[name]}" for name in versions if environment.get(name)),
+    }
+
+
+def print_table(table: Table) -> None:
+    """``table`` on stdout, figures to the right."""
+    cells = [list(table.columns), *map(list, table.rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(table.columns))]
+    for row in cells:
+        line = [
+            f"{cell:{width}}" if column < table.words else f"{cell:>{width}}"
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        click.echo("  ".join(line).rstrip())
+
+
+def fresh_folder(out: Path) -> Path:
+    """``out``, made; raises UsageError where something is in it already."""
+    from ..errors import UsageError
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is there already and is not overwritten. Choose another --out, or remove it")
+    out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+class Narrator:
+    """Tells a measurement on stderr: what lasts as lines, what passes on one line that a terminal rewrites."""
+
+    def __init__(self, quiet: bool) -> None:
+        from rich.console import Console
+
+        self._quiet = quiet
+        self._status = Console(stderr=True, quiet=quiet).status("starting")
+
+    def __call__(self, text: str) -> None:
+        if text.startswith(("round ", "building ")):
+            self._status.update(text)
+        else:
+            say(text, self._quiet)
+
+    def __enter__(self) -> Narrator:
+        if sys.stderr.isatty():
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()

@@ -1,0 +1,144 @@
+"""What a model costs: parameters and MACs counted, latency and memory measured, the GEMM floor of this machine beside them."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+from .. import machine
+from ..errors import UsageError
+from ..variants import find
+from . import statistics
+from .macs import count_macs, padding_share, published_macs
+from .models import PLAIN, PRECISIONS, is_variant, outline
+from .turns import Candidate, Measured, Pace, take_turns
+
+FLOOR = "GEMM floor"
+# large blocks stay with the process instead of going back to the system after each product, which would slow the floor down
+KEEP_MEMORY = {"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to measure, under every engine in turn."""
+
+    precision: str
+    batch: int
+    size: tuple[int, int]
+
+
+def engine_names() -> list[str]:
+    """Every engine that can be asked for: "auto", "plain" and those of :mod:`swinkit.runtime.engines`."""
+    if importlib.util.find_spec("swinkit.runtime.engines") is None:
+        return [PLAIN]
+    from ..runtime import engines  # type: ignore[attr-defined]
+
+    return ["auto", PLAIN, *engines.ENGINES]
+
+
+def cases_of(
+    batches: Sequence[int], sizes: Sequence[tuple[int, int]], precisions: Sequence[str] = ()
+) -> tuple[list[Case], list[str]]:
+    """Every combination, and what is to be said about it. Without ``precisions``: float32, and bfloat16 where it is in hardware."""
+    hardware = machine.processor()["bfloat16"]
+    remarks = []
+    if hardware is False:
+        remarks.append("This processor does not multiply bfloat16, so that bfloat16 is " + (
+            "emulated." if "bfloat16" in precisions else "not measured."
+        ))  # fmt: skip
+    chosen = precisions or [name for name in PRECISIONS if name == "float32" or hardware]
+    return [Case(*each) for each in product(chosen, batches, sizes)], remarks
+
+
+def count(name: str, sizes: Sequence[tuple[int, int]] = ()) -> dict[str, Any]:
+    """Parameters and MACs of the model or variant ``name`` at ``sizes`` (default: its own), JSON-ready."""
+    model = outline(name)
+    config = model.config
+    published = next((row.gmacs for row in [find(name)] if row.gmacs), None) if is_variant(name) else None
+    counted = []
+    for size in sizes or [config.image_size]:
+        parts = count_macs(config, size)
+        counted.append(
+            {
+                "size": size, "parts": asdict(parts), "total": parts.total, "padding_share": padding_share(config, size),
+                "papers_convention": published_macs(config, size),
+                "published_gmacs": published if size == config.image_size else None,
+            }
+        )  # fmt: skip
+    parameters = {
+        part: sum(parameter.numel() for name, parameter in model.named_parameters() if part in name.split("."))
+        for part in ("patch_embed", "merge", "attention", "mlp", "head")
+    }
+    total = sum(parameter.numel() for parameter in model.parameters())
+    parameters["norms"] = total - sum(parameters.values())
+    return {
+        "model": name, "weights": "random" if is_variant(name) else "trained", "config": config.model_dump(mode="json"),
+        "parameters": {"total": total, **parameters}, "macs": {"unit": "MAC, one picture", "counted": counted},
+    }  # fmt: skip
+
+
+def measure(
+    name: str, cases: Sequence[Case], engines: Sequence[str], pace: Pace, floor: bool = True, seconds: float | None = None,
+    say: Callable[[str], Any] = lambda text: None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """One JSON-ready row for each case and engine: latency of a batch, throughput, memory, share of the GEMM floor.
+
+    ``seconds`` bounds the whole: cases that would begin later are left out, each with a row that says so. Engines that cannot run
+    have a row with ``fault``.
+    """
+    end = None if seconds is None else time.monotonic() + seconds
+    rows: list[dict[str, Any]] = []
+    config = outline(name).config
+    for case in cases:
+        if end is not None and rows and time.monotonic() > end:
+            rows += [{**asdict(case), "asked": engine, "fault": f"{engine}: left out, the time was up"} for engine in engines]
+            continue
+        say(f"{case.precision}, batch {case.batch}, {case.size[0]} x {case.size[1]} pixels")
+        arguments = {"model": name, "batch": case.batch, "size": case.size, "precision": case.precision}
+        candidates = [Candidate(each, "swinkit.study.subjects:swin", {**arguments, "engine": each}) for each in engines]
+        if floor:
+            candidates.append(Candidate(FLOOR, "swinkit.study.subjects:gemm_floor", arguments, KEEP_MEMORY))
+        found = take_turns(candidates, pace, say=say)
+        parts = count_macs(config, case.size, padding=False)
+        rows += [_row(case, found[each], found.get(FLOOR), parts.total - parts.position) for each in engines]
+    return rows
+
+
+def _row(case: Case, measured: Measured, floor: Measured | None, macs: int) -> dict[str, Any]:
+    row: dict[str, Any] = {**asdict(case), "asked": measured.name, **measured.about, "fault": measured.fault}
+    if not measured.turns:
+        return row
+    latency = statistics.median(measured.turns)
+    row["latency_seconds"] = asdict(latency)
+    row["pictures_per_second"] = case.batch / latency.value
+    row["macs_per_second"] = case.batch * macs / latency.value
+    row["memory_bytes"] = measured.memory
+    row["turns"] = measured.to_dict()["turns"]
+    if floor is not None and floor.turns:
+        row["floor_seconds"] = asdict(statistics.median(floor.turns))
+        row["share_of_floor"] = asdict(statistics.ratio(floor.turns, measured.turns))
+    return row
+
+
+def environment() -> dict[str, Any]:
+    """What the figures hold for, JSON-ready: processor with its flags, memory, versions, command."""
+    from .. import __version__
+
+    packages = ("torch", "torchvision", "openvino", "onnxruntime", "numpy")
+    return {
+        "swinkit": __version__, "python": sys.version.split()[0], **{package: machine.version(package) for package in packages},
+        "processor": machine.processor(), "memory_gib": machine.memory()["total"], "command": sys.argv,
+    }  # fmt: skip
+
+
+def check_engines(asked: Sequence[str]) -> None:
+    """Raises :class:`UsageError` for an engine that there is not."""
+    known = engine_names()
+    unknown = [name for name in asked if name not in known]
+    if unknown:
+        raise UsageError(f"There is no engine {unknown[0]!r}. Engines: {', '.join(known)}")

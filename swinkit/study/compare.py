@@ -1,0 +1,127 @@
+"""Swin beside Vision Transformers over resolutions: MACs, latency, memory, and where their curves cross."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from itertools import product
+from typing import Any
+
+from ..errors import UsageError
+from . import statistics
+from .attention_cost import STRIDE, WIDTH, WINDOW, global_macs, window_macs
+from .crossing import crossings, exponent
+from .macs import count_macs
+from .models import PLAIN, outline
+from .turns import Candidate, Measured, Pace, take_turns
+from .vit import VITS, count_vit_macs
+
+SIZES = (224, 384, 512, 768, 1024, 1536)
+MODELS = ("swin_t", "swinv2_t", "deit_s")
+LAYERS = ("MSA", "W-MSA")
+QUANTITIES = {"macs": "MACs", "latency_seconds": "latency", "memory_bytes": "memory"}
+
+
+def count(models: Sequence[str], sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """A row for each model and side: all MACs of one picture and those between tokens, QKᵀ and AV.
+
+    Raises :class:`UsageError` for a side that a Vision Transformer's patches do not divide.
+    """
+    return [_counted(name, side) for name, side in product(models, sizes)]
+
+
+def _counted(name: str, side: int) -> dict[str, Any]:
+    if name in VITS:
+        if side % VITS[name].patch:
+            raise UsageError(f"{name} takes sides that divide by {VITS[name].patch}, not {side}. Choose another --image-size")
+        parts: Any = count_vit_macs(VITS[name], (side, side))
+    else:
+        parts = count_macs(outline(name).config, (side, side))
+    return {"model": name, "side": side, "macs": parts.total, "attention_macs": parts.attention}
+
+
+def measure(
+    rows: list[dict[str, Any]], precision: str, pace: Pace, engine: str = PLAIN, seconds: float | None = None,
+    say: Callable[[str], Any] = lambda text: None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Add latency and memory to ``rows`` of :func:`count`, side after side, and return rows of the two attention layers.
+
+    ``engine`` is that of the Swins. No side begins after ``seconds``; what is left out has a ``fault`` that says so.
+    """
+    end = None if seconds is None else time.monotonic() + seconds
+    layers: list[dict[str, Any]] = []
+    for side in sorted({row["side"] for row in rows}):
+        here = [row for row in rows if row["side"] == side]
+        both = [_layer(kind, side) for kind in LAYERS]
+        layers += both
+        if end is not None and layers[0] is not both[0] and time.monotonic() > end:
+            for row in [*here, *both]:
+                row["fault"] = f"{row.get('model') or row['layer']}: left out, the time was up"
+            continue
+        say(f"{side} x {side} pixels, {precision}")
+        found = take_turns(
+            [*(_candidate(row["model"], side, precision, engine) for row in here), *_layers(side, precision)], pace, say=say
+        )
+        for row in here:
+            _add(row, found[row["model"]])
+        for row in both:
+            _add(row, found[row["layer"]])
+    return layers
+
+
+def _candidate(name: str, side: int, precision: str, engine: str) -> Candidate:
+    kind, engine = ("vit", PLAIN) if name in VITS else ("swin", engine)
+    arguments = {"model": name, "batch": 1, "size": (side, side), "precision": precision, "engine": engine}
+    return Candidate(name, f"{__package__}.subjects:{kind}", arguments)
+
+
+def _layers(side: int, precision: str) -> list[Candidate]:
+    arguments = {"size": (side, side), "precision": precision}
+    return [Candidate(kind, f"{__package__}.attention_cost:layer", {"kind": kind, **arguments}) for kind in LAYERS]
+
+
+def _layer(kind: str, side: int) -> dict[str, Any]:
+    tokens = side // STRIDE
+    macs = global_macs(tokens, tokens, WIDTH) if kind == "MSA" else window_macs(tokens, tokens, WIDTH, WINDOW)
+    return {"layer": kind, "side": side, "macs": macs}
+
+
+def _add(row: dict[str, Any], measured: Measured) -> None:
+    row |= {**measured.about, "fault": measured.fault}
+    if measured.turns:
+        row["latency_seconds"] = asdict(statistics.median(measured.turns))
+        row["turns"] = measured.to_dict()["turns"]
+    peak, loaded = (measured.memory.get(key) for key in ("peak", "loaded"))
+    if peak and loaded:
+        row["memory_bytes"] = peak - loaded
+
+
+def curve(rows: Sequence[dict[str, Any]], name: str, quantity: str) -> dict[float, float]:
+    """``quantity`` of model or layer ``name`` by side; what was not measured is not there."""
+    answer = {}
+    for row in rows:
+        value = row.get(quantity)
+        if name in (row.get("model"), row.get("layer")) and value:
+            answer[float(row["side"])] = float(value["value"] if isinstance(value, dict) else value)
+    return answer
+
+
+def summarise(rows: Sequence[dict[str, Any]], layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Where the curves of a Swin and a Vision Transformer cross, in pixels a side, and with which power of the number of pixels each grows."""
+    names = list(dict.fromkeys(row["model"] for row in rows))
+    found, growth = [], []
+    for quantity, words in QUANTITIES.items():
+        for index, one in enumerate(names):
+            for other in (name for name in names[index + 1 :] if (name in VITS) != (one in VITS)):
+                for side in crossings(curve(rows, one, quantity), curve(rows, other, quantity)):
+                    found.append({"quantity": words, "one": one, "other": other, "side": side})
+        if quantity != "memory_bytes":  # which has a part that does not grow, the weights
+            growth += [{"quantity": words, "of": name, "power": _power(curve(rows, name, quantity))} for name in names]
+    for kind in LAYERS:
+        growth.append({"quantity": "latency", "of": kind, "power": _power(curve(layers, kind, "latency_seconds"))})
+    return {"crossings": found, "growth": growth}
+
+
+def _power(curve: dict[float, float]) -> float | None:
+    return exponent({side**2: value for side, value in curve.items()})

@@ -1,0 +1,32 @@
+"""Which models the studies measure, by name: trained ones, and variants with random weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..tasks import create_model, load
+from ..variants import ALIASES, VARIANTS
+
+PLAIN = "plain"  # the network as it is trained, under autocast for bfloat16: what every engine is compared with
+PRECISIONS = ("float32", "bfloat16")
+
+
+def is_variant(name: str) -> bool:
+    """Whether ``name`` is of a variant, whose weights are then random, rather than of a model."""
+    return name in VARIANTS or name in ALIASES
+
+
+def open_model(name: str, size: int | None = None) -> Any:
+    """The model or variant called ``name``, with windows settled for squares of ``size`` pixels (default: its own)."""
+    torch.manual_seed(0)
+    return create_model(name, image_size=size).eval() if is_variant(name) else load(name, image_size=size)
+
+
+def outline(name: str) -> Any:
+    """The model called ``name`` for counting: a variant without memory for its weights."""
+    if not is_variant(name):
+        return load(name)
+    with torch.device("meta"):
+        return create_model(name)

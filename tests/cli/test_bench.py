@@ -1,0 +1,105 @@
+"""``swinkit bench`` and ``swinkit compare``: what they count, measure, draw and refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from swinkit.cli import compare, studying
+from swinkit.cli.main import run
+from swinkit.study.macs import count_macs
+from swinkit.variants import configure
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
+    assert run([*arguments, "--json", "-q"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture(scope="module")
+def benched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("study") / "bench"
+    command = ["bench", "swin_nano.fashion_mnist", "--image-size", "28", "--image-size", "30x44", "--batch-size", "2"]
+    assert run([*command, "--precision", "float32", "--engine", "plain", "--rounds", "2", "--out", str(out), "-q"]) == 0
+    return out
+
+
+def test_the_bundled_model_is_counted_measured_and_drawn(benched):
+    result = json.loads((benched / "bench.json").read_text("utf-8"))
+    assert (result["weights"], result["parameters"]["total"]) == ("trained", 667_468)
+    assert [row["size"] for row in result["rows"]] == [[28, 28], [30, 44]]
+    for row in result["rows"]:
+        assert 0 < row["share_of_floor"]["low"] <= row["share_of_floor"]["value"] < 1
+        assert row["pictures_per_second"] == pytest.approx(2 / row["latency_seconds"]["value"])
+        assert len(row["turns"]) == 2
+    assert result["environment"]["processor"]["cores"]
+    page = (benched / "bench.html").read_text("utf-8")
+    assert "<svg" in page
+    assert "30x44" in page
+    assert "<script" not in page
+
+
+def test_nothing_is_overwritten(benched, capsys):
+    assert run(["bench", "swin_nano", "--dry-run", "--out", str(benched)]) == 2
+    assert "not overwritten" in capsys.readouterr().err
+
+
+def test_a_dry_run_counts_and_measures_nothing(capsys):
+    result = answer(capsys, "bench", "swinv2_t", "--dry-run")
+    counted = result["macs"]["counted"][0]
+    assert counted["parts"]["mlp"] == count_macs(configure("swinv2_t"), (256, 256)).mlp
+    assert (result["weights"], counted["published_gmacs"], result["rows"]) == ("random", 5.9, [])
+
+
+def test_the_table_names_its_unit(capsys):
+    assert run(["bench", "swin_t", "--dry-run", "-q"]) == 0
+    shown = capsys.readouterr().out
+    assert "GMACs of one picture" in shown
+    assert "4.491" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bench", "swin_nano", "--engine", "magic"], "There is no engine 'magic'"),
+        (["bench", "swin_nano", "--image-size", "0x4"], "neither a side in pixels nor HEIGHTxWIDTH"),
+        (["bench", "swin_nano", "--precision", "int8"], "int8"),
+        (["compare", "deit_s", "--image-size", "225"], "deit_s takes sides that divide by 16, not 225"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(arguments, message, capsys):
+    assert run(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_swin_beside_a_vision_transformer(tmp_path):
+    out = tmp_path / "compare"
+    command = ["compare", "swin_nano", "deit_ti", "--image-size", "32", "--rounds", "1", "-q"]
+    assert run([*command, "--out", str(out)]) == 0
+    result = json.loads((out / "compare.json").read_text("utf-8"))
+    assert [(row["model"], row["side"]) for row in result["rows"]] == [("swin_nano", 32), ("deit_ti", 32)]
+    assert all(row["latency_seconds"]["value"] > 0 for row in [*result["rows"], *result["layers"]])
+    page = (out / "compare.html").read_text("utf-8")
+    assert "Ω(W-MSA)" in page
+    assert page.count("<svg") >= 5
+
+
+def test_crossings_of_the_counted_macs_are_named(capsys):
+    result = answer(capsys, "compare", "swinv2_t", "deit_s", "--dry-run")
+    (crossing,) = result["crossings"]
+    assert crossing["quantity"] == "MACs"
+    assert 224 < crossing["side"] < 384
+    growth = {each["of"]: each["power"] for each in result["growth"] if each["quantity"] == "MACs"}
+    assert growth["swinv2_t"] == pytest.approx(1, abs=0.03)
+    assert growth["deit_s"] > 1.2
+    assert compare.sentences(result)[0].startswith("MACs: swinv2_t and deit_s cross at 2")
+
+
+def test_a_row_that_failed_is_a_row_and_a_remark():
+    row = {"asked": "auto", "precision": "float32", "batch": 1, "size": [8, 8], "fault": "auto: no memory"}
+    table = studying.speed_table([row])
+    assert table.rows[0][:4] == ["auto", "float32", "1", "8x8"]
+    assert len(table.rows[0]) == len(table.columns)
+    assert studying.remarks([row, row]) == ["float32, batch 1, 8x8: auto: no memory"]
