@@ -1,10 +1,12 @@
-"""The one description of a Swin backbone and its classifier that is passed down; whatever can be derived is a property."""
+"""The one description of a Swin backbone and its classifier that is passed down, and of what masked pre-training hides."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from .errors import UsageError
 
 Side = Annotated[int, Field(ge=1)]
 
@@ -105,3 +107,43 @@ class SwinConfig(BaseModel):
         """Stochastic depth of each block of ``stage``: rising linearly over the whole depth to ``drop_path_rate``."""
         total, before = sum(self.depths), sum(self.depths[:stage])
         return [self.drop_path_rate * (before + block) / max(1, total - 1) for block in range(self.depths[stage])]
+
+
+class Masking(BaseModel):
+    """What masked pre-training hides of a picture.
+
+    ``cell`` is the side in pixels of what is hidden whole, a multiple of the patch. SimMIM covers the share ``ratio`` of all cells
+    with a learned token (arXiv 2111.09886, section 3.2). ``sparse`` drops three cells of every 2x2 before the encoder instead, and
+    covers the share ``covered`` of those that are left (UM-MAE, arXiv 2205.10063, section 3). ``normalise`` is the side in pixels
+    of the neighbourhood by whose mean and deviation the target is normalised, odd; 0 leaves it as it is.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cell: Side = 32
+    ratio: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    sparse: bool = False
+    covered: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    normalise: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _odd(self) -> Masking:
+        if self.normalise and (self.normalise % 2 == 0 or self.normalise == 1):
+            raise ValueError(f"normalise is {self.normalise}; expected 0, or an odd side of at least 3 pixels")
+        return self
+
+    def fits(self, config: SwinConfig) -> None:
+        """Raises :class:`UsageError` where ``config`` has no patches or stages for such cells."""
+        patch, stride = config.patch_size, config.strides[-1]
+        if self.cell % patch:
+            raise UsageError(
+                f"A mask cell of {self.cell} pixels is no multiple of the patch of {patch}. Mend: --mask-cell {max(1, self.cell // patch) * patch}"
+            )
+        if self.sparse and (stride % self.cell or config.ape):
+            fitting = ", ".join(str(side) for side in config.strides)
+            reason = (
+                "the absolute position embedding has no place in a compacted picture"
+                if config.ape
+                else f"its cells are one of {fitting}"
+            )
+            raise UsageError(f"Sparse pre-training with cells of {self.cell} pixels: {reason}")

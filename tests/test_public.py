@@ -19,6 +19,7 @@ NAMES = {"Classification", "Predictor", "Preprocessing", "SwinConfig", "SwinkitE
 MODULES = {"config", "errors", "model", "preprocessing", "results", "runtime", "tasks", "train", "variants"}
 VERB_NAMES = [
     "train",
+    "pretrain",
     "evaluate",
     "predict",
     "export",

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 # verb -> its arguments; run in this order in one folder that holds `photos`
 CALLS: dict[str, list[str]] = {
     "train": ["train", "photos", "--out", "run", "--epochs", "1"],
+    "pretrain": ["pretrain", "photos", "--out", "pretrained", "--epochs", "1", "--probe", "photos", "--no-verdict"],
     "evaluate": ["evaluate", "run", "photos", "--out", "judged"],
     "predict": ["predict", "run", "photos"],
     "export": ["export", "run", "--to", "openvino", "--out", "bundle"],

@@ -17,6 +17,7 @@ from ..errors import SwinkitError
 # verb -> (where its click command is, its line in --help, kept here so that --help imports none of them)
 VERBS: dict[str, tuple[str, str]] = {
     "train": ("swinkit.cli.train:command", "Train a model on your pictures."),
+    "pretrain": ("swinkit.cli.pretrain:command", "Learn from pictures without labels, and tell whether it paid."),
     "evaluate": ("swinkit.cli.evaluate:command", "Judge a model: accuracy with intervals, classes, calibration, a report."),
     "predict": ("swinkit.cli.predict:command", "Classify pictures, one row per input."),
     "export": ("swinkit.cli.export:export_command", "Write a model for ONNX Runtime, OpenVINO or torch.export, proven."),

@@ -20,6 +20,22 @@ LAYOUTS = "Layout of DATA: folders, manifest, idx, pictures or bundled; recognis
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
+class _Size(click.ParamType):
+    """A side in pixels, or height and width."""
+
+    name = "size"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None) -> int | tuple[int, int]:
+        if isinstance(value, int | tuple):
+            return value
+        if not (found := re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", value)):
+            self.fail(f"{value!r} is no size; expected pixels, as 192, or height and width, as 160x320.", parameter, ctx)
+        return (int(found[1]), int(found[2])) if found[2] else int(found[1])
+
+
+SIZE = _Size()
+
+
 def _device(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
     if not DEVICE.fullmatch(value):
         raise click.BadParameter(f"{value!r} is none of auto, cpu, cuda, cuda:N, mps.", ctx, parameter)

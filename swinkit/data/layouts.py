@@ -11,7 +11,7 @@ from .bundled import BUNDLED, open_bundled
 from .collection import Collection, shown
 from .decode import stored_channels
 from .files import is_picture_name, subfolders, walk
-from .folders import open_folders, open_pictures
+from .folders import open_folders, open_pictures, split_folders
 from .idx import find_idx, open_idx
 from .manifest import find_manifest, open_manifest
 
@@ -44,6 +44,26 @@ def open_data(data: str | Path, format: str | None = None) -> Collection:
     if not collection.samples:
         raise DataError(f"{shown(path)}: no pictures. {_listing(path)}")
     return collection if collection.pixels is not None else replace(collection, channels=_channels(collection))
+
+
+def open_unlabelled(data: str | Path, format: str | None = None) -> Collection:
+    """The pictures at ``data`` in whatever folders they lie, without their labels; a layout's own test pictures stay apart.
+
+    Raises :class:`DataError` as :func:`open_data` does.
+    """
+    path = Path(data)
+    if (
+        format is None
+        and str(data) not in BUNDLED
+        and path.is_dir()
+        and recognise(path) == "folders"
+        and not split_folders(path)
+    ):
+        format = "pictures"
+    collection = open_data(data, format)
+    samples = tuple(replace(sample, labels=()) for sample in collection.samples)
+    reason = collection.reason if not collection.classes else f"{collection.reason}; labels are left aside"
+    return replace(collection, classes=(), samples=samples, multi_label=False, reason=reason)
 
 
 def _channels(collection: Collection) -> int:

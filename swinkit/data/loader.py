@@ -21,11 +21,15 @@ from .transforms import Evaluation, Training, sample_keys
 
 @dataclass(frozen=True)
 class Batch:
-    """``images`` (B, C, H, W) float32; ``labels`` (B,) int64, -1 where unlabelled, or (B, classes) float32; ``indices`` (B,) int64."""
+    """``images`` (B, C, H, W) float32; ``labels`` (B,) int64, -1 where unlabelled, or (B, classes) float32; ``indices`` (B,) int64.
+
+    ``epoch`` is the pass that the batch belongs to, 0 in an evaluation.
+    """
 
     images: Tensor
     labels: Tensor
     indices: Tensor
+    epoch: int = 0
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -91,7 +95,8 @@ class _Batches(Dataset[Batch | Undecodable]):
             images = self._whole(indices) if self.collection.pixels is not None else self._one_by_one(indices)
         except Undecodable as error:
             return error
-        return Batch(images, torch.from_numpy(self.collection.label_matrix(indices)), torch.from_numpy(indices.copy()))
+        labels, epoch = self.collection.label_matrix(indices), self.epoch[1] if self.epoch else 0
+        return Batch(images, torch.from_numpy(labels), torch.from_numpy(indices.copy()), epoch)
 
     def _whole(self, indices: np.ndarray) -> Tensor:
         assert self.collection.pixels is not None

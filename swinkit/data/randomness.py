@@ -13,6 +13,7 @@ ORDER = 1  # streams: the order of an epoch never shares numbers with its augmen
 AUGMENTATION = 2
 SPLIT = 3
 SCENES = 4
+MASK = 5
 
 
 def mix(values: np.ndarray) -> np.ndarray:

@@ -121,14 +121,14 @@ def example(evaluation: Evaluation, collection: Collection, row: int) -> Example
     return Example(collection.read(int(evaluation.indices[row])), named[0], named[1], evaluation.sources[row])
 
 
-def read_curves(path: Path) -> list[Curve]:
-    """The training curves in a metrics.csv; none if there is no such file. Cells that are no number are left out."""
+def read_curves(path: Path, table: Sequence[tuple[str, str, str, bool, str | None]] = CURVES) -> list[Curve]:
+    """The curves of ``table`` in a metrics.csv; none if there is no such file. Cells that are no number are left out."""
     if not path.is_file():
         return []
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     charts: dict[str, Curve] = {}
-    for chart, line, column, share, best in CURVES:
+    for chart, line, column, share, best in table:
         points = [
             (x, y) for x, y in ((_number(row.get("epoch")), _number(row.get(column))) for row in rows) if x == x and y == y
         ]
@@ -153,7 +153,7 @@ class RunFiles:
     def facts(self) -> dict[str, dict[str, str]]:
         """Settings of the training, and the parts of the data."""
         names = ("model", "epochs", "batch_size", "lr", "weight_decay", "layer_decay", "warmup_epochs", "label_smoothing", "mixup",
-                 "cutmix", "drop_path", "ema", "precision")  # fmt: skip
+                 "cutmix", "drop_path", "ema", "precision", "cell", "ratio", "sparse", "covered", "normalise")  # fmt: skip
         training = {name.replace("_", " "): str(self.config[name]) for name in names if self.config.get(name) is not None}
         augment = self.config.get("augment") or {}
         if used := [f"{key} {value}" for key, value in augment.items() if value]:
@@ -165,7 +165,8 @@ class RunFiles:
 
     def commands(self) -> list[str]:
         data = self.config.get("data")
-        return [shlex.join(["swinkit", "train", str(data), "--config", f"{self.path}/config.yaml"])] if data else []
+        verb = "pretrain" if self.config.get("task") == "pretraining" else "train"
+        return [shlex.join(["swinkit", verb, str(data), "--config", f"{self.path}/config.yaml"])] if data else []
 
     def origin(self) -> dict[str, str]:
         found = {"seed": self.config.get("seed"), "split": self.data.get("split", {}).get("made")}

@@ -75,6 +75,14 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Sheet:
+    """A large picture (H, W, 3) uint8 in the page, and what it shows."""
+
+    lead: str
+    picture: NDArray[np.uint8] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class ReportData:
     """All that a report shows. What is empty or None is left out of the page.
 
@@ -89,6 +97,7 @@ class ReportData:
     rivals: Sequence[Rival] = ()
     comparison_of: str = "Top-1 accuracy"
     curves: Sequence[plots.Curve] = ()
+    sheet: Sheet | None = None
     confusion: NDArray[np.int64] | None = None
     scores: ClassScores | None = None
     average_precision: NDArray[Any] | None = None

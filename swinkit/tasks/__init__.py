@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -18,10 +19,11 @@ from ..variants import configure
 from ..weights.files import read_model, save_model
 from ..weights.foreign import is_foreign, open_foreign
 from ..weights.hub import Located, locate
-from ..weights.saved import Saved, at_size
+from ..weights.saved import Saved, at_size, handed_over, is_pretrained, scaled_window
 
 TASKS = {
     "classification": "classification:ClassificationTask",
+    "pretraining": "pretraining:PretrainingTask",
 }
 
 
@@ -113,12 +115,16 @@ def open_saved(
     file = read_model(located.path)
     if variant is not None and configure(variant).embed_dim != file.config.embed_dim:
         raise UsageError(f"{path} holds a model of width {file.config.embed_dim}, which is not {variant}. Leave variant out.")
-    config, state, preprocessing = file.config, file.state, file.preprocessing
-    if image_size is not None:
-        config = resized(config, image_size)
-        state = fitting(state, config, file.config)
-        preprocessing = preprocessing.model_copy(update={"size": config.image_size})
-    return Saved(config, file.classes, preprocessing, file.multi_label, file.metadata, state)
+    saved = Saved(
+        file.config, file.classes, file.preprocessing, file.multi_label, file.metadata, file.state, masking=file.masking
+    )
+    if file.masking is not None:
+        return handed_over(saved, resized(file.config, image_size or file.config.image_size).image_size)
+    if image_size is None:
+        return saved
+    config = resized(file.config, image_size)
+    preprocessing = file.preprocessing.model_copy(update={"size": config.image_size})
+    return replace(saved, config=config, preprocessing=preprocessing, state=fitting(file.state, config, file.config))
 
 
 def _from_elsewhere(
@@ -134,7 +140,10 @@ def _from_elsewhere(
         metadata={"format": file.recognised.dialect.name, "notes": list(file.notes)},
         state=file.state,
     )
-    return saved if image_size is None else at_size(saved, resized(file.config, image_size).image_size)
+    if image_size is None:
+        return saved
+    size = resized(file.config, image_size).image_size
+    return at_size(saved, size, scaled_window(file.config, size) if is_pretrained(saved) else None)
 
 
 def described(

@@ -7,17 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 NAMES = {
     "fit": "session",
+    "pretrain": "pretraining",
     "resume": "session",
+    "PretrainResult": "pretraining",
+    "PretrainSettings": "settings",
     "RunResult": "session",
     "TrainSettings": "settings",
 }
 
-__all__ = ["RunResult", "TrainSettings", "fit", "resume"]
+__all__ = ["PretrainResult", "PretrainSettings", "RunResult", "TrainSettings", "fit", "pretrain", "resume"]
 
 if TYPE_CHECKING:
+    from .pretraining import PretrainResult as PretrainResult
+    from .pretraining import pretrain as pretrain
     from .session import RunResult as RunResult
     from .session import fit as fit
     from .session import resume as resume
+    from .settings import PretrainSettings as PretrainSettings
     from .settings import TrainSettings as TrainSettings
 
 

@@ -22,7 +22,7 @@ from .ema import WeightAverage
 from .feed import Feed
 from .optim import build_optimizers, set_learning_rate
 from .schedule import learning_rate_factor
-from .settings import TrainSettings
+from .settings import RunSettings
 
 Save = Callable[[dict[str, Any], int], Any]  # state, step
 
@@ -57,7 +57,7 @@ class Progress:
 
 
 class Trainer:
-    def __init__(self, fabric: Fabric, task: Task, model: nn.Module, feed: Feed, settings: TrainSettings) -> None:
+    def __init__(self, fabric: Fabric, task: Task, model: nn.Module, feed: Feed, settings: RunSettings) -> None:
         """``model`` is on any device and keeps its initial weights until :meth:`run`; ``settings`` are settled."""
         self.fabric, self.task, self.feed, self.settings = fabric, task, feed, settings
         model = fabric.to_device(model)

@@ -9,7 +9,7 @@ from torch import nn
 
 from ..model.attention import ScaledCosine
 from ..model.position_bias import MlpBias, TableBias
-from .settings import TrainSettings
+from .settings import RunSettings
 
 EXEMPT_MODULES = (TableBias, MlpBias, ScaledCosine)
 EXEMPT_NAMES = re.compile(r"(^|\.)(position|mask_token)$")  # absolute position embedding, masked image modelling's token
@@ -44,7 +44,7 @@ def hidden_matrices(model: nn.Module) -> set[str]:
     return {name for name, weight in model.named_parameters() if weight.ndim == 2 and "stages." in name and name not in exempt}
 
 
-def parameter_groups(model: nn.Module, settings: TrainSettings, names: set[str]) -> list[dict]:
+def parameter_groups(model: nn.Module, settings: RunSettings, names: set[str]) -> list[dict]:
     """Groups of the parameters ``names``, one per (depth, decays or not), each with ``scale``: its share of the learning rate.
 
     ``layer_decay`` d gives depth i of L the share d^(L - i), so that a pre-trained stem moves less than a new head.
@@ -66,7 +66,7 @@ def parameter_groups(model: nn.Module, settings: TrainSettings, names: set[str])
     return [groups[key] for key in sorted(groups)]
 
 
-def build_optimizers(model: nn.Module, settings: TrainSettings) -> list[torch.optim.Optimizer]:
+def build_optimizers(model: nn.Module, settings: RunSettings) -> list[torch.optim.Optimizer]:
     """The optimisers of a model whose ``settings`` are settled, which together own every parameter once.
 
     "adamw" is AdamW (Loshchilov and Hutter, arXiv 1711.05101) with the published betas. "muon" gives the hidden matrices to

@@ -2,127 +2,110 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from ..config import SwinConfig
 from ..data.bundled import BUNDLED
 from ..data.check import Findings, examine
 from ..data.collection import Collection
-from ..data.layouts import open_data
-from ..data.split import Split, make_split
+from ..data.split import Split
 from ..errors import DataError
-from ..model.classifier import SwinClassifier
-from ..tasks import Task, find_task
-from ..tasks.classification import balancing_weights
+from ..tasks import Task
 from ..tasks.devices import find_device
 from .feed import Feed
 from .plan import Plan, epoch_seconds, load_first, peak_gigabytes, published_weights, rehearse
-from .settings import SMALL, DataFacts, TrainSettings, settle
-from .start import Start, gray, starting_point
-
-TINY = 30  # validation pictures; their share of right answers is then uncertain by some 15 points
-
-Say = Callable[[str], None]
-Checked = Callable[[int, int], None]
+from .recipe import Checked, Recipe, Say, recipe_of
+from .settings import SMALL, DataFacts, RunSettings
+from .start import Start
 
 
 @dataclass(frozen=True)
 class Prepared:
     """``settings`` are settled and reproduce the run; ``data`` is what data.json records."""
 
-    settings: TrainSettings
+    settings: RunSettings
     data: dict[str, Any]
     split: Split
     task: Task
-    model: SwinClassifier
+    model: nn.Module
     feed: Feed
     plan: Plan
 
 
-def prepare(settings: TrainSettings, say: Say = lambda _: None, progress: Checked | None = None) -> Prepared:
+@dataclass(frozen=True)
+class Ground:
+    """What a run stands on: its pictures, how they are parted, and the network that it starts from."""
+
+    recipe: Recipe
+    collection: Collection
+    split: Split
+    start: Start
+    facts: DataFacts
+
+
+def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked | None = None) -> Prepared:
     """Open and check the data, settle what is left open, build the network, rehearse a step.
 
     ``say`` is told what was found and decided, ``progress`` how many pictures are checked, and of how many.
     Raises :class:`DataError` for data that cannot be learned from, :class:`UsageError` for settings that do not fit it.
     """
-    device = find_device(settings.device)
-    collection = open_data(settings.data or "", settings.format)
+    recipe, device = recipe_of(settings.task), find_device(settings.device)
+    collection = recipe.open(settings)
     say(collection.reason)
-    split, findings = check_and_split(settings, collection, say, progress)
-    start = starting_point(settings, collection, split.train, device)
+    findings = checked(settings, collection, say, progress)
+    split = recipe.part(settings, collection, findings, say)
+    start = recipe.start(settings, collection, split, device)
     for note in start.notes:
         say(note)
-    facts = gather_facts(collection, split, start)
-    settled = settle(settings, facts, bool(start.state))
+    ground = Ground(recipe, collection, split, start, recipe.facts(collection, split, start))
+    settled = recipe.settle(settings, ground.facts, start)
     torch.set_num_threads(settings.threads or torch.get_num_threads())
     model = start.network(settled.seed, settled.drop_path or 0.0).to(device)
-    settled, plan = rehearsed(settings, settled, facts, (start, model, collection, split))
-    if not start.state and facts.side > SMALL and (name := published_weights(facts.side)):
+    settled, plan = rehearsed(settings, settled, model, ground)
+    if not start.state and ground.facts.side > SMALL and (name := published_weights(ground.facts.side)):
         say(f"From nothing, photographs need many pictures. Published weights that fit: --model {name}")
     say(str(plan))
     return Prepared(
-        settled, record(collection, split, findings), split, make_task(settled, collection, split), model,
+        settled, record(collection, split, findings), split, recipe.task(settled, collection, split), model,
         make_feed(settled, collection, split), plan,
     )  # fmt: skip
 
 
-def initial_network(settings: TrainSettings, collection: Collection, split: Split) -> SwinClassifier:
+def initial_network(settings: RunSettings, collection: Collection, split: Split) -> nn.Module:
     """The network with which the run of settled ``settings`` began."""
     device = find_device(settings.device)
-    start = starting_point(settings, collection, split.train, device)
+    start = recipe_of(settings.task).start(settings, collection, split, device)
     return start.network(settings.seed, settings.drop_path or 0.0).to(device)
 
 
-def empty_network(settings: TrainSettings) -> SwinClassifier:
+def empty_network(settings: RunSettings) -> nn.Module:
     """The network of settled ``settings`` for the weights of a checkpoint; the model that it began with may be gone by then."""
-    return SwinClassifier(SwinConfig.model_validate(settings.swin)).to(find_device(settings.device))
+    return recipe_of(settings.task).network(settings).to(find_device(settings.device))
 
 
-def check_and_split(
-    settings: TrainSettings, collection: Collection, say: Say, progress: Checked | None = None
-) -> tuple[Split, Findings]:
-    """Examine every picture, say what was found, leave out what cannot be used, and part the rest."""
-    if not collection.classes:
-        raise DataError(f"{settings.data}: {collection.reason}. A classifier needs labels: class folders, or a manifest")
+def checked(settings: RunSettings, collection: Collection, say: Say, progress: Checked | None) -> Findings:
+    """Examine every picture and say what was found; raises :class:`DataError` where no training makes sense."""
     findings = examine(collection, progress)
     for item in findings.items:
         say(f"{item.severity}: {item.message}")
     if faults := [item.message for item in findings.items if item.severity == "error"]:
         raise DataError(f"{settings.data}: {' '.join(faults)}")
-    alike = findings.alike
-    split = make_split(collection, findings.unusable, settings.seed, settings.val, settings.test, settings.folds, alike)
-    if settings.folds:
-        split = split.fold(settings.fold)
-    elif len(split.val) < TINY:
-        say(f"Only {len(split.val)} pictures for validation, which say little. --folds 5 judges on every picture once.")
-    return split.few(collection, settings.per_class, settings.seed) if settings.per_class else split, findings
+    return findings
 
 
-def gather_facts(collection: Collection, split: Split, start: Start) -> DataFacts:
-    counts = Counter(label for index in split.train for label in collection.samples[index].labels)
-    skew = max(counts.values()) / min(counts.values()) if counts else 1.0
-    return DataFacts(
-        pictures=len(split.train), validation=len(split.val), side=max(start.config.image_size),
-        channels=collection.channels, skew=skew, gray=gray(collection, split.train),
-    )  # fmt: skip
-
-
-def rehearsed(
-    given: TrainSettings, settled: TrainSettings, facts: DataFacts, parts: tuple[Start, SwinClassifier, Collection, Split]
-) -> tuple[TrainSettings, Plan]:
+def rehearsed(given: RunSettings, settled: RunSettings, model: nn.Module, ground: Ground) -> tuple[RunSettings, Plan]:
     """Measure a step, freeze what was measured into the settings, and say what the run will cost.
 
     A time limit shortens the run so that its schedule ends in time, unless ``given`` names the epochs.
     """
-    start, model, collection, split = parts
-    settled = frozen(settled, start, model, collection)
-    task, feed = make_task(settled, collection, split), make_feed(settled, collection, split)
+    recipe, start = ground.recipe, ground.start
+    settled = frozen(settled, model, ground)
+    task = recipe.task(settled, ground.collection, ground.split)
+    feed = make_feed(settled, ground.collection, ground.split)
     batch, loading = load_first(feed)
     rehearsal = rehearse(task, model, batch, settled.precision, settled.accumulate)
     settled = settled.model_copy(update={"precision": rehearsal.precision, "accumulate": rehearsal.accumulate})
@@ -130,30 +113,32 @@ def rehearsed(
     if given.time_limit and not given.epochs:
         most = max(1, int(given.time_limit * 60 * 0.95 / per_epoch))
         if most < (settled.epochs or 1):
-            shorter = settle(given.model_copy(update={"epochs": most}), facts, bool(start.state))
+            shorter = recipe.settle(given.model_copy(update={"epochs": most}), ground.facts, start)
             kept = {"precision": settled.precision, "accumulate": settled.accumulate}
-            settled = frozen(shorter, start, model, collection).model_copy(update=kept)
+            settled = frozen(shorter, model, ground).model_copy(update=kept)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     device = next(model.parameters()).device
     epochs = settled.epochs or 1
     plan = Plan(
-        model=start.name, parameters=parameters, image_size=start.config.image_size, pictures=facts.pictures, epochs=epochs,
-        steps=epochs * feed.steps_per_epoch, batch_size=feed.batch_size, precision=rehearsal.precision, device=str(device),
-        minutes=epochs * per_epoch / 60, gigabytes=peak_gigabytes(device, parameters),
+        model=start.name, parameters=parameters, image_size=start.preprocessing.size, pictures=ground.facts.pictures,
+        epochs=epochs, steps=epochs * feed.steps_per_epoch, batch_size=feed.batch_size, precision=rehearsal.precision,
+        device=str(device), minutes=epochs * per_epoch / 60, gigabytes=peak_gigabytes(device, parameters),
     )  # fmt: skip
     return settled, plan
 
 
-def frozen(settled: TrainSettings, start: Start, model: SwinClassifier, collection: Collection) -> TrainSettings:
+def frozen(settled: RunSettings, model: nn.Module, ground: Ground) -> RunSettings:
     """``settled`` with everything written out that would otherwise be found again from this machine or these pictures."""
-    data = settled.data if settled.data in BUNDLED else str(Path(settled.data or "").resolve())
+    start, data = ground.start, settled.data
+    data = data if data in BUNDLED else str(Path(data or "").resolve())
     name = str(Path(start.name).resolve()) if start.state and Path(start.name).exists() else start.name
-    workers = 0 if collection.pixels is not None else min(4, max(1, torch.multiprocessing.cpu_count() - 1))
+    workers = 0 if ground.collection.pixels is not None else min(4, max(1, torch.multiprocessing.cpu_count() - 1))
+    config: Any = model.config
     update = {
         "data": data,
         "model": name,
         "image_size": start.config.image_size,
-        "swin": model.config.model_dump(mode="json"),
+        "swin": config.model_dump(mode="json"),
         "preprocessing": start.preprocessing,
         "threads": torch.get_num_threads(),
         "workers": workers if settled.workers is None else settled.workers,
@@ -161,15 +146,7 @@ def frozen(settled: TrainSettings, start: Start, model: SwinClassifier, collecti
     return settled.model_copy(update=update)
 
 
-def make_task(settings: TrainSettings, collection: Collection, split: Split) -> Task:
-    weights = None
-    if settings.class_weights:
-        labels = collection.label_matrix(split.train)
-        weights = balancing_weights(labels, len(collection.classes), collection.multi_label)
-    return find_task(settings.task)(collection.classes, collection.multi_label, settings, weights)
-
-
-def make_feed(settings: TrainSettings, collection: Collection, split: Split) -> Feed:
+def make_feed(settings: RunSettings, collection: Collection, split: Split) -> Feed:
     """Raises :class:`DataError` where there are no validation pictures to judge by."""
     if not split.val:
         raise DataError(f"{settings.data}: no validation pictures. Mend: more pictures per class, or --set val=0.2")

@@ -91,9 +91,9 @@ class RunFolder:
         text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
         write_atomically(self.path / "config.yaml", text.encode())
 
-    def append_metrics(self, row: Mapping[str, Any]) -> None:
-        """One line of metrics.csv; the first row names the columns, one of which is ``step``. None is an empty cell."""
-        file = self.path / "metrics.csv"
+    def append_metrics(self, row: Mapping[str, Any], table: str = "metrics.csv") -> None:
+        """One line of ``table``; the first row names the columns, one of which is ``step``. None is an empty cell."""
+        file = self.path / table
         columns = _columns(file) or list(row)
         if "step" not in row or set(row) - set(columns):
             raise ValueError(f"metrics need step and no more than {columns}, got {list(row)}")
@@ -104,20 +104,23 @@ class RunFolder:
         writer.writerow(row)
         _append(file, text.getvalue())
 
-    def read_metrics(self) -> list[dict[str, str]]:
-        """The rows of metrics.csv that were completely written."""
-        return _read_rows(self.path / "metrics.csv")
+    def read_metrics(self, table: str = "metrics.csv") -> list[dict[str, str]]:
+        """The rows of ``table`` that were completely written."""
+        return _read_rows(self.path / table)
 
     def truncate_metrics(self, step: int) -> None:
-        """Forget what was logged after ``step``, so that going on from there writes no row twice."""
-        file = self.path / "metrics.csv"
+        """Forget in every table what was logged after ``step``, so that going on from there writes no row twice."""
+        for file in self.path.glob("*.csv"):
+            self._truncate(file, step)
+
+    def _truncate(self, file: Path, step: int) -> None:
         if not (columns := _columns(file)):
             file.unlink(missing_ok=True)
             return
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(row for row in self.read_metrics() if int(row["step"]) <= step)
+        writer.writerows(row for row in self.read_metrics(file.name) if int(row["step"]) <= step)
         write_atomically(file, text.getvalue().encode())
 
     def log(self, message: str) -> None:

@@ -11,7 +11,6 @@ import torch
 from lightning_fabric import Fabric
 
 from ..data.collection import Collection
-from ..data.layouts import open_data
 from ..data.loader import explained_workers
 from ..data.split import Split
 from ..errors import Interrupted, UsageError
@@ -20,9 +19,10 @@ from ..validation import validated
 from ..weights.files import read_model, save_model
 from .interrupt import Interruption
 from .loop import Trainer, weight_hash
-from .prepare import Prepared, empty_network, initial_network, make_feed, make_task, prepare
+from .prepare import Prepared, empty_network, initial_network, make_feed, prepare
+from .recipe import recipe_of
 from .run import RunFolder, check_free
-from .settings import TrainSettings
+from .settings import RunSettings, TrainSettings
 from .watch import Display, RunWatcher
 
 FREE = {"time_limit", "save_every", "workers", "tensorboard", "device"}  # may change on resume: no bit depends on them
@@ -63,14 +63,14 @@ def fit(
     return begin(chosen, out, display or Display(quiet=True))
 
 
-def begin(settings: TrainSettings, out: str | Path | None, display: Display) -> RunResult:
-    """A new run with ``settings``, in ``out`` or under ``runs/classify``."""
+def begin(settings: RunSettings, out: str | Path | None, display: Display) -> RunResult:
+    """A new run with ``settings``, in ``out`` or where runs of its kind go, ``runs/classify`` or ``runs/pretrain``."""
     if out is not None:
         check_free(Path(out))  # before minutes go into looking at the pictures
     return carry_out(ready(settings, display), out, display)
 
 
-def ready(settings: TrainSettings, display: Display) -> Prepared:
+def ready(settings: RunSettings, display: Display) -> Prepared:
     """:func:`prepare`, told to ``display``."""
     try:
         return prepare(settings, display.say, display.checked)
@@ -81,7 +81,7 @@ def ready(settings: TrainSettings, display: Display) -> Prepared:
 def carry_out(prepared: Prepared, out: str | Path | None, display: Display) -> RunResult:
     settings, fabric = prepared.settings, make_fabric(prepared.settings)
     name = Path(settings.data or "run").name
-    run = RunFolder.create(out, name, settings.model_dump(mode="json"), prepared.data, "classify")
+    run = RunFolder.create(out, name, settings.model_dump(mode="json"), prepared.data, recipe_of(settings.task).folder)
     with run:
         run.log(str(prepared.plan))
         trainer = Trainer(fabric, prepared.task, prepared.model, prepared.feed, settings)
@@ -96,12 +96,13 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
     """
     display = display or Display(quiet=True)
     with RunFolder.resume(path) as run:
-        settings = unchanged(TrainSettings.model_validate(run.config), changes or {})
-        collection = open_data(settings.data or "", settings.format)
+        recipe = recipe_of(run.config.get("task", ""))
+        settings = unchanged(recipe.settings.model_validate(run.config), changes or {})
+        collection = recipe.open(settings)
         same_data(run.data, collection)
         split = Split.from_dict(run.data["split"])
         torch.set_num_threads(settings.threads or torch.get_num_threads())
-        task, feed = make_task(settings, collection, split), make_feed(settings, collection, split)
+        task, feed = recipe.task(settings, collection, split), make_feed(settings, collection, split)
         checkpoint = run.checkpoints.newest_valid()  # none when it was killed before the first step
         model = empty_network(settings) if checkpoint else initial_network(settings, collection, split)
         trainer = Trainer(make_fabric(settings), task, model, feed, settings)
@@ -121,7 +122,8 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
 def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display) -> RunResult:
     """The loop, the choice of weights, and the test."""
     with Interruption() as interruption:
-        watcher = RunWatcher(run, trainer.settings, display, interruption, trainer.progress.step)
+        recipe = recipe_of(trainer.settings.task)
+        watcher = RunWatcher(run, trainer.settings, display, interruption, recipe.observe, trainer.progress.step)
         display.begin(trainer.progress.step, trainer.steps)
         try:
             with explained_workers():
@@ -131,7 +133,7 @@ def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display) -> 
     if not reason:
         return conclude(run, trainer, split, display)
     stopped = f"Stopped at step {trainer.progress.step} of {trainer.steps}: {reason}."
-    further = f"Go on with: swinkit train --resume {run.path}"
+    further = f"Go on with: swinkit {recipe.verb} --resume {run.path}"
     run.log(stopped)
     if not watcher.out_of_time:
         raise Interrupted(f"{stopped} All is saved. {further}")
@@ -162,7 +164,7 @@ def conclude(run: RunFolder, trainer: Trainer, split: Split, display: Display) -
     )  # fmt: skip
 
 
-def make_fabric(settings: TrainSettings) -> Fabric:
+def make_fabric(settings: RunSettings) -> Fabric:
     """Raises :class:`UsageError` for several devices, whose processes would each make a run."""
     if settings.devices > 1:
         raise UsageError(f"devices={settings.devices}: a run uses one device so far. Mend: leave devices out")
@@ -172,9 +174,9 @@ def make_fabric(settings: TrainSettings) -> Fabric:
     return Fabric(accelerator=device.type, devices=devices, strategy=settings.strategy, precision=precision)
 
 
-def unchanged(settings: TrainSettings, changes: Mapping[str, Any]) -> TrainSettings:
+def unchanged(settings: RunSettings, changes: Mapping[str, Any]) -> RunSettings:
     """``settings`` with the free ``changes``; raises :class:`UsageError` listing those that would make another run."""
-    asked = validated(TrainSettings, {**settings.model_dump(), **changes})
+    asked = validated(type(settings), {**settings.model_dump(), **changes})
     differing = [key for key in changes if key not in FREE | {"data"} and getattr(asked, key) != getattr(settings, key)]
     if differing:
         listed = "; ".join(f"{key} was {getattr(settings, key)!r}, is now {getattr(asked, key)!r}" for key in differing)

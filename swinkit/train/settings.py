@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..config import Masking
 from ..data.augment import Augmentation
 from ..preprocessing import Preprocessing
+from ..validation import validated
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Natural = Annotated[int, Field(ge=0)]
@@ -18,29 +20,22 @@ NotNegative = Annotated[float, Field(ge=0)]
 SMALL = 64  # pixels of the longer side up to which pictures are small: swin_nano, shifts instead of crops
 
 
-class TrainSettings(BaseModel):
-    """Settings of one run. ``batch_size`` counts pictures per optimiser step, over all devices and ``accumulate`` parts.
+class RunSettings(BaseModel):
+    """Settings of any run. ``batch_size`` counts pictures per optimiser step, over all devices and ``accumulate`` parts.
 
     ``model`` is a variant's name, a run or a model folder to start from, or "auto"; ``swin`` replaces fields of its
-    architecture. ``mixup`` and ``cutmix`` are the alpha of their Beta distribution, 0 is off. ``ema`` is the decay of the
-    averaged weights, 0 is off. ``layer_decay`` 1 trains all depths alike. ``keep`` says whether the weights of the best
-    evaluation or of the last become the model. ``optimizer`` is described at
+    architecture. ``ema`` is the decay of the averaged weights, 0 is off. ``layer_decay`` 1 trains all depths alike. ``keep`` says
+    whether the weights of the best evaluation or of the last become the model. ``optimizer`` is described at
     :func:`swinkit.train.optim.build_optimizers`. ``patience`` counts evaluations without improvement, 0 never stops early.
     ``time_limit`` and ``save_every`` are minutes; checkpoints come more often than that where saving is quick.
-    ``folds`` cuts the pictures into that many and validates on number ``fold``, for sets too small to part once.
-    ``per_class`` trains on so few pictures of each class, for experiments.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task: str = "classification"
+    task: str
     data: str | None = None
     format: str | None = None
     val: Annotated[float, Field(gt=0, lt=1)] | None = None
-    test: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    per_class: Positive | None = None
-    folds: Annotated[int, Field(ge=2)] | None = None
-    fold: Natural = 0
     seed: Natural = 0
 
     model: str = "auto"
@@ -58,13 +53,8 @@ class TrainSettings(BaseModel):
     warmup_epochs: NotNegative | None = None
     clip_grad: NotNegative = 5.0
     ema: Annotated[float, Field(ge=0, lt=1)] | None = None
-
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
-    mixup: NotNegative | None = None
-    cutmix: NotNegative | None = None
     drop_path: Annotated[float, Field(ge=0, lt=1)] | None = None
     augment: Augmentation | None = None
-    class_weights: bool | None = None
 
     keep: Literal["best", "last"] | None = None
     patience: Natural = 0
@@ -78,6 +68,48 @@ class TrainSettings(BaseModel):
     threads: Positive | None = None
     workers: Natural | None = None
     tensorboard: bool = True
+
+
+class TrainSettings(RunSettings):
+    """Settings of a training with labels.
+
+    ``mixup`` and ``cutmix`` are the alpha of their Beta distribution, 0 is off. ``folds`` cuts the pictures into that many and
+    validates on number ``fold``, for sets too small to part once. ``per_class`` trains on so few pictures of each class, for
+    experiments.
+    """
+
+    task: str = "classification"
+    test: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    per_class: Positive | None = None
+    folds: Annotated[int, Field(ge=2)] | None = None
+    fold: Natural = 0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
+    mixup: NotNegative | None = None
+    cutmix: NotNegative | None = None
+    class_weights: bool | None = None
+
+
+class PretrainSettings(RunSettings):
+    """Settings of a pre-training without labels; what is hidden is described at :class:`~swinkit.config.Masking`.
+
+    ``probe`` is a labelled set on which the features are measured every ``probe_every`` epochs, and, where ``verdict`` is on, the
+    pre-training is weighed at the end.
+    """
+
+    task: str = "pretraining"
+    cell: Positive | None = None
+    ratio: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    sparse: bool = False
+    covered: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    normalise: Natural = 0
+    probe: str | None = None
+    probe_every: Positive | None = None
+    verdict: bool = True
+
+    @property
+    def masking(self) -> Masking:
+        """What is hidden, once ``cell`` is settled."""
+        return validated(Masking, {name: getattr(self, name) for name in Masking.model_fields})
 
 
 @dataclass(frozen=True)

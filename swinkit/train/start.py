@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import SwinConfig
 from ..data.collection import Collection
@@ -19,37 +19,51 @@ from ..tasks import open_saved
 from ..variants import ALIASES, VARIANTS, configure
 from ..weights.files import bundled_models
 from ..weights.hub import is_remote
-from .settings import SMALL, TrainSettings
+from .settings import SMALL, RunSettings
 
 LEAST = 24  # pixels; smaller pictures are enlarged, or the last stage would see next to nothing
 DEFAULT_SMALL, DEFAULT_LARGE = 28, 112
+CLASSIFIER = ("backbone.", "norm.", "head.")
 
 
 @dataclass(frozen=True)
 class Start:
-    """``state`` holds the weights to begin with, none for a fresh network; ``notes`` say what became of them."""
+    """``state`` holds the weights to begin with, none for a fresh network; ``notes`` say what became of them.
+
+    ``build`` makes the network, a classifier by default.
+    """
 
     name: str
     config: SwinConfig
     preprocessing: Preprocessing
     state: dict[str, Tensor] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
+    build: Callable[[SwinConfig], nn.Module] = SwinClassifier
 
-    def network(self, seed: int, drop_path: float) -> SwinClassifier:
+    def network(self, seed: int, drop_path: float) -> nn.Module:
         """The network with fresh weights drawn with ``seed``, over them those of ``state``."""
         torch.manual_seed(seed)
-        model = SwinClassifier(self.config.model_copy(update={"drop_path_rate": drop_path}))
+        model = self.build(self.config.model_copy(update={"drop_path_rate": drop_path}))
         model.load_state_dict({**model.state_dict(), **self.state})
         return model
 
 
-def starting_point(settings: TrainSettings, collection: Collection, train: Sequence[int], device: torch.device) -> Start:
-    """What ``settings.model`` means for these pictures. Raises :class:`UsageError` for what does not fit them."""
+def starting_point(
+    settings: RunSettings,
+    collection: Collection,
+    train: Sequence[int],
+    device: torch.device,
+    parts: tuple[str, ...] = CLASSIFIER,
+) -> Start:
+    """What ``settings.model`` means for these pictures; ``parts`` of a saved model are taken over.
+
+    Raises :class:`UsageError` for what does not fit the pictures.
+    """
     if settings.model == "auto" or settings.model in VARIANTS or settings.model in ALIASES:
         return _fresh(settings, collection, train, device)
     if not is_remote(settings.model) and not Path(settings.model).exists() and settings.model not in bundled_models():
         configure(settings.model)  # raises with the nearest names
-    return _saved(settings, collection)
+    return _saved(settings, collection, parts)
 
 
 def typical_size(collection: Collection, indices: Sequence[int], most: int = 64) -> tuple[int, int]:
@@ -71,7 +85,7 @@ def some(indices: Sequence[int], most: int) -> list[int]:
     return list(indices)[:: max(1, len(indices) // most)][:most]
 
 
-def _fresh(settings: TrainSettings, collection: Collection, train: Sequence[int], device: torch.device) -> Start:
+def _fresh(settings: RunSettings, collection: Collection, train: Sequence[int], device: torch.device) -> Start:
     height, width = typical_size(collection, train)
     small = max(height, width) <= SMALL
     name = settings.model if settings.model != "auto" else "swin_t" if not small and device.type == "cuda" else "swin_nano"
@@ -113,18 +127,18 @@ def _statistics(collection: Collection, train: Sequence[int], most: int = 1000) 
     return tuple(round(float(value), 4) for value in mean), tuple(round(float(value), 4) for value in std)
 
 
-def _saved(settings: TrainSettings, collection: Collection) -> Start:
+def _saved(settings: RunSettings, collection: Collection, parts: tuple[str, ...]) -> Start:
     file = open_saved(settings.model, image_size=settings.image_size)
     config, notes = file.config, list(file.metadata.get("notes", ()))
-    state = {name: tensor for name, tensor in file.state.items() if name.startswith(("backbone.", "norm.", "head."))}
+    state = {name: tensor for name, tensor in file.state.items() if name.startswith(parts)}
     if collection.channels not in (config.in_channels, 1) and (collection.channels, config.in_channels) != (3, 1):
         notes.append(f"The first layer is spread from {config.in_channels} channels to {collection.channels}.")
         state["backbone.patch_embed.proj.weight"] = spread(state["backbone.patch_embed.proj.weight"], collection.channels)
         config = config.model_copy(update={"in_channels": collection.channels})
     if tuple(collection.classes) != file.classes or collection.multi_label != file.multi_label:
-        notes.append(
-            f"{len(file.classes)} classes were learned, {len(collection.classes)} others are asked for: the head starts anew."
-        )
+        learned = f"{len(file.classes)} classes were learned" if file.classes else "No classes were learned, only pictures"
+        asked = f"{len(collection.classes)} others are asked for: the head starts anew."
+        notes += [f"{learned}, {asked}"] if collection.classes else []
         state = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
         config = config.model_copy(update={"num_classes": len(collection.classes)})
     config = SwinConfig.model_validate({**config.model_dump(), **(settings.swin or {})})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,9 @@ from ..weights.files import save_model
 from .interrupt import Interruption
 from .loop import Trainer
 from .run import RunFolder
-from .settings import TrainSettings
+from .settings import RunSettings
+
+Observe = Callable[[RunFolder, Trainer], str]
 
 SHARE = 50  # saving may take so much less time than what lies between two saves
 KEEP_EVERY = 60.0  # seconds between two models of a run that keeps its last weights anyway
@@ -55,12 +58,16 @@ class Display:
 
 
 class RunWatcher:
-    """Records a run, and ends it when its time is over or a signal asked for it."""
+    """Records a run, and ends it when its time is over or a signal asked for it.
+
+    ``observe`` may look at the network after each evaluation, and say what it saw.
+    """
 
     def __init__(
-        self, run: RunFolder, settings: TrainSettings, display: Display, interruption: Interruption, step: int = 0
+        self, run: RunFolder, settings: RunSettings, display: Display, interruption: Interruption, observe: Observe, step: int = 0
     ) -> None:
         """``step`` is where the run stands when this begins to watch it."""
+        self.observe = observe
         self.run, self.settings, self.display, self.interruption = run, settings, display, interruption
         self.begun = self.saved = self.epoch_begun = time.monotonic()
         self.kept = -KEEP_EVERY
@@ -103,6 +110,8 @@ class RunWatcher:
         self.noted(
             f"epoch {row['epoch']}/{epochs}: train loss {row['train_loss']:.4f}; validation {scores}{best}; {row['seconds']:.0f} s"
         )
+        if seen := self.observe(self.run, trainer):
+            self.noted(seen)
 
     def keep(self, trainer: Trainer, metrics: dict[str, float]) -> None:
         """Write the averaged weights as the run's model, so that even a killed run has one."""

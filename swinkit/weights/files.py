@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from .. import __version__
-from ..config import SwinConfig
+from ..config import Masking, SwinConfig
 from ..errors import UsageError, WeightsError
 from ..model.classifier import SwinClassifier
+from ..model.simmim import SimMIM
 from ..preprocessing import Preprocessing
 from .atomic import sha256_of, sweep_stale, write_atomically, write_json
 from .verify import ShapesOnly, differences, not_finite, read_header, refuse, signatures
@@ -40,6 +41,7 @@ class WeightsEntry(BaseModel):
 class Description(BaseModel):
     """What ``config.json`` holds. Unknown keys (``metrics``, ``temperature``, …) are kept and handed on.
 
+    ``masking`` says what a network that was pre-trained without labels hid, and that it still has what it painted with.
     ``replaces`` is there only while a model is being replaced by another: it describes the weights that still lie there.
     """
 
@@ -53,6 +55,7 @@ class Description(BaseModel):
     multi_label: bool
     preprocessing: Preprocessing
     weights: WeightsEntry
+    masking: Masking | None = None
     replaces: dict[str, Any] | None = None
 
 
@@ -68,6 +71,7 @@ class ModelFile:
     preprocessing: Preprocessing
     sha256: str
     state: dict[str, Tensor] = field(repr=False)
+    masking: Masking | None
     metadata: dict[str, Any] = field(repr=False)
 
 
@@ -94,6 +98,7 @@ def save_model(
         multi_label=multi_label,
         preprocessing=preprocessing or getattr(model, "preprocessing", None) or default_preprocessing(config),
         weights=WeightsEntry(bytes=len(content), sha256=hashlib.sha256(content).hexdigest()),
+        masking=getattr(model, "masking", None),
         **(extra or {}),
     ).model_dump(mode="json", exclude_none=True)
     present = _present_description(folder)
@@ -104,18 +109,18 @@ def save_model(
     return folder
 
 
-def read_model(path: str | Path, network: Callable[[SwinConfig], nn.Module] = SwinClassifier) -> ModelFile:
+def read_model(path: str | Path) -> ModelFile:
     """Read and verify a model of the own format: a run, a model folder, or its ``model.safetensors``.
 
-    ``network`` builds the module that the weights must fit; it is asked without values. The file's size, SHA-256 and
-    header are compared before a tensor is made, and every value must be finite. Raises :class:`WeightsError`.
+    The file's size, SHA-256 and header are compared, the last with the network that the description says, before a tensor is
+    made, and every value must be finite. Raises :class:`WeightsError`.
     """
     folder = find_model(path)
     weights, described = folder / WEIGHTS, _read_description(folder)
     content = _read_sized(weights, described)
     described = _matching(described, hashlib.sha256(content).hexdigest(), weights)
     with ShapesOnly():
-        expected = signatures(network(described.swin).state_dict())
+        expected = signatures(_network(described).state_dict())
     refuse(differences(expected, read_header(weights)), weights)
     state = load(content)
     refuse(not_finite(state), weights)
@@ -128,8 +133,14 @@ def read_model(path: str | Path, network: Callable[[SwinConfig], nn.Module] = Sw
         preprocessing=described.preprocessing,
         sha256=described.weights.sha256,
         state=state,
+        masking=described.masking,
         metadata={**(described.model_extra or {}), "swinkit": described.swinkit},
     )
+
+
+def _network(described: Description) -> nn.Module:
+    """The module that the weights must fit."""
+    return SimMIM(described.swin, described.masking) if described.masking else SwinClassifier(described.swin)
 
 
 def bundled_models() -> list[str]:

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..config import SwinConfig
+from ..config import Masking, SwinConfig
 from ..errors import UsageError
+from ..model.simmim import compacted
 from ..model.windows import Size
 from ..preprocessing import Preprocessing
 from .formats import DIALECTS
@@ -23,7 +24,10 @@ HEAD = "head."
 
 @dataclass(frozen=True)
 class Saved:
-    """``state`` holds tensors under our names; it may hold more than a classifier has, and lack its head or norm."""
+    """``state`` holds tensors under our names; it may hold more than a classifier has, and lack its head or norm.
+
+    ``masking`` is what swinkit hid in a pre-training without labels.
+    """
 
     config: SwinConfig
     classes: tuple[str, ...]
@@ -31,6 +35,7 @@ class Saved:
     multi_label: bool
     metadata: Mapping[str, Any]
     state: dict[str, Tensor] = field(repr=False)
+    masking: Masking | None = None
 
 
 def at_size(saved: Saved, image_size: Size, window_size: Size | None = None, method: str | None = None) -> Saved:
@@ -42,8 +47,32 @@ def at_size(saved: Saved, image_size: Size, window_size: Size | None = None, met
 
 def convention(saved: Saved) -> str:
     """How the library that ``saved`` comes from resizes bias tables; Microsoft's where none is known."""
+    if is_pretrained(saved):
+        return "geometric"  # SimMIM's own fine-tuning, whoever wrote the file
     origin = DIALECTS.get(str(saved.metadata.get("format")))
     return origin.resizing if origin else "bicubic"
+
+
+def is_pretrained(saved: Saved) -> bool:
+    """Whether it still has what it painted hidden parts with."""
+    return any(name.startswith("reconstruction.") for name in saved.state)
+
+
+def handed_over(saved: Saved, image_size: Size) -> Saved:
+    """What was learned without labels, for pictures of ``image_size``: windows grow and shrink with them, 192/6 to 224/7.
+
+    Sparse, the encoder saw compacted pictures and had their windows.
+    """
+    assert saved.masking is not None
+    trained = replace(saved, config=compacted(saved.config, saved.masking))
+    return at_size(trained, image_size, scaled_window(saved.config, image_size))
+
+
+def scaled_window(config: SwinConfig, size: Size) -> Size:
+    """The window that covers the same share of pictures of ``size``, where that is a whole number of patches."""
+    sides = zip(config.window_size, size, config.image_size, strict=True)
+    height, width = (extent if extent * now % then else extent * now // then for extent, now, then in sides)
+    return height, width
 
 
 def in_geometry(saved: Saved, geometry: str, method: str | None = None) -> Saved:

@@ -1,0 +1,80 @@
+"""``swinkit pretrain``: from pictures without labels to an encoder, and whether that was worth it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import UsageError
+from .options import SIZE, next_command, print_json, read_settings, say, shared
+
+
+@click.command(name="pretrain")
+@click.argument("folder", required=False)
+@click.option("--model", metavar="NAME|RUN|FILE", help="Where to start: a variant, a run, a SimMIM checkpoint; auto by size.")
+@click.option("--format", "layout", help="Layout of the data; recognised when not given.")
+@click.option("--image-size", type=SIZE, metavar="N|HxW", help="Size of what the model sees, in pixels.")
+@click.option(
+    "--mask-cell", type=click.IntRange(min=1), metavar="PIXELS", help="Side of what is hidden whole; 32 at 192 pixels."
+)
+@click.option("--mask-ratio", type=click.FloatRange(0, 1, True, True), help="Share of the cells that is hidden; 0.6.")
+@click.option("--sparse", is_flag=True, default=None, help="Encode a quarter of each picture: several times as fast.")
+@click.option("--probe", metavar="DATA", help="A labelled set: features are measured on it, and the verdict given.")
+@click.option("--no-verdict", is_flag=True, help="Measure features on the way, but do not weigh the whole at the end.")
+@click.option(
+    "--time-limit", type=click.FloatRange(min=0, min_open=True), metavar="MINUTES", help="Save and stop after so long."
+)
+@click.option("--resume", "run", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run exactly.")
+@shared("out", "epochs", "seed", "device", "config", "set", "dry_run", "json", "quiet")
+def command(
+    folder: str | None, layout: str | None, run: Path | None, out: Path | None, device: str, config: Path | None,
+    settings: tuple[str, ...], dry_run: bool, as_json: bool, quiet: bool, no_verdict: bool, **options: Any,
+) -> None:  # fmt: skip
+    """Learn from the pictures in FOLDER, and all folders in it, without labels: SimMIM around a Swin Transformer.
+
+    Parts of each picture are hidden, and the network learns to paint them. What it has seen by then serves as a start for
+    training with few labels. With --probe, a labelled set, it is measured on the way and weighed at the end.
+
+    \b
+    swinkit pretrain photos/
+    swinkit pretrain photos/ --sparse --probe labelled/
+    swinkit train labelled/ --init runs/pretrain/photos
+    """
+    options["cell"], options["ratio"] = options.pop("mask_cell"), options.pop("mask_ratio")
+    chosen = read_settings(
+        config, settings, data=folder, format=layout, device=None if device == "auto" else device,
+        verdict=False if no_verdict else None, **options,
+    )  # fmt: skip
+    if run is None and not chosen.get("data"):
+        raise UsageError("What shall be learned from? Give FOLDER: swinkit pretrain photos/")
+    if run is not None and (out is not None or dry_run):
+        raise UsageError("--resume goes on with a run in its own folder; leave --out and --dry-run out.")
+    result = _pretrain(chosen, run, out, dry_run, quiet)
+    if not dry_run:
+        from .pretrained import report
+
+        report(result.path)
+        if result.verdict:
+            say(str(result.verdict), quiet)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        click.echo(result if dry_run else result.path)
+    if not dry_run:
+        next_command("swinkit", "train", chosen.get("probe") or "DATA", "--init", result.path, quiet=quiet)
+
+
+def _pretrain(chosen: dict[str, Any], run: Path | None, out: Path | None, dry_run: bool, quiet: bool) -> Any:
+    from ..train.pretraining import carried_out, go_on
+    from ..train.session import ready
+    from ..train.settings import PretrainSettings
+    from ..train.watch import Display
+    from ..validation import validated
+
+    display = Display(quiet)
+    settings = validated(PretrainSettings, chosen)
+    if run is not None:
+        return go_on(run, chosen, display)
+    return ready(settings, display).plan if dry_run else carried_out(settings, out, display)

@@ -1,0 +1,90 @@
+"""The report of a pre-training: loss, what the network paints, what its features are worth, and the verdict."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..report.contents import RunFiles, read_curves
+from ..report.page import Headline, ReportData, Rival, Sheet, write_report
+from ..report.svg import percent
+from ..train.unlabelled import PAYOFF, SHEET
+from ..train.verdict import Verdict, read_verdict
+
+PAYOFF_CURVES = (
+    ("Features on labelled pictures", "neighbours", "knn", True, None),
+    ("Features on labelled pictures", "linear", "linear", True, "max"),
+)
+LEAD = (
+    "Pictures that were not learned from: as they are, as the network saw them, as it painted them, and the error, brighter where "
+    "it is larger. Visible parts stand as they were."
+)
+
+
+def report(run: Path) -> Path:
+    """Write report.html of the pre-training in ``run`` from what lies in its folder."""
+    files, verdict = RunFiles(run), read_verdict(run)
+    loss = [curve for curve in read_curves(run / "metrics.csv") if curve.name == "Loss"]
+    payoff = read_curves(run / PAYOFF, PAYOFF_CURVES)
+    picture = run / SHEET
+    data = ReportData(
+        title=f"{run.resolve().name}: learned without labels",
+        summary=str(verdict) if verdict else "No verdict: it needs a labelled set, --probe DATA.",
+        headlines=[*verdict_headlines(verdict), *last_values([*loss, *payoff])],
+        rivals=rivals(verdict) if verdict else (),
+        curves=[*read_curves(run / "metrics.csv"), *payoff],
+        sheet=Sheet(LEAD, np.asarray(Image.open(picture).convert("RGB"))) if picture.is_file() else None,
+        remarks=files.remarks(),
+        facts=files.facts(),
+        commands=[
+            *files.commands(),
+            shlex.join(["swinkit", "train", str(files.config.get("probe") or "DATA"), "--init", str(run)]),
+        ],
+        origin=files.origin(),
+    )
+    return write_report(run / "report.html", data)
+
+
+def verdict_headlines(verdict: Verdict | None) -> list[Headline]:
+    if verdict is None:
+        return []
+    gain = verdict.gain
+    interval = (
+        f"{gain.low * 100:+.1f} – {gain.high * 100:+.1f} (95 % interval)"
+        if gain.low is not None and gain.high is not None
+        else ""
+    )
+    note = f"top-1 with {verdict.labels:,} labels, against the best from nothing"
+    return [
+        Headline("Was it worth it?", verdict.word, note=note),
+        Headline("Gain in points", f"{gain.value * 100:+.1f}", interval),
+    ]
+
+
+def last_values(curves: list) -> list[Headline]:
+    """The last point of each line that an evaluation drew."""
+    names = {"validation": "Validation loss", "linear": "Linear probe", "neighbours": "Nearest neighbours"}
+    shown = []
+    for curve in curves:
+        for line, points in curve.lines.items():
+            if line in names:
+                value = points[-1][1]
+                shown.append(Headline(names[line], percent(value) if curve.share else f"{value:.4f}"))
+    return shown
+
+
+def rivals(verdict: Verdict) -> list[Rival]:
+    return [
+        Rival(
+            way.name,
+            way.top1.value,
+            way.top1.low,
+            way.top1.high,
+            f"{way.epochs} epochs, {way.minutes:g} min",
+            way is verdict.ways[0],
+        )
+        for way in verdict.ways
+    ]

@@ -1,0 +1,238 @@
+"""SimMIM: hide cells of a picture and paint them anew, all tokens going through the encoder or, sparse, a quarter of them.
+
+Faithful: Xie et al., arXiv 2111.09886. Sparse: uniform masking with secondary masking, Li et al., UM-MAE, arXiv 2205.10063.
+
+Shapes: B pictures, C channels, H and W pixels, R and S rows and columns of cells. A mask is (B, R, S) uint8 and says of each cell
+whether it is VISIBLE, COVERED by a learned token, or DROPPED before the encoder.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import Masking, SwinConfig
+from .backbone import SwinBackbone, initialise
+from .windows import Size, counts_of
+
+VISIBLE, COVERED, DROPPED = 0, 1, 2
+NARROWER = 4  # how many times narrower than the encoder's last stage the sparse decoder is
+DECODER_DEPTH = 2  # blocks (UM-MAE, section 4)
+
+
+def cell_grid(size: Size, masking: Masking) -> Size:
+    """Rows and columns of cells that cover a picture of ``size`` pixels; sparse, they come in pairs."""
+    if masking.sparse:
+        rows, columns = counts_of(size, (2 * masking.cell, 2 * masking.cell))
+        return 2 * rows, 2 * columns
+    return counts_of(size, (masking.cell, masking.cell))
+
+
+def compacted(config: SwinConfig, masking: Masking) -> SwinConfig:
+    """The Swin that sees what is left of a picture of ``config``: all of it, or, sparse, a picture of half the side.
+
+    Its window is the one nearest to the configured that pads least.
+    """
+    if not masking.sparse:
+        return config
+    size = tuple(count // 2 * masking.cell for count in cell_grid(config.image_size, masking))
+    grid = [-(-side // config.patch_size) for side in size]
+    wanted = min(*grid, max(config.window_size))
+    window = min((wanted, wanted + 1, max(1, wanted - 1)), key=lambda extent: sum(-side % extent for side in grid))
+    return SwinConfig.model_validate({**config.model_dump(), "image_size": size, "window_size": window})
+
+
+def random_mask(chance: Tensor, ratio: float) -> Tensor:
+    """Cover the ceil(``ratio`` x cells) cells of lowest ``chance`` (B, R, S), uniform numbers (SimMIM, section 3.2)."""
+    flat = chance.flatten(1)
+    order = flat.argsort(dim=1, stable=True)
+    mask = torch.zeros_like(flat, dtype=torch.uint8)
+    return mask.scatter_(1, order[:, : math.ceil(ratio * flat.shape[1])], COVERED).view(chance.shape)
+
+
+def uniform_mask(chance: Tensor, covered: float) -> Tensor:
+    """Keep the cell of lowest ``chance`` (B, R, S) of every 2x2, and cover the share ``covered`` of those kept, rounded.
+
+    Which of four independent numbers is lowest says nothing about how low it is, so the same numbers serve both draws
+    (UM-MAE, section 3.1 and 3.2).
+    """
+    quads = quadruple(chance)
+    lowest, kept = quads.min(dim=-1)
+    order = lowest.flatten(1).argsort(dim=1, stable=True)[:, : round(covered * lowest[0].numel())]
+    state = torch.zeros_like(order.new_empty(lowest.shape).flatten(1), dtype=torch.uint8).scatter_(1, order, COVERED)
+    mask = torch.full_like(quads, DROPPED, dtype=torch.uint8)
+    return ungroup(mask.scatter_(-1, kept[..., None], state.view(*lowest.shape, 1)))
+
+
+def quadruple(cells: Tensor) -> Tensor:
+    """(B, R, S) to (B, R / 2, S / 2, 4): each 2x2 in reading order."""
+    batch, rows, columns = cells.shape
+    return cells.view(batch, rows // 2, 2, columns // 2, 2).transpose(2, 3).flatten(3)
+
+
+def ungroup(quads: Tensor) -> Tensor:
+    """The inverse of :func:`quadruple`."""
+    batch, rows, columns, _ = quads.shape
+    return quads.view(batch, rows, columns, 2, 2).transpose(2, 3).reshape(batch, 2 * rows, 2 * columns)
+
+
+def grow(cells: Tensor, factor: int, size: Size) -> Tensor:
+    """(B, R, S) to (B, *size): each cell ``factor`` wide and high, what exceeds ``size`` cut off."""
+    return cells.repeat_interleave(factor, 1).repeat_interleave(factor, 2)[:, : size[0], : size[1]]
+
+
+def kept_cells(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Of a sparse mask, which cell of each 2x2 is kept, in 0..3, and whether it is VISIBLE or COVERED; both (B, R / 2, S / 2)."""
+    quads = quadruple(mask)
+    state, kept = quads.min(dim=-1)
+    return kept, state
+
+
+def compact(images: Tensor, kept: Tensor, cell: int) -> Tensor:
+    """The ``kept`` (B, R / 2, S / 2) cells of pictures (B, C, H, W), side by side: (B, C, R / 2 * cell, S / 2 * cell).
+
+    Pictures are padded with zeros at the bottom and right to whole pairs of cells.
+    """
+    batch, channels, height, width = images.shape
+    rows, columns = kept.shape[1:]
+    x = F.pad(images, (0, 2 * columns * cell - width, 0, 2 * rows * cell - height))
+    x = x.view(batch, channels, rows, 2, cell, columns, 2, cell).permute(0, 2, 5, 3, 6, 1, 4, 7).flatten(3, 4)
+    place = kept.view(batch, rows, columns, 1, 1, 1, 1).expand(-1, -1, -1, 1, channels, cell, cell)
+    chosen = x.gather(3, place).squeeze(3)  # (B, R / 2, S / 2, C, cell, cell)
+    return chosen.permute(0, 3, 1, 4, 2, 5).reshape(batch, channels, rows * cell, columns * cell)
+
+
+def normalised(images: Tensor, side: int) -> Tensor:
+    """Each pixel of (B, C, H, W) less the mean of its ``side`` x ``side`` neighbourhood, by its deviation (V2, appendix A2)."""
+    mean, deviation = neighbourhood(images, side)
+    return (images - mean) / deviation
+
+
+def neighbourhood(images: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of the ``side`` x ``side`` pixels around each of (B, C, H, W), of those inside the picture."""
+
+    def pool(x: Tensor, inside: bool) -> Tensor:
+        return F.avg_pool2d(x, side, stride=1, padding=side // 2, count_include_pad=not inside)
+
+    mean = pool(images, True)
+    count = pool(torch.ones_like(images[:1, :1]), False) * side**2
+    variance = (pool(images**2, True) - mean**2) * (count / (count - 1))
+    return mean, (variance.clamp(min=0) + 1e-6).sqrt()
+
+
+def reconstruction_loss(images: Tensor, painted: Tensor, mask: Tensor, masking: Masking) -> Tensor:
+    """Mean absolute difference on the hidden pixels, of all channels (SimMIM, section 3.4); a scalar in float32."""
+    target = normalised(images, masking.normalise) if masking.normalise else images
+    hidden = (grow(mask, masking.cell, (images.shape[2], images.shape[3])) != VISIBLE)[:, None].float()
+    apart = (target.float() - painted.float()).abs() * hidden
+    return apart.sum() / (hidden.sum() + 1e-5) / images.shape[1]
+
+
+class Reconstruction(nn.Module):
+    """The learned token in the place of what is hidden, and one linear layer from each last token to its pixels."""
+
+    def __init__(self, config: SwinConfig) -> None:
+        super().__init__()
+        self.stride = config.strides[-1]
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, config.embed_dim))
+        self.decoder = nn.Conv2d(config.widths[-1], self.stride**2 * config.in_channels, 1)
+        nn.init.trunc_normal_(self.mask_token, std=0.02)
+
+    def forward(self, x: Tensor, mask: Tensor, cell: int) -> Tensor:
+        """Tokens (B, h, w, channels of the last stage) to pixels (B, C, h * stride, w * stride)."""
+        return F.pixel_shuffle(self.decoder(x.permute(0, 3, 1, 2)), self.stride)
+
+
+class SparseReconstruction(nn.Module):
+    """A small transformer that sees the kept cells in their places and a learned token in the place of the dropped ones."""
+
+    def __init__(self, config: SwinConfig, masking: Masking) -> None:
+        super().__init__()
+        self.factor = config.strides[-1] // masking.cell
+        width = max(64, config.widths[-1] // NARROWER)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, config.embed_dim))
+        self.drop_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.expand = nn.Linear(config.widths[-1], self.factor**2 * width)
+        self.blocks = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                width, max(1, width // 32), 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+            )
+            for _ in range(DECODER_DEPTH)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.pixels = nn.Linear(width, masking.cell**2 * config.in_channels)
+        for token in (self.mask_token, self.drop_token):
+            nn.init.trunc_normal_(token, std=0.02)
+        for layer in (self.expand, self.pixels):
+            initialise(layer)
+
+    def forward(self, x: Tensor, mask: Tensor, cell: int) -> Tensor:
+        """Tokens (B, h, w, channels of the last stage) of a compacted picture to all pixels (B, C, R * cell, S * cell)."""
+        batch, rows, columns = mask.shape
+        x = (
+            F.pixel_shuffle(self.expand(x).permute(0, 3, 1, 2), self.factor)
+            if self.factor > 1
+            else self.expand(x).permute(0, 3, 1, 2)
+        )
+        cells = x[:, :, : rows // 2, : columns // 2].permute(0, 2, 3, 1)  # one token for each kept cell
+        kept, _ = kept_cells(mask)
+        here = F.one_hot(kept, 4).to(cells.dtype)[..., None]
+        quads = torch.lerp(self.drop_token.to(cells.dtype), cells[:, :, :, None], here)  # (B, R / 2, S / 2, 4, width)
+        full = quads.view(batch, rows // 2, columns // 2, 2, 2, -1).transpose(2, 3).reshape(batch, rows, columns, -1)
+        full = (full + sinusoids(rows, columns, full.shape[-1]).to(full)).flatten(1, 2)
+        for block in self.blocks:
+            full = block(full)
+        pixels = self.pixels(self.norm(full)).view(batch, rows, columns, -1)
+        return F.pixel_shuffle(pixels.permute(0, 3, 1, 2), cell)
+
+
+def sinusoids(rows: int, columns: int, width: int) -> Tensor:
+    """Fixed position embedding (rows, columns, width): half of it tells the row, half the column (MAE, arXiv 2111.06377)."""
+
+    def along(count: int, size: int) -> Tensor:
+        angle = torch.arange(count)[:, None] * 10000 ** (-torch.arange(size // 2) / (size // 2))
+        return torch.cat((angle.sin(), angle.cos()), dim=1)
+
+    down, across = along(rows, width // 2), along(columns, width // 2)
+    return torch.cat((down[:, None].expand(-1, columns, -1), across[None].expand(rows, -1, -1)), dim=-1)
+
+
+class SimMIM(nn.Module):
+    """Pictures (B, C, H, W) of any size and a mask (B, R, S) of their cells to painted pictures of the same shape.
+
+    ``backbone`` and ``norm`` are those of an ordinary Swin, for whoever learns with them next.
+    """
+
+    def __init__(self, config: SwinConfig, masking: Masking) -> None:
+        super().__init__()
+        masking.fits(config)
+        self.config, self.masking = config, masking
+        self.backbone = SwinBackbone(compacted(config, masking))
+        self.norm = nn.LayerNorm(config.widths[-1])
+        self.reconstruction = SparseReconstruction(config, masking) if masking.sparse else Reconstruction(config)
+
+    def encode(self, images: Tensor, mask: Tensor) -> Tensor:
+        """Normed tokens of the last stage, (B, h, w, channels of the last stage)."""
+        if self.masking.sparse:
+            kept, mask = kept_cells(mask)
+            images = compact(images, kept, self.masking.cell)
+        return self.norm(self.backbone.run_stages(self.cover(self.backbone.embed(images), mask))[-1])
+
+    def cover(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Tokens (B, H', W', channels) with the learned one where ``mask`` covers; it keeps its place where places are learned."""
+        covered = grow(mask, self.masking.cell // self.config.patch_size, (x.shape[1], x.shape[2])) == COVERED
+        token = self.reconstruction.mask_token[None].to(x.dtype)
+        if self.backbone.patch_embed.position is not None:
+            token = token + self.backbone.patch_embed.position_for(x)
+        return torch.where(covered[..., None], token, x)
+
+    def forward(self, images: Tensor, mask: Tensor) -> Tensor:
+        painted = self.reconstruction(self.encode(images, mask), mask, self.masking.cell)
+        return painted[..., : images.shape[2], : images.shape[3]]
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """Embedding (B, C of the last stage) of whole pictures, as a classifier's."""
+        return self.norm(self.backbone.run_stages(self.backbone.embed(images))[-1]).mean(dim=(1, 2))

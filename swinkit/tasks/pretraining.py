@@ -1,0 +1,159 @@
+"""Learning without labels: which cells of each picture are hidden, the loss of painting them, and how that looks.
+
+B pictures of C channels, R x S cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..config import Masking
+from ..data.randomness import MASK, keys, uniforms
+from ..errors import UsageError
+from ..model.simmim import VISIBLE, cell_grid, grow, neighbourhood, random_mask, reconstruction_loss, uniform_mask
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """A batch ready for the loss: ``images`` (B, C, H, W), ``mask`` (B, R, S) uint8, ``indices`` (B,)."""
+
+    images: Tensor
+    mask: Tensor
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, part: slice) -> Hidden:
+        return Hidden(self.images[part], self.mask[part], self.indices[part])
+
+
+def sample_masks(size: tuple[int, int], masking: Masking, seed: int, epoch: int, indices: np.ndarray) -> Tensor:
+    """Masks (B, R, S) of the pictures ``indices`` of ``size`` pixels: a function of (seed, epoch, index) alone."""
+    rows, columns = cell_grid(size, masking)
+    chance = uniforms(keys(seed, epoch, np.asarray(indices), MASK), rows * columns)
+    cells = torch.from_numpy(chance).view(-1, rows, columns)
+    return uniform_mask(cells, masking.covered) if masking.sparse else random_mask(cells, masking.ratio)
+
+
+class PretrainingTask:
+    """SimMIM: the mean absolute difference between hidden pixels and what the network paints there."""
+
+    name = "pretraining"
+    classes: tuple[str, ...] = ()
+    multi_label = False
+
+    def __init__(self, masking: Masking, seed: int) -> None:
+        self.masking, self.seed = masking, seed
+
+    @property
+    def monitor(self) -> tuple[str, Literal["max", "min"]]:
+        return "loss", "min"
+
+    def mix(self, batch: Any) -> Hidden:
+        """The batch with its masks, which follow from seed, epoch and the pictures' indices."""
+        size = batch.images.shape[2], batch.images.shape[3]
+        mask = sample_masks(size, self.masking, self.seed, batch.epoch, batch.indices.numpy())
+        return Hidden(batch.images, mask.to(batch.images.device), batch.indices)
+
+    def loss(self, model: nn.Module, batch: Hidden) -> Tensor:
+        return reconstruction_loss(batch.images, model(batch.images, batch.mask), batch.mask, self.masking)
+
+    def meter(self) -> PretrainingMeter:
+        return PretrainingMeter(self)
+
+    def decode(self, outputs: Tensor) -> NoReturn:
+        raise UsageError("A network that was pre-trained without labels gives no answers. Mend: swinkit train DATA --init RUN")
+
+
+class PretrainingMeter:
+    """The loss on pictures kept aside, each of which has the same cells hidden in every evaluation."""
+
+    def __init__(self, task: PretrainingTask) -> None:
+        self.task, self.total, self.pictures = task, 0.0, 0
+
+    def update(self, model: nn.Module, batch: Any) -> None:
+        self.total += float(self.task.loss(model, self.task.mix(batch))) * len(batch)
+        self.pictures += len(batch)
+
+    def compute(self) -> dict[str, float]:
+        return {"loss": self.total / max(1, self.pictures)}
+
+    def calibration(self) -> dict[str, float]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """One picture, four times, each (H, W, C) float in 0..1: as it is, as the network saw it, as it painted it, and the error.
+
+    In ``painted`` what was visible stands as it was; ``error`` is the mean absolute difference over channels of hidden pixels.
+    """
+
+    original: np.ndarray
+    masked: np.ndarray
+    painted: np.ndarray
+    error: np.ndarray
+    source: str = ""
+
+    @property
+    def loss(self) -> float:
+        """Mean absolute difference on the hidden pixels, in grey values of 0..1."""
+        hidden = self.error[..., 0] > 0
+        return float(self.error[hidden].mean()) if hidden.any() else 0.0
+
+
+@torch.inference_mode()
+def reconstruct(
+    model: Any, images: Tensor, mask: Tensor, preprocessing: Any, sources: Sequence[str] = ()
+) -> list[Reconstruction]:
+    """What ``model`` paints into prepared ``images`` (B, C, H, W) where ``mask`` (B, R, S) hides cells, in the pictures' own values.
+
+    With normalised targets the network paints only contrast, so its answer is given the surroundings' mean and deviation, which
+    the original lends.
+    """
+    painted = model(images, mask).float()
+    if model.masking.normalise:
+        mean, deviation = neighbourhood(images, model.masking.normalise)
+        painted = painted * deviation + mean
+    hidden = (grow(mask, model.masking.cell, (images.shape[2], images.shape[3])) != VISIBLE)[:, None]
+    original, answer = _visible(images, preprocessing), _visible(painted, preprocessing)
+    masked = torch.where(hidden, 0.5, original)
+    error = ((answer - original).abs() * hidden).mean(dim=1, keepdim=True)
+    merged = torch.where(hidden, answer, original)
+    planes = [x.permute(0, 2, 3, 1).cpu().numpy() for x in (original, masked, merged, error)]
+    names = list(sources) or [""] * len(images)
+    return [Reconstruction(*parts, name) for *parts, name in zip(*planes, names, strict=True)]
+
+
+def _visible(images: Tensor, preprocessing: Any) -> Tensor:
+    mean, std = (
+        torch.tensor(values, device=images.device).view(-1, 1, 1) for values in (preprocessing.mean, preprocessing.std)
+    )
+    return (images.float() * std + mean).clamp(0, 1)
+
+
+def sheet(rows: Sequence[Reconstruction], least: int = 96) -> np.ndarray:
+    """A picture (height, width, 3) uint8 of ``rows``: original, masked, painted, error side by side, small ones enlarged.
+
+    Of two channels, or more than three, the first or the first three are shown; the error is as bright as it is large.
+    """
+    factor = max(1, least // min(rows[0].original.shape[:2]))
+    lines = []
+    for row in rows:
+        tiles = [_rgb(part).repeat(factor, 0).repeat(factor, 1) for part in (row.original, row.masked, row.painted, row.error)]
+        gap = np.full((tiles[0].shape[0], 6, 3), 255, np.uint8)
+        lines.append(np.concatenate([part for tile in tiles for part in (tile, gap)][:-1], axis=1))
+    gap = np.full((6, lines[0].shape[1], 3), 255, np.uint8)
+    return np.concatenate([part for line in lines for part in (line, gap)][:-1], axis=0)
+
+
+def _rgb(picture: np.ndarray) -> np.ndarray:
+    shown = picture[..., :3] if picture.shape[-1] >= 3 else picture[..., :1].repeat(3, axis=-1)
+    return (shown * 255 + 0.5).astype(np.uint8)

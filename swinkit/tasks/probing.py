@@ -1,0 +1,101 @@
+"""What frozen features are worth: nearest neighbours and a linear layer on labelled pictures (Wu et al., arXiv 1805.01978; MAE).
+
+N pictures of F features, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..data.collection import Collection
+from ..data.loader import eval_batches
+from ..data.transforms import evaluation
+from ..errors import DataError
+from ..preprocessing import Preprocessing
+
+NEIGHBOURS, TEMPERATURE = 20, 0.07
+MOST_LEARNED, MOST_JUDGED = 5000, 2000  # pictures that are enough to tell features apart
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Labelled pictures on which features are judged: ``train`` to learn from, ``test`` to answer for."""
+
+    collection: Collection
+    train: Sequence[int]
+    test: Sequence[int]
+
+    def measure(self, model: Any, preprocessing: Preprocessing, batch_size: int = 64, workers: int = 0) -> dict[str, float]:
+        """Shares of right answers by nearest neighbours ("knn") and by a linear layer ("linear"); ``model`` has ``pooled``."""
+        learned, judged = (
+            features(model, self.collection, part, preprocessing, batch_size, workers) for part in (self.train, self.test)
+        )
+        truths = [torch.from_numpy(self.collection.label_matrix(part)) for part in (self.train, self.test)]
+        learned, judged = standardised(learned, judged)
+        count = len(self.collection.classes)
+        weight, bias = linear(learned, truths[0], count)
+        answers = {"knn": neighbours(learned, truths[0], judged, count), "linear": judged @ weight + bias}
+        return {name: float((scores.argmax(dim=1) == truths[1]).float().mean()) for name, scores in answers.items()}
+
+
+def make_probe(collection: Collection, train: Sequence[int], test: Sequence[int], seed: int) -> Probe:
+    """A :class:`Probe` on at most so many pictures as tell features apart; raises :class:`DataError` for several labels each."""
+    if collection.multi_label or len(collection.classes) < 2:
+        raise DataError(f"{collection.root}: to measure features, pictures need one label each, of at least two classes")
+    chance = np.random.default_rng(seed)
+
+    def some(indices: Sequence[int], most: int) -> list[int]:
+        return sorted(chance.permutation(np.asarray(indices))[:most].tolist())
+
+    return Probe(collection, some(train, MOST_LEARNED), some(test, MOST_JUDGED))
+
+
+@torch.inference_mode()
+def features(
+    model: Any, collection: Collection, indices: Sequence[int], preprocessing: Preprocessing, batch_size: int, workers: int
+) -> Tensor:
+    """Pooled embeddings (N, F) in float32 of ``indices``, on the CPU."""
+    device, mode = next(model.parameters()).device, model.training
+    model.eval()
+    batches = eval_batches(collection, indices, evaluation(preprocessing), batch_size, workers=workers)
+    answer = torch.cat([model.pooled(batch.images.to(device)).float().cpu() for batch in batches])
+    model.train(mode)
+    return answer
+
+
+def standardised(learned: Tensor, judged: Tensor) -> tuple[Tensor, Tensor]:
+    """Both (N, F), each feature less the mean and by the deviation that it has among ``learned``."""
+    mean, deviation = learned.mean(dim=0), learned.std(dim=0) + 1e-6
+    return (learned - mean) / deviation, (judged - mean) / deviation
+
+
+def neighbours(learned: Tensor, truth: Tensor, judged: Tensor, classes: int) -> Tensor:
+    """Votes (N, K) of the 20 nearest ``learned`` features by cosine, weighted by exp(cosine / 0.07)."""
+    cosine = F.normalize(judged, dim=1) @ F.normalize(learned, dim=1).T
+    nearest, index = cosine.topk(min(NEIGHBOURS, len(learned)), dim=1)
+    return torch.zeros(len(judged), classes).scatter_add_(1, truth[index], (nearest / TEMPERATURE).exp())
+
+
+def linear(learned: Tensor, truth: Tensor, classes: int, decay: float = 1e-3) -> tuple[Tensor, Tensor]:
+    """Weights (F, K) and bias (K,) of a multinomial logistic regression, found by L-BFGS from zero."""
+    with torch.inference_mode(False), torch.enable_grad():
+        x, y = learned.clone(), truth.clone()
+        weight = torch.zeros(learned.shape[1], classes, requires_grad=True)
+        bias = torch.zeros(classes, requires_grad=True)
+        optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(x @ weight + bias, y) + decay / 2 * weight.square().sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)  # type: ignore[arg-type]
+    return weight.detach(), bias.detach()

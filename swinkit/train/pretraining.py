@@ -1,0 +1,55 @@
+"""Pre-training as one call: a run without labels, then, where there is a labelled set, the verdict on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..validation import validated
+from .session import RunResult, begin, resume
+from .settings import PretrainSettings
+from .verdict import Verdict, weigh
+from .watch import Display
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """``run`` is the pre-training itself; ``verdict`` is None where no labelled set was given."""
+
+    run: RunResult
+    verdict: Verdict | None
+
+    @property
+    def path(self) -> Path:
+        return self.run.path
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self.run.to_dict(), "verdict": self.verdict.to_dict() if self.verdict else None}
+
+
+def pretrain(
+    data: str | Path, model: str | Path = "auto", out: str | Path | None = None, *, display: Display | None = None,
+    **settings: Any,
+) -> PretrainResult:  # fmt: skip
+    """Learn from the pictures at ``data`` without their labels, into a new run folder.
+
+    ``model`` is a variant's name, or a run, model folder or SimMIM checkpoint to go on with; further keywords are fields of
+    :class:`PretrainSettings`. Raises what :func:`swinkit.train.fit` raises.
+    """
+    chosen = validated(PretrainSettings, {"data": str(data), "model": str(model), **settings})
+    return carried_out(chosen, out, display or Display(quiet=True))
+
+
+def carried_out(settings: PretrainSettings, out: str | Path | None, display: Display) -> PretrainResult:
+    return concluded(begin(settings, out, display), display)
+
+
+def go_on(run: Path, changes: Mapping[str, Any], display: Display) -> PretrainResult:
+    """Finish the run in ``run`` and its verdict, exactly where they stand."""
+    return concluded(resume(run, changes, display), display)
+
+
+def concluded(run: RunResult, display: Display) -> PretrainResult:
+    return PretrainResult(run, None if run.stopped else weigh(run.path, display))

@@ -1,0 +1,61 @@
+"""What is particular to a verb that makes a run: which pictures, which network, which defaults. Everything else of a run is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from ..data.check import Findings
+from ..data.collection import Collection
+from ..data.split import Split
+from ..errors import DataError
+from ..tasks import Task
+from .loop import Trainer
+from .run import RunFolder
+from .settings import DataFacts, RunSettings
+from .start import Start
+
+Say = Callable[[str], None]
+Checked = Callable[[int, int], None]
+
+RECIPES = {"classification": "labelled:Labelled", "pretraining": "unlabelled:Unlabelled"}
+
+
+class Recipe(Protocol):
+    """``verb`` is that of the command line, ``folder`` where its runs go below ``runs/``, ``settings`` their kind."""
+
+    verb: str
+    folder: str
+    settings: type[RunSettings]
+
+    def open(self, settings: Any) -> Collection: ...
+
+    def part(self, settings: Any, collection: Collection, findings: Findings, say: Say) -> Split:
+        """Training and validation pictures, without what cannot be used; raises :class:`DataError` where none are left."""
+
+    def start(self, settings: Any, collection: Collection, split: Split, device: torch.device) -> Start: ...
+
+    def facts(self, collection: Collection, split: Split, start: Start) -> DataFacts: ...
+
+    def settle(self, settings: Any, facts: DataFacts, start: Start) -> Any:
+        """``settings`` with every None that the data decides replaced."""
+
+    def network(self, settings: Any) -> nn.Module:
+        """The network of settled settings, for the weights of a checkpoint."""
+
+    def task(self, settings: Any, collection: Collection, split: Split) -> Task: ...
+
+    def observe(self, run: RunFolder, trainer: Trainer) -> str:
+        """What to write into the run and to say after an evaluation, beside the metrics; empty for nothing."""
+
+
+def recipe_of(task: str) -> Recipe:
+    """The recipe of runs whose settings name ``task``; raises :class:`DataError` where a run names an unknown one."""
+    if task not in RECIPES:
+        raise DataError(f"There is no run of task {task!r}. Known: {', '.join(RECIPES)}")
+    module, name = RECIPES[task].split(":")
+    return getattr(import_module(f"{__package__}.{module}"), name)()

@@ -1,0 +1,170 @@
+"""The recipe of ``pretrain``: pictures without labels, SimMIM around a Swin, and what its features are worth on the way."""
+
+from __future__ import annotations
+
+import functools
+import io
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from ..config import Masking, SwinConfig
+from ..data.augment import Augmentation
+from ..data.check import Findings
+from ..data.collection import Collection
+from ..data.layouts import open_data, open_unlabelled
+from ..data.split import Split, make_split
+from ..model.simmim import SimMIM, compacted
+from ..tasks import Task, find_task
+from ..tasks.pretraining import Reconstruction, reconstruct, sheet
+from ..tasks.probing import Probe, make_probe
+from ..variants import ALIASES, VARIANTS, find
+from ..weights.atomic import write_atomically
+from ..weights.resize import fit
+from ..weights.verify import ShapesOnly, signatures
+from .loop import Trainer
+from .recipe import Say
+from .run import RunFolder
+from .settings import SMALL, DataFacts, PretrainSettings, default_batch_size, default_epochs, default_rate
+from .start import Start, gray, starting_point
+
+PUBLISHED = 192  # pixels; the side at which SimMIM pre-trains published variants, their windows smaller in proportion
+ACROSS = 6  # cells along the shorter side of a picture, at least
+KEPT_ASIDE = 1000  # validation pictures; the loss on so many is as good as exact
+SHOWN = 8  # pictures of the reconstruction sheet
+PROBES = 8  # measurements of the features in a run, about
+PAINTER = ("backbone.", "norm.", "reconstruction.")
+PAYOFF, SHEET = "payoff.csv", "reconstruction.png"
+
+
+class Unlabelled:
+    verb = "pretrain"
+    folder = "pretrain"
+    settings = PretrainSettings
+
+    def open(self, settings: PretrainSettings) -> Collection:
+        if settings.probe is not None:
+            probe_of(settings.probe, settings.seed)  # what cannot be measured on is said before hours go into it
+        return open_unlabelled(settings.data or "", settings.format)
+
+    def part(self, settings: PretrainSettings, collection: Collection, findings: Findings, say: Say) -> Split:
+        usable = len(collection) - len(findings.unusable)
+        share = settings.val or min(0.1, KEPT_ASIDE / max(1, usable))
+        split = make_split(collection, findings.unusable, settings.seed, share, alike=findings.alike)
+        if split.test:
+            say(f"{len(split.test):,} test pictures are not looked at.")
+        return Split(split.train, split.val, (), split.made)
+
+    def start(self, settings: PretrainSettings, collection: Collection, split: Split, device: torch.device) -> Start:
+        given = published(settings)
+        start = starting_point(given, collection, split.train, device, PAINTER)
+        cell = settings.cell or default_cell(start.config, settings.sparse)
+        masking = settings.model_copy(update={"cell": cell}).masking
+        masking.fits(start.config)
+        state = taken_over(start, masking) if start.state else {}
+        return Start(
+            start.name, start.config, start.preprocessing, state, start.notes,
+            build=functools.partial(SimMIM, masking=masking),
+        )  # fmt: skip
+
+    def facts(self, collection: Collection, split: Split, start: Start) -> DataFacts:
+        return DataFacts(
+            len(split.train), len(split.val), max(start.config.image_size), collection.channels, gray=gray(collection, split.train)
+        )
+
+    def settle(self, settings: PretrainSettings, facts: DataFacts, start: Start) -> PretrainSettings:
+        small = facts.side <= SMALL
+        epochs = settings.epochs or 2 * default_epochs(facts.pictures, fine_tuning=False)
+        batch_size = min(settings.batch_size or default_batch_size(facts.pictures), facts.pictures)
+        optimizer = settings.optimizer or ("muon" if small else "adamw")
+        steps = epochs * max(1, facts.pictures // batch_size)
+        chosen: dict[str, Any] = {
+            "epochs": epochs,
+            "cell": settings.cell or default_cell(start.config, settings.sparse),
+            "optimizer": optimizer,
+            "lr": default_rate(optimizer, batch_size, facts.side, fine_tuning=False) / (1 if small else 4),
+            "layer_decay": 1.0,
+            "warmup_epochs": round(max(min(epochs / 10, 10.0), 0.1), 2),
+            "ema": round(1 - 1 / max(10, min(5000, steps / 20)), 5),
+            "drop_path": 0.0,
+            "augment": Augmentation(flip=facts.channels == 3 and not facts.gray, shift=max(1, facts.side // 14)) if small
+            else Augmentation(flip=True, crop_scale=(0.67, 1.0)),
+            "keep": "last",
+            "probe_every": max(1, epochs // PROBES),
+        }  # fmt: skip
+        missing = {key: value for key, value in chosen.items() if getattr(settings, key) is None}
+        return settings.model_copy(update={**missing, "batch_size": batch_size})
+
+    def network(self, settings: PretrainSettings) -> nn.Module:
+        return SimMIM(SwinConfig.model_validate(settings.swin), settings.masking)
+
+    def task(self, settings: PretrainSettings, collection: Collection, split: Split) -> Task:
+        return find_task(settings.task)(settings.masking, settings.seed)
+
+    def observe(self, run: RunFolder, trainer: Trainer) -> str:
+        """Draw the reconstruction sheet, and every few epochs measure the features, a line of payoff.csv."""
+        settings: Any = trainer.settings
+        if trainer.epoch % settings.probe_every and trainer.epoch < settings.epochs:
+            return ""
+        draw(run, trainer)
+        if settings.probe is None:
+            return ""
+        model = trainer.average.model
+        figures = probe_of(settings.probe, settings.seed).measure(model, settings.preprocessing)
+        run.append_metrics({"step": trainer.progress.step, "epoch": trainer.epoch, **figures}, PAYOFF)
+        return f"features: linear probe {figures['linear']:.4f}, nearest neighbours {figures['knn']:.4f}"
+
+
+def published(settings: PretrainSettings) -> PretrainSettings:
+    """``settings`` with the size and window at which a published variant is pre-trained, where they are left open."""
+    if settings.model not in {*VARIANTS, *ALIASES} or settings.model.endswith("_nano"):
+        return settings
+    config = find(settings.model).config
+    size = settings.image_size or PUBLISHED
+    height, width = (size, size) if isinstance(size, int) else size
+    window = max(1, round(min(height, width) * config.window_size[0] / config.image_size[0]))
+    swin = {"window_size": min(window, config.window_size[0]), **(settings.swin or {})}
+    return settings.model_copy(update={"image_size": size, "swin": swin})
+
+
+def default_cell(config: SwinConfig, sparse: bool) -> int:
+    """The coarsest grid of a stage that has six cells along a picture's shorter side; sparse, of a stage before the last."""
+    strides = config.strides[:-1] if sparse and config.num_stages > 1 else config.strides
+    return max((side for side in strides if min(config.image_size) >= ACROSS * side), default=config.patch_size)
+
+
+def taken_over(start: Start, masking: Masking) -> dict[str, Tensor]:
+    """The weights to go on with: the encoder's, and if they fit what hides and paints now, all."""
+    state = fit(start.state, start.config, compacted(start.config, masking), "geometric")
+    painting = {name: tensor for name, tensor in state.items() if name.startswith("reconstruction.")}
+    with ShapesOnly():
+        expected = signatures(SimMIM(start.config, masking).state_dict())
+    if all(expected.get(name) == found for name, found in signatures(painting).items()):
+        return state
+    return {name: tensor for name, tensor in state.items() if name not in painting}
+
+
+@functools.lru_cache(maxsize=2)
+def probe_of(data: str, seed: int) -> Probe:
+    """The labelled set ``data``, parted: as its layout says, else a third to answer for."""
+    collection = open_data(data)
+    split = make_split(collection, (), seed, val=1 / 3)
+    return make_probe(collection, split.train, split.test or split.val, seed)
+
+
+def draw(run: RunFolder, trainer: Trainer) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(sheet(examples(trainer))).save(stream, "PNG")
+    write_atomically(run.path / SHEET, stream.getvalue())
+
+
+def examples(trainer: Trainer) -> list[Reconstruction]:
+    """The first validation pictures, as the averaged weights paint them."""
+    task: Any = trainer.task
+    feed = trainer.feed
+    batch = next(iter(feed.evaluation(list(feed.val)[:SHOWN])))
+    hidden = task.mix(batch.to(trainer.fabric.device))
+    names = feed.names(batch.indices.tolist())
+    return reconstruct(trainer.average.model, hidden.images, hidden.mask, feed.preprocessing, names)

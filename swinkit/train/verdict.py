@@ -1,0 +1,146 @@
+"""Did pre-training pay? Its network fine-tuned on labelled pictures, against the same network from nothing, on equal terms."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from ..data.layouts import open_data
+from ..data.loader import eval_batches
+from ..data.split import Split
+from ..data.transforms import evaluation
+from ..tasks import load
+from ..tasks.devices import find_device
+from ..tasks.evaluation import Figure
+from ..tasks.metrics import bootstrap, share_interval
+from ..validation import validated
+from ..weights.atomic import write_json
+from .session import begin, resume
+from .settings import PretrainSettings, TrainSettings, default_epochs
+from .watch import Display
+
+RECORD = "verdict.json"
+MOST = 5000  # labelled pictures that are learned from; what helps there helps with more
+DRAWS = 2000
+WORDS = {1: "worth it", 0: "not yet", -1: "no"}
+
+
+@dataclass(frozen=True)
+class Rated:
+    """One way to train on the labelled pictures, and its share of right answers with a 95 % interval over the judged ones."""
+
+    name: str
+    epochs: int
+    minutes: float
+    top1: Figure
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``word`` is "worth it" where pre-training gains for certain, "no" where it loses for certain, else "not yet".
+
+    ``gain`` is top-1 of ``ways[0]``, the fine-tuned, less that of the best from nothing, its interval from pictures drawn in pairs.
+    """
+
+    word: str
+    gain: Figure
+    labels: int
+    judged: int
+    ways: tuple[Rated, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> Verdict:
+        ways = tuple(Rated(**{**way, "top1": Figure(**way["top1"])}) for way in stored["ways"])
+        return cls(**{**stored, "gain": Figure(**stored["gain"]), "ways": ways})
+
+    def __str__(self) -> str:
+        best = max(self.ways[1:], key=lambda way: way.top1.value)
+        return (
+            f"{self.word.capitalize()}: with {self.labels:,} labels {self.ways[0].top1.value:.1%} right after pre-training, "
+            f"{best.top1.value:.1%} {best.name}; {self.gain.value * 100:+.1f} points "
+            f"({(self.gain.low or 0) * 100:+.1f} to {(self.gain.high or 0) * 100:+.1f}) on {self.judged:,} pictures."
+        )
+
+
+def weigh(run: Path, display: Display) -> Verdict | None:
+    """The verdict on the finished pre-training in ``run``; None where it was given no labelled set.
+
+    Three runs below ``run/verdict``: fine-tuned; from nothing for as many epochs; from nothing as ``train`` would do it by itself,
+    which takes longer. Killed, it goes on where it was.
+    """
+    settings = validated(PretrainSettings, yaml.safe_load((run / "config.yaml").read_text("utf-8")))
+    if settings.probe is None or not settings.verdict:
+        return None
+    collection = open_data(settings.probe)
+    labels = min(MOST, sum(sample.split in (None, "train") for sample in collection.samples))
+    tuned, whole = default_epochs(labels, fine_tuning=True), default_epochs(labels, fine_tuning=False)
+    again = {key: value for key, value in (settings.swin or {}).items() if key != "num_classes"}
+    nothing = {"model": "swin_nano", "swin": again, "image_size": again["image_size"], "preprocessing": settings.preprocessing}
+    plan = {
+        "pretrained": ("fine-tuned", tuned, {"model": str(run)}),
+        "nothing": ("from nothing, as many epochs", tuned, nothing),
+        "nothing-longer": ("from nothing, as long as it likes", whole, nothing),
+    }
+    ways, hits = [], []
+    for folder, (name, epochs, start) in plan.items():
+        display.say(f"Verdict: {name}, {epochs} epochs")
+        path = run / "verdict" / folder
+        minutes = _trained(path, settings, {**start, "epochs": epochs}, -(-labels // len(collection.classes)), display)
+        right = answers(path)
+        interval = share_interval(right)
+        hits.append(right)
+        ways.append(Rated(name, epochs, minutes, Figure(float(right.mean()), interval.low, interval.high)))
+    verdict = compared(hits, ways, labels)
+    write_json(run / RECORD, verdict.to_dict())
+    return verdict
+
+
+def compared(hits: list[np.ndarray], ways: list[Rated], labels: int) -> Verdict:
+    """The verdict from which pictures each way got right, (N,) bool, the fine-tuned first."""
+    best = max(hits[1:], key=lambda right: right.mean())
+    apart = hits[0].astype(float) - best
+    interval = bootstrap(lambda rows: float(apart[rows].mean()), len(apart), draws=DRAWS)
+    gain = Figure(float(apart.mean()), interval.low, interval.high)
+    sign = 1 if interval.low > 0 else -1 if interval.high < 0 else 0
+    return Verdict(WORDS[sign], gain, labels, len(apart), tuple(ways))
+
+
+def read_verdict(run: Path) -> Verdict | None:
+    path = run / RECORD
+    return Verdict.from_dict(json.loads(path.read_text("utf-8"))) if path.is_file() else None
+
+
+def answers(run: Path) -> np.ndarray:
+    """Which of the pictures that a training kept aside its model gets right, (N,) bool."""
+    config, data = yaml.safe_load((run / "config.yaml").read_text("utf-8")), json.loads((run / "data.json").read_text("utf-8"))
+    split, collection, model = Split.from_dict(data["split"]), open_data(config["data"], config["format"]), load(run)
+    device = find_device(config["device"])
+    model.to(device)
+    judged = split.test or split.val
+    right = []
+    look: Any = model.preprocessing
+    with torch.inference_mode():
+        for batch in eval_batches(collection, judged, evaluation(look), 64, workers=config["workers"]):
+            right.append(model(batch.images.to(device)).argmax(dim=1).cpu() == batch.labels)
+    return torch.cat(right).numpy()
+
+
+def _trained(path: Path, settings: PretrainSettings, chosen: dict[str, Any], per_class: int, display: Display) -> float:
+    """Train into ``path``, or finish what was begun there; how many minutes its epochs took."""
+    if (path / "config.yaml").is_file():
+        resume(path, {}, display)
+    else:
+        shared = {"data": settings.probe, "seed": settings.seed, "device": settings.device, "tensorboard": False}
+        begin(validated(TrainSettings, {**shared, "per_class": per_class, **chosen}), path, display)
+    rows = (path / "metrics.csv").read_text("utf-8").splitlines()
+    column = rows[0].split(",").index("seconds")
+    return round(sum(float(row.split(",")[column]) for row in rows[1:]) / 60, 2)
