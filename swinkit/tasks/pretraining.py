@@ -129,7 +129,7 @@ def reconstruct(
     merged = torch.where(hidden, answer, original)
     planes = [x.permute(0, 2, 3, 1).cpu().numpy() for x in (original, masked, merged, error)]
     names = list(sources) or [""] * len(images)
-    return [Reconstruction(*parts, name) for *parts, name in zip(*planes, names, strict=True)]
+    return [Reconstruction(*parts) for parts in zip(*planes, names, strict=True)]
 
 
 def _visible(images: Tensor, preprocessing: Any) -> Tensor:

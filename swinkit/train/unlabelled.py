@@ -71,7 +71,11 @@ class Unlabelled:
 
     def facts(self, collection: Collection, split: Split, start: Start) -> DataFacts:
         return DataFacts(
-            len(split.train), len(split.val), max(start.config.image_size), collection.channels, gray=gray(collection, split.train)
+            len(split.train),
+            len(split.val),
+            max(start.config.image_size),
+            collection.channels,
+            gray=gray(collection, split.train),
         )
 
     def settle(self, settings: PretrainSettings, facts: DataFacts, start: Start) -> PretrainSettings:

@@ -64,7 +64,13 @@ class RunWatcher:
     """
 
     def __init__(
-        self, run: RunFolder, settings: RunSettings, display: Display, interruption: Interruption, observe: Observe, step: int = 0
+        self,
+        run: RunFolder,
+        settings: RunSettings,
+        display: Display,
+        interruption: Interruption,
+        observe: Observe,
+        step: int = 0,
     ) -> None:
         """``step`` is where the run stands when this begins to watch it."""
         self.observe = observe

@@ -12,6 +12,7 @@ import numpy as np
 TINY: dict[str, Any] = {
     "image_size": 8, "swin": {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": 2},
     "epochs": 3, "batch_size": 8, "threads": 1, "tensorboard": False,
+    "precision": "32-true",  # measured, it may differ between two runs that shall be compared
 }  # fmt: skip
 
 
