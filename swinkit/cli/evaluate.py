@@ -32,10 +32,15 @@ SPLITS = ("auto", "train", "val", "test", "all")
     help="Pictures that go through the model at once.",
 )
 @click.option("--require", "gates", multiple=True, metavar="FIGURE=VALUE", help="End with code 4 unless reached; repeatable.")
+@click.option(
+    "--expect",
+    type=click.Choice(["published", "published-1k", "published-22k"]),
+    help="DATA is ImageNet's validation set: end with code 4 unless top-1 is the published one.",
+)
 @shared("out", "device", "json", "quiet")
 def command(
-    model: str, data: str | None, split: str, layout: str | None, batch_size: int, gates: tuple[str, ...], out: Path | None,
-    device: str, as_json: bool, quiet: bool,
+    model: str, data: str | None, split: str, layout: str | None, batch_size: int, gates: tuple[str, ...], expect: str | None,
+    out: Path | None, device: str, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Judge MODEL, a run or a saved model, on DATA; without DATA, on the pictures that the run kept for it.
 
@@ -46,12 +51,15 @@ def command(
     swinkit evaluate runs/classify/shoes
     swinkit evaluate runs/classify/shoes new-photos/ --out evaluation
     swinkit evaluate runs/classify/shoes --require top1=0.9 --require ece=0.05
+    swinkit evaluate swin_tiny_patch4_window7_224.pth imagenet/ --expect published
     """
     limits = dict(map(parse_gate, gates))
     check_new(out)
+    if expect and data is None:
+        raise UsageError("--expect compares on ImageNet's validation set; give its folder as DATA")
     from .judging import judge
 
-    judged = judge(model, data, split=split, layout=layout, device=device, batch_size=batch_size, quiet=quiet)
+    judged = judge(model, data, split=split, layout=layout, device=device, batch_size=batch_size, quiet=quiet, expect=expect)
     evaluation = judged.evaluation
     if out is not None:
         judged.write(out)
@@ -60,6 +68,9 @@ def command(
     else:
         print_table(evaluation)
     evaluation.require(limits)
+    if judged.expected is not None:
+        top1 = evaluation.figures["top1"]
+        say(judged.expected.require(top1.value, top1.low or 0.0, top1.high or 1.0, len(evaluation)), quiet)
     if out is not None:
         say(f"Written: {out / 'report.html'}", quiet)
     else:

@@ -7,7 +7,7 @@ import io
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from ..tasks.evaluation import Evaluation, MultiLabel
 from ..weights.atomic import write_atomically, write_json
 from ..weights.files import find_model
 from .options import say
+from .published import Expectation, by_synset, expectation, validation_folder
 
 WORDS = {"train": "training", "val": "validation", "test": "test", "all": "given"}
 
@@ -51,6 +52,7 @@ class Judged:
     network: Any
     material: Material
     evaluation: Evaluation
+    expected: Expectation | None = None
 
     @property
     def where(self) -> dict[str, Any]:
@@ -95,18 +97,25 @@ class Judged:
 
 def judge(
     model: str, data: str | None = None, *, split: str = "auto", layout: str | None = None, device: str = "auto",
-    batch_size: int = 64, quiet: bool = False,
+    batch_size: int = 64, quiet: bool = False, expect: str | None = None,
 ) -> Judged:  # fmt: skip
-    """Load ``model`` and judge it on ``data``, by default on what its run kept from the training, with a bar on stderr."""
+    """Load ``model`` and judge it on ``data``, by default on what its run kept from the training, with a bar on stderr.
+
+    ``expect`` asks for the published figure beside it; ``data`` is ImageNet's validation set then.
+    """
     network = load(model).to(find_device(device))
-    material = find_material(model, data, split, layout, quiet)
+    expected = expectation(model, expect, network.config) if expect else None
+    material = find_material(model, validation_folder(data) if expected and data else data, split, layout, quiet)
+    if expected:
+        named: Any = tuple(network.classes)  # type: ignore[arg-type]
+        material = replace(material, collection=by_synset(material.collection, named))
     say(f"Judging on {len(material.indices):,} {WORDS[material.part]} pictures: {material.collection.reason}", quiet)
     workers = 0 if material.collection.pixels is not None else 2
     with _bar("judged", quiet) as progress:
         evaluation = evaluate(
             network, material.collection, material.indices, batch_size=batch_size, workers=workers, progress=progress
         )
-    return Judged(model, data, network, material, evaluation)
+    return Judged(model, data, network, material, evaluation, expected)
 
 
 def find_material(model: str, data: str | None, split: str, layout: str | None, quiet: bool) -> Material:
