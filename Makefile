@@ -6,7 +6,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench soak clean
+.PHONY: demo test lint bench docs soak clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## a Swin Transformer learns from real pictures, and the next command to type
@@ -23,11 +23,14 @@ lint: $(VENV)/.installed-dev  ## style, format and types
 bench: $(VENV)/.installed-dev  ## every benchmark; raw samples go to benchmarks/results/
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
+docs: $(VENV)/.installed-dev  ## the documentation as a site, docs/_build/html/index.html
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+
 soak: $(VENV)/.installed-dev  ## the long campaigns too, with all their repeats
 	SWINKIT_SOAK=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --timeout 7200
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) docs/_build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

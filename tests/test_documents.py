@@ -14,7 +14,12 @@ from swinkit.cli.main import VERBS
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- the map, drawn by `python -m tests.test_documents` -->", "<!-- end of the map -->"
-PAGES = ["README.md", "CONTRIBUTING.md", *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md")))]
+PAGES = [
+    "README.md",
+    "README.ru.md",
+    "CONTRIBUTING.md",
+    *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md"))),
+]
 
 
 def read(name: str) -> str:

@@ -7,7 +7,6 @@ import glob
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +80,14 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, as the place where one works."""
     place = tmp_path / "work"
     shutil.copytree(prepared, place)
     monkeypatch.chdir(place)
     brief = functools.partial(swinkit.train.fit, epochs=1)
     monkeypatch.setattr(swinkit.train, "fit", lambda *a, **k: brief(*a, **{**k, "epochs": 1}))
-    yield place
+    return place
 
 
 PYTHON = [page for page in PAGES if blocks(page, "python")]
@@ -143,6 +142,4 @@ def test_russian_readme_has_the_blocks_of_the_english_one() -> None:
 
 def uncommented(block: str) -> list[str]:
     """Lines without their comments, and without the captions below a drawing, which are translated."""
-    return [
-        re.sub(r"\s+#.*| {2,}\S.*", "", line).rstrip() for line in block.splitlines() if not line.startswith(" class folders")
-    ]
+    return [re.sub(r"\s+#.*| {2,}\S.*", "", line).rstrip() for line in block.splitlines() if not re.match(r" \S", line)]
