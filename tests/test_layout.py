@@ -21,7 +21,7 @@ FLOORS = (
     {"serve", "scale"},
     {"train", "runtime", "explain", "study", "report"},
     {"tasks"},
-    {"weights", "data"},
+    {"weights", "data", "kernels"},
     {"model"},
     {"config", "variants", "preprocessing", "results", "validation", "machine", "errors"},
 )

@@ -6,6 +6,7 @@ Shapes: B batch, H and W rows and columns of the map, C channels, nW windows, N 
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -57,16 +58,26 @@ class ScaledCosine(nn.Module):
     def reset_parameters(self) -> None:
         nn.init.constant_(self.logit_scale, math.log(10))
 
+    def scale(self, dtype: torch.dtype) -> Tensor:
+        """What cosines are multiplied by, (h, 1, 1)."""
+        return self.logit_scale.to(dtype).clamp(max=self.MAXIMUM).exp()
+
     def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         wide = torch.promote_types(q.dtype, torch.float32)
-        scale = self.logit_scale.to(wide).clamp(max=self.MAXIMUM).exp()
-        return (unit(q.to(wide)) * scale).to(q.dtype), unit(k.to(wide)).to(k.dtype)
+        return (unit(q.to(wide)) * self.scale(wide)).to(q.dtype), unit(k.to(wide)).to(k.dtype)
+
+
+class Form(Protocol):
+    """Another way to compute :meth:`WindowAttention.mix`, equal but faster; None where it does not apply."""
+
+    def __call__(self, module: WindowAttention, x: Tensor, grid: WindowGrid, /) -> Tensor | None: ...
 
 
 class WindowAttention(nn.Module):
     """(Shifted) window multi-head self-attention, (S)W-MSA (Swin, section 3.2).
 
-    In version 2 (``key_bias=False``) keys carry no bias, as published.
+    In version 2 (``key_bias=False``) keys carry no bias, as published. ``form`` is set from outside, by those who know of a
+    faster one for the machine.
     """
 
     def __init__(
@@ -78,6 +89,7 @@ class WindowAttention(nn.Module):
         self.proj = nn.Linear(width, width)
         self.similarity = similarity
         self.bias = bias
+        self.form: Form | None = None
         separate = qkv_bias and not key_bias
         self.q_bias = nn.Parameter(torch.zeros(width)) if separate else None
         self.v_bias = nn.Parameter(torch.zeros(width)) if separate else None
@@ -90,6 +102,11 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Tensor, grid: WindowGrid) -> Tensor:
         """Map (B, H, W, C) to a map of the same shape; tokens meet as ``grid`` says."""
+        mixed = self.form(self, x, grid) if self.form is not None else None
+        return self.proj(self.mix(x, grid) if mixed is None else mixed)
+
+    def mix(self, x: Tensor, grid: WindowGrid) -> Tensor:
+        """What each token gathers from those it meets, before the last projection: map to map, (B, H, W, C)."""
         windows = grid.split(x)
         batch, count, tokens, width = windows.shape
         qkv = F.linear(windows, self.qkv.weight, self.projection_bias())
@@ -105,4 +122,4 @@ class WindowAttention(nn.Module):
             out = attend(q.flatten(1, 2), k.flatten(1, 2), v.flatten(1, 2), masked.flatten(0, 1)[None])
         out = out.view(batch, count, self.heads, tokens, width // self.heads)
         out = out.transpose(2, 3).reshape(batch, count, tokens, width)
-        return grid.join(self.proj(out), (x.shape[1], x.shape[2]))
+        return grid.join(out, (x.shape[1], x.shape[2]))

@@ -29,18 +29,24 @@ def pad_to(x: Tensor, counts: Size, unit: Size) -> Tensor:
     return F.pad(x, (0, 0, 0, counts[1] * unit[1] - x.shape[2], 0, counts[0] * unit[0] - x.shape[1]))
 
 
+def settled(x: Tensor) -> Tensor:
+    """A copy in row-major order. ``reshape`` and ``contiguous`` would ask whether they need one, and the answer depends on
+    whether some count is 1: a traced graph would branch on it, and recompile for it."""
+    return x.clone(memory_format=torch.contiguous_format)
+
+
 def window_partition(x: Tensor, window: Size, counts: Size) -> Tensor:
     """Cut a map (B, H, W, C) of ``counts`` whole windows into windows (B, nW, N, C), both in row-major order."""
     batch, channels = x.shape[0], x.shape[3]
     x = x.view(batch, counts[0], window[0], counts[1], window[1], channels)
-    return x.transpose(2, 3).reshape(batch, counts[0] * counts[1], window[0] * window[1], channels)
+    return settled(x.transpose(2, 3)).view(batch, counts[0] * counts[1], window[0] * window[1], channels)
 
 
 def window_reverse(windows: Tensor, window: Size, counts: Size) -> Tensor:
     """Put windows (B, nW, N, C) back into a map (B, H, W, C): the inverse of :func:`window_partition`."""
     batch, channels = windows.shape[0], windows.shape[3]
     x = windows.view(batch, counts[0], counts[1], window[0], window[1], channels)
-    return x.transpose(2, 3).reshape(batch, counts[0] * window[0], counts[1] * window[1], channels)
+    return settled(x.transpose(2, 3)).view(batch, counts[0] * window[0], counts[1] * window[1], channels)
 
 
 def shift_size(window: Size, counts: Size, always: bool) -> Size:
@@ -57,20 +63,27 @@ def shift_size(window: Size, counts: Size, always: bool) -> Size:
     return along(window[0], counts[0]), along(window[1], counts[1])
 
 
-def shift_mask(window: Size, counts: Size, shift: Size, like: Tensor) -> Tensor:
-    """Mask (nW, N, N) for a cyclically shifted map: 0 between neighbours, -100 across the wrap (figure 4).
+def shift_regions(window: Size, counts: Size, shift: Size, device: torch.device | str) -> Tensor:
+    """Which side of the wrap each token of a cyclically shifted map came from, (nW, N), int64 in 0..3 (figure 4).
 
-    Two tokens of a window are neighbours when both or neither were wrapped around, along each axis. Two regions per axis
-    are enough where the published code numbers three, since the border of the last window separates the other two.
-    ``like`` gives device and dtype.
+    Two regions per axis are enough where the published code numbers three, since the border of the last window separates
+    the other two.
     """
 
     def wrapped(side: int, by: int) -> Tensor:
-        return torch.arange(side, device=like.device) >= side - by
+        return torch.arange(side, device=device) >= side - by
 
     rows, columns = wrapped(counts[0] * window[0], shift[0]), wrapped(counts[1] * window[1], shift[1])
     region = 2 * rows[:, None] + columns[None, :].long()
-    region = window_partition(region[None, :, :, None], window, counts)[0, :, :, 0]
+    return window_partition(region[None, :, :, None], window, counts)[0, :, :, 0]
+
+
+def shift_mask(window: Size, counts: Size, shift: Size, like: Tensor) -> Tensor:
+    """Mask (nW, N, N) for a cyclically shifted map: 0 between tokens of one region, -100 across the wrap (figure 4).
+
+    ``like`` gives device and dtype.
+    """
+    region = shift_regions(window, counts, shift, like.device)
     apart = region[:, :, None] != region[:, None, :]
     return apart.to(like.dtype) * MASKED
 
@@ -112,5 +125,4 @@ class WindowGrid(NamedTuple):
         x = window_reverse(windows, self.window, self.counts)
         if self.mask is not None:
             x = torch.roll(x, self.shift, (1, 2))
-        # A copy, because the strides of a bare crop tell whether it cropped, and a traced graph would branch on that.
-        return x[:, : size[0], : size[1]].clone(memory_format=torch.contiguous_format)
+        return settled(x[:, : size[0], : size[1]])  # the strides of a bare crop tell whether it cropped

@@ -15,3 +15,12 @@ def find_device(name: str = "auto") -> torch.device:
     if not present.get(name.split(":")[0], False):
         raise UsageError(f"This machine has no device {name!r}; it has {', '.join(kind for kind in present if present[kind])}")
     return torch.device(name)
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16, rather than emulating it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return False

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ..tasks import Task
+from ..tasks.devices import computes_bfloat16
 from .feed import Feed
 from .loop import cut, ran_out_of_memory, too_large
 
@@ -114,15 +115,6 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         finally:
             model.zero_grad(set_to_none=True)
             model.train(training)
-
-
-def computes_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16, rather than emulating it."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return False
 
 
 def peak_gigabytes(device: torch.device, parameters: int) -> float | None:

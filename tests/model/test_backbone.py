@@ -4,10 +4,12 @@ import random
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from swinkit.config import SwinConfig
 from swinkit.model.backbone import PatchMerging, SwinBackbone, initialise
 from swinkit.model.classifier import SwinClassifier
+from swinkit.model.tracing import compiled
 
 from ..shaking import shake
 
@@ -140,3 +142,16 @@ def test_gradients_per_sample_under_torch_func(version):
     total = torch.func.grad(lambda p: torch.func.functional_call(model, p, (images,)).square().sum())(parameters)
     for name, gradient in total.items():
         torch.testing.assert_close(each[name].sum(0), gradient, rtol=1e-3, atol=1e-3 * gradient.abs().max().item())
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("geometry", ["classification", "dense"])
+def test_one_graph_for_all_sizes(version, geometry):
+    model, graphs = shake(SwinClassifier(four_stages(version, geometry=geometry))).eval(), CompileCounterWithBackend("eager")
+    torch._dynamo.reset()
+    one = compiled(model, backend=graphs)
+    with torch.no_grad():
+        for size in random.Random(version).sample(STREAM, len(STREAM)):
+            images = torch.randn(2, 3, *size)
+            torch.testing.assert_close(one(images), model(images))
+    assert graphs.frame_count == 1

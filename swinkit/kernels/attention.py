@@ -1,0 +1,168 @@
+"""Window attention by a native kernel: tokens stay where they are, and a table says which of them meet.
+
+Shapes: B batch, H and W rows and columns of the map, C channels, h heads, d = C / h, nW windows, N tokens per window.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import math
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..model.attention import ScaledCosine, WindowAttention
+from ..model.windows import Size, WindowGrid, shift_regions
+from .build import library, pointer
+
+HEAD_WIDTHS = (16, 32, 64)
+DTYPES = {torch.float32: 0, torch.bfloat16: 1}
+NOWHERE = -1e30  # bias of the columns that only fill a vector
+MOST_TOKENS = 4096  # per window
+
+
+class Shape(ctypes.Structure):
+    """``Shape`` of the kernel's source."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("batch", "tokens", "windows")),
+        *((name, ctypes.c_int) for name in ("window", "heads", "padded", "cosine", "head_width")),
+    )
+
+
+class Meeting(NamedTuple):
+    """Which tokens of a map meet: ``rows`` (nW, N) int32 of row numbers, -1 for padding; ``region`` (nW, N) uint8 of the
+    shift mask; ``mixed`` (nW,) uint8, 1 where a window holds several regions."""
+
+    rows: Tensor
+    region: Tensor
+    mixed: Tensor
+
+
+@functools.lru_cache(maxsize=64)
+def meeting(size: Size, window: Size, counts: Size, shift: Size) -> Meeting:
+    """The table for a map of ``size`` rows and columns; made by the model's own partition, applied to row numbers."""
+    grid = WindowGrid(window, counts, shift, mask=torch.empty(0))  # a mask, of whatever kind, makes it roll
+    numbers = torch.arange(1, size[0] * size[1] + 1, device="cpu").view(1, *size, 1)
+    rows = grid.split(numbers)[0, :, :, 0].to(torch.int32) - 1
+    region = shift_regions(window, counts, shift, "cpu").to(torch.uint8)
+    mixed = (region != region[:, :1]).any(dim=1).to(torch.uint8)
+    return Meeting(rows.contiguous(), region.contiguous(), mixed.contiguous())
+
+
+@functools.cache
+def kernel() -> tuple[ctypes.CDLL | None, str]:
+    """The compiled kernel, or None, and why."""
+    found, reason = library("window_attention")
+    if found is not None:
+        found.attention_forward.restype = found.attention_backward.restype = ctypes.c_int
+    return found, reason
+
+
+def applies(heads: int, width: int, window: Size, x: Tensor) -> bool:
+    """Whether the kernel computes attention of this shape for tokens like ``x``: on the CPU, in eager mode, of a known head width."""
+    return (
+        x.device.type == "cpu"
+        and width // heads in HEAD_WIDTHS
+        and math.prod(window) <= MOST_TOKENS
+        and not torch.compiler.is_compiling()
+        and not torch._C._functorch.peek_interpreter_stack()  # type: ignore[attr-defined]
+        and kernel()[0] is not None
+    )
+
+
+def pad_bias(bias: Tensor) -> Tensor:
+    """Bias (h, N, N) with columns up to whole vectors, float32: what the kernel reads."""
+    lanes = int(kernel()[0].lanes())  # type: ignore[union-attr]
+    return F.pad(bias.float(), (0, -bias.shape[2] % lanes), value=NOWHERE).contiguous()
+
+
+class Plan(NamedTuple):
+    """Everything about one call but its tensors."""
+
+    grid: WindowGrid
+    heads: int
+    cosine: bool
+
+    def shape(self, qkv: Tensor, padded: int) -> Shape:
+        batch, height, width, triple = qkv.shape
+        windows, tokens = math.prod(self.grid.counts), math.prod(self.grid.window)
+        return Shape(batch, height * width, windows, tokens, self.heads, padded, int(self.cosine), triple // 3 // self.heads)
+
+    def table(self, qkv: Tensor) -> Meeting:
+        grid = self.grid
+        return meeting((int(qkv.shape[1]), int(qkv.shape[2])), grid.window, grid.counts, grid.shift)
+
+
+def call(name: str, plan: Plan, tensors: tuple[Tensor, Tensor, Tensor, Tensor], results: tuple[Tensor, ...]) -> None:
+    """Run the kernel's function ``name`` on (qkv, pad, bias, scale); ``results`` are what it reads and writes beyond them."""
+    qkv, pad, bias, scale = tensors
+    table, shape = plan.table(qkv), plan.shape(qkv, bias.shape[2])
+    masked = any(plan.grid.shift)
+    pointers: list[Any] = [
+        qkv,
+        pad,
+        bias,
+        table.rows,
+        table.region if masked else None,
+        table.mixed if masked else None,
+        scale,
+    ]
+    code = getattr(kernel()[0], name)(
+        DTYPES[qkv.dtype], *map(pointer, pointers), ctypes.byref(shape), *map(pointer, results), torch.get_num_threads()
+    )
+    assert code == 0, "the kernel has no such head width"
+
+
+class NativeAttention(torch.autograd.Function):
+    """softmax(scale q kᵀ + bias + mask) v on maps (B, H, W, 3C) to (B, H, W, C); the backward pass computes the softmax anew."""
+
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, pad: Tensor, bias: Tensor, scale: Tensor, plan: Plan) -> Tensor:
+        qkv, pad = qkv.contiguous(), pad.contiguous()
+        padded, scale = pad_bias(bias), scale.float().contiguous()
+        out = qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3)
+        call("attention_forward", plan, (qkv, pad, padded, scale), (out,))
+        ctx.save_for_backward(qkv, pad, padded, scale)
+        ctx.plan, ctx.bias_type = plan, bias.dtype
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
+        qkv, pad, bias, scale = ctx.saved_tensors
+        out = gradients[0].contiguous()
+        into = torch.empty_like(qkv)
+        into_bias = bias.new_zeros(bias.shape[0], bias.shape[1], bias.shape[1])
+        into_pad, into_scale = bias.new_zeros(pad.shape), torch.zeros_like(scale)
+        call("attention_backward", ctx.plan, (qkv, pad, bias, scale), (out, into, into_bias, into_pad, into_scale))
+        return into, into_pad.to(pad.dtype), into_bias.to(ctx.bias_type), into_scale, None
+
+
+def native_attention(module: WindowAttention, x: Tensor, grid: WindowGrid) -> Tensor | None:
+    """What :meth:`WindowAttention.mix` computes, or None where the kernel does not apply."""
+    heads, width = module.heads, x.shape[3]
+    if not applies(heads, width, grid.window, x):
+        return None
+    projection = module.projection_bias()
+    qkv = F.linear(x, module.qkv.weight, projection)
+    if qkv.dtype not in DTYPES:
+        return None
+    pad = qkv.new_zeros(3 * width) if projection is None else projection.to(qkv.dtype)
+    similarity = module.similarity
+    cosine = isinstance(similarity, ScaledCosine)
+    if isinstance(similarity, ScaledCosine):
+        scale = similarity.scale(torch.float32).flatten()
+    else:
+        scale = torch.full((heads,), (width // heads) ** -0.5)
+    return NativeAttention.apply(qkv, pad, module.bias(), scale, Plan(grid, heads, cosine))
+
+
+def accelerate(model: nn.Module) -> nn.Module:
+    """Let every window attention of ``model`` use the kernel where it applies; returns ``model``."""
+    for module in model.modules():
+        if isinstance(module, WindowAttention):
+            module.form = native_attention
+    return model

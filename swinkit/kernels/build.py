@@ -1,0 +1,93 @@
+"""Compiling a kernel once per machine, with the processor's own instructions, and loading it; no compiler, no kernel, no complaint."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from torch import Tensor
+
+FLAGS = ("-std=gnu++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
+SECONDS = 120  # longer than any compiler takes that is worth waiting for
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: ``$XDG_CACHE_HOME/swinkit/kernels``, by default below ``~/.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swinkit" / "kernels"
+
+
+def compiler() -> str | None:
+    """The C++ compiler that ``$CXX`` names, or the first one found; None where there is none."""
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "c++", "clang++"]
+    return next((found for name in names if (found := shutil.which(shlex.split(name)[0]))), None)
+
+
+@functools.cache
+def library(name: str) -> tuple[ctypes.CDLL | None, str]:
+    """The kernels of ``name``.cpp beside this file, or None, and in either case a sentence that says why.
+
+    ``SWINKIT_KERNELS=0`` in the environment refuses all of them.
+    """
+    if os.environ.get("SWINKIT_KERNELS") == "0":
+        return None, "switched off by SWINKIT_KERNELS=0"
+    if sys.platform == "win32":
+        return None, "not built on Windows"
+    source, command = Path(__file__).with_name(f"{name}.cpp"), compiler()
+    if command is None:
+        return None, "no C++ compiler found (g++, c++ or clang++)"
+    target = cache_folder() / f"{source.stem}-{_key(source, command)}.so"
+    try:
+        if not target.exists():
+            _compile(command, source, target)
+        return ctypes.CDLL(str(target)), f"compiled by {command}, kept as {target}"
+    except subprocess.CalledProcessError as error:
+        lines = (error.stderr or "").strip().splitlines()
+        return None, f"{command} could not compile it: {lines[0] if lines else 'no message'}"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return None, f"{command} could not build it: {error}"
+
+
+def _key(source: Path, command: str) -> str:
+    """What a compiled kernel depends on: its sources, how it is compiled, by what, and for which processor."""
+    sources = [file.read_bytes() for file in (source, *sorted(source.parent.glob("*.hpp")))]
+    rest = [repr(FLAGS), command, str(Path(command).resolve().stat().st_mtime_ns), processor()]
+    return hashlib.sha256(b"\0".join([*sources, *(part.encode() for part in rest)])).hexdigest()[:16]
+
+
+def processor() -> str:
+    """Architecture and instruction sets: a home folder may be shared by machines of several kinds."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    known = {line for line in lines if line.startswith(("flags", "Features", "model name"))}
+    return "\n".join([platform.machine(), platform.processor(), *sorted(known)])
+
+
+def _compile(command: str, source: Path, target: Path) -> None:
+    """Compile beside ``target`` and rename, so that several processes may do so at once."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(suffix=".so", dir=target.parent)
+    os.close(handle)
+    try:
+        subprocess.run(
+            [*shlex.split(os.environ.get("CXX") or command), *FLAGS, "-o", name, str(source)],
+            check=True, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.replace(name, target)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+    """Where a contiguous tensor begins, as a kernel's argument; None is a null pointer."""
+    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())

@@ -1,0 +1,63 @@
+// What the kernels share: vectors as wide as the processor's, float32 and bfloat16 in memory, a team of threads.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+#include <vector>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16;
+#else
+constexpr int LANES = 8;
+#endif
+
+typedef float vec __attribute__((vector_size(LANES * 4)));
+typedef int32_t ivec __attribute__((vector_size(LANES * 4)));
+typedef uint16_t hvec __attribute__((vector_size(LANES * 2)));
+struct bfloat16 { uint16_t bits; };
+
+vec load(const float* from) { vec x; std::memcpy(&x, from, sizeof x); return x; }
+void store(float* to, vec x) { std::memcpy(to, &x, sizeof x); }
+vec load(const bfloat16* from) {
+    hvec half; std::memcpy(&half, from, sizeof half);
+    return (vec)(__builtin_convertvector(half, ivec) << 16);
+}
+void store(bfloat16* to, vec x) {  // to the nearest, ties to even
+    ivec bits = (ivec)x;
+    hvec half = __builtin_convertvector((bits + 0x7fff + ((bits >> 16) & 1)) >> 16, hvec);
+    std::memcpy(to, &half, sizeof half);
+}
+vec broadcast(float value) { return value - vec{}; }
+vec larger(vec a, vec b) { return a > b ? a : b; }
+
+// a reduction over the lanes, in every lane of the answer: halves, quarters, … meet
+template <int STEP, int... LANE> vec swapped(vec x, std::integer_sequence<int, LANE...>) {
+    return __builtin_shufflevector(x, x, (LANE ^ STEP)...);
+}
+template <int STEP = LANES / 2, typename Operation> vec reduced(vec x, Operation operation) {
+    x = operation(x, swapped<STEP>(x, std::make_integer_sequence<int, LANES>{}));
+    if constexpr (STEP > 1) x = reduced<STEP / 2>(x, operation);
+    return x;
+}
+vec total(vec x) { return reduced(x, [](vec a, vec b) { return a + b; }); }
+vec maximum(vec x) { return reduced(x, larger); }
+float sum(vec x) { return total(x)[0]; }
+
+// work(first, last, thread) on equal shares of the tasks; which share is whose depends on their number alone
+template <typename Work> void in_parallel(int64_t tasks, int threads, Work work) {
+#ifdef _OPENMP
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    { const int thread = omp_get_thread_num(), count = omp_get_num_threads();
+      work(tasks * thread / count, tasks * (thread + 1) / count, thread); }
+#else
+    work(0, tasks, 0);
+#endif
+}
+
+}  // namespace

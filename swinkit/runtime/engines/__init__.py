@@ -1,0 +1,139 @@
+"""The ways to run a trained model, behind one call: each answers as the model does, and the fastest on this machine is measured."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import importlib.util
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import MissingExtra, UsageError
+from ...tasks.devices import computes_bfloat16
+from .choice import fastest
+
+Shape = tuple[int, int, int, int]
+Program = Callable[[Tensor], tuple[Tensor, Tensor]]  # pictures to (logits, pooled embedding)
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One engine: the module whose ``build(model, precision, shape)`` makes a :data:`Program`, and what it is.
+
+    ``any_size`` programs serve every shape, others the one they were built for. ``package`` is what it needs beyond the core.
+    ``quick`` engines are built in seconds, so that "auto" may try them.
+    """
+
+    purpose: str
+    any_size: bool
+    package: str | None = None
+    quick: bool = True
+
+    @property
+    def installed(self) -> bool:
+        return self.package is None or importlib.util.find_spec(self.package) is not None
+
+
+ENGINES: dict[str, Kind] = {
+    "eager": Kind("the model itself, by torch", any_size=True),
+    "native": Kind("folded, oneDNN with packed weights, native window attention", any_size=True),
+    "openvino": Kind("folded, compiled by OpenVINO for one shape", any_size=False, package="openvino"),
+    "onnxruntime": Kind("folded, run by ONNX Runtime for one shape", any_size=False, package="onnxruntime", quick=False),
+    "compiled": Kind("folded, compiled by torch for one shape", any_size=False, quick=False),
+}
+
+
+class Engine(Protocol):
+    """What :func:`build` gives: call it with pictures (B, C, H, W), float32, of any size; the answer is float32 logits (B, classes)."""
+
+    name: str
+    precision: str
+
+    def __call__(self, images: Tensor) -> Tensor: ...
+
+    def answers(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, classes) and the pooled embeddings (B, C of the last stage) they came from, both float32."""
+        ...
+
+
+class Run:
+    """A model in the hands of one engine. Programs are built on first use for a shape, and kept."""
+
+    def __init__(self, model: nn.Module, name: str, precision: str) -> None:
+        self.name, self.precision = name, precision
+        self._model = copy.deepcopy(model).eval()
+        self._programs: dict[Any, Program] = {}
+        self._building = threading.Lock()
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.answers(images)[0]
+
+    @torch.inference_mode()
+    def answers(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        logits, pooled = self.program(tuple(images.shape))(images)  # type: ignore[arg-type]
+        return logits.float(), pooled.float()
+
+    def program(self, shape: Shape) -> Program:
+        """The program for pictures of ``shape``."""
+        key = None if ENGINES[self.name].any_size else shape
+        with self._building:
+            if key not in self._programs:
+                with torch.inference_mode():
+                    self._programs[key] = _builder(self.name)(self._model, self.precision, shape)
+        return self._programs[key]
+
+
+def build(
+    model: nn.Module, precision: str = "float32", shape: Shape = (1, 3, 224, 224), engine: str = "auto", thorough: bool = False
+) -> Run:
+    """``model``, as :func:`swinkit.load` or ``create_model`` gives it, in its fastest exact form on this processor.
+
+    ``engine`` names one of :data:`ENGINES`; "auto" measures those that are built in seconds at ``shape``, checks that they answer as
+    the model does, and remembers the best for this machine; ``thorough`` tries the slow ones as well. The model is taken as it
+    is now: what it learns later does not reach the engine. "bfloat16" on a processor without it is float32, said once.
+
+    Raises :class:`UsageError` for an unknown engine or precision, :class:`MissingExtra` for one that is not installed.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError(f"There is no precision {precision!r} here. Expected one of: {', '.join(PRECISIONS)}.")
+    if engine != "auto" and engine not in ENGINES:
+        raise UsageError(f"There is no engine {engine!r}. Expected auto or one of: {', '.join(ENGINES)}.")
+    if next(model.parameters()).device.type != "cpu":
+        raise UsageError("Engines are for the CPU. Mend: move the model there, or call the model itself.")
+    if precision == "bfloat16" and not computes_bfloat16(torch.device("cpu")):
+        _say_once("This processor does not compute in bfloat16; float32 is used instead.")
+        precision = "float32"
+    if engine == "auto":
+        return fastest(model, precision, shape, candidates(thorough), Run)
+    kind = ENGINES[engine]
+    if not kind.installed:
+        raise MissingExtra(str(kind.package), "export")
+    run = Run(model, engine, precision)
+    run.program(shape)
+    return run
+
+
+def candidates(thorough: bool = False) -> list[str]:
+    """Names of the engines that "auto" measures here."""
+    return [name for name, kind in ENGINES.items() if kind.installed and (kind.quick or thorough)]
+
+
+def _builder(name: str) -> Callable[[nn.Module, str, Shape], Program]:
+    return importlib.import_module(f"{__name__}.{name}").build
+
+
+_said: set[str] = set()
+
+
+def _say_once(message: str) -> None:
+    if message not in _said:
+        _said.add(message)
+        print(f"swinkit: {message}", file=sys.stderr)

@@ -1,0 +1,92 @@
+"""Which engine is fastest here: measured once per machine, model, shape and precision, and remembered.
+
+What is remembered lies in ``engines.json`` beside the compiled kernels; a broken or foreign file is measured anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...kernels.build import cache_folder, processor
+from ...weights.atomic import write_json
+
+TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}  # of the largest logit; a wrong engine is off by its whole size
+ROUNDS = 7
+
+
+def fastest(model: nn.Module, precision: str, shape: Any, names: list[str], run: Callable[..., Any]) -> Any:
+    """The quickest of the engines ``names`` that answers like the model; ``run(model, name, precision)`` makes one.
+
+    An engine that fails to build, or answers otherwise, is passed over; "eager" always remains.
+    """
+    key = identity(model, precision, shape, names)
+    known = remembered().get(key)
+    if known in names:
+        chosen = run(model, known, precision)
+        chosen.program(shape)
+        return chosen
+    pictures = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    runs, truth = [], run(model, "eager", "float32")(pictures)
+    for name in names:
+        try:
+            candidate = run(model, name, precision)
+            answer = candidate(pictures)
+        except Exception:  # whatever another library does wrong, an engine is only an offer
+            continue
+        if name == "eager" or agrees(answer, truth, precision):
+            runs.append(candidate)
+    seconds = {candidate: [] for candidate in runs}  # type: ignore[var-annotated]
+    for _ in range(ROUNDS):
+        for candidate in runs:  # in turn, so that a busy moment strikes all of them
+            begun = time.perf_counter()
+            candidate(pictures)
+            seconds[candidate].append(time.perf_counter() - begun)
+    best = min(runs, key=lambda candidate: statistics.median(seconds[candidate]))
+    remember(key, best.name)
+    return best
+
+
+def agrees(answer: Tensor, truth: Tensor, precision: str) -> bool:
+    """Whether logits differ from those of the float32 model by no more than the precision explains."""
+    return bool((answer - truth).abs().max() <= TOLERANCE[precision] * truth.abs().max())
+
+
+def identity(model: Any, precision: str, shape: Any, names: list[str]) -> str:
+    """What the choice depends on: processor, threads, versions, architecture, shape, precision and candidates."""
+    versions = {name: metadata.version(name) for name in ("torch", *names) if util.find_spec(name)}
+    parts = (
+        processor(), torch.get_num_threads(), versions, names, model.config.model_dump_json(), tuple(shape),
+        precision, os.environ.get("SWINKIT_KERNELS"),
+    )  # fmt: skip
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+
+
+def remembered() -> dict[str, str]:
+    try:
+        content = json.loads(_memory().read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def remember(key: str, name: str) -> None:
+    try:
+        _memory().parent.mkdir(parents=True, exist_ok=True)
+        write_json(_memory(), {**remembered(), key: name})
+    except OSError:  # a cache that cannot be written is no reason to fail
+        pass
+
+
+def _memory() -> Path:
+    return cache_folder().parent / "engines.json"

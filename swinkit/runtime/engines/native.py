@@ -1,0 +1,171 @@
+"""Folded layers through oneDNN with weights packed once, and the native window attention: the fastest exact way on a processor.
+
+Where there is no compiler the attention is torch's, and what oneDNN does not pack is torch's too; the answers stay the same.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...kernels.attention import DTYPES, HEAD_WIDTHS, Plan, call, kernel, meeting, pad_bias
+from ...kernels.norm import MULTIPLE, layer_norm
+from ...kernels.norm import kernel as norms
+from ...model.attention import unit
+from ...model.windows import MASKED, Size, WindowGrid
+from ..folding import Affine, Attention, Folded, Parts
+
+
+class PlainDense(nn.Module):
+    """An :class:`Affine` by torch."""
+
+    def __init__(self, affine: Affine, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.gelu = affine.gelu
+        self.register_buffer("weight", affine.weight.detach().to(dtype).contiguous())
+        self.register_buffer("bias", None if affine.bias is None else affine.bias.detach().to(dtype).contiguous())
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        x = F.linear(x, self.weight, self.bias)  # type: ignore[arg-type]
+        x = F.gelu(x) if self.gelu else x
+        return x if residual is None else x + residual
+
+
+class PackedDense(nn.Module):
+    """An :class:`Affine` by oneDNN: weights reordered for the processor, GELU and the residual sum in the epilogue."""
+
+    def __init__(self, affine: Affine, dtype: torch.dtype, rows: int) -> None:
+        super().__init__()
+        weight = affine.weight.detach().to(dtype).contiguous()
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
+        self.bias = None if affine.bias is None else affine.bias.detach().to(dtype).contiguous()
+        self.epilogue: tuple[str, list[float], str] = ("gelu", [], "none") if affine.gelu else ("none", [], "")
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        if residual is not None:
+            return torch.ops.mkldnn._linear_pointwise.binary(x, residual, self.packed, self.bias, "add")
+        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, *self.epilogue)
+
+
+class PlainNorm(nn.Module):
+    """A layer norm by torch."""
+
+    def __init__(self, source: nn.LayerNorm | None, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.affine = None if source is None else (source.weight.detach().to(dtype), source.bias.detach().to(dtype))
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        x = F.layer_norm(x, x.shape[-1:], *(self.affine or ()))
+        return x if residual is None else x + residual
+
+
+class KernelNorm(nn.Module):
+    """A layer norm by the native kernel."""
+
+    def __init__(self, source: nn.LayerNorm | None) -> None:
+        super().__init__()
+        self.weight = None if source is None else source.weight.detach().float()
+        self.bias = None if source is None else source.bias.detach().float()
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        return layer_norm(x, self.weight, self.bias, residual)
+
+
+class KernelAttention(nn.Module):
+    """An :class:`Attention` by the native kernel, which reads tokens where they are."""
+
+    def __init__(self, parts: Attention, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.heads, self.cosine = parts.heads, parts.cosine
+        self.bias = pad_bias(parts.bias.detach())
+        self.scale = parts.scale.detach().float().contiguous()
+        self.pad = parts.pad.detach().to(dtype).contiguous()
+
+    def forward(self, qkv: Tensor, size: Size, grid: WindowGrid) -> Tensor:
+        maps = qkv.view(qkv.shape[0], *size, qkv.shape[2])
+        out = qkv.new_empty(qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3)
+        call("attention_forward", Plan(grid, self.heads, self.cosine), (maps, self.pad, self.bias, self.scale), (out,))
+        return out
+
+
+class GatheredAttention(nn.Module):
+    """An :class:`Attention` by torch: one gather into windows, softmax(q kᵀ + (bias and mask, summed once)) v, one gather back.
+
+    What depends on the size of the map is computed at the first call for it, so that a tracer finds constants at the second.
+    """
+
+    def __init__(self, parts: Attention, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.heads, self.cosine = parts.heads, parts.cosine
+        self.bias = parts.bias.detach().to(dtype)
+        self.scale = parts.scale.detach().to(dtype)
+        self.pad = parts.pad.detach().to(dtype)
+        self.constants: dict[tuple[Size, WindowGrid], Constants] = {}
+
+    def forward(self, qkv: Tensor, size: Size, grid: WindowGrid) -> Tensor:
+        known = self.constants.get((size, grid))
+        if known is None:
+            known = self.constants[size, grid] = self.settle(size, grid)
+        batch, _, triple = qkv.shape
+        if known.padded:
+            qkv = torch.cat((qkv, self.pad.expand(batch, 1, triple)), dim=1)
+        windows = qkv.index_select(1, known.into).view(
+            batch, -1, math.prod(grid.window), 3, self.heads, triple // 3 // self.heads
+        )
+        q, k, v = windows.permute(3, 0, 1, 4, 2, 5).unbind(0)
+        if self.cosine:
+            q, k = unit(q.float()).to(q.dtype) * self.scale[:, None, None], unit(k.float()).to(k.dtype)
+        # (B, nW, h, N, d) throughout: OpenVINO's fusion of scaled_dot_product_attention mistakes windows folded into the heads
+        out = torch.softmax(q @ k.transpose(-2, -1) + known.bias, dim=-1) @ v
+        out = out.transpose(2, 3).flatten(3).flatten(1, 2)
+        return out.index_select(1, known.back)
+
+    def settle(self, size: Size, grid: WindowGrid) -> Constants:
+        table = meeting(size, grid.window, grid.counts, grid.shift)
+        length, rows = math.prod(size), table.rows.flatten().long()
+        into = torch.where(rows < 0, length, rows)
+        bias = self.bias[None]  # (1 or nW, h, N, N)
+        if any(grid.shift):
+            apart = table.region[:, :, None] != table.region[:, None, :]
+            bias = bias + apart[:, None].to(bias.dtype) * MASKED
+        return Constants(into, torch.argsort(into)[:length], bias, bool((rows < 0).any()))
+
+
+class Constants(NamedTuple):
+    """Of one size: rows of the map (and one more, of padding) in the order of windows, and back; bias with mask; whether it pads."""
+
+    into: Tensor
+    back: Tensor
+    bias: Tensor
+    padded: bool
+
+
+def parts(precision: str, rows: int, fits: bool) -> Parts:
+    """How this engine computes on this machine; ``rows`` is how many tokens a layer will mostly see, ``fits`` whether all
+    widths suit the norm's kernel."""
+    dtype = getattr(torch, precision)
+    packs = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+    def dense(affine: Affine) -> nn.Module:
+        return PackedDense(affine, dtype, rows) if packs else PlainDense(affine, dtype)
+
+    def attention(source: Attention) -> nn.Module:
+        width = source.pad.shape[0] // 3 // source.heads
+        native = dtype in DTYPES and width in HEAD_WIDTHS and kernel()[0] is not None
+        return KernelAttention(source, dtype) if native else GatheredAttention(source, dtype)
+
+    def norm(source: nn.LayerNorm | None) -> nn.Module:
+        return KernelNorm(source) if dtype in DTYPES and norms()[0] is not None and fits else PlainNorm(source, dtype)
+
+    return Parts(dense, attention, norm, dtype)
+
+
+def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
+    """A callable from pictures to (logits, pooled) for pictures of any size; ``shape`` is the usual one."""
+    rows = shape[0] * math.prod(model.config.grid(0))
+    fits = model.config.embed_dim % MULTIPLE == 0
+    return Folded(model, parts(precision, rows, fits)).eval()

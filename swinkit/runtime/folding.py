@@ -1,0 +1,225 @@
+"""The inference form of a trained Swin: the same function with what training needed folded away.
+
+Exact algebra, done once in float64: a layer norm's scale and offset move into the linear layer behind it, W' = W diag(γ) and
+b' = b + W β; version 1's 1/√d moves into the queries, the key bias, which shifts a whole row of logits, is dropped, and the
+value bias, which passes through a softmax unchanged, moves behind the last projection: b' = b + W_o b_v. Residual sums and
+GELU become epilogues of the layer before. Position biases are computed once. Version 2 norms after its layers, so its norms stay.
+
+Tokens stay in the order of the map, (B, L, C); which of them meet is a table (:func:`swinkit.kernels.attention.meeting`).
+How a linear layer and an attention compute is handed in, so that one description serves every engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..model.attention import ScaledCosine, WindowAttention
+from ..model.backbone import PatchEmbed, PatchMerging, Stage
+from ..model.block import Block
+from ..model.classifier import SwinClassifier
+from ..model.windows import Size, WindowGrid, counts_of, pad_to, shift_size
+
+
+@dataclass(frozen=True)
+class Affine:
+    """x Wᵀ + b, then GELU if ``gelu``: what a linear layer of an engine is made of. ``weight`` (out, in) and ``bias`` (out,)."""
+
+    weight: Tensor
+    bias: Tensor | None
+    gelu: bool = False
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What one window attention of an engine is made of.
+
+    ``bias`` (h, N, N) is the position bias, ``scale`` (h,) what queries are multiplied by (ones where that is folded), ``pad``
+    (3C,) the joint projection of a padding token, ``cosine`` whether queries and keys are normalised.
+    """
+
+    heads: int
+    bias: Tensor
+    scale: Tensor
+    pad: Tensor
+    cosine: bool
+
+
+@dataclass(frozen=True)
+class Parts:
+    """How an engine computes, and the type of its tokens. Each entry makes a module:
+
+    ``dense`` from an :class:`Affine`, (x, residual=None) -> x Wᵀ + b, GELU if asked, + residual;
+    ``attend`` from an :class:`Attention`, (qkv (B, L, 3C), map size, grid) -> (B, L, C);
+    ``norm`` from a layer norm, or from None for one without scale and offset, (x, residual=None) -> residual + LN(x).
+    """
+
+    dense: Callable[[Affine], nn.Module]
+    attend: Callable[[Attention], nn.Module]
+    norm: Callable[[nn.LayerNorm | None], nn.Module]
+    dtype: torch.dtype = torch.float32
+
+
+def behind_norm(norm: nn.LayerNorm, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a linear layer that takes the place of ``norm`` and itself; both float64."""
+    gamma, beta = norm.weight.double(), norm.bias.double()
+    moved = weight.double() @ beta
+    return weight.double() * gamma, moved if bias is None else bias.double() + moved
+
+
+def grids_of(size: Size, stage: Stage) -> tuple[WindowGrid, WindowGrid]:
+    """The regular and the shifted grid of ``stage`` for a map of ``size``, without their masks."""
+    counts = counts_of(size, stage.window)
+    return WindowGrid(stage.window, counts), WindowGrid(
+        stage.window, counts, shift_size(stage.window, counts, stage.always_shift)
+    )
+
+
+class FoldedAttention(nn.Module):
+    """qkv projection, attention and output projection of one block; ``norm`` is what stands before them, if anything does."""
+
+    def __init__(self, source: WindowAttention, norm: nn.LayerNorm | None, parts: Parts) -> None:
+        super().__init__()
+        weight, bias = source.qkv.weight.double(), source.projection_bias()
+        width = weight.shape[1]
+        queries, _, values = (weight.new_zeros(3 * width) if bias is None else bias.double()).view(3, width)
+        cosine = isinstance(source.similarity, ScaledCosine)
+        if isinstance(source.similarity, ScaledCosine):
+            scale = source.similarity.scale(torch.float64).flatten()
+        else:
+            scale = weight.new_ones(source.heads)
+            factor = (width // source.heads) ** -0.5
+            weight = torch.cat((weight[:width] * factor, weight[width:]))
+            queries = queries * factor
+        # What a padding token is projected to. It is zero behind the norm, so the norm's offset does not reach it.
+        pad = offset = torch.cat((queries, queries.new_zeros(2 * width)))
+        if norm is not None:
+            weight, offset = behind_norm(norm, weight, offset)
+        out_weight = source.proj.weight.double()
+        out_bias = source.proj.bias.double() + out_weight @ values
+        self.qkv = parts.dense(Affine(weight, offset))
+        self.attend = parts.attend(Attention(source.heads, source.bias().double(), scale, pad, cosine))
+        self.proj = parts.dense(Affine(out_weight, out_bias))
+
+    def forward(self, x: Tensor, size: Size, grid: WindowGrid, residual: Tensor | None = None) -> Tensor:
+        return self.proj(self.attend(self.qkv(x), size, grid), residual)
+
+
+class FoldedMlp(nn.Module):
+    def __init__(self, block: Block, norm: nn.LayerNorm | None, parts: Parts) -> None:
+        super().__init__()
+        fc1, fc2 = block.mlp.fc1, block.mlp.fc2
+        weight, bias = behind_norm(norm, fc1.weight, fc1.bias) if norm is not None else (fc1.weight, fc1.bias)
+        self.fc1 = parts.dense(Affine(weight, bias, gelu=True))
+        self.fc2 = parts.dense(Affine(fc2.weight, fc2.bias))
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        return self.fc2(self.fc1(x), residual)
+
+
+class PreNormBlock(nn.Module):
+    """Version 1: x + attention(LN(x)), then x + MLP(LN(x)) (Swin, equation 3)."""
+
+    def __init__(self, block: Block, parts: Parts) -> None:
+        super().__init__()
+        self.norm = parts.norm(None)
+        self.attention = FoldedAttention(block.attention, block.norm1, parts)
+        self.mlp = FoldedMlp(block, block.norm2, parts)
+
+    def forward(self, x: Tensor, size: Size, grid: WindowGrid) -> Tensor:
+        x = self.attention(self.norm(x), size, grid, x)
+        return self.mlp(self.norm(x), x)
+
+
+class PostNormBlock(nn.Module):
+    """Version 2: x + LN(attention(x)), then x + LN(MLP(x)) (V2, figure 1)."""
+
+    def __init__(self, block: Block, parts: Parts) -> None:
+        super().__init__()
+        self.attention = FoldedAttention(block.attention, None, parts)
+        self.mlp = FoldedMlp(block, None, parts)
+        self.norm1, self.norm2 = parts.norm(block.norm1), parts.norm(block.norm2)
+        self.norm3 = parts.norm(block.norm3) if isinstance(block.norm3, nn.LayerNorm) else nn.Identity()
+
+    def forward(self, x: Tensor, size: Size, grid: WindowGrid) -> Tensor:
+        x = self.norm1(self.attention(x, size, grid), x)
+        x = self.norm2(self.mlp(x), x)
+        return self.norm3(x)
+
+
+class FoldedEmbed(nn.Module):
+    """Patch partition as a reshape, embedding as a linear layer: pictures (B, channels, H, W) to tokens (B, L, C)."""
+
+    def __init__(self, source: PatchEmbed, parts: Parts) -> None:
+        super().__init__()
+        self.patch, self.source, self.dtype = source.patch, source, parts.dtype
+        self.proj = parts.dense(Affine(source.proj.weight.flatten(1), source.proj.bias))
+        self.norm = parts.norm(source.norm)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Size]:
+        unit = self.patch, self.patch
+        rows, columns = counts = counts_of(images.shape[2:], unit)
+        pixels = pad_to(images.to(self.dtype).permute(0, 2, 3, 1), counts, unit).permute(0, 3, 1, 2)
+        x = pixels.reshape(images.shape[0], images.shape[1], rows, self.patch, columns, self.patch)
+        x = self.norm(self.proj(x.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)))
+        if self.source.position is not None:
+            x = x + self.source.position_for(x.view(x.shape[0], rows, columns, -1)).flatten(1, 2).to(x.dtype)
+        return x, counts
+
+
+class FoldedMerging(nn.Module):
+    def __init__(self, source: PatchMerging, parts: Parts) -> None:
+        super().__init__()
+        weight, bias = source.reduction.weight, None
+        self.norm_first = source.norm_first
+        if self.norm_first:
+            weight, bias = behind_norm(source.norm, weight, None)  # type: ignore[assignment]
+        self.reduction = parts.dense(Affine(weight, bias))
+        self.norm = parts.norm(None if self.norm_first else source.norm)
+
+    def forward(self, x: Tensor, size: Size) -> tuple[Tensor, Size]:
+        rows, columns = counts = counts_of(size, (2, 2))
+        x = pad_to(x.view(x.shape[0], *size, x.shape[2]), counts, (2, 2)).view(x.shape[0], rows, 2, columns, 2, x.shape[2])
+        x = x.permute(0, 1, 3, 4, 2, 5).flatten(3).flatten(1, 2)
+        return self.reduction(self.norm(x)) if self.norm_first else self.norm(self.reduction(x)), counts
+
+
+class FoldedStage(nn.Module):
+    def __init__(self, stage: Stage, parts: Parts) -> None:
+        super().__init__()
+        self.source = [stage]  # in a list, so that its parameters are not ours
+        self.merge = FoldedMerging(stage.merge, parts) if isinstance(stage.merge, PatchMerging) else None
+        self.blocks = nn.ModuleList(
+            (PreNormBlock if block.branch.__name__ == "pre_norm" else PostNormBlock)(block, parts)  # type: ignore[arg-type, union-attr]
+            for block in stage.blocks
+        )
+
+    def forward(self, x: Tensor, size: Size) -> tuple[Tensor, Size]:
+        if self.merge is not None:
+            x, size = self.merge(x, size)
+        grids = grids_of(size, self.source[0])
+        for index, block in enumerate(self.blocks):
+            x = block(x, size, grids[index % 2])
+        return x, size
+
+
+class Folded(nn.Module):
+    """Pictures (B, in_channels, H, W) of any size to logits and the pooled embedding they were computed from, both float32."""
+
+    def __init__(self, model: SwinClassifier, parts: Parts) -> None:
+        super().__init__()
+        self.embed = FoldedEmbed(model.backbone.patch_embed, parts)
+        self.stages = nn.ModuleList(FoldedStage(stage, parts) for stage in model.backbone.stages)  # type: ignore[arg-type]
+        self.norm, self.head = model.norm, model.head
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        x, size = self.embed(images)
+        for stage in self.stages:
+            x, size = stage(x, size)
+        x = F.layer_norm(x.float(), x.shape[-1:])
+        pooled = x.mean(dim=1) * self.norm.weight + self.norm.bias  # the mean and the norm's affine part commute
+        return self.head(pooled), pooled

@@ -1,0 +1,182 @@
+"""The native window attention against the model's own form, which the oracle has judged: answers, gradients, and when it stands aside."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swinkit.config import SwinConfig
+from swinkit.kernels import attention, build
+from swinkit.kernels.attention import accelerate, meeting
+from swinkit.model.classifier import SwinClassifier
+from swinkit.model.windows import WindowGrid, counts_of, shift_size
+from tests.shaking import shake
+
+pytestmark = pytest.mark.skipif(attention.kernel()[0] is None, reason=f"no native kernel here: {attention.kernel()[1]}")
+
+SIZES = [(64, 64), (224, 224), (37, 300), (112, 160), (201, 90)]
+
+
+def small(version: int, geometry: str = "classification", **more) -> SwinConfig:
+    given = {"embed_dim": 32, "depths": (2, 2, 2), "num_heads": (1, 2, 4), "num_classes": 5}
+    return SwinConfig(version=version, geometry=geometry, **{**given, **more})
+
+
+def pair(config: SwinConfig) -> tuple[SwinClassifier, SwinClassifier]:
+    torch.manual_seed(0)
+    plain = shake(SwinClassifier(config)).eval()
+    return plain, accelerate(copy.deepcopy(plain))
+
+
+def gradients(model: torch.nn.Module, images: torch.Tensor, towards: torch.Tensor) -> dict[str, torch.Tensor]:
+    model.zero_grad()
+    (model(images) * towards).sum().backward()
+    return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("geometry", ["classification", "dense"])
+@pytest.mark.parametrize("size", SIZES)
+def test_answers_are_the_models(version, geometry, size):
+    plain, fast = pair(small(version, geometry))
+    images = torch.randn(2, 3, *size)
+    expected = plain(images)
+    assert (fast(images) - expected).abs().max() < 2e-6 * expected.abs().max()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("heads", [(1, 2, 4), (2, 4, 8)])
+@pytest.mark.parametrize("size", [(64, 64), (37, 150)])
+def test_gradients_are_as_near_to_float64_as_the_models_own(version, heads, size):
+    """Judged by float64, since a gradient that nearly cancels is rounding in either form."""
+    plain, fast = pair(small(version, num_heads=heads))
+    images, towards = torch.randn(2, 3, *size), torch.randn(2, 5)
+    truth = gradients(copy.deepcopy(plain).double(), images.double(), towards.double())
+    ours, theirs = gradients(fast, images, towards), gradients(plain, images, towards)
+    for name, exact in truth.items():
+        error, usual = ((found[name] - exact).abs().max() for found in (ours, theirs))
+        assert error <= 4 * usual + 1e-5 * exact.abs().max(), name
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_without_projection_bias(version):
+    plain, fast = pair(small(version, qkv_bias=False))
+    images = torch.randn(1, 3, 50, 62)
+    torch.testing.assert_close(fast(images), plain(images), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_bfloat16_is_nearer_to_float32_than_the_models_own(version):
+    plain, fast = pair(small(version))
+    images = torch.randn(4, 3, 90, 100)
+    truth = plain(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, theirs = ((model(images).float() - truth).abs().max() for model in (fast, plain))
+    assert 0 < ours <= 1.2 * theirs
+
+
+def test_the_same_bits_every_time():
+    _, fast = pair(small(2))
+    images, towards = torch.randn(3, 3, 70, 64), torch.randn(3, 5)
+    first, second = (gradients(fast, images, towards) for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@given(
+    size=st.tuples(st.integers(1, 20), st.integers(1, 20)), window=st.tuples(st.integers(1, 8), st.integers(1, 8)),
+    always=st.booleans(), shifted=st.booleans(),
+)  # fmt: skip
+@settings(max_examples=150, deadline=None)
+def test_the_table_holds_every_token_once_and_parts_what_the_mask_parts(size, window, always, shifted):
+    counts = counts_of(size, window)
+    shift = shift_size(window, counts, always) if shifted else (0, 0)
+    table = meeting(size, window, counts, shift)
+    rows = table.rows.flatten()
+    assert torch.equal(rows[rows >= 0].sort().values, torch.arange(size[0] * size[1], dtype=torch.int32))
+    if shifted:
+        x = torch.zeros(1, *size, 1)
+        mask = WindowGrid.regular(x, window).shifted(x, always).mask
+        apart = table.region[:, :, None] != table.region[:, None, :]
+        assert torch.equal(apart, mask != 0)
+        assert torch.equal(table.mixed.bool(), apart.any(dim=2).any(dim=1))
+
+
+def test_stands_aside_for_other_heads_compilers_and_transforms():
+    x = torch.zeros(1, 4, 4, 96)
+    assert attention.applies(3, 96, (7, 7), x)
+    assert not attention.applies(4, 96, (7, 7), x)  # heads of 24
+    assert not attention.applies(3, 96, (70, 70), x)
+    assert not attention.applies(3, 96, (7, 7), x.to("meta"))
+    seen = []
+    torch.func.vmap(lambda row: seen.append(attention.applies(3, 96, (7, 7), row)) or row)(x)
+    assert seen == [False]
+    plain, fast = pair(small(1, num_heads=(4, 8, 16)))
+    images = torch.randn(1, 3, 40, 40)
+    assert torch.equal(fast(images), plain(images))
+
+
+def test_float64_and_float16_go_the_plain_way():
+    plain, fast = pair(small(1))
+    images = torch.randn(1, 3, 40, 40)
+    assert torch.equal(fast.double()(images.double()), plain.double()(images.double()))
+
+
+def test_an_accelerated_model_compiles_to_one_graph_without_the_kernel():
+    _, fast = pair(small(1, depths=(2,), num_heads=(1,)))
+    images = torch.randn(2, 3, 40, 44)
+    compiled = torch.compile(fast, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(images), fast(images), rtol=1e-5, atol=1e-5)
+
+
+def test_threads_are_torchs():
+    found, _ = attention.kernel()
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert found.team() == 2
+        torch.set_num_threads(1)
+        assert found.team() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture
+def fresh(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    build.library.cache_clear()
+    yield tmp_path
+    build.library.cache_clear()
+
+
+def test_switched_off(fresh, monkeypatch):
+    monkeypatch.setenv("SWINKIT_KERNELS", "0")
+    assert build.library("layer_norm") == (None, "switched off by SWINKIT_KERNELS=0")
+
+
+def test_no_compiler_is_no_fault(fresh, monkeypatch):
+    monkeypatch.setattr(build.shutil, "which", lambda name: None)
+    found, reason = build.library("layer_norm")
+    assert found is None
+    assert "no C++ compiler" in reason
+
+
+def test_a_compiler_that_fails_is_no_fault_and_leaves_nothing(fresh, monkeypatch):
+    monkeypatch.setenv("CXX", "false")
+    found, reason = build.library("layer_norm")
+    assert found is None
+    assert "could not compile" in reason
+    assert list((fresh / "swinkit" / "kernels").iterdir()) == []
+
+
+def test_compiled_once_and_kept(fresh):
+    found, reason = build.library("layer_norm")
+    assert found is not None, reason
+    (kept,) = (fresh / "swinkit" / "kernels").iterdir()
+    stamp = kept.stat().st_mtime_ns
+    build.library.cache_clear()
+    assert build.library("layer_norm")[0] is not None
+    assert kept.stat().st_mtime_ns == stamp

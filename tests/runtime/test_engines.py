@@ -1,0 +1,139 @@
+"""Every engine answers as the model does, at any size and for every version; "auto" measures, checks, and remembers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from swinkit.config import SwinConfig
+from swinkit.errors import MissingExtra, UsageError
+from swinkit.model.classifier import SwinClassifier
+from swinkit.runtime import engines
+from swinkit.runtime.engines import choice, eager, native
+from tests.shaking import shake
+
+SIZES = [(64, 64), (37, 150), (90, 112)]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def model_of(version: int, **more) -> SwinClassifier:
+    given = {"embed_dim": 32, "depths": (2, 2, 2), "num_heads": (1, 2, 4), "num_classes": 5}
+    torch.manual_seed(0)
+    return shake(SwinClassifier(SwinConfig(version=version, **{**given, **more}))).eval()
+
+
+KINDS = {
+    "v1": {"version": 1}, "v1 dense, ape": {"version": 1, "geometry": "dense", "ape": True}, "v2": {"version": 2},
+    "v2, extra norm, moved window": {"version": 2, "extra_norm_every": 2, "pretrained_window_sizes": (5, 5, 4)},
+    "no projection bias": {"version": 1, "qkv_bias": False}, "heads of 8": {"version": 1, "num_heads": (4, 8, 16)},
+    "widths that no kernel takes": {"version": 2, "embed_dim": 24, "num_heads": (3, 6, 12)}, "patch 3, 2 channels": {"version": 1, "patch_size": 3, "in_channels": 2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", SIZES)
+def test_native_answers_as_the_model(kind, size):
+    model = model_of(**KINDS[kind])
+    images = torch.randn(2, model.config.in_channels, *size)
+    logits, pooled = engines.build(model, shape=tuple(images.shape), engine="native").answers(images)
+    with torch.no_grad():
+        for answer, expected in ((logits, model(images)), (pooled, model.pooled(images))):
+            assert (answer - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_native_without_a_kernel_answers_the_same(version, monkeypatch):
+    monkeypatch.setattr(native, "kernel", lambda: (None, "none here"))
+    monkeypatch.setattr(native, "norms", lambda: (None, "none here"))
+    test_native_answers_as_the_model("v1" if version == 1 else "v2", (90, 112))
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_engine_for_one_shape_answers_as_the_model(engine, version):
+    model = model_of(version, depths=(2, 2), num_heads=(1, 2))
+    run = engines.build(model, shape=(2, 3, 37, 64), engine=engine)
+    for size in [(37, 64), (56, 50)]:  # the second is built when it is first asked for
+        images = torch.randn(2, 3, *size)
+        logits, pooled = run.answers(images)
+        with torch.no_grad():
+            torch.testing.assert_close(logits, model(images), rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(pooled, model.pooled(images), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("engine", ["eager", "native"])
+def test_bfloat16_differs_by_its_rounding_only(engine, monkeypatch):
+    monkeypatch.setattr(engines, "computes_bfloat16", lambda device: True)
+    model, images = model_of(1), torch.randn(2, 3, 64, 64)
+    run = engines.build(model, precision="bfloat16", shape=tuple(images.shape), engine=engine)
+    answer = run(images)
+    with torch.no_grad():
+        expected = model(images)
+    assert answer.dtype == torch.float32
+    assert 0 < (answer - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+def test_without_the_hardware_bfloat16_is_float32_and_said_once(monkeypatch, capsys):
+    monkeypatch.setattr(engines, "computes_bfloat16", lambda device: False)
+    monkeypatch.setattr(engines, "_said", set())
+    for _ in range(2):
+        assert engines.build(model_of(1), precision="bfloat16", shape=(1, 3, 64, 64), engine="eager").precision == "float32"
+    assert capsys.readouterr().err.count("float32 is used instead") == 1
+
+
+def test_an_engine_is_of_the_model_as_it_was():
+    model, images = model_of(1), torch.randn(1, 3, 64, 64)
+    run = engines.build(model, shape=(1, 3, 64, 64), engine="native")
+    before = run(images)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2)
+    assert torch.equal(run(images), before)
+
+
+def test_auto_measures_and_remembers(monkeypatch):
+    model, asked = model_of(1), []
+    original = choice.agrees
+    monkeypatch.setattr(choice, "agrees", lambda *given: asked.append(1) or original(*given))
+    monkeypatch.setattr(engines, "candidates", lambda thorough: ["eager", "native"])
+    first = engines.build(model, shape=(1, 3, 64, 64))
+    assert asked
+    asked.clear()
+    assert engines.build(model, shape=(1, 3, 64, 64)).name == first.name
+    assert not asked
+    choice._memory().write_text("{ not json")
+    assert engines.build(model, shape=(1, 3, 64, 64)).name in {"eager", "native"}
+    assert asked
+    assert json.loads(choice._memory().read_text())
+
+
+def test_auto_passes_over_an_engine_that_answers_wrongly_or_fails(monkeypatch):
+    monkeypatch.setattr(engines, "candidates", lambda thorough: ["eager", "native", "openvino"])
+    right = native.build
+
+    def wrong(model, precision, shape):
+        program = right(model, precision, shape)
+        return lambda images: tuple(part + 1 for part in program(images))
+
+    def failing(model, precision, shape):
+        raise RuntimeError("another library's fault")
+
+    monkeypatch.setattr(engines, "_builder", lambda name: {"native": wrong, "openvino": failing, "eager": eager.build}[name])
+    assert engines.build(model_of(1), shape=(1, 3, 64, 64)).name == "eager"
+
+
+def test_what_cannot_be_is_told(monkeypatch):
+    model = model_of(1)
+    with pytest.raises(UsageError, match="no engine 'tensorrt'"):
+        engines.build(model, engine="tensorrt")
+    with pytest.raises(UsageError, match="no precision 'int4'"):
+        engines.build(model, precision="int4")
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match="openvino"):
+        engines.build(model, engine="openvino")
