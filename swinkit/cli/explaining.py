@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +13,18 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..explain.atlas import BlockBias
+from ..explain.atlas import BlockBias, atlas
 from ..explain.explanation import Explainer, View
 from ..explain.paint import diverging, outlined, paint_over, stamped
+from ..explain.scores import Target, class_target
 from ..explain.trust import Check, Trust
-from ..report.explained import Figure, Proof, Verdict
-from ..weights.atomic import write_atomically
+from ..report.explained import ExplainedPage, Figure, Group, Proof, Verdict, write_explained
+from ..weights.atomic import write_atomically, write_json
 
+ATLAS = (
+    "What each head adds to its logits for every offset between two patches, query minus key, the same for every picture: the middle "
+    "is a patch and itself. Blue is less than the head's mean, orange more."
+)
 SHOWN = 640  # pixels of the longer side of a painted picture
 
 # check -> (what was measured, which limit it keeps)
@@ -33,6 +39,39 @@ TOLD = {
     ),
     "noise": ("rank correlation {:.2f} with maps of noisy pictures", "at least {:.2f}: invisible changes must not move it"),
 }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was typed."""
+
+    model: str
+    picture: Path
+    options: dict[str, Any]
+
+    @property
+    def line(self) -> str:
+        """The command that repeats it."""
+        words = ["swinkit", "explain", self.model, str(self.picture)]
+        for key, flag in (("names", "--class"), ("methods", "--method")):
+            words += [word for value in self.options[key] for word in (flag, value)]
+        if self.options["at"]:
+            words += ["--at", "{},{}".format(*self.options["at"])]
+        for key in ("stage", "block", "window", "image_size", "seed"):
+            words += [f"--{key.replace('_', '-')}", str(self.options[key])] if self.options[key] is not None else []
+        words += ["--atlas"] if self.options["atlas"] else []
+        words += ["--resizing", self.options["resizing"]] if self.options["window"] else []
+        return shlex.join([*words, *([] if self.options["checked"] else ["--no-trust"])])
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Views under one heading; ``small`` ones stand side by side."""
+
+    heading: str
+    lead: str
+    views: Sequence[View]
+    small: bool = False
 
 
 @dataclass
@@ -98,6 +137,8 @@ class Studio:
         stream = io.BytesIO()
         Image.fromarray(picture).save(stream, "PNG", optimize=True)
         name = f"{safe_name(key)}.png"
+        if name in self.files.values():  # two classes may differ in characters that a file name cannot have
+            name = f"{safe_name(key)}-{len(self.files)}.png"
         write_atomically(self.folder / name, stream.getvalue())
         self.files[key] = name
 
@@ -186,3 +227,75 @@ def to_dict(view: View, explainer: Explainer, file: str) -> dict[str, Any]:
 
 def trusted(trust: Trust | None) -> dict[str, Any] | None:
     return trust.to_dict() if trust else None
+
+
+def write(studio: Studio, looked: Sequence[Looked], asked: Asked) -> dict[str, Any]:
+    """PNGs, explain.html and explanation.json in the studio's folder; returns what the last holds."""
+    explainer = studio.explainer
+    groups = []
+    for part in looked:
+        figures = [studio.figure(view, part.small) for view in part.views]
+        heads = [head for view in part.views if "heads" in view.facts for head in studio.heads(view)]
+        groups.append(Group(part.heading, part.lead, [*figures, *heads]))
+    groups += biases(studio, asked.options)
+    answers = [(target.name, explainer.share(target)) for target in ranked(explainer)[:5]]
+    page = ExplainedPage(
+        title=f"Why {answers[0][0]}?",
+        summary=f"{asked.picture.name}, explained by the model {asked.model}. {judged(looked)}",
+        picture=studio.framed(), answers=answers, groups=groups, facts=described(explainer), commands=[asked.line],
+    )  # fmt: skip
+    write_explained(studio.folder / "explain.html", page)
+    views = [to_dict(view, explainer, studio.files[view.key]) for part in looked for view in part.views]
+    found = {
+        "model": asked.model, "picture": str(asked.picture), "page": str(studio.folder / "explain.html"),
+        "answers": [{"class": name, "share": share} for name, share in answers], "seen": explainer.frame.seen,
+        "maps": views, "files": sorted(studio.files.values()),
+    }  # fmt: skip
+    write_json(studio.folder / "explanation.json", found)
+    return found
+
+
+def biases(studio: Studio, options: dict[str, Any]) -> list[Group]:
+    """The bias atlas, and the same at another window."""
+    if not options["atlas"]:
+        return []
+    model = studio.explainer.model
+    groups = [Group("Bias atlas", ATLAS, bias_figures(atlas(model), studio.keep))]
+    if options["window"]:
+        resized = atlas(model, options["window"], options["resizing"])
+        how = (
+            f"tables resized by {options['resizing']}"
+            if studio.explainer.config.version == 1
+            else "log-CPB asked at new offsets"
+        )
+        heading = f"Bias atlas, windows of {options['window']} x {options['window']}"
+        groups.append(Group(heading, f"The same heads after a change of window: {how}.", bias_figures(resized, studio.keep)))
+    return groups
+
+
+def ranked(explainer: Explainer) -> list[Target]:
+    """Every class, likeliest first."""
+    model: Any = explainer.model
+    return sorted((class_target(model, index) for index in range(model.config.num_classes)), key=explainer.share, reverse=True)
+
+
+def described(explainer: Explainer) -> dict[str, str]:
+    height, width = explainer.frame.picture
+    rows, columns = explainer.frame.size
+    left, top, right, bottom = (round(end) for end in explainer.frame.seen)
+    return {
+        "picture": f"{width} x {height} pixels",
+        "the model sees": f"x {left} to {right - 1}, y {top} to {bottom - 1}, as {columns} x {rows} pixels",
+        "architecture": f"Swin V{explainer.config.version}, {'-'.join(map(str, explainer.config.depths))} blocks",
+    }
+
+
+def judged(looked: Sequence[Looked]) -> str:
+    """How many maps can be trusted, in a sentence."""
+    verdicts = [view.trust.passed for part in looked for view in part.views if view.trust is not None]
+    if not verdicts:
+        return "Its maps were not checked (--no-trust)."
+    good = sum(verdicts)
+    return f"Of {len(verdicts)} maps {good} passed every check" + (
+        "." if good == len(verdicts) else "; the others say on their face what they fail."
+    )

@@ -107,15 +107,15 @@ def open_photographs(part: str) -> list[np.ndarray]:
 
 
 def ground(photograph: np.ndarray, side: int, chance: np.random.Generator) -> np.ndarray:
-    """A square piece of ``photograph`` of random place and scale, perhaps mirrored: (side, side, 3)."""
+    """A square piece of ``photograph`` of random place, scale, turn and colours: (side, side, 3)."""
     height, width = photograph.shape[:2]
     least = min(side, height, width)
     cut = int(chance.integers(least, min(height, width), endpoint=True))
     top, left = int(chance.integers(height - cut + 1)), int(chance.integers(width - cut + 1))
     piece = photograph[top : top + cut, left : left + cut]
-    if chance.random() < 0.5:
-        piece = piece[:, ::-1]
-    return np.array(Image.fromarray(np.ascontiguousarray(piece)).resize((side, side), Image.Resampling.BILINEAR))
+    piece = np.rot90(piece[:, ::-1] if chance.random() < 0.5 else piece, int(chance.integers(4)))
+    scaled = Image.fromarray(np.ascontiguousarray(piece)).resize((side, side), Image.Resampling.BILINEAR)
+    return (np.asarray(scaled)[..., chance.permutation(3)] * (0.5 + 0.5 * chance.random(3))).astype(np.uint8)
 
 
 def cut_out(pixels: np.ndarray, side: int, chance: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

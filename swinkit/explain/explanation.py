@@ -76,7 +76,8 @@ METHODS: dict[str, tuple[str, str, Any]] = {
 class Explainer:
     """A model and a picture (H, W, C) as :func:`swinkit.data.decode.decode` gives it, ready for every way of looking.
 
-    ``checked`` measures trust with each view, which takes most of the time; ``thorough`` are other settings for it.
+    ``checked`` measures trust with each view, which takes most of the time; ``thorough`` are other settings for it. ``targets`` are
+    those that will be asked about: what random orders do to them is then measured once for all.
     """
 
     def __init__(self, model: nn.Module, picture: np.ndarray, checked: bool = True, **thorough: Any) -> None:
@@ -88,7 +89,7 @@ class Explainer:
         self.image = evaluation(description)(picture)[None].to(device)
         self.checked, self.thorough = checked, thorough
         self.config = backbone_of(model).config
-        self._chance: dict[tuple[str, int], Tensor] = {}
+        self.targets: Sequence[Target] = ()
 
     @cached_property
     def outputs(self) -> Any:
@@ -109,7 +110,9 @@ class Explainer:
             return target.share(model(images))
 
         explain = maker(target)
-        verdict = self._verdict(explain, worth, self.config.strides[-1], target.name)
+        known = [other.name for other in self.targets]
+        chance = self._class_chance[..., known.index(target.name)] if self.checked and target.name in known else None
+        verdict = self._verdict(explain, worth, self._settings(self.config.strides[-1]), chance)
         return View(
             f"{method}-{target.name}",
             f"{title}: {target.name}",
@@ -125,14 +128,15 @@ class Explainer:
         By default in the deepest stage that has more than one window. Raises :class:`UsageError` for a pixel that the model does
         not see and for a block that is not there.
         """
-        stage = self._widest() if stage is None else index_of(stage, self.config.num_stages, "stage")
+        stage = self.windowed if stage is None else index_of(stage, self.config.num_stages, "stage")
         shown = attention_of(self.model, self.image, stage, block)
         row, column = self.token_at(x, y, shown.stride)
         look = partial(_attention_map, place=(shown.stage, shown.block), token=(row, column))
         partners = shown.partners(row, column)
         worth = partial(_token_kept, place=(shown.stage, shown.block), token=(row, column), image=self.image)
         others = partners & ~_only(partners, row, column)  # its own patch reaches it by the residual, attended to or not
-        verdict = self._verdict(look, worth, shown.stride, "", among=others)
+        settings = self._settings(shown.stride, steps=4, among=others)
+        verdict = self._verdict(look, worth, settings) if int(others.sum()) > 1 else None
         window, token = _span(partners, shown.stride), _span(_only(partners, row, column), shown.stride)
         heads = shown.of_token(row, column)[0]
         return View(
@@ -150,12 +154,11 @@ class Explainer:
 
     def of_field(self, stage: int) -> View:
         """Which pixels the middle token of ``stage`` depends on."""
-        stride = self.config.strides[stage]
-        height, width = (-(-side // stride) // 2 for side in self.image.shape[-2:])
-        token = height, width
+        stride, token = self.config.strides[stage], self._middles[stage]
         look = partial(receptive_field, stage=stage)
         worth = partial(_token_kept, place=(stage, -1), token=token, image=self.image)
-        verdict = self._verdict(look, worth, self.config.strides[-1], "")
+        chance = self._field_chance[..., stage] if self.checked else None
+        verdict = self._verdict(look, worth, self._settings(self.config.strides[-1], steps=4), chance)
         values = self._map(look)
         sides = {f"side_of_{share:.0%}": float(field_side(values[None], share)) for share in (0.5, 0.95)}
         box = _span(_only(torch.zeros(token[0] + 1, token[1] + 1, dtype=torch.bool), *token), stride)
@@ -176,7 +179,8 @@ class Explainer:
             )
         return pixel[0] // stride, pixel[1] // stride
 
-    def _widest(self) -> int:
+    @property
+    def windowed(self) -> int:
         """The deepest stage whose map holds more than one window, else the first."""
         sides = self.image.shape[-2:]
         for stage in reversed(range(self.config.num_stages)):
@@ -188,18 +192,39 @@ class Explainer:
     def _map(self, explain: MapOf) -> Tensor:
         return explain(self.model, self.image)[0].detach().float().cpu()
 
-    def _verdict(
-        self, explain: MapOf, worth: Worth, cell: int, shared: str, among: Tensor | None = None
-    ) -> Trust | None:  # fmt: skip
-        """``shared`` names a worth that several maps account for, so that random orders are measured once for all of them."""
-        if not self.checked or (among is not None and int(among.sum()) < 2):
-            return None
-        settings = TrustSettings(cell, among=among, **self.thorough)
-        chance = self._chance.get((shared, cell)) if shared else None
-        if chance is None:
-            chance = random_deletions(self.model, self.image, worth, settings)
-            self._chance[shared, cell] = chance
-        return trust(self.model, self.image, explain, worth, settings, chance)
+    @cached_property
+    def _middles(self) -> list[Place]:
+        """The middle token of each stage."""
+        sides = self.image.shape[-2:]
+        grids = [[-(-side // stride) for side in sides] for stride in self.config.strides]
+        return [(rows // 2, columns // 2) for rows, columns in grids]
+
+    @cached_property
+    def _class_chance(self) -> Tensor:
+        """Shares of all ``targets`` along random orders, (2 pairs, steps + 1, targets)."""
+
+        def worth(model: nn.Module, images: Tensor) -> Tensor:
+            outputs = model(images)
+            return torch.stack([target.share(outputs) for target in self.targets], dim=-1)
+
+        return random_deletions(self.model, self.image, worth, self._settings(self.config.strides[-1]))
+
+    @cached_property
+    def _field_chance(self) -> Tensor:
+        """Likeness of the middle tokens of all stages along random orders, (2 pairs, steps + 1, stages)."""
+        original = _maps(self.model, self.image)
+
+        def worth(model: nn.Module, images: Tensor) -> Tensor:
+            changed = zip(original, _maps(model, images), self._middles, strict=True)
+            return torch.stack([_likeness(before, after, token) for before, after, token in changed], dim=-1)
+
+        return random_deletions(self.model, self.image, worth, self._settings(self.config.strides[-1], steps=4))
+
+    def _settings(self, cell: int, **special: Any) -> TrustSettings:
+        return TrustSettings(cell, **{**special, **self.thorough})
+
+    def _verdict(self, explain: MapOf, worth: Worth, settings: TrustSettings, chance: Tensor | None = None) -> Trust | None:
+        return trust(self.model, self.image, explain, worth, settings, chance) if self.checked else None
 
 
 def _attention_map(model: nn.Module, images: Tensor, place: Place, token: Place) -> Tensor:
@@ -213,10 +238,22 @@ def _enlarged(maps: Tensor, shown: Attention, images: Tensor) -> Tensor:
 
 
 def _token_kept(model: nn.Module, images: Tensor, place: Place, token: Place, image: Tensor) -> Tensor:
-    """How alike a token is to itself in ``image``, behind block ``place``: (B,), cosines of what is not common to the map."""
+    """How alike a token behind block ``place`` is to itself in ``image`` (1, channels, H, W): (B,)."""
     found = _block_output(model, torch.cat((image, images)), place)
-    told = found[:, token[0], token[1]] - found[:1].mean(dim=(1, 2))
-    return F.cosine_similarity(told[1:], told[:1], dim=1)
+    return _likeness(found[:1], found[1:], token)
+
+
+def _likeness(before: Tensor, after: Tensor, token: Place) -> Tensor:
+    """Cosines between a token of maps ``after`` (B, H, W, C) and of ``before`` (1, H, W, C), less what its map has in common."""
+    common = before.mean(dim=(1, 2))
+    row, column = token
+    return F.cosine_similarity(after[:, row, column] - common, before[:, row, column] - common, dim=1)
+
+
+@torch.no_grad()
+def _maps(model: nn.Module, images: Tensor) -> list[Tensor]:
+    backbone = backbone_of(model)
+    return backbone.run_stages(backbone.embed(images))
 
 
 def _block_output(model: nn.Module, images: Tensor, place: Place) -> Tensor:

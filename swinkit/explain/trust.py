@@ -145,7 +145,10 @@ def in_cells(maps: Tensor, cell: int) -> Tensor:
 
 @torch.no_grad()
 def deleted(model: nn.Module, image: Tensor, worth: Worth, orders: Tensor, settings: TrustSettings) -> Tensor:
-    """``worth`` as cells are taken away along each of ``orders`` (K, n): (K, steps + 1), from the whole picture to none of them."""
+    """``worth`` as cells are taken away along each of ``orders`` (K, n): (K, steps + 1), from the whole picture to none of them.
+
+    A worth of several numbers a picture, (B, m), gives (K, steps + 1, m).
+    """
     rows, columns = settings.grid(image)
     chosen = settings.chosen(image)
     rank = orders.argsort(dim=1).to(image.device)  # when each cell goes
@@ -155,8 +158,8 @@ def deleted(model: nn.Module, image: Tensor, worth: Worth, orders: Tensor, setti
     kept = kept.view(-1, rows, columns)
     empty = blank(image)
     pictures = (covered(image, empty, part, settings.cell) for part in kept.split(settings.batch_size))
-    values = torch.cat([worth(model, batch) for batch in pictures]).view(len(orders), -1)
-    whole = worth(model, image).expand(len(orders), 1)
+    values = torch.cat([worth(model, batch) for batch in pictures]).unflatten(0, (len(orders), settings.steps))
+    whole = worth(model, image).expand(len(orders), 1, *values.shape[2:])
     return torch.cat((whole, values), dim=1).float().cpu()
 
 

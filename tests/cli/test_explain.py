@@ -1,0 +1,123 @@
+"""``swinkit explain`` from the command line: the page, the pictures, the figures, and what cannot be meant."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import swinkit
+from swinkit.cli.explain import command
+from swinkit.cli.main import run
+from tests.explain.models import small
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small ``model`` of classes with awkward names, and a wide ``picture.png``."""
+    folder = tmp_path_factory.mktemp("explain")
+    model = small(2)
+    model.classes = ("a/b <script>", "bee", "..", "dog")
+    swinkit.save(model, folder / "model")
+    pixels = np.random.default_rng(0).integers(0, 255, (50, 80, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "picture.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def explained(place: Path) -> tuple[Path, dict]:
+    arguments = [str(place / "model"), str(place / "picture.png"), "--out", str(place / "why"), "--json", "-q"]
+    done = CliRunner().invoke(command, [*arguments, "--class", "a/b <script>", "--class", "2", "--atlas", "--window", "5"])
+    assert done.exit_code == 0, done.output + str(done.exception)
+    return place / "why", json.loads(done.stdout)
+
+
+def test_every_file_that_is_named_is_there(explained: tuple[Path, dict]) -> None:
+    folder, found = explained
+    assert {path.name for path in folder.iterdir()} == {*found["files"], "explain.html", "explanation.json"}
+    assert json.loads((folder / "explanation.json").read_text("utf-8"))["maps"] == found["maps"]
+    for name in found["files"]:
+        with Image.open(folder / name) as image:
+            image.verify()
+
+
+def test_every_map_has_its_checks_and_failures_are_on_its_face(explained: tuple[Path, dict]) -> None:
+    folder, found = explained
+    page = (folder / "explain.html").read_text("utf-8")
+    assert len(found["maps"]) == 3 + 2 + 2  # two classes and rollout, two blocks, two stages
+    for view in found["maps"]:
+        assert [check["name"] for check in view["trust"]["checks"]] == [
+            "deletion and insertion",
+            "weight randomisation",
+            "noise",
+        ]
+        with Image.open(folder / view["file"]) as image:
+            pixels = np.asarray(image.convert("RGB")).astype(int)
+        red = (pixels[..., 0] > 150) & (pixels[..., 1] < 60) & (pixels[..., 2] < 60)
+        assert (red[-8:].mean() > 0.8) == (not view["trust"]["passed"])
+    failed = sum(not view["trust"]["passed"] for view in found["maps"])
+    assert len(re.findall("not to be trusted, fails", page)) == failed
+
+
+def test_the_page_is_one_inert_file(explained: tuple[Path, dict]) -> None:
+    page = (explained[0] / "explain.html").read_text("utf-8")
+    assert "<script" not in page
+    assert "a/b &lt;script&gt;" in page
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
+    assert "swinkit explain" in page
+
+
+def test_places_are_in_pixels_of_the_picture(explained: tuple[Path, dict]) -> None:
+    found = explained[1]
+    left, top, right, bottom = found["seen"]
+    assert 0 <= left < right <= 80
+    assert 0 <= top < bottom <= 50
+    for view in found["maps"]:
+        assert left <= view["peak"][0] <= right
+        assert top <= view["peak"][1] <= bottom
+    windows = [view["window"][0] for view in found["maps"] if "window" in view]
+    assert len(windows) == 2
+
+
+def test_a_patch_that_is_asked_for(place: Path) -> None:
+    arguments = [str(place / "model"), str(place / "picture.png"), "--no-trust", "--json", "-q"]
+    out = place / "patch"
+    chosen = ["--at", "40,25", "--stage", "1", "--block", "2", "--method", "smoothgrad", "--out", str(out)]
+    done = CliRunner().invoke(command, [*arguments, *chosen])
+    assert done.exit_code == 0, done.output
+    (shown,) = [view for view in json.loads(done.stdout)["maps"] if "window" in view]
+    left, top, right, bottom = shown["window"][0]
+    assert left <= 40 < right
+    assert top <= 25 < bottom
+    assert shown["trust"] is None
+    assert "--at 40,25 --stage 1 --block 2" in (out / "explain.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (["--at", "0,0"], 2, "does not see pixel 0,0"),
+        (["--at", "here"], 2, "is no pixel"),
+        (["--class", "wasp"], 2, "no class 'wasp'"),
+        (["--stage", "7"], 2, "--stage 7: the model has 2 stages"),
+        (["--stage", "1", "--block", "9"], 2, "--block 9: stage 1 has 2 blocks"),
+        (["--window", "9"], 2, "needs --atlas"),
+    ],
+)
+def test_what_cannot_be_meant(
+    place: Path, options: list[str], code: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["explain", str(place / "model"), str(place / "picture.png"), "--no-trust", "-q", *options]
+    assert run([*arguments, "--out", str(place / "never")]) == code
+    assert told in capsys.readouterr().err
+    assert not (place / "never").exists()
+
+
+def test_a_folder_that_is_taken(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["explain", str(place / "model"), str(place / "picture.png"), "--out", str(place / "model")]) == 2
+    assert "not overwritten" in capsys.readouterr().err

@@ -1,0 +1,149 @@
+"""Class activation maps: they add up to the score, they stand where the token is, and the layer in front of the norm says nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from swinkit.errors import UsageError
+from swinkit.explain.cam import cam, reading_of
+from swinkit.explain.gradients import integrated_gradients, smoothgrad
+from swinkit.explain.scores import class_target, find_class
+from swinkit.explain.seeing import leaf_at, upsampled
+from tests.explain.models import VERSIONS, small
+
+
+def pictures(*size: int) -> torch.Tensor:
+    return torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_map_adds_up_to_the_score(version: int) -> None:
+    """Its mean over tokens is the score less the head's bias, which is what makes it the CAM of Zhou et al."""
+    model = small(version)
+    images = pictures(56, 56)
+    target = class_target(model, 2)
+    found = cam(model, images, target.score)
+    with torch.no_grad():
+        expected = target.score(model(images)) - target.score(model.head.bias[None])
+    tokens = nn.functional.avg_pool2d(
+        found[:, None], 4
+    )  # bilinear enlargement by the stride keeps the mean inside, not at borders
+    assert found.shape == (2, 56, 56)
+    assert tokens.mean((1, 2, 3)).tolist() == pytest.approx(expected.tolist(), rel=0.2, abs=0.05)
+    normed = model.norm(model.backbone.run_stages(model.backbone.embed(images))[-1])
+    weights = model.head.weight[2] - model.head.weight.mean(0)
+    torch.testing.assert_close(found, upsampled(normed @ weights, 4, (56, 56)).detach(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_in_front_of_the_norm_gradient_times_activation_is_nothing(version: int) -> None:
+    """Euler's theorem, and the reason why the map is taken behind the norm."""
+    model = small(version).double()
+    images = pictures(56, 56).double()
+    score = class_target(model, 1).score
+    with torch.no_grad(), leaf_at(model.backbone.stages[-1].blocks[-1]) as leaves:
+        (gradient,) = torch.autograd.grad(score(model(images)).sum(), leaves)
+    in_front = (gradient * leaves[0].detach()).sum(-1).abs().max()
+    assert float(in_front) < 1e-3 * float(gradient.norm(dim=-1).max() * leaves[0].detach().norm(dim=-1).max())
+
+
+@pytest.mark.parametrize("stage", [0, 1, -1])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_any_stage_and_any_size(version: int, stage: int) -> None:
+    model = small(version)
+    assert cam(model, pictures(61, 50), class_target(model, 0).score, stage).shape == (2, 61, 50)
+
+
+def test_behind_merging_the_four_neighbours_are_told_apart() -> None:
+    """A product that is 1 at one token of the finer map only must come back at its place."""
+    model = small(1)
+    reading = reading_of(model, 0)
+    x = torch.zeros(1, 28, 28, 16)
+    x[0, 5, 8] = 1
+    merge = model.backbone.stages[1].merge
+    merge.norm, merge.reduction = nn.Identity(), nn.Identity()
+    marked = reading.map_of(merge(x))[0] > 0
+    assert marked.nonzero().tolist() == [[5, 8]]
+
+
+def test_a_map_is_enlarged_by_its_stride_not_stretched() -> None:
+    tokens = torch.zeros(1, 8, 7)
+    tokens[0, 7, 0] = 1
+    found = upsampled(tokens, 8, (61, 50))
+    assert found.shape == (1, 61, 50)
+    assert divmod(int(found.argmax()), 50)[0] in range(56, 61)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_map_changes_nothing(version: int) -> None:
+    model = small(version)
+    images = pictures(56, 56)
+    before = model(images)
+    cam(model, images, class_target(model, 0).score)
+    assert torch.equal(model(images), before)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert torch.is_grad_enabled()
+
+
+def test_adding_the_same_to_every_logit_changes_no_map_of_exclusive_classes() -> None:
+    model = small(1)
+    images, target = pictures(56, 56), class_target(model, 1)
+    before = cam(model, images, target.score)
+    with torch.no_grad():
+        model.head.weight += torch.randn(1, model.head.weight.shape[1])
+    torch.testing.assert_close(cam(model, images, target.score), before, rtol=1e-3, atol=1e-4)
+
+
+def test_shares_are_what_the_predictor_says() -> None:
+    model = small(1)
+    logits = model(pictures(56, 56))
+    shares = torch.stack([class_target(model, index).share(logits) for index in range(4)], 1)
+    torch.testing.assert_close(shares, logits.softmax(1))
+    model.metadata = {"temperature": 2.0}
+    torch.testing.assert_close(class_target(model, 3).share(logits), (logits / 2).softmax(1)[:, 3])
+    model.multi_label = True
+    torch.testing.assert_close(class_target(model, 3).share(logits), (logits / 2).sigmoid()[:, 3])
+
+
+def test_integrated_gradients_add_up() -> None:
+    model = small(1)
+    images, score = pictures(56, 56), class_target(model, 2).score
+    from swinkit.explain.blank import blank
+
+    found = integrated_gradients(model, images, score, steps=64).sum((1, 2))
+    with torch.no_grad():
+        expected = score(model(images)) - score(model(blank(images)))
+    assert found.tolist() == pytest.approx(expected.tolist(), rel=0.05, abs=0.02)
+
+
+def test_smoothgrad_is_not_negative() -> None:
+    model = small(2)
+    assert float(smoothgrad(model, pictures(40, 40), class_target(model, 2).score).min()) >= 0
+
+
+def test_classes_by_name_and_number() -> None:
+    assert find_class(("ant", "bee"), "bee") == 1
+    assert find_class(("1", "0"), "1") == 0
+    assert find_class(("ant", "bee"), "0") == 0
+    with pytest.raises(UsageError, match=r"no class 'been'.*bee"):
+        find_class(("ant", "bee"), "been")
+
+
+def test_a_model_with_a_norm_for_each_stage_says_so() -> None:
+    class Dense(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.backbone = small(1).backbone
+            self.norms = nn.ModuleList(nn.LayerNorm(width) for width in (16, 32))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            maps = self.backbone.run_stages(self.backbone.embed(images))
+            return torch.stack([norm(x).square().mean((1, 2, 3)) for norm, x in zip(self.norms, maps, strict=True)], 1)
+
+    model = Dense()
+    for stage in (0, 1):
+        found = cam(model, pictures(56, 56), lambda outputs, stage=stage: outputs[:, stage], stage)
+        assert found.shape == (2, 56, 56)
+        assert float(found.mean()) > 0
