@@ -1,0 +1,127 @@
+"""The mechanism of every benchmark: options, turns, results written after each case, a table with the bar beside each figure."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # a script's own folder alone is on the path
+
+from swinkit import machine  # noqa: E402
+from swinkit.study import statistics  # noqa: E402
+from swinkit.study.bench import FLOOR, KEEP_MEMORY  # noqa: E402
+from swinkit.study.turns import Candidate, Measured, Pace, take_turns  # noqa: E402
+from swinkit.weights.atomic import write_json  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results"
+PACKAGES = ("torch", "torchvision", "timm", "transformers", "onnxruntime", "openvino", "numpy", "pillow")
+NO_BFLOAT16 = "this processor does not multiply bfloat16"
+
+__all__ = [
+    "FLOOR",
+    "KEEP_MEMORY",
+    "NO_BFLOAT16",
+    "Candidate",
+    "Measured",
+    "Pace",
+    "Results",
+    "best",
+    "bfloat16",
+    "faster",
+    "figure",
+    "options",
+    "take_turns",
+]
+
+
+def options(script: str, description: str | None, **defaults: Any) -> argparse.Namespace:
+    """Arguments of a benchmark; ``defaults`` are added as options. ``--quick`` is a tiny form that shows that everything runs."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help=f"by default benchmarks/results/{Path(script).stem}.json")
+    parser.add_argument("--quick", action="store_true", help=argparse.SUPPRESS)
+    for name, value in defaults.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, help=f"default {value}")
+    chosen = parser.parse_args()
+    if chosen.out is None:
+        folder = Path(tempfile.mkdtemp(prefix="swinkit-quick-")) if chosen.quick else RESULTS
+        chosen.out = folder / f"{Path(script).stem}.json"
+    return chosen
+
+
+def bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16, as far as is known."""
+    return machine.processor()["bfloat16"] is not False
+
+
+class Results:
+    """The JSON of one benchmark, on disk after every :meth:`add`; ``script`` is its ``__file__``."""
+
+    def __init__(self, script: str, out: Path) -> None:
+        self.out = out
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        self.name = Path(script).stem
+        self.begun = time.monotonic()
+        self.content: dict[str, Any] = {
+            "benchmark": self.name, "command": f"python benchmarks/{self.name}.py", "environment": environment(), "cases": [],
+        }  # fmt: skip
+
+    def add(self, case: dict[str, Any]) -> None:
+        self.content["cases"].append(case)
+        self.save()
+
+    def save(self) -> None:
+        self.content["seconds"] = round(time.monotonic() - self.begun, 1)
+        write_json(self.out, self.content)
+
+    def finish(self, columns: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> None:
+        """Keep the table that the README shows, and print it."""
+        self.content["table"] = {"columns": list(columns), "rows": [list(row) for row in rows], "notes": list(notes)}
+        self.save()
+        cells = [list(columns), *map(list, rows)]
+        widths = [max(len(row[column]) for row in cells) for column in range(len(columns))]
+        for row in cells:
+            print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        for note in notes:
+            print(note)
+        print(f"Written: {self.out}, {self.content['seconds']:.0f} s")
+
+
+def environment() -> dict[str, Any]:
+    return {
+        "python": sys.version.split()[0], **{package: machine.version(package) for package in PACKAGES},
+        "processor": machine.processor(), "memory_gib": machine.memory()["total"],
+    }  # fmt: skip
+
+
+def best(found: dict[str, Measured], names: Sequence[str]) -> str | None:
+    """The fastest of ``names`` that was measured."""
+    measured = [name for name in names if name in found and found[name].turns]
+    return min(measured, key=lambda name: statistics.median(found[name].turns).value, default=None)
+
+
+def faster(found: dict[str, Measured], ours: str, theirs: str | None) -> statistics.Estimate | None:
+    """How many times as fast ``ours`` is as ``theirs``, where both were measured."""
+    if theirs is None or not found[ours].turns or not found[theirs].turns:
+        return None
+    return statistics.ratio(found[theirs].turns, found[ours].turns)
+
+
+def figure(estimate: Any, digits: int = 2, factor: float = 1.0, unit: str = "") -> str:
+    """An estimate, as such or as its dictionary, with its interval; a dash where there is none."""
+    if estimate is None:
+        return "–"
+    if not isinstance(estimate, dict):
+        estimate = vars(estimate)
+    value, low, high = (estimate[key] * factor for key in ("value", "low", "high"))
+    return f"{value:.{digits}f}{unit} ({low:.{digits}f}–{high:.{digits}f})"
+
+
+def load(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
