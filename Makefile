@@ -20,8 +20,9 @@ lint: $(VENV)/.installed-dev  ## style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed-dev  ## every benchmark; raw samples go to benchmarks/results/
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+bench: $(VENV)/.installed-dev  ## every benchmark; raw samples go to benchmarks/results/, tables to the README
+	failed=0; for script in benchmarks/*.py; do $(BIN)/python $$script || failed=1; done; \
+	    $(BIN)/python -m benchmarks.common.render; exit $$failed
 
 docs: $(VENV)/.installed-dev  ## the documentation as a site, docs/_build/html/index.html
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html

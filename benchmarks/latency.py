@@ -29,6 +29,7 @@ from common.measuring import (
     figure,
     options,
     take_turns,
+    tell,
 )
 
 OURS, TIMM, LIBRARIES = "swinkit", "timm, eager", ("timm", "torchvision", "transformers")
@@ -55,7 +56,7 @@ CASES = (
     Case("SwinV2-T 256, window 8, batch 1", "swinv2_t", 1, 256, "float32", 1.8, 1.05, "1e-5"),
     Case("SwinV2-T 256, window 8, batch 1", "swinv2_t", 1, 256, "bfloat16", 1.8, 1.05, "1.5x"),
 )
-QUICK = tuple(Case(f"nano, batch {batch}", "swin_nano", batch, 28, precision, 1.8, 1.03, error) for batch, precision, error in (
+QUICK = tuple(Case(f"nano, batch {batch}", "swin_nano", batch, 56, precision, 1.8, 1.03, error) for batch, precision, error in (
     (1, "float32", "1e-5"), (2, "bfloat16", "1.5x"),
 ))  # fmt: skip
 
@@ -93,12 +94,7 @@ def run(case: Case, pace: Pace, compile_these: Sequence[str], folder: Path) -> d
         errors[measured.name] = float(np.abs(np.load(path) - reference).max() / np.abs(reference).max())
 
     told = None if decided["reference"].fault else judge
-    found = take_turns(
-        candidates(case, compile_these),
-        pace,
-        told,
-        say=lambda text: print(" ", text, flush=True) if "round" not in text else None,
-    )
+    found = take_turns(candidates(case, compile_these), pace, told, tell)
     rivals = [name for name in found if name != OURS]
     ratios = {name: faster(found, OURS, name) for name in rivals}
     return {

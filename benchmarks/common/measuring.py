@@ -38,6 +38,7 @@ __all__ = [
     "figure",
     "options",
     "take_turns",
+    "tell",
 ]
 
 
@@ -58,6 +59,12 @@ def options(script: str, description: str | None, **defaults: Any) -> argparse.N
 def bfloat16() -> bool:
     """Whether this processor multiplies bfloat16, as far as is known."""
     return machine.processor()["bfloat16"] is not False
+
+
+def tell(text: str) -> None:
+    """What a measurement says of itself, without its rounds."""
+    if not text.startswith("round "):
+        print(f"  {text}", flush=True)
 
 
 class Results:

@@ -44,20 +44,20 @@ def ours(model: str, batch: int, size: tuple[int, int], precision: str, engine: 
     """swinkit's engine."""
     from swinkit.runtime import engines
 
-    net = network(model)
+    net = network(model, image_size=size[0])
     run = engines.build(net, precision=precision, shape=(batch, 3, *size), engine=engine)
     return subject_of(run, different_inputs((batch, 3, *size)), engine=run.name, precision=run.precision)
 
 
 def reference(model: str, batch: int, size: tuple[int, int]) -> Subject:
     """The network in float64, which decides what is an error."""
-    net = network(model).double()
+    net = network(model, image_size=size[0]).double()
     return subject_of(torch.inference_mode()(lambda images: net(images.double()).double()), different_inputs((batch, 3, *size)))
 
 
 def theirs(library: str, way: str, model: str, batch: int, size: tuple[int, int], precision: str) -> Subject:
     """The same network in ``library`` by ``way``, a key of :data:`WAYS`."""
-    net = network(model)
+    net = network(model, image_size=size[0])
     built = peer(library, net.config, net.state_dict())
     run = WAYS[way](built, (batch, 3, *size), precision)
     return subject_of(run, different_inputs((batch, 3, *size)), library=library, way=way, precision=precision)
