@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -34,9 +33,7 @@ class Case:
 
 def engine_names() -> list[str]:
     """Every engine that can be asked for: "auto", "plain" and those of :mod:`swinkit.runtime.engines`."""
-    if importlib.util.find_spec("swinkit.runtime.engines") is None:
-        return [PLAIN]
-    from ..runtime import engines  # type: ignore[attr-defined]
+    from ..runtime import engines
 
     return ["auto", PLAIN, *engines.ENGINES]
 

@@ -61,7 +61,7 @@ def swin(model: str, batch: int, size: tuple[int, int], precision: str, engine: 
     if engine == PLAIN:
         run, about = run_plainly(network, precision), {"engine": PLAIN, "precision": precision}
     else:
-        from ..runtime import engines  # type: ignore[attr-defined]
+        from ..runtime import engines
 
         shape = (batch, network.config.in_channels, *size)
         run = engines.build(network, precision=precision, shape=shape, engine=engine)
