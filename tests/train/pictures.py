@@ -22,8 +22,8 @@ def write_pictures(folder: Path, count: int = 48, classes: int = 3, seed: int = 
     for name, number in (("train", count), ("t10k", test)):
         if number:
             pictures, labels = striped(number, classes, seed)
-            _write(folder / f"{name}-images-idx3-ubyte.gz", pictures)
-            _write(folder / f"{name}-labels-idx1-ubyte.gz", labels)
+            write_idx(folder / f"{name}-images-idx3-ubyte.gz", pictures)
+            write_idx(folder / f"{name}-labels-idx1-ubyte.gz", labels)
             seed += 1
     return folder
 
@@ -37,7 +37,8 @@ def striped(count: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray
     return pictures.astype(np.uint8), labels.astype(np.uint8)
 
 
-def _write(file: Path, array: np.ndarray) -> None:
+def write_idx(file: Path, array: np.ndarray) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
     header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
     with gzip.open(file, "wb") as stream:
         stream.write(header + array.tobytes())
