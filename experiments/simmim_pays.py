@@ -92,7 +92,9 @@ class Cells:
         before = stored.get("plan", asdict(plan))
         changed = [key for key in ("epochs", "pictures", "test", "precision") if before[key] != asdict(plan)[key]]
         if changed:
-            raise SystemExit(f"{path} was begun with another plan ({', '.join(changed)}). Mend: the same options, or move it away")
+            raise SystemExit(
+                f"{path} was begun with another plan ({', '.join(changed)}). Mend: the same options, or move it away"
+            )
         self.found: dict[str, Any] = stored.get("cells", {})
         self.head = {
             "experiment": "simmim_pays", "command": "python -m experiments.simmim_pays", "data": "Fashion-MNIST", "plan": asdict(plan),

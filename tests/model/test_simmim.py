@@ -12,8 +12,19 @@ from swinkit.config import Masking, SwinConfig
 from swinkit.errors import UsageError
 from swinkit.model.backbone import SwinBackbone
 from swinkit.model.simmim import (
-    COVERED, DROPPED, VISIBLE, SimMIM, cell_grid, compact, compacted, grow, kept_cells, normalised, random_mask,
-    reconstruction_loss, uniform_mask,
+    COVERED,
+    DROPPED,
+    VISIBLE,
+    SimMIM,
+    cell_grid,
+    compact,
+    compacted,
+    grow,
+    kept_cells,
+    normalised,
+    random_mask,
+    reconstruction_loss,
+    uniform_mask,
 )  # fmt: skip
 
 from ..shaking import shake

@@ -14,7 +14,7 @@ from PIL import Image
 import swinkit.weights.atomic as atomic
 from swinkit.config import SwinConfig
 from swinkit.model.classifier import SwinClassifier
-from swinkit.train import fit, resume
+from swinkit.train import fit, pretrain, resume
 from swinkit.train.checkpoint import CheckpointStore
 from swinkit.weights.files import save_model
 
@@ -22,6 +22,11 @@ SETTINGS = {
     "image_size": 16, "epochs": 6, "batch_size": 8, "seed": 3, "threads": 1, "workers": 0, "precision": "32-true", "val": 0.2,
     "tensorboard": False, "save_every": 1e-3, "keep": "best", "mixup": 0.2, "drop_path": 0.1, "ema": 0.9,
     "swin": {"embed_dim": 8, "depths": (2, 2), "num_heads": (1, 2), "window_size": 4, "patch_size": 2},
+}  # fmt: skip
+PRETRAINING = {
+    **{name: SETTINGS[name] for name in ("image_size", "batch_size", "seed", "threads", "workers", "precision", "val", "tensorboard",
+                                         "save_every", "ema", "swin")},
+    "epochs": 6, "sparse": True, "cell": 2,
 }  # fmt: skip
 
 
@@ -85,6 +90,17 @@ def save(run: Path, step: int, fatal: int = 0, moment: str = "before", torn: boo
         torch.nn.init.constant_(parameter, step)
     CheckpointStore(run / "checkpoints").save({"weights": model.state_dict()}, step)
     save_model(model, run / "model", extra={"step": step})
+
+
+def pretrained(data: Path, run: Path, fatal: int, moment: str) -> None:
+    """The same for a pre-training, sparse, so that both kinds of mask are drawn."""
+    multiprocessing.set_start_method("fork", force=True)
+    if fatal:
+        Saboteur(run, fatal, moment)
+    if run.exists():
+        resume(run, {})
+    else:
+        pretrain(data, "swin_nano", run, **PRETRAINING)
 
 
 def train(data: Path, run: Path, fatal: int, moment: str, workers: int = 0) -> None:

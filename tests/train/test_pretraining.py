@@ -1,0 +1,212 @@
+"""Pre-training as a run: what it reads, how it goes on, what it hands over, and what it says about itself."""
+
+import itertools
+import json
+import multiprocessing
+import os
+import random
+import signal
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+import swinkit
+from swinkit.config import Masking, SwinConfig
+from swinkit.data.randomness import MASK, keys
+from swinkit.errors import DataError, Interrupted
+from swinkit.model.simmim import SimMIM
+from swinkit.tasks.evaluation import Figure
+from swinkit.tasks.pretraining import sample_masks
+from swinkit.train import fit, pretrain, resume
+from swinkit.train.loop import weight_hash
+from swinkit.train.verdict import Rated, compared, read_verdict
+from swinkit.train.watch import RunWatcher
+from swinkit.weights.convert import export
+from swinkit.weights.files import read_model
+from swinkit.weights.formats import DIALECTS
+
+from ..shaking import shake
+from . import crash
+from .pictures import TINY, write_pictures
+
+OPTIONS = {
+    "image_size": 16, "swin": {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": 4, "patch_size": 2},
+    "epochs": 2, "batch_size": 8, "threads": 1, "workers": 0, "tensorboard": False, "precision": "32-true", "cell": 2,
+}  # fmt: skip
+
+
+def scatter(folder, count=24, size=(16, 16), channels=3):
+    """Pictures in nested folders, without any order that could be a label."""
+    chance = np.random.default_rng(0)
+    for index in range(count):
+        home = folder / f"roll{index % 3}" / f"{index % 2}"
+        home.mkdir(parents=True, exist_ok=True)
+        pixels = chance.integers(0, 256, (*size, channels), np.uint8)
+        if channels == 3:
+            Image.fromarray(pixels).save(home / f"{index}.png")
+        else:
+            np.save(home / f"{index}.npy", pixels.astype(np.float32) / 255)
+    return folder
+
+
+def stop_at(monkeypatch, step):
+    asked = itertools.count(1)
+    monkeypatch.setattr(RunWatcher, "stop", lambda self: "enough" if next(asked) == step else None)
+
+
+def test_masks_follow_from_seed_epoch_and_index_alone():
+    masking = Masking(cell=4)
+    together = sample_masks((28, 28), masking, 3, 5, np.array([7, 1, 4]))
+    assert torch.equal(together[1:2], sample_masks((28, 28), masking, 3, 5, np.array([1])))
+    others = [sample_masks((28, 28), masking, seed, epoch, np.array([1])) for seed, epoch in ((3, 6), (4, 5))]
+    assert all(not torch.equal(together[1:2], other) for other in others)
+    assert keys(0, 0, np.arange(3), MASK).dtype == np.uint64
+
+
+@pytest.mark.parametrize(("sparse", "step"), [(False, 3), (True, 1)])
+def test_fault_11_a_pretraining_stopped_mid_epoch_ends_with_the_same_weights(sparse, step, tmp_path, monkeypatch):
+    data = scatter(tmp_path / "photos")
+    whole = pretrain(data, "swin_nano", tmp_path / "whole", sparse=sparse, **OPTIONS)
+    with monkeypatch.context() as patched:
+        stop_at(patched, step)
+        with pytest.raises(Interrupted, match=f"step {step} of .*swinkit pretrain --resume"):
+            pretrain(data, "swin_nano", tmp_path / "parts", sparse=sparse, **OPTIONS)
+    torch.manual_seed(999)
+    assert resume(tmp_path / "parts").sha256 == whole.run.sha256
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+def test_fault_01_and_11_a_pretraining_killed_while_saving_ends_with_the_same_weights(tmp_path):
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["tests.train.crash"])
+    data, chance = crash.make_pictures(tmp_path / "pictures"), random.Random(0)
+
+    def ran(run, fatal, moment="before"):
+        process = processes.Process(target=crash.pretrained, args=(data, run, fatal, moment))
+        process.start()
+        process.join(240)
+        return process.exitcode
+
+    assert ran(tmp_path / "whole", 0) == 0
+    for moment in ("before", "within"):
+        assert ran(tmp_path / "killed", chance.randint(5, 25), moment) == -signal.SIGKILL
+    assert ran(tmp_path / "killed", 0) == 0
+    assert read_model(tmp_path / "killed").sha256 == read_model(tmp_path / "whole").sha256
+
+
+def test_nested_folders_are_read_and_broken_files_listed(tmp_path):
+    data = scatter(tmp_path / "photos")
+    (data / "roll0" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
+    (data / "notes.txt").write_text("not a picture")
+    run = pretrain(data, "swin_nano", tmp_path / "run", **{**OPTIONS, "epochs": 1})
+    recorded = json.loads((run.path / "data.json").read_text())
+    assert recorded["unusable"].keys() == {"roll0/broken.png"}
+    assert recorded["pictures"] == 25
+    assert recorded["classes"] == []
+    assert any("notes.txt" in item["message"] for item in recorded["findings"])
+    assert (run.path / "reconstruction.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_pictures_of_160x320_and_of_4_channels_are_learned_from(sparse, tmp_path):
+    data = scatter(tmp_path / "fields", 8, (160, 320), channels=4)
+    swin = {**OPTIONS["swin"], "patch_size": 4, "depths": [1, 1, 1], "num_heads": [1, 2, 2]}
+    settings = {**OPTIONS, "swin": swin, "image_size": (160, 320), "epochs": 1, "batch_size": 2, "cell": None, "val": 0.25}
+    run = pretrain(data, "swin_nano", tmp_path / "run", sparse=sparse, **settings)
+    saved = read_model(run.path)
+    assert (saved.config.image_size, saved.config.in_channels) == ((160, 320), 4)
+    assert saved.masking.cell == (8 if sparse else 16)
+    assert np.isfinite(run.run.validation["loss"])
+    assert swinkit.load(run.path)(torch.rand(1, 4, 160, 320)).shape == (1, 32)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_encoder_is_handed_over_and_windows_grow_with_the_pictures(version, sparse, tmp_path):
+    data = write_pictures(tmp_path / "stripes", test=12)
+    swin = {**OPTIONS["swin"], "window_size": 6, "version": version}
+    run = pretrain(
+        data, "swin_nano", tmp_path / "run", sparse=sparse, **{**OPTIONS, "swin": swin, "image_size": 24, "epochs": 1}
+    )
+    small = {key: value for key, value in TINY.items() if key not in ("swin", "image_size")}
+    tuned = fit(data, run.path, tmp_path / "tuned", image_size=28, lr=1e-9, ema=0.0, **{**small, "epochs": 1})
+    model = swinkit.load(tuned.path)
+    assert (model.config.window_size, model.config.image_size, model.config.num_classes) == ((7, 7), (28, 28), 3)
+    before = read_model(run.path).state["backbone.stages.1.blocks.0.mlp.fc1.weight"]
+    assert torch.allclose(model.state_dict()["backbone.stages.1.blocks.0.mlp.fc1.weight"], before, atol=1e-6)
+    assert model.classes == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("version", "dialect", "prefix"), [(1, "microsoft", "encoder."), (2, "microsoft", "encoder."), (2, "simmim", None)]
+)
+def test_simmim_checkpoints_of_microsoft_load_and_go_on(version, dialect, prefix, tmp_path):
+    fields = {
+        **OPTIONS["swin"],
+        "depths": (2, 2),
+        "version": version,
+        "image_size": 24,
+        "window_size": 3,
+        "in_channels": 1,
+        "num_classes": 0,
+    }
+    network = shake(SimMIM(SwinConfig.model_validate(fields), Masking(cell=4)))
+    state = export(network.state_dict(), network.config, DIALECTS[dialect], prefix)
+    torch.save({"model": state}, tmp_path / "simmim.pth")
+    data = write_pictures(tmp_path / "stripes")
+    run = pretrain(data, tmp_path / "simmim.pth", tmp_path / "run",
+                   **{**OPTIONS, "swin": None, "image_size": None, "cell": 4, "lr": 1e-12, "ema": 0.0, "epochs": 1, "weight_decay": 0})  # fmt: skip
+    found = read_model(run.path).state
+    assert all(torch.allclose(found[name], tensor, atol=1e-5) for name, tensor in network.state_dict().items())
+
+
+def test_the_features_are_measured_and_the_whole_is_weighed(tmp_path, monkeypatch):
+    monkeypatch.setattr("swinkit.train.verdict.default_epochs", lambda pictures, fine_tuning: 1 if fine_tuning else 2)
+    data = write_pictures(tmp_path / "stripes", test=30)
+    result = pretrain(data, "swin_nano", tmp_path / "run", probe=str(data), **{**OPTIONS, "epochs": 3})
+    rows = (result.path / "payoff.csv").read_text().splitlines()
+    assert rows[0] == "step,epoch,knn,linear"
+    assert [row.split(",")[1] for row in rows[1:]] == ["1", "2", "3"]
+    assert result.verdict == read_verdict(result.path)
+    assert result.verdict.word in ("worth it", "not yet", "no")
+    assert [way.epochs for way in result.verdict.ways] == [1, 1, 2]
+    assert (result.verdict.labels, result.verdict.judged) == (48, 30)
+    configs = [
+        yaml.safe_load((result.path / "verdict" / name / "config.yaml").read_text()) for name in ("pretrained", "nothing")
+    ]
+    assert configs[0]["swin"] == configs[1]["swin"]
+    again = resume(result.path)
+    assert again.sha256 == result.run.sha256
+
+
+@pytest.mark.parametrize(("share", "word"), [(0.9, "worth it"), (0.5, "not yet"), (0.1, "no")])
+def test_the_verdict_needs_certainty(share, word):
+    chance = np.random.default_rng(0)
+    hits = [chance.random(400) < probability for probability in (share, 0.5, 0.3)]
+    ways = [Rated(name, 1, 0.1, Figure(float(right.mean()))) for name, right in zip("abc", hits, strict=True)]
+    found = compared(hits, ways, 10)
+    assert found.word == word
+    assert found.gain.low <= found.gain.value <= found.gain.high
+
+
+def test_a_probe_that_cannot_measure_is_said_at_once(tmp_path):
+    data = scatter(tmp_path / "photos")
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    Image.new("RGB", (16, 16)).save(bare / "a.png")
+    with pytest.raises(DataError, match="one label each"):
+        pretrain(data, "swin_nano", tmp_path / "run", probe=str(bare), **OPTIONS)
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_another_masking_lend_their_encoder(tmp_path):
+    data = scatter(tmp_path / "photos")
+    first = pretrain(data, "swin_nano", tmp_path / "first", **{**OPTIONS, "epochs": 1})
+    second = pretrain(data, first.path, tmp_path / "second", sparse=True,
+                      **{**OPTIONS, "swin": None, "image_size": None, "epochs": 1, "lr": 1e-12, "ema": 0.0})  # fmt: skip
+    name = "backbone.stages.0.blocks.0.mlp.fc1.weight"
+    assert torch.allclose(read_model(first.path).state[name], read_model(second.path).state[name], atol=1e-6)
+    assert weight_hash(read_model(second.path).state) == second.run.sha256
