@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UsageError
+from ..errors import GateError, UsageError
 from .options import next_command, print_json, say, shared
 
 if TYPE_CHECKING:
@@ -21,15 +21,18 @@ RUNTIMES = ("onnxruntime", "openvino", "torch")
 
 @click.command("export")
 @click.argument("model")
-@click.option("--to", "target", type=click.Choice(TARGETS), default="onnx", show_default=True, help="What shall run it.")
+@click.option("--to", "target", type=click.Choice(TARGETS), help="What shall run it.  [default: onnx; openvino with --int8]")
 @click.option(
     "--with-preprocessing", is_flag=True, help="The graph takes uint8 pictures; scaling and normalisation are inside."
 )
 @click.option("--layout", type=click.Choice(["nhwc", "nchw"]), help="Of those pictures.  [default: nhwc]")
+@click.option(
+    "--int8", is_flag=True, help="Quantise; kept only if answers stay, code 4 if they do not or it is no faster here."
+)
+@click.option("--calibrate", metavar="DATA", help="Pictures that tell int8 its ranges.")
+@click.option("--evaluate", metavar="DATA", help="Pictures that judge it.  [default: those that DATA keeps for it]")
 @shared("out", "json", "quiet")
-def export_command(
-    model: str, target: str, with_preprocessing: bool, layout: str | None, out: Path | None, as_json: bool, quiet: bool
-) -> None:
+def export_command(model: str, target: str | None, out: Path | None, **options: Any) -> None:
     """Write MODEL as one graph for every batch, height and width, into a folder with its classes and golden answers.
 
     The folder gets its name only after the graph, read back from the disk, answered as PyTorch does (within 1e-4) at seven
@@ -38,21 +41,58 @@ def export_command(
     \b
     swinkit export runs/classify/shoes
     swinkit export runs/classify/shoes --to openvino --with-preprocessing
+    swinkit export runs/classify/shoes --int8 --calibrate shoes/
     """
-    if layout and not with_preprocessing:
-        raise UsageError("--layout says how pictures lie that the graph normalises itself. Add --with-preprocessing")
-    out = out or default_folder(model, target)
+    quiet = options["quiet"]
+    target = target or ("openvino" if options["int8"] else "onnx")
+    _check(target, options)
+    out = out or default_folder(model, f"{target}-int8" if options["int8"] else target)
     from ..runtime.export.bundle import Input
+
+    layout = "NCHW" if options["layout"] == "nchw" else "NHWC"
+    given = Input(dtype="uint8", layout=layout) if options["with_preprocessing"] else Input()  # type: ignore[arg-type]
+    say(f"Exporting {model} to {out}; with every size in one graph this takes a minute or two", quiet)
+    if options["int8"]:
+        _export_int8(model, out, given, options)
+        return
     from ..runtime.export.exporting import export
 
-    given = Input(dtype="uint8", layout="NCHW" if layout == "nchw" else "NHWC") if with_preprocessing else Input()
-    say(f"Exporting {model} to {out}; with every size in one graph this takes a minute or two", quiet)
     bundle = export(model, out, target, given, clock(quiet))  # type: ignore[arg-type]
-    checks = bundle.manifest.checks
-    if as_json:
-        print_json(_facts(bundle, checks))
+    _show(bundle, bundle.manifest.checks, options["as_json"])
+    next_command("swinkit", "verify", out, quiet=quiet)
+
+
+def _check(target: str, options: dict[str, Any]) -> None:
+    if options["layout"] and not options["with_preprocessing"]:
+        raise UsageError("--layout says how pictures lie that the graph normalises itself. Add --with-preprocessing")
+    if options["int8"] and target != "openvino":
+        raise UsageError(f"int8 graphs are made for OpenVINO, not for {target}. Leave --to out")
+    if options["int8"] and not options["calibrate"]:
+        raise UsageError(
+            "--int8 needs pictures to learn its ranges from. Add --calibrate DATA: a folder, such as the training data"
+        )
+    if not options["int8"] and (options["calibrate"] or options["evaluate"]):
+        raise UsageError("--calibrate and --evaluate are for --int8. Add it, or leave them out")
+
+
+def _export_int8(model: str, out: Path, given: Any, options: dict[str, Any]) -> None:
+    from ..runtime.export.int8 import export_int8
+    from ..tasks import load
+    from .calibrating import find_pictures
+
+    quiet = options["quiet"]
+    network = load(model)
+    pictures = find_pictures(model, network, options["calibrate"], options["evaluate"], quiet)
+    bundle, verdict = export_int8(network, out, pictures, given, progress=clock(quiet))
+    if options["as_json"]:
+        print_json({**_facts(bundle, bundle.manifest.checks), "int8": bundle.manifest.int8})
     else:
-        _print_table(bundle, checks)
+        click.echo(str(verdict))
+    if not verdict.worth_it:
+        raise GateError(
+            f"int8 answers as it should but is not worth it here: {verdict.speedup:.2f} times as fast as the faster of "
+            f"{', '.join(name for name in verdict.seconds if name != 'int8')}. {out} is kept, for other machines or for its size"
+        )
     next_command("swinkit", "verify", out, quiet=quiet)
 
 
@@ -70,10 +110,7 @@ def verify_command(bundle: Path, runtime: str | None, as_json: bool, quiet: bool
 
     opened = open_bundle(bundle)
     checks = [check.to_dict() for check in verify(opened, runtime, clock(quiet))]
-    if as_json:
-        print_json(_facts(opened, checks))
-    else:
-        _print_table(opened, checks)
+    _show(opened, checks, as_json)
 
 
 def default_folder(model: str, target: str) -> Path:
@@ -85,6 +122,13 @@ def clock(quiet: bool) -> Callable[[str], None]:
     """Progress lines on stderr, each with the seconds since the start."""
     begun = time.monotonic()
     return lambda line: say(f"{time.monotonic() - begun:6.1f} s  {line}", quiet)
+
+
+def _show(bundle: Bundle, checks: Sequence[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print_json(_facts(bundle, checks))
+    else:
+        _print_table(bundle, checks)
 
 
 def _facts(bundle: Bundle, checks: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from ..data.decode import Undecodable, decode
 from ..data.transforms import evaluation
 from ..errors import DataError, UsageError
 from ..results import Classification, Failure
-from ..tasks import load, temperature
+from ..tasks import temperature
 from ..tasks.devices import find_device
+from .export.answering import Answering, load_any, refuse_embeddings
 from .inputs import Input, expand
 
 Picture: TypeAlias = str | Path | bytes | Image.Image | np.ndarray | Tensor
@@ -32,7 +33,8 @@ Decode: TypeAlias = Callable[[Any, int], np.ndarray]
 
 
 class Predictor:
-    """Classify pictures with a model: what :func:`swinkit.load` takes, or what it returns (which is set to evaluation).
+    """Classify pictures with a model: what :func:`swinkit.load` takes, or what it returns (which is set to evaluation); or with
+    an exported bundle, whose graph answers on the CPU and gives no embeddings.
 
     ``image_size`` is the side, or (height, width), to which pictures are scaled instead of the model's own. ``device`` "auto"
     is a GPU where there is one; a model that is given as a module stays where it is. ``batch_size`` bounds how many pictures go
@@ -48,14 +50,16 @@ class Predictor:
         self, model: str | Path | nn.Module, image_size: int | tuple[int, int] | None = None, device: str = "auto",
         batch_size: int | None = None,
     ) -> None:  # fmt: skip
-        if isinstance(model, nn.Module):
-            place = next(model.parameters()).device if device == "auto" else torch.device(device)
+        network: Any = model if isinstance(model, nn.Module) else load_any(model, image_size)
+        if isinstance(model, nn.Module) and device == "auto":
+            place = next(model.parameters()).device
+        elif isinstance(network, Answering):
+            place = torch.device("cpu")
         else:
-            place = find_device(device)
-            model = load(model, image_size=image_size)
-        self.model = cast(Any, model.to(place).eval())
+            place = torch.device(device) if isinstance(model, nn.Module) else find_device(device)
+        self.model = network.to(place).eval()
         self.device = place
-        self.classes: tuple[str, ...] = getattr(model, "classes", ())
+        self.classes: tuple[str, ...] = getattr(network, "classes", ())
         if not self.classes:
             raise UsageError(
                 "This model knows no classes. Mend: give a trained one, as a run, a saved folder or from swinkit.load"
@@ -84,6 +88,8 @@ class Predictor:
 
         ``workers`` threads call ``decode(path, channels)`` ahead of the model.
         """
+        if embeddings:
+            refuse_embeddings(self.model)
         budget = self.batch_size * self.preprocessing.channels * self.preprocessing.size[0] * self.preprocessing.size[1]
         waiting: list[Prepared] = []
         gathered = 0

@@ -25,7 +25,7 @@ from ...config import SwinConfig
 from ...errors import SwinkitError, UsageError, WeightsError
 from ...preprocessing import Preprocessing
 from ...weights.atomic import TEMPORARY, sync_folder, write_atomically, write_json
-from .golden import Golden, normalise
+from .golden import Golden, normalise, pixels
 from .protobuf import refuse_outside_data
 
 FORMAT = 1
@@ -58,11 +58,16 @@ class Input(BaseModel):
             return normalise(pictures, preprocessing)
         return pictures if self.layout == "NHWC" else pictures.transpose(0, 3, 1, 2).copy()
 
+    def from_normalised(self, images: Any, preprocessing: Preprocessing) -> Any:
+        """Normalised pictures (B, C, H, W) float32 as this input; uint8 pixels come back as they were before normalisation."""
+        return images if self.dtype == "float32" else self.arrange(pixels(images, preprocessing), preprocessing)
+
 
 class Manifest(BaseModel):
     """What ``bundle.json`` holds. The graph answers with logits (B, K); divided by ``temperature`` they are calibrated.
 
-    ``tolerance`` is how far an answer may be from the golden one, ``checks`` what was measured when the bundle was made.
+    ``tolerance`` is how far an answer may be from the golden one, ``checks`` what was measured when the bundle was made,
+    ``int8`` what quantisation cost and brought.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -82,6 +87,7 @@ class Manifest(BaseModel):
     tolerance: float = 1e-4
     files: dict[str, FileEntry] = {}
     checks: list[dict[str, Any]] = []
+    int8: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -81,3 +81,9 @@ def normalise(pictures: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     mean, std = (np.array(values, np.float32) for values in (preprocessing.mean, preprocessing.std))
     scaled = (pictures.astype(np.float32) / np.float32(255) - mean) / std
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+
+def pixels(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """(B, C, H, W) float32 to (B, H, W, C) uint8: the inverse of :func:`normalise`."""
+    mean, std = (np.array(values, np.float32) for values in (preprocessing.mean, preprocessing.std))
+    return np.rint(np.clip((images.transpose(0, 2, 3, 1) * std + mean) * 255, 0, 255)).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
@@ -21,6 +22,9 @@ from ..silenced import openvino
 from .bundle import Manifest, Target
 
 OPSET = 18
+NOTES = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn")  # they name files of this machine
+NOWHERE = "empty_nn_module_stack_from_metadata_hook"
+SCOPES = "pkg.torch.onnx.name_scopes"  # where the exporter notes the modules that a node comes from
 LARGEST = 2**31 - 2**20  # a protobuf file ends at 2 GiB
 
 
@@ -45,6 +49,7 @@ def to_onnx(program: ExportedProgram, manifest: Manifest) -> dict[str, bytes]:
         )
     assert translated is not None
     proto = translated.model_proto
+    _name_nodes(proto)
     _strip(proto)
     _name_axes(proto, manifest)
     for key, value in facts(manifest).items():
@@ -78,6 +83,9 @@ def ir_bytes(model: Any, manifest: Manifest) -> dict[str, bytes]:
 def to_torch(program: ExportedProgram, manifest: Manifest) -> dict[str, bytes]:
     """The archive that ``torch.export.load`` reads."""
     program._example_inputs = None  # as large as the sample, and a pickle
+    for node in program.graph.nodes:
+        for note in NOTES:
+            node.meta.pop(note, None)
     content = io.BytesIO()
     with _quietly():
         torch.export.save(program, content)
@@ -121,6 +129,14 @@ def _roll(self: Any, shifts: Sequence[Any], dims: Sequence[int] = ()) -> Any:
         by = op.Constant(value_int=shift) if isinstance(shift, int) else shift
         self = op.Gather(self, op.Mod(op.Add(op.Range(zero, side, one), op.Sub(side, by)), side), axis=axis)
     return self
+
+
+def _name_nodes(proto: Any) -> None:
+    """Name each node for the layer that it belongs to, such as ``backbone.stages.0.blocks.1.mlp.fc1/MatMul_7``."""
+    for number, node in enumerate(proto.graph.node):
+        scopes: list[str] = next((ast.literal_eval(item.value) for item in node.metadata_props if item.key == SCOPES), [])
+        layer = scopes[-2] if len(scopes) > 1 and NOWHERE not in scopes else ""
+        node.name = f"{layer}/{node.op_type}_{number}".removeprefix("/")
 
 
 def _strip(proto: Any) -> None:

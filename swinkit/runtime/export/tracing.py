@@ -70,7 +70,7 @@ def _spatial(given: Input) -> tuple[int, int]:
 
 
 def _unguarded(program: ExportedProgram) -> ExportedProgram:
-    """``program`` without what the tracer noted of the sample's sizes, and without the stack traces, which name this machine.
+    """``program`` without what the tracer noted of the sample's sizes.
 
     The tracer asks questions such as "is the batch 1?" whose answer changes strides only. That no answer mattered is what
     the golden pictures show, before the graph gets its name.
@@ -78,7 +78,4 @@ def _unguarded(program: ExportedProgram) -> ExportedProgram:
     program._guards_code = []
     for symbol, values in program.range_constraints.items():
         program.range_constraints[symbol] = ValueRanges(1, values.upper)
-    for node in program.graph.nodes:
-        for note in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn"):
-            node.meta.pop(note, None)
     return program

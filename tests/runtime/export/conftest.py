@@ -29,6 +29,8 @@ def small_model(variant: str, channels: int = 1, **overrides: Any) -> Any:
                 parameter.normal_(std=0.2)
             elif name.endswith("weight"):
                 parameter.fill_(1)
+        patches = torch.randn(64, channels, 7, 7).repeat_interleave(4, 2).repeat_interleave(4, 3)
+        model.head.bias -= model.eval()(patches).mean(0)  # every class is somebody's best
     mean, std = (0.3, 0.5, 0.4)[:channels], (0.2, 0.3, 0.25)[:channels]
     described(model, tuple("abcde"), Preprocessing(size=model.config.image_size, channels=channels, mean=mean, std=std))
     return model.eval()

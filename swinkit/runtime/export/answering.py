@@ -1,0 +1,54 @@
+"""An exported bundle in the place of a model: what predicts and judges with a network does so with the graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import UsageError
+from ...tasks import load
+from .bundle import Bundle, is_bundle, open_bundle
+from .sessions import RUNTIMES, runtimes_for
+
+
+class Answering(nn.Module):
+    """Normalised pictures (B, C, H, W) to logits (B, K), computed by ``bundle``'s graph in its first installed runtime, on the CPU.
+
+    It has the attributes that loading leaves on a model.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__()
+        manifest = bundle.manifest
+        self.bundle, self.config = bundle, manifest.swin
+        self.classes, self.multi_label = manifest.classes, manifest.multi_label
+        self.preprocessing, self.metadata = manifest.preprocessing, {"temperature": manifest.temperature}
+        self.run = RUNTIMES[runtimes_for(manifest.target)[0]].session(bundle)
+        self.head = nn.Identity()
+        # its bytes tell one bundle from another in fingerprints, and say where the graph computes
+        self.identity = nn.Parameter(torch.frombuffer(bytearray(self._digest()), dtype=torch.uint8), requires_grad=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        manifest = self.bundle.manifest
+        return torch.from_numpy(self.run(manifest.input.from_normalised(images.numpy(), manifest.preprocessing)))
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """Logits, of which ``head`` makes logits: a graph gives no embedding away."""
+        return self(images)
+
+    def _digest(self) -> bytes:
+        return b"".join(bytes.fromhex(entry.sha256) for entry in self.bundle.manifest.files.values())
+
+
+def load_any(model: str | Path, image_size: int | tuple[int, int] | None = None) -> Any:
+    """What :func:`swinkit.load` takes, or an exported bundle, which serves every size as it is."""
+    return Answering(open_bundle(model)) if is_bundle(model) else load(model, image_size=image_size)
+
+
+def refuse_embeddings(model: Any) -> None:
+    """Raise :class:`UsageError` for a model that has none."""
+    if isinstance(model, Answering):
+        raise UsageError(f"{model.bundle.path} is an exported graph, which gives no embeddings. Mend: name the model itself")

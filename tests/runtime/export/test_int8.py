@@ -1,0 +1,119 @@
+"""int8 is kept only if it answers as float does; a planted harmful layer is found and returns to float, or nothing is kept."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from swinkit.errors import GateError
+from swinkit.runtime.export import int8
+from swinkit.runtime.export.bundle import Bundle
+from swinkit.runtime.export.int8 import Pictures, export_int8, quantise_until
+from swinkit.runtime.export.quantising import compiled, layers_in_float, quantise
+from swinkit.runtime.export.verdict import Answers, Gate, Verdict
+from swinkit.runtime.export.verifying import verify
+from swinkit.runtime.silenced import openvino
+
+FORGIVING = Gate(agreement=0.9, accuracy_drop=0.1, class_drop=0.3)
+
+
+@pytest.fixture(scope="module")
+def pictures(plain: Any) -> Pictures:
+    """Coarse patches of which the model is surest: random weights have no opinion on most, and int8 would settle those anew."""
+    pool = torch.from_numpy(np.random.default_rng(0).normal(size=(1500, 1, 7, 7)).astype(np.float32))
+    pool = pool.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    with torch.no_grad():
+        logits = plain(pool)
+    first, second = logits.topk(2).values.T
+    chosen = (first - second).argsort(descending=True)[:160]
+    images, labels = pool[chosen].numpy(), logits[chosen].argmax(1).numpy()
+    held_out = [(images[at : at + 16], labels[at : at + 16]) for at in range(0, 128, 16)]
+    return Pictures([image[None] for image in images[128:]], lambda: held_out)
+
+
+def read(content: bytes) -> Any:
+    return openvino().Core().read_model(io.BytesIO(content))
+
+
+@pytest.fixture(scope="module")
+def planted(onnx_bundle: Bundle) -> bytes:
+    """The same network, in which one channel between a norm and a linear layer is 3000 times as large, and its weights as small."""
+    graph = onnx.load_from_string(onnx_bundle.files["model.onnx"])
+    tensors = {tensor.name: tensor for tensor in graph.graph.initializer}
+    linear = next(node for node in graph.graph.node if "blocks.1.mlp.fc1/MatMul" in node.name)
+    norm = next(node for node in graph.graph.node if "blocks.1.norm2/LayerNorm" in node.name)
+    for node, place, factor in ((norm, 1, 3000.0), (norm, 2, 3000.0), (linear, 1, 1 / 3000)):
+        values = numpy_helper.to_array(tensors[node.input[place]]).copy()
+        values[0] *= factor
+        node.input[place] = f"planted/{node.input[place]}"  # other nodes may share the old one
+        graph.graph.initializer.append(numpy_helper.from_array(values, node.input[place]))
+    return graph.SerializeToString()
+
+
+def test_a_good_int8_model_is_written_and_verified(
+    plain: Any, onnx_bundle: Bundle, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int8, "trace", lambda *_: None)
+    monkeypatch.setattr(int8, "to_onnx", lambda *_: onnx_bundle.files)
+    bundle, verdict = export_int8(plain, tmp_path / "bundle", pictures, gate=FORGIVING)
+    assert verdict.faults == []
+    assert set(verdict.seconds) >= {"float32", "int8"}
+    assert bundle.manifest.precision == "int8"
+    assert bundle.manifest.int8 is not None
+    assert bundle.manifest.int8["agreement"] >= 0.9
+    assert max(check.error or np.inf for check in verify(bundle)) <= bundle.manifest.tolerance
+    assert b'element_type="i8"' in bundle.files["model.xml"]
+
+
+def test_a_planted_harmful_layer_is_found_and_returns_to_float(onnx_bundle: Bundle, planted: bytes, pictures: Pictures) -> None:
+    reference = read(planted)
+    image = pictures.calibration[0]
+    assert np.abs(compiled(reference)(image) - compiled(read(onnx_bundle.files["model.onnx"]))(image)).max() < 1e-2
+    _, verdict = quantise_until(reference, onnx_bundle.manifest, pictures, FORGIVING, lambda line: None)
+    assert verdict.faults == []
+    assert any("blocks.1.mlp.fc1" in name for name in verdict.in_float)
+    assert len(verdict.in_float) < len(layers_in_float(reference, reference)) / 2
+
+
+def test_harm_that_cannot_be_undone_is_refused_and_leaves_nothing(
+    plain: Any, planted: bytes, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int8, "trace", lambda *_: None)
+    monkeypatch.setattr(int8, "to_onnx", lambda *_: {"model.onnx": planted})
+    monkeypatch.setattr(int8, "quantise_with_fallback", lambda reference, images, _: quantise(reference, images))
+    with pytest.raises(GateError, match="nothing was written: agreement with float32 is"):
+        export_int8(plain, tmp_path / "bundle", pictures, gate=FORGIVING)
+    assert list(tmp_path.iterdir()) == []
+
+
+def verdict_of(right: list[int], float32: list[int], quantised: list[int], **seconds: float) -> Verdict:
+    answers = Answers(np.array(float32), np.array(quantised), np.array(right))
+    return Verdict(answers, ("a", "b"), (), {"float32": 2.0, "int8": 1.0, **seconds}, Gate())
+
+
+def test_a_verdict_names_what_falls_short() -> None:
+    same = [0] * 50 + [1] * 50
+    assert verdict_of(same, same, same).faults == []
+    worse = [0] * 50 + [0] * 5 + [1] * 45
+    agreement, accuracy, of_class = verdict_of(same, same, worse).faults
+    assert "95.00%" in agreement
+    assert "from 100.00% to 95.00%" in accuracy
+    assert "'b' loses 10.00% of its 50" in of_class
+
+
+def test_one_picture_of_a_small_class_is_no_fall() -> None:
+    truth = [0] * 500 + [1] * 4
+    assert verdict_of(truth, truth, [0] * 500 + [0, 1, 1, 1]).faults == []
+
+
+def test_int8_is_worth_it_only_beside_the_faster_float() -> None:
+    assert verdict_of([0], [0], [0]).worth_it
+    assert not verdict_of([0], [0], [0], bfloat16=1.02).worth_it
+    assert "not worth it" in str(verdict_of([0], [0], [0], bfloat16=0.5))
