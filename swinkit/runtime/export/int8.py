@@ -16,7 +16,7 @@ from .bundle import Bundle, Input, Manifest, describe, open_bundle, unfinished, 
 from .exporting import Progress, golden_of, manifest_of, prepared
 from .golden import BATCHES, Golden
 from .graphs import ir_bytes, to_onnx
-from .quantising import Run, compiled, float_precisions, layers_in_float, quantise, quantise_with_fallback, time_in_turn
+from .quantising import Run, compiled, float_precisions, quantise, quantise_with_fallback, time_in_turn
 from .tracing import trace
 from .verdict import Answers, Gate, Verdict
 from .verifying import verify
@@ -65,14 +65,13 @@ def quantise_until(
     """int8 everywhere; where that changes too many answers, again with the most harmful layers in float."""
     calibration = [manifest.input.from_normalised(image, manifest.preprocessing) for image in pictures.calibration]
     progress(f"quantising, calibrated on {len(calibration)} pictures")
-    quantised = plain = quantise(reference, calibration)
+    quantised = quantise(reference, calibration)
     verdict = judge(reference, quantised, (), manifest, pictures, gate, progress)
     if verdict.faults:
         progress("; ".join(verdict.faults))
         progress("looking for the layers that do the harm, and returning them to float")
-        quantised = quantise_with_fallback(reference, calibration, 1 - (1 - gate.agreement) / 2)
-        returned = sorted(set(layers_in_float(reference, quantised)) - set(layers_in_float(reference, plain)))
-        verdict = judge(reference, quantised, tuple(returned), manifest, pictures, gate, progress)
+        quantised, in_float = quantise_with_fallback(reference, calibration, 1 - (1 - gate.agreement) / 2)
+        verdict = judge(reference, quantised, in_float, manifest, pictures, gate, progress)
     if verdict.faults:
         raise GateError("int8 changes too many answers, so nothing was written: " + "; ".join(verdict.faults) + f"\n{verdict}")
     return quantised, verdict

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import re
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..silenced import nncf, openvino
 
-RANKED = 64  # pictures by which layers are ranked
+RANKED = 32  # pictures by which layers are ranked
+SUSPECTS = 3  # blocks in which each layer is tried
+LAYERS = ("MatMul", "Convolution")
+BLOCK = re.compile(r"(.*?blocks\.\d+|[^/]*)")  # of a layer's name, such as backbone.stages.0.blocks.1.mlp.fc1/MatMul_95
 MOST_IN_FLOAT = 12  # layers that may return to float; beyond that int8 brings little
 ROUNDS = 31  # of timing; the precisions take turns, so that they share whatever else the machine does
-
-# what may stand between a quantiser and the layer that it is for: the order of values, and an int8 weight's scale
-LAYOUT = {"Reshape", "Transpose", "Gather", "Pad", "Slice", "Split", "VariadicSplit", "Squeeze", "Unsqueeze"} | {
-    "Convert",
-    "Multiply",
-    "Subtract",
-}
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -40,45 +38,58 @@ def float_precisions() -> list[str]:
     return ["float32", *(["bfloat16"] if "BF16" in capable else [])]
 
 
-def quantise(model: Any, pictures: Sequence[np.ndarray]) -> Any:
-    """``model`` in int8: linear layers and attention, calibrated on ``pictures``, inputs of one each (1, …)."""
-    library = nncf()
-    with _to_stderr():
-        return library.quantize(model.clone(), library.Dataset(list(pictures)), subset_size=len(pictures), **_settings(library))
+def quantise(model: Any, pictures: Sequence[np.ndarray], in_float: Collection[str] = ()) -> Any:
+    """``model`` in int8, calibrated on ``pictures``, inputs of one each (1, …); layers named ``in_float`` are left as they are.
 
-
-def quantise_with_fallback(model: Any, pictures: Sequence[np.ndarray], least_agreement: float) -> Any:
-    """As :func:`quantise`; then layers return to float, the most harmful first, until int8 and float agree on ``pictures``.
-
-    Layers are ranked by how much nearer the logits come when each alone returns. At most :data:`MOST_IN_FLOAT` return, so the
-    result may still disagree.
+    Without smoothing: on Swin it cost accuracy where NNCF's authors measured it.
     """
-    library, data = nncf(), list(pictures)
-    best = [int(run_on(compiled(model), [image])[0].argmax()) for image in data]
-    parameters, settings = library.quantization.advanced_parameters, _settings(library)
-
-    def agreement(ready: Any, images: Iterable[np.ndarray]) -> tuple[float, list[list[np.ndarray]]]:
-        logits = [np.asarray(ready(image)[0]) for image in images]
-        same = [answer[0].argmax() == wanted for answer, wanted in zip(logits, best, strict=True)]
-        return float(np.mean(same)), [[answer] for answer in logits]
-
-    with _to_stderr():
-        return library.quantize_with_accuracy_control(
-            model.clone(), library.Dataset(data), library.Dataset(data), agreement, max_drop=1 - least_agreement,
-            drop_type=library.DropType.ABSOLUTE, subset_size=len(data),
-            advanced_accuracy_restorer_parameters=parameters.AdvancedAccuracyRestorerParameters(
-                max_num_iterations=MOST_IN_FLOAT, ranking_subset_size=RANKED, num_ranking_workers=1
-            ),
-            advanced_quantization_parameters=settings.pop("advanced_parameters"), **settings,
-        )  # fmt: skip
+    library = nncf()
+    parameters = library.quantization.advanced_parameters
+    smoothing = parameters.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1)
+    with _quietly(library):
+        return library.quantize(
+            model.clone(),
+            library.Dataset(list(pictures)),
+            subset_size=len(pictures),
+            model_type=library.ModelType.TRANSFORMER,
+            preset=library.QuantizationPreset.MIXED,
+            ignored_scope=library.IgnoredScope(names=sorted(in_float)) if in_float else None,
+            advanced_parameters=parameters.AdvancedQuantizationParameters(smooth_quant_alphas=smoothing),
+        )
 
 
-def layers_in_float(model: Any, quantised: Any) -> tuple[str, ...]:
-    """Linear layers of ``model``, in order, whose input or weight is not quantised in ``quantised``."""
-    names = {op.get_friendly_name() for op in quantised.get_ordered_ops() if _is_linear(op) and _is_int8(op)}
-    return tuple(
-        op.get_friendly_name() for op in model.get_ordered_ops() if _is_linear(op) and op.get_friendly_name() not in names
-    )
+def quantise_with_fallback(model: Any, pictures: Sequence[np.ndarray], least_agreement: float) -> tuple[Any, tuple[str, ...]]:
+    """As :func:`quantise`, with the most harmful layers in float, one more each time until int8 and float agree on ``pictures``.
+
+    Gives the model and the names of those layers, at most :data:`MOST_IN_FLOAT`, with which it may still disagree.
+    """
+    expected = run_on(compiled(model), pictures)
+    ranked = rank_layers(model, pictures[:RANKED], expected[:RANKED])
+    for count in (1, 2, 4, 8, MOST_IN_FLOAT):
+        quantised = quantise(model, pictures, ranked[:count])
+        answers = run_on(compiled(quantised), pictures)
+        if (answers.argmax(axis=1) == expected.argmax(axis=1)).mean() >= least_agreement:
+            break
+    return quantised, tuple(ranked[:count])
+
+
+def rank_layers(model: Any, pictures: Sequence[np.ndarray], expected: np.ndarray) -> list[str]:
+    """Layers by the harm that each does when it alone is int8, the worst first: the squared error of the logits.
+
+    Blocks are tried first, and then the layers of the :data:`SUSPECTS` worst ones, so that a deep model takes minutes. Harm is
+    measured alone because two harmful layers would hide each other.
+    """
+    layers = [op.get_friendly_name() for op in model.get_ordered_ops() if op.get_type_name() in LAYERS]
+
+    def harm(quantised: Collection[str]) -> float:
+        answers = run_on(compiled(quantise(model, pictures, set(layers) - set(quantised))), pictures)
+        return float(np.square(answers - expected).mean())
+
+    blocks: dict[str, list[str]] = {}
+    for layer in layers:
+        blocks.setdefault(BLOCK.match(layer)[0], []).append(layer)  # type: ignore[index]  # it matches anything
+    worst = sorted(blocks.values(), key=harm, reverse=True)[:SUSPECTS]
+    return sorted((layer for block in worst for layer in block), key=lambda layer: harm([layer]), reverse=True)
 
 
 def run_on(run: Run, batches: Iterable[np.ndarray]) -> np.ndarray:
@@ -98,37 +109,9 @@ def time_in_turn(runs: dict[str, Run], image: np.ndarray, rounds: int = ROUNDS) 
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def _settings(library: Any) -> dict[str, Any]:
-    """Without smoothing: on Swin it cost accuracy where NNCF's authors measured it."""
-    parameters = library.quantization.advanced_parameters
-    smoothing = parameters.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1)
-    return {
-        "model_type": library.ModelType.TRANSFORMER,
-        "preset": library.QuantizationPreset.MIXED,
-        "advanced_parameters": parameters.AdvancedQuantizationParameters(smooth_quant_alphas=smoothing),
-    }
-
-
-def _is_linear(op: Any) -> bool:
-    return op.get_type_name() == "MatMul"
-
-
-def _is_int8(op: Any) -> bool:
-    """Whether an operand is the output of a quantiser, perhaps behind layout changes."""
-    return all(_behind_quantiser(op.input_value(index).get_node(), depth=12) for index in (0, 1))
-
-
-def _behind_quantiser(op: Any, depth: int) -> bool:
-    kind = op.get_type_name()
-    if kind == "FakeQuantize":
-        return True
-    if kind == "Constant":
-        return op.get_element_type().get_type_name() in ("i8", "u8")
-    return depth > 0 and kind in LAYOUT and _behind_quantiser(op.input_value(0).get_node(), depth - 1)
-
-
 @contextlib.contextmanager
-def _to_stderr() -> Iterator[None]:
-    """NNCF draws its progress on stdout, which is for results."""
+def _quietly(library: Any) -> Iterator[None]:
+    """NNCF draws its progress on stdout, which is for results, and names every node that it leaves out."""
+    library.set_log_level(logging.ERROR)
     with contextlib.redirect_stdout(sys.stderr):
         yield

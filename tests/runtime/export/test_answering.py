@@ -19,7 +19,7 @@ def test_a_bundle_predicts_as_its_model(model: str, bundle: str, channels: int, 
     original, graph = Predictor(request.getfixturevalue(model)), Predictor(exported.path)
     for wanted, got in zip(original(pictures), graph(pictures), strict=True):
         assert got.label == wanted.label
-        assert np.abs(np.array(got.scores) - np.array(wanted.scores)).max() < 1e-4
+        assert np.abs(np.array(got.probabilities) - np.array(wanted.probabilities)).max() < 1e-4
     assert graph.fingerprint() == Predictor(exported.path).fingerprint() != original.fingerprint()
 
 

@@ -13,10 +13,10 @@ import torch
 from onnx import numpy_helper
 
 from swinkit.errors import GateError
-from swinkit.runtime.export import int8
+from swinkit.runtime.export import int8, quantising
 from swinkit.runtime.export.bundle import Bundle
 from swinkit.runtime.export.int8 import Pictures, export_int8, quantise_until
-from swinkit.runtime.export.quantising import compiled, layers_in_float, quantise
+from swinkit.runtime.export.quantising import compiled, quantise
 from swinkit.runtime.export.verdict import Answers, Gate, Verdict
 from swinkit.runtime.export.verifying import verify
 from swinkit.runtime.silenced import openvino
@@ -72,14 +72,17 @@ def test_a_good_int8_model_is_written_and_verified(
     assert b'element_type="i8"' in bundle.files["model.xml"]
 
 
-def test_a_planted_harmful_layer_is_found_and_returns_to_float(onnx_bundle: Bundle, planted: bytes, pictures: Pictures) -> None:
+def test_a_planted_harmful_layer_is_found_and_returns_to_float(
+    onnx_bundle: Bundle, planted: bytes, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantising, "SUSPECTS", 1)
     reference = read(planted)
     image = pictures.calibration[0]
     assert np.abs(compiled(reference)(image) - compiled(read(onnx_bundle.files["model.onnx"]))(image)).max() < 1e-2
     _, verdict = quantise_until(reference, onnx_bundle.manifest, pictures, FORGIVING, lambda line: None)
     assert verdict.faults == []
-    assert any("blocks.1.mlp.fc1" in name for name in verdict.in_float)
-    assert len(verdict.in_float) < len(layers_in_float(reference, reference)) / 2
+    assert len(verdict.in_float) == 1
+    assert "stages.1.blocks.1.mlp.fc1" in verdict.in_float[0]
 
 
 def test_harm_that_cannot_be_undone_is_refused_and_leaves_nothing(
@@ -87,7 +90,7 @@ def test_harm_that_cannot_be_undone_is_refused_and_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(int8, "trace", lambda *_: None)
     monkeypatch.setattr(int8, "to_onnx", lambda *_: {"model.onnx": planted})
-    monkeypatch.setattr(int8, "quantise_with_fallback", lambda reference, images, _: quantise(reference, images))
+    monkeypatch.setattr(int8, "quantise_with_fallback", lambda reference, images, _: (quantise(reference, images), ()))
     with pytest.raises(GateError, match="nothing was written: agreement with float32 is"):
         export_int8(plain, tmp_path / "bundle", pictures, gate=FORGIVING)
     assert list(tmp_path.iterdir()) == []
