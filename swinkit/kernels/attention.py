@@ -12,14 +12,13 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..model.attention import ScaledCosine, WindowAttention
 from ..model.windows import Size, WindowGrid, shift_regions
-from .build import library, pointer
+from .build import DTYPES, library, pointer, suits
 
 HEAD_WIDTHS = (16, 32, 64)
-DTYPES = {torch.float32: 0, torch.bfloat16: 1}
 NOWHERE = -1e30  # bias of the columns that only fill a vector
 MOST_TOKENS = 4096  # per window
 
@@ -64,14 +63,7 @@ def kernel() -> tuple[ctypes.CDLL | None, str]:
 
 def applies(heads: int, width: int, window: Size, x: Tensor) -> bool:
     """Whether the kernel computes attention of this shape for tokens like ``x``: on the CPU, in eager mode, of a known head width."""
-    return (
-        x.device.type == "cpu"
-        and width // heads in HEAD_WIDTHS
-        and math.prod(window) <= MOST_TOKENS
-        and not torch.compiler.is_compiling()
-        and not torch._C._functorch.peek_interpreter_stack()  # type: ignore[attr-defined]
-        and kernel()[0] is not None
-    )
+    return suits(x) and width // heads in HEAD_WIDTHS and math.prod(window) <= MOST_TOKENS and kernel()[0] is not None
 
 
 def pad_bias(bias: Tensor) -> Tensor:
@@ -158,11 +150,3 @@ def native_attention(module: WindowAttention, x: Tensor, grid: WindowGrid) -> Te
     else:
         scale = torch.full((heads,), (width // heads) ** -0.5)
     return NativeAttention.apply(qkv, pad, module.bias(), scale, Plan(grid, heads, cosine))
-
-
-def accelerate(model: nn.Module) -> nn.Module:
-    """Let every window attention of ``model`` use the kernel where it applies; returns ``model``."""
-    for module in model.modules():
-        if isinstance(module, WindowAttention):
-            module.form = native_attention
-    return model

@@ -14,9 +14,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 FLAGS = ("-std=gnu++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
+DTYPES = {torch.float32: 0, torch.bfloat16: 1}  # that kernels compute with, and how they are told which
 SECONDS = 120  # longer than any compiler takes that is worth waiting for
 
 
@@ -86,6 +88,13 @@ def _compile(command: str, source: Path, target: Path) -> None:
         os.replace(name, target)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def suits(x: Tensor) -> bool:
+    """Whether a kernel may be called on ``x``: on the CPU, in eager mode, under no transform of torch.func."""
+    return (
+        x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch._C._functorch.peek_interpreter_stack()  # type: ignore[attr-defined]
+    )
 
 
 def pointer(tensor: Tensor | None) -> ctypes.c_void_p:

@@ -8,8 +8,7 @@ import functools
 import torch
 from torch import Tensor
 
-from .attention import DTYPES
-from .build import library, pointer
+from .build import DTYPES, library, pointer
 
 EPS = 1e-5
 MULTIPLE = 16  # of channels

@@ -36,6 +36,21 @@ void store(bfloat16* to, vec x) {  // to the nearest, ties to even
 vec broadcast(float value) { return value - vec{}; }
 vec larger(vec a, vec b) { return a > b ? a : b; }
 
+// e^x for x <= 0, to about one unit in the last place: 2^n times a polynomial on |r| <= ln 2 / 2 (Cephes)
+vec exponential(vec x) {
+    x = larger(x, broadcast(-87.0f));
+    const vec n = (x * 1.44269504088896341f + 12582912.0f) - 12582912.0f;  // rounds to an integer
+    vec r = x - n * 0.693359375f;
+    r = r + n * 2.12194440e-4f;
+    vec p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    return p * (vec)((__builtin_convertvector(n, ivec) + 127) << 23);
+}
+
 // a reduction over the lanes, in every lane of the answer: halves, quarters, … meet
 template <int STEP, int... LANE> vec swapped(vec x, std::integer_sequence<int, LANE...>) {
     return __builtin_shufflevector(x, x, (LANE ^ STEP)...);

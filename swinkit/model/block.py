@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -31,9 +32,11 @@ class Mlp(nn.Module):
         self.fc1 = nn.Linear(width, hidden)
         self.act = nn.GELU()
         self.fc2 = nn.Linear(hidden, width)
+        self.form: Callable[[Mlp, Tensor], Tensor | None] | None = None  # as WindowAttention's
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(self.act(self.fc1(x)))
+        y = self.form(self, x) if self.form is not None else None
+        return self.fc2(self.act(self.fc1(x))) if y is None else y
 
 
 class DropPath(nn.Module):

@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 
+from ..kernels.attention import kernel
 from ..machine import processor, version
 
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "torchmetrics", "numpy", "pillow", "safetensors", "pydantic")
-BITWISE = ("swinkit", "python", "torch", "torchvision", "numpy", "pillow", "system", "processor", "gpus")
+BITWISE = ("swinkit", "python", "torch", "torchvision", "numpy", "pillow", "system", "processor", "kernel", "gpus")
 
 
 def environment() -> dict[str, Any]:
@@ -28,6 +29,7 @@ def environment() -> dict[str, Any]:
         **{package: version(package) for package in PACKAGES},
         "system": platform.platform(),
         "processor": processor()["name"],
+        "kernel": "native" if kernel()[0] is not None else "none",
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],

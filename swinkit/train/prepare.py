@@ -14,6 +14,7 @@ from ..data.check import Findings, examine
 from ..data.collection import Collection
 from ..data.split import Split
 from ..errors import DataError
+from ..kernels.accelerate import accelerate
 from ..tasks import Task
 from ..tasks.devices import find_device
 from .feed import Feed
@@ -64,7 +65,7 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
     ground = Ground(recipe, collection, split, start, recipe.facts(collection, split, start))
     settled = recipe.settle(settings, ground.facts, start)
     torch.set_num_threads(settings.threads or torch.get_num_threads())
-    model = start.network(settled.seed, settled.drop_path or 0.0).to(device)
+    model = accelerate(start.network(settled.seed, settled.drop_path or 0.0).to(device))
     settled, plan = rehearsed(settings, settled, model, ground)
     if not start.state and ground.facts.side > SMALL and (name := published_weights(ground.facts.side)):
         say(f"From nothing, photographs need many pictures. Published weights that fit: --model {name}")
@@ -79,12 +80,12 @@ def initial_network(settings: RunSettings, collection: Collection, split: Split)
     """The network with which the run of settled ``settings`` began."""
     device = find_device(settings.device)
     start = recipe_of(settings.task).start(settings, collection, split, device)
-    return start.network(settings.seed, settings.drop_path or 0.0).to(device)
+    return accelerate(start.network(settings.seed, settings.drop_path or 0.0).to(device))
 
 
 def empty_network(settings: RunSettings) -> nn.Module:
     """The network of settled ``settings`` for the weights of a checkpoint; the model that it began with may be gone by then."""
-    return recipe_of(settings.task).network(settings).to(find_device(settings.device))
+    return accelerate(recipe_of(settings.task).network(settings).to(find_device(settings.device)))
 
 
 def checked(settings: RunSettings, collection: Collection, say: Say, progress: Checked | None) -> Findings:

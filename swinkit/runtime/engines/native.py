@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...kernels.attention import DTYPES, HEAD_WIDTHS, Plan, call, kernel, meeting, pad_bias
+from ...kernels.attention import HEAD_WIDTHS, Plan, call, kernel, meeting, pad_bias
+from ...kernels.build import DTYPES
 from ...kernels.norm import MULTIPLE, layer_norm
 from ...kernels.norm import kernel as norms
 from ...model.attention import unit

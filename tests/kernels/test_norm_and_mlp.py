@@ -1,4 +1,4 @@
-"""The native layer norm against torch's."""
+"""The native layer norm and GELU against torch's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from swinkit.kernels import norm
+from swinkit.kernels import mlp, norm
+from swinkit.model.block import Mlp
 
 pytestmark = pytest.mark.skipif(norm.kernel()[0] is None, reason=f"no native kernel here: {norm.kernel()[1]}")
 
@@ -27,3 +28,22 @@ def test_in_bfloat16_it_rounds_once():
     x = torch.randn(50, 96).bfloat16()
     exact = F.layer_norm(x.double(), (96,))
     assert (norm.layer_norm(x).double() - exact).abs().max() <= 2**-8 * exact.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gelu_and_its_gradient(dtype):
+    x = torch.linspace(-8, 8, 1600).to(dtype)
+    exact = x.double().requires_grad_()
+    value = F.gelu(exact)
+    value.sum().backward()
+    again, gradient = mlp.gelu_backward(x, torch.ones_like(x))
+    precision = {torch.float32: 1e-6, torch.bfloat16: 2**-7}[dtype]
+    for found, expected in ((mlp.gelu(x), value), (again, value), (gradient, exact.grad)):
+        torch.testing.assert_close(found.double(), expected.detach(), rtol=precision, atol=2e-6)
+
+
+def test_a_model_that_only_answers_keeps_its_own_mlp():
+    module = Mlp(32, 128)
+    assert mlp.native_mlp(module, torch.randn(4, 32)) is not None
+    with torch.no_grad():
+        assert mlp.native_mlp(module, torch.randn(4, 32)) is None

@@ -1,0 +1,75 @@
+"""The MLP of a block for training: GELU by a native kernel, and one activation kept for the backward pass instead of two."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..model.block import Mlp
+from .build import DTYPES, library, pointer, suits
+
+MULTIPLE = 16  # of activations
+
+
+@functools.cache
+def kernel() -> tuple[ctypes.CDLL | None, str]:
+    """The compiled kernel, or None, and why."""
+    found, reason = library("gelu")
+    if found is not None:
+        pointers, count = ctypes.c_void_p, ctypes.c_int64
+        found.gelu_forward.argtypes = (ctypes.c_int, pointers, count, pointers, ctypes.c_int)
+        found.gelu_backward.argtypes = (ctypes.c_int, pointers, count, pointers, pointers, ctypes.c_int)
+        found.gelu_forward.restype = found.gelu_backward.restype = None
+    return found, reason
+
+
+def gelu(x: Tensor) -> Tensor:
+    """x Φ(x) of a contiguous ``x``, float32 or bfloat16."""
+    out = torch.empty_like(x)
+    kernel()[0].gelu_forward(DTYPES[x.dtype], pointer(x), x.numel(), pointer(out), torch.get_num_threads())  # type: ignore[union-attr]
+    return out
+
+
+def gelu_backward(x: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """gelu(x) once more, and the gradient of ``x``, which takes the place of ``gradient``."""
+    out = torch.empty_like(x)
+    kernel()[0].gelu_backward(  # type: ignore[union-attr]
+        DTYPES[x.dtype], pointer(x), x.numel(), pointer(out), pointer(gradient), torch.get_num_threads()
+    )
+    return out, gradient
+
+
+class NativeMlp(torch.autograd.Function):
+    """gelu(x W1ᵀ + b1) W2ᵀ + b2; keeps what enters the GELU and computes what leaves it anew."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+        hidden = F.linear(x, w1, b1).contiguous()
+        ctx.save_for_backward(x, hidden, w1, w2)
+        return F.linear(gelu(hidden), w2, b2)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        x, hidden, w1, w2 = ctx.saved_tensors
+        out = gradients[0].flatten(0, -2)
+        activated, inner = gelu_backward(hidden, (out @ w2).view(hidden.shape).contiguous())
+        inner = inner.flatten(0, -2)
+        into_w2, into_w1 = out.t() @ activated.flatten(0, -2), inner.t() @ x.flatten(0, -2)
+        return (inner @ w1).view(x.shape), into_w1, inner.sum(0), into_w2, out.sum(0)
+
+
+def native_mlp(module: Mlp, x: Tensor) -> Tensor | None:
+    """What :class:`Mlp` computes while it learns, or None where the kernel does not apply."""
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    if not torch.is_grad_enabled() or not suits(x) or dtype not in DTYPES or kernel()[0] is None:
+        return None
+    if x.numel() // x.shape[-1] * module.fc1.out_features % MULTIPLE:
+        return None
+    parameters = (module.fc1.weight, module.fc1.bias, module.fc2.weight, module.fc2.bias)
+    with torch.autocast("cpu", enabled=False):
+        return NativeMlp.apply(x.to(dtype), *(parameter.to(dtype) for parameter in parameters))
