@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WHY = "Bright is what speaks for the class, grey what says nothing or speaks against it. Hatched is what the model never sees."
 WHOM = "The patch in the inner box asks; bright patches are listened to. Nothing outside the outer box can be."
 FIELDS = "How far the middle token of each stage really looks, by gradients; the deeper, the wider."
-METHODS = ["cam", "integrated-gradients", "smoothgrad", "rollout"]  # explain.explanation's; --help needs no torch
+METHODS = ["cam", "cam-tokens", "integrated-gradients", "smoothgrad", "rollout"]  # explain.explanation's; --help needs no torch
 
 
 class At(click.ParamType):

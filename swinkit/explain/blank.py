@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,12 +14,17 @@ def blank(images: Tensor) -> Tensor:
 
     Colours and light stay about where they were, so that a model is asked about fewer objects and not about grey squares.
     """
-    height, width = images.shape[-2:]
-    deviation = min(height, width) / 8
-    for side, axis in ((height, 2), (width, 3)):
-        places = torch.arange(side, dtype=images.dtype, device=images.device)
+    return blurred(images, min(images.shape[-2:]) / 8, bounded=True)
+
+
+def blurred(images: Tensor, deviation: float, bounded: bool = False) -> Tensor:
+    """``images`` (..., H, W) under a Gaussian of ``deviation`` pixels. Outside there is nothing: ``bounded`` leaves it out of the
+    mean, else it counts as zero."""
+    for axis in (-2, -1):
+        places = torch.arange(images.shape[axis], dtype=images.dtype, device=images.device)
         kernel = torch.exp(-((places[:, None] - places[None]) ** 2) / (2 * deviation**2))
-        images = torch.movedim(torch.movedim(images, axis, -1) @ (kernel / kernel.sum(0)), -1, axis)
+        kernel = kernel / (kernel.sum(0) if bounded else deviation * math.sqrt(2 * math.pi))
+        images = torch.movedim(torch.movedim(images, axis, -1) @ kernel, -1, axis)
     return images
 
 

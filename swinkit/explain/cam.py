@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .seeing import backbone_of, index_of, leaf_at, upsampled
+from .blank import blurred
+from .rollout import traced_back
+from .seeing import backbone_of, index_of, leaf_at, meetings, upsampled
 
 Score = Callable[[Any], Tensor]  # what the model gives out -> (B,), one number a picture, differentiable
 
@@ -57,15 +59,35 @@ def reading_of(model: nn.Module, stage: int = -1) -> Reading:
     return Reading(norm, config.strides[stage + 1])  # type: ignore[arg-type]
 
 
-def cam(model: nn.Module, images: Tensor, score: Score, stage: int = -1) -> Tensor:
-    """What speaks for ``score`` (above 0) and against it (below), on the model's input: (B, H, W), for ``images`` (B, channels, H, W).
-
-    ``stage`` chooses the map, the last one by default; earlier ones are finer and less about the class.
-    """
+def cam_tokens(model: nn.Module, images: Tensor, score: Score, stage: int = -1) -> Tensor:
+    """What each token of the map of ``stage`` adds to ``score``, for (above 0) or against it: (B, h, w), times their number."""
     reading = reading_of(model, stage)
     with torch.no_grad(), leaf_at(reading.norm) as leaves:
         value = score(model(images))
         (gradient,) = torch.autograd.grad(value.sum(), leaves)
-    product = (gradient * leaves[0]).detach()
-    tokens = reading.map_of(product)
-    return upsampled(tokens * tokens[0].numel(), reading.stride, (images.shape[2], images.shape[3]))
+    tokens = reading.map_of((gradient * leaves[0]).detach())
+    return tokens * tokens[0].numel()
+
+
+def cam(model: nn.Module, images: Tensor, score: Score, stage: int = -1) -> Tensor:
+    """:func:`cam_tokens` on the model's input: (B, H, W), for ``images`` (B, channels, H, W).
+
+    It says where the tokens are that speak for the score. They have listened to their whole window since the patches, in the last
+    stage often to all of the picture; where they have it from is what :func:`traced_cam` shows.
+    """
+    tokens = cam_tokens(model, images, score, stage)
+    return upsampled(tokens, reading_of(model, stage).stride, (images.shape[2], images.shape[3]))
+
+
+def traced_cam(model: nn.Module, images: Tensor, score: Score) -> Tensor:
+    """Where what speaks for ``score`` comes from: (B, H, W), not negative, for ``images`` (B, channels, H, W).
+
+    The evidence of the last map's tokens goes back through every block to the patches: half stays, half follows the attention
+    through the true windows, as in rollout. That path says nothing finer than about a token of the last map, so what lies on each
+    patch is spread by a Gaussian of half its side.
+    """
+    config = backbone_of(model).config
+    with meetings(model) as met:
+        evidence = cam_tokens(model, images, score).relu()
+    found = upsampled(traced_back(met, evidence), config.strides[0], (images.shape[2], images.shape[3]))
+    return blurred(found, config.strides[-1] / 2)

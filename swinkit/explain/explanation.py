@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..data.transforms import evaluation
 from ..errors import UsageError
 from .attention import Attention, attention_of
-from .cam import cam
+from .cam import cam, traced_cam
 from .field import field_side, receptive_field
 from .frame import Box, Frame
 from .gradients import integrated_gradients, smoothgrad
@@ -51,8 +51,14 @@ class View:
 # name -> (title, what it shows, map for a target)
 METHODS: dict[str, tuple[str, str, Any]] = {
     "cam": (
-        "Class activation map",
-        "What speaks for the class, token by token, where the head reads the map: behind the last norm. Its mean is the score.",
+        "Class activation map, traced back",
+        "What speaks for the class where the head reads the map, behind the last norm, followed back through every true window to "
+        "the patches that it came from.",
+        lambda target: lambda model, images: traced_cam(model, images, target.score),
+    ),
+    "cam-tokens": (
+        "Class activation map of the last tokens",
+        "Which tokens of the last map speak for the class; their mean is the score. Each has listened to its whole window before.",
         lambda target: lambda model, images: cam(model, images, target.score),
     ),
     "integrated-gradients": (

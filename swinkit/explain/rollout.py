@@ -8,11 +8,13 @@ information can come from, weighted; not a reason.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .seeing import Meeting, backbone_of, meetings, upsampled
+from .seeing import Meeting, Place, backbone_of, meetings, upsampled
 
 
 @torch.no_grad()
@@ -24,16 +26,25 @@ def rollout(model: nn.Module, images: Tensor, start: Tensor | None = None) -> Te
     config = backbone_of(model).config
     with meetings(model) as met:
         model(images)
-    last = met[config.num_stages - 1, 0]
-    size = last.size
-    share = start if start is not None else images.new_full((len(images), *size), 1 / (size[0] * size[1]))
-    for stage in reversed(range(config.num_stages)):
-        for block in reversed(range(config.depths[stage])):
+    size = met[config.num_stages - 1, 0].size
+    share = traced_back(met, images.new_ones(len(images), *size) if start is None else start)
+    share = share / share.sum(dim=(1, 2), keepdim=True)
+    return upsampled(share, config.strides[0], (images.shape[2], images.shape[3]))
+
+
+def traced_back(met: Mapping[Place, Meeting], share: Tensor) -> Tensor:
+    """What lies on the tokens of a stage's map, (B, h, w), laid on the tokens of the first map that it came from; linear.
+
+    ``met`` are the meetings of one forward pass; the stage is the one whose map has the size of ``share``.
+    """
+    stages = 1 + max(stage for stage, _ in met)
+    last = max(stage for stage in range(stages) if met[stage, 0].size == tuple(share.shape[1:]))
+    for stage in reversed(range(last + 1)):
+        for block in reversed(range(sum(place[0] == stage for place in met))):
             share = (share + passed_back(met[stage, block], share)) / 2
         if stage:
             share = unmerged(share, met[stage - 1, 0].size)
-    share = share / share.sum(dim=(1, 2), keepdim=True)
-    return upsampled(share, config.strides[0], (images.shape[2], images.shape[3]))
+    return share
 
 
 def passed_back(met: Meeting, share: Tensor) -> Tensor:

@@ -7,10 +7,13 @@ import torch
 from torch import nn
 
 from swinkit.errors import UsageError
-from swinkit.explain.cam import cam, reading_of
+from swinkit.explain.blank import blank, blurred
+from swinkit.explain.cam import cam, reading_of, traced_cam
+from swinkit.explain.field import receptive_field
 from swinkit.explain.gradients import integrated_gradients, smoothgrad
+from swinkit.explain.rollout import traced_back
 from swinkit.explain.scores import class_target, find_class
-from swinkit.explain.seeing import leaf_at, upsampled
+from swinkit.explain.seeing import leaf_at, meetings, upsampled
 from tests.explain.models import VERSIONS, small
 
 
@@ -110,7 +113,6 @@ def test_shares_are_what_the_predictor_says() -> None:
 def test_integrated_gradients_add_up() -> None:
     model = small(1)
     images, score = pictures(56, 56), class_target(model, 2).score
-    from swinkit.explain.blank import blank
 
     found = integrated_gradients(model, images, score, steps=64).sum((1, 2))
     with torch.no_grad():
@@ -147,3 +149,39 @@ def test_a_model_with_a_norm_for_each_stage_says_so() -> None:
         found = cam(model, pictures(56, 56), lambda outputs, stage=stage: outputs[:, stage], stage)
         assert found.shape == (2, 56, 56)
         assert float(found.mean()) > 0
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_traced_back_the_evidence_is_kept_and_stays_in_its_windows(version: int) -> None:
+    """All evidence on one token of the last map: on the patches there is as much, within the windows that lead to it."""
+    model, images = small(version), pictures(56, 56)
+    with meetings(model) as met, torch.no_grad():
+        model(images)
+    evidence = torch.zeros(2, 14, 14)
+    evidence[:, 3, 3] = 1.0
+    found = traced_back(met, evidence)
+    assert found.shape == (2, 28, 28)
+    assert found.sum((1, 2)).tolist() == pytest.approx([1, 1], abs=1e-4)
+    field = receptive_field(model, images, 1, (3, 3))
+    reached = nn.functional.avg_pool2d(field[:, None], 2)[:, 0] > 0
+    assert bool(reached[found > 0].all())
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_traced_map_is_evidence_only(version: int) -> None:
+    model, images = small(version), pictures(61, 50)
+    score = class_target(model, 1).score
+    found = traced_cam(model, images, score)
+    assert found.shape == (2, 61, 50)
+    assert float(found.min()) >= 0
+    against = traced_cam(model, images, lambda logits: -score(logits))
+    assert not torch.allclose(found, against)
+
+
+def test_blurring_outside_the_picture_there_is_nothing() -> None:
+    from scipy.ndimage import gaussian_filter
+
+    image = torch.rand(2, 40, 30, dtype=torch.float64)
+    expected = gaussian_filter(image.numpy(), sigma=(0, 3, 3), mode="constant", truncate=12)
+    torch.testing.assert_close(blurred(image, 3), torch.from_numpy(expected), rtol=0, atol=1e-3)
+    assert torch.allclose(blurred(torch.ones(1, 9, 9), 4, bounded=True), torch.ones(1, 9, 9))
