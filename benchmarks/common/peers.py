@@ -120,3 +120,13 @@ def openvino(net: nn.Module, shape: tuple[int, ...], precision: str) -> Callable
 WAYS: dict[str, Any] = {
     "eager": eager, "bfloat16 weights": halved, "compiled": compiled, "ONNX Runtime": onnxruntime, "OpenVINO": openvino,
 }  # fmt: skip
+
+
+def deit(way: str, side: int) -> Subject:
+    """timm's DeiT-S with fused attention at ``side``, random weights, float32; ``way`` is a key of :data:`WAYS`."""
+    import timm
+
+    torch.manual_seed(0)
+    net = timm.create_model("deit_small_patch16_224", img_size=side).eval()
+    run = WAYS[way](net, (1, 3, side, side), "float32")
+    return subject_of(run, different_inputs((1, 3, side, side)), library="timm", way=way, precision="float32")

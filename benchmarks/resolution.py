@@ -1,0 +1,113 @@
+"""Swin-T from 224 to 1536 pixels a side: latency a pixel, memory, and DeiT-S beside it on the same engines.
+
+    python benchmarks/resolution.py
+
+One picture at a time in float32. swinkit's engine and torch's, eager and compiled, each measure both networks where they can; DeiT-S is timm's, with
+fused attention. Each runs in a process of its own, all of one size in turn. MACs a second are useful MACs over latency. Results go to
+benchmarks/results/resolution.json.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from common.measuring import Candidate, Pace, Results, figure, options, take_turns, tell
+
+from swinkit.study import statistics
+from swinkit.study.macs import count_macs
+from swinkit.study.vit import VITS, count_vit_macs
+from swinkit.variants import configure
+
+SIDES = (224, 384, 512, 768, 1024, 1536)
+FLAT, GAP = 1.25, 1.25
+OURS, EAGER, COMPILED = "Swin-T, swinkit", "Swin-T, torch eager", "Swin-T, torch compiled"
+VIT, VIT_COMPILED = "DeiT-S, torch eager", "DeiT-S, torch compiled"
+
+
+def candidates(side: int, model: str, compiled: bool) -> list[Candidate]:
+    shared = {"model": model, "batch": 1, "size": (side, side), "precision": "float32"}
+    listed = [
+        Candidate(OURS, "common.peers:ours", shared),
+        Candidate(EAGER, "swinkit.study.subjects:swin", {**shared, "engine": "plain"}),
+        Candidate(VIT, "common.peers:deit", {"way": "eager", "side": side}),
+    ]
+    if compiled:
+        listed.append(Candidate(COMPILED, "common.peers:ours", {**shared, "engine": "compiled"}))
+        listed.append(Candidate(VIT_COMPILED, "common.peers:deit", {"way": "compiled", "side": side}))
+    return listed
+
+
+def run(side: int, model: str, pace: Pace, compiled: bool) -> dict[str, Any]:
+    print(f"{side} x {side}", flush=True)
+    found = take_turns(candidates(side, model, compiled), pace, say=tell)
+    swin = count_macs(configure(model), (side, side), padding=False)
+    macs = {"Swin-T": swin.total - swin.position, "DeiT-S": count_vit_macs(VITS["deit_s"], (side, side)).total}
+    return {"side": side, "macs": macs, "subjects": {name: measured.to_dict() for name, measured in found.items()}}
+
+
+def seconds(case: dict[str, Any], name: str) -> float | None:
+    subject = case["subjects"].get(name)
+    return statistics.median(subject["turns"]).value if subject and subject["turns"] else None
+
+
+def memory(case: dict[str, Any], name: str) -> float | None:
+    told = case["subjects"].get(name, {}).get("memory") or {}
+    return (told["peak"] - told["loaded"]) / 1e6 if told.get("peak") and told.get("loaded") else None
+
+
+def row(case: dict[str, Any]) -> list[str]:
+    """Nanoseconds a pixel and megabytes of swinkit, eager Swin and eager DeiT-S at one size."""
+    cells = [str(case["side"])]
+    for name in (OURS, EAGER, VIT):
+        taken, held = seconds(case, name), memory(case, name)
+        cells += [f"{taken / case['side'] ** 2 * 1e9:.0f}" if taken else "–", f"{held:,.0f}" if held else "–"]
+    return cells
+
+
+def notes(cases: list[dict[str, Any]]) -> list[str]:
+    """How flat, how linear, and the gap to DeiT-S, each with its bar."""
+    said = []
+    flat = [taken / case["side"] ** 2 for case in cases if (taken := seconds(case, OURS))]
+    if flat:
+        said.append(
+            f"Latency a pixel of swinkit: largest over smallest {max(flat) / min(flat):.2f} (bar: each within {FLAT} of constant)."
+        )
+    held = [(case["side"] ** 2, value) for case in cases if (value := memory(case, OURS))]
+    if len(held) > 2:
+        pixels, values = np.array(held).T
+        line = np.polyval(np.polyfit(pixels, values, 1), pixels)
+        said.append(
+            f"Peak memory of swinkit against a straight line in the number of pixels: off by at most {np.abs(values / line - 1).max():.1%}."
+        )
+    first = cases[0]
+    for ours, theirs, engine in ((EAGER, VIT, "torch eager"), (COMPILED, VIT_COMPILED, "torch compiled"), (OURS, VIT, "swinkit's engine, DeiT-S on torch eager"), (OURS, VIT_COMPILED, "swinkit's engine, DeiT-S compiled")):  # fmt: skip
+        subjects = first["subjects"]
+        if not (seconds(first, ours) and seconds(first, theirs)):
+            continue
+        ratio = statistics.ratio(subjects[ours]["turns"], subjects[theirs]["turns"]).scaled(
+            first["macs"]["DeiT-S"] / first["macs"]["Swin-T"]
+        )
+        rates = [first["macs"][name.split(",")[0]] / (seconds(first, name) or 1) / 1e9 for name in (ours, theirs)]
+        said.append(
+            f"Time a MAC at {first['side']}, Swin-T over DeiT-S, {engine}: {figure(ratio)} (bar: at most {GAP}; {rates[0]:.0f} and {rates[1]:.0f} GMAC/s)."
+        )
+    return said
+
+
+def main() -> None:
+    chosen = options(__file__, __doc__, rounds=6, max_seconds=420.0)
+    results = Results(__file__, chosen.out)
+    pace = Pace(1, 0.0, 1) if chosen.quick else Pace(chosen.rounds, 0.4, 1, most=chosen.max_seconds / len(SIDES))
+    sides, model = ((64, 96, 128), "swin_nano") if chosen.quick else (SIDES, "swin_t")
+    for side in sides:
+        results.add(run(side, model, pace, compiled=side == sides[0]))
+    cases = results.content["cases"]
+    columns = ["pixels a side"]
+    for name in (OURS, EAGER, VIT):
+        columns += [f"{name}, ns a pixel", "MB"]
+    results.finish(columns, [row(case) for case in cases], notes(cases))
+
+
+if __name__ == "__main__":
+    main()
