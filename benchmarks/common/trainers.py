@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swinkit.kernels.attention import accelerate
+from swinkit.kernels.accelerate import accelerate
 from swinkit.model.classifier import SwinClassifier
 from swinkit.study.process import Subject
 from swinkit.study.subjects import different_inputs
