@@ -45,6 +45,14 @@ FORMATS = ("table", "jsonl", "csv", "parquet")
     show_default=True,
     help="Longest time that decoding one picture may take.",
 )
+@click.option("--engine", default="native", show_default=True, metavar="NAME", help="What computes on the CPU; auto measures.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="bfloat16 is faster where the processor has it, and rounds.",
+)
 @shared("out", "device", "json", "quiet")
 def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: float, **options: Any) -> None:
     """Classify pictures with MODEL: one row per input, in their order; what cannot be read gets its reason.
@@ -63,7 +71,9 @@ def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: f
         from ..runtime.predictor import Predictor
         from ..runtime.rows import WRITERS, Columns, Tally, to_row
 
-        predictor = Predictor(model, options["image_size"], options["device"], options["batch_size"])
+        predictor = Predictor(
+            model, options["image_size"], options["device"], options["batch_size"], options["engine"], options["precision"]
+        )
         columns = Columns(min(options["top"], len(predictor.classes)), predictor.multi_label, options["embeddings"])
 
         def rows(items: Iterable[Input]) -> Iterator[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import hashlib
 import math
@@ -20,9 +21,11 @@ from torch import Tensor, nn
 from ..data.decode import Undecodable, decode
 from ..data.transforms import evaluation
 from ..errors import DataError, UsageError
+from ..model.classifier import SwinClassifier
 from ..results import Classification, Failure
 from ..tasks import temperature
 from ..tasks.devices import find_device
+from .engines import Engine, build, check
 from .export.answering import Answering, load_any, refuse_embeddings
 from .inputs import Input, expand
 
@@ -40,6 +43,10 @@ class Predictor:
     is a GPU where there is one; a model that is given as a module stays where it is. ``batch_size`` bounds how many pictures go
     through the model at once, 32 by default; without resizing, as many pixels as so many pictures of the model's size.
 
+    On the CPU an ``engine`` of :mod:`swinkit.runtime.engines` computes, with the weights as they are at the first answer: "native" by
+    default, which is exact; "auto" measures which is fastest here, "eager" is the model itself. ``precision`` "bfloat16" is
+    faster where the processor has it, and rounds.
+
     Call it with one picture: a path, the bytes of a file, a Pillow image, an array (H, W) or (H, W, C), a tensor (C, H, W), each
     uint8 or floating in 0..1; the answer is a :class:`Classification`, and :class:`DataError` is raised when it cannot be read.
     Call it with a list or iterator of them, a folder or a glob pattern: the answer is a list with one entry per input, a
@@ -48,7 +55,7 @@ class Predictor:
 
     def __init__(
         self, model: str | Path | nn.Module, image_size: int | tuple[int, int] | None = None, device: str = "auto",
-        batch_size: int | None = None,
+        batch_size: int | None = None, engine: str = "native", precision: str = "float32",
     ) -> None:  # fmt: skip
         network: Any = model if isinstance(model, nn.Module) else load_any(model, image_size)
         if isinstance(model, nn.Module) and device == "auto":
@@ -70,6 +77,18 @@ class Predictor:
         self.multi_label = bool(self.model.multi_label)
         self._temperature = temperature(self.model)
         self._transform = evaluation(self.preprocessing)
+        self.precision = precision
+        self._engine = self._choose(engine, precision)
+
+    def _choose(self, engine: str, precision: str) -> Callable[[], Engine] | None:
+        """What makes the engine when the first pictures come, and keeps it; None where the model answers by itself."""
+        check(engine, precision)
+        if self.device.type != "cpu" or not isinstance(self.model, SwinClassifier):
+            if precision != "float32":
+                raise UsageError(f"precision {precision} is for models of swinkit on the CPU. Mend: leave it out")
+            return None
+        shape = (self.batch_size, self.preprocessing.channels, *self.preprocessing.size)
+        return functools.cache(lambda: build(self.model, precision, shape, engine))
 
     def __call__(self, inputs: Picture | Iterable[Picture], embeddings: bool = False) -> Classification | list[Answer]:
         if isinstance(inputs, str | Path) and _names_several(str(inputs)):
@@ -104,7 +123,7 @@ class Predictor:
     def fingerprint(self) -> str:
         """SHA-256 over everything that decides an answer: weights, classes, preprocessing, temperature."""
         digest = hashlib.sha256()
-        description = self.model.config, self.classes, self.preprocessing, self._temperature, self.multi_label
+        description = self.model.config, self.classes, self.preprocessing, self._temperature, self.multi_label, self.precision
         digest.update(repr(description).encode("utf-8", "backslashreplace"))
         for name, tensor in self.model.state_dict().items():
             digest.update(name.encode())
@@ -154,12 +173,19 @@ class Predictor:
                 answers[place] = answer
         return answers
 
+    def _compute(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and pooled embeddings, both float32."""
+        if self._engine is not None:
+            return self._engine().answers(pictures)
+        pooled = self.model.pooled(pictures.to(self.device))
+        return self.model.head(pooled).float(), pooled.float()
+
     @torch.inference_mode()
     def _classify(self, names: Sequence[str | None], pictures: Tensor, embeddings: bool) -> Iterator[Answer]:
-        pooled = self.model.pooled(pictures.to(self.device))
-        logits = self.model.head(pooled).float() / self._temperature
+        logits, pooled = self._compute(pictures)
+        logits = logits / self._temperature
         scores = (logits.sigmoid() if self.multi_label else logits.softmax(dim=1)).tolist()
-        vectors = pooled.float().tolist() if embeddings else [None] * len(names)
+        vectors = pooled.tolist() if embeddings else [None] * len(names)
         for name, row, vector in zip(names, scores, vectors, strict=True):
             if all(map(math.isfinite, row)):
                 yield Classification(self.classes, row, name, self.multi_label, embedding=vector)

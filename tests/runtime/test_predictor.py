@@ -220,3 +220,22 @@ def test_results_turn_into_plain_data():
     assert json.loads(answer.to_json())["top"][0] == {"label": "b", "score": 0.75}
     assert Failure("x.png", "gone").to_dict() == {"source": "x.png", "reason": "gone"}
     assert str(Failure("x.png", "gone")) == "x.png: gone"
+
+
+def test_every_engine_gives_the_same_answer(model_folder):
+    pictures = [picture(index) for index in range(3)]
+    answers = [swinkit.Predictor(model_folder, engine=engine)(pictures) for engine in ("eager", "native")]
+    for one, other in zip(*answers, strict=True):
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+
+
+def test_precision_rounds_and_is_part_of_what_decides_an_answer(model_folder, predictor, monkeypatch):
+    monkeypatch.setattr("swinkit.runtime.engines.computes_bfloat16", lambda device: True)
+    rounded = swinkit.Predictor(model_folder, precision="bfloat16")
+    assert rounded(picture(0)).probabilities == pytest.approx(predictor(picture(0)).probabilities, abs=0.05)
+    assert rounded.fingerprint() != predictor.fingerprint()
+
+
+def test_an_unknown_engine_is_told_at_once(model_folder):
+    with pytest.raises(UsageError, match="no engine 'fast'"):
+        swinkit.Predictor(model_folder, engine="fast")

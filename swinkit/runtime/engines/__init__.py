@@ -102,10 +102,7 @@ def build(
 
     Raises :class:`UsageError` for an unknown engine or precision, :class:`MissingExtra` for one that is not installed.
     """
-    if precision not in PRECISIONS:
-        raise UsageError(f"There is no precision {precision!r} here. Expected one of: {', '.join(PRECISIONS)}.")
-    if engine != "auto" and engine not in ENGINES:
-        raise UsageError(f"There is no engine {engine!r}. Expected auto or one of: {', '.join(ENGINES)}.")
+    check(engine, precision)
     if next(model.parameters()).device.type != "cpu":
         raise UsageError("Engines are for the CPU. Mend: move the model there, or call the model itself.")
     if precision == "bfloat16" and not computes_bfloat16(torch.device("cpu")):
@@ -119,6 +116,14 @@ def build(
     run = Run(model, engine, precision)
     run.program(shape)
     return run
+
+
+def check(engine: str, precision: str) -> None:
+    """Raises :class:`UsageError` for a name that :func:`build` does not know."""
+    if precision not in PRECISIONS:
+        raise UsageError(f"There is no precision {precision!r} here. Expected one of: {', '.join(PRECISIONS)}.")
+    if engine != "auto" and engine not in ENGINES:
+        raise UsageError(f"There is no engine {engine!r}. Expected auto or one of: {', '.join(ENGINES)}.")
 
 
 def candidates(thorough: bool = False) -> list[str]:
