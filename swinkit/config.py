@@ -24,7 +24,9 @@ class SwinConfig(BaseModel):
     ``version`` 1 is Liu et al., "Swin Transformer" (arXiv 2103.14030); 2 is Liu et al., "Swin Transformer V2"
     (arXiv 2111.09883). Sizes are (height, width); one integer means a square. ``image_size`` is in pixels, ``window_size``
     in patches. It settles the windows (see :meth:`stage_window`) and the size of absolute position embeddings; it never
-    limits which pictures the model accepts.
+    limits which pictures the model accepts. Two measures save memory for time (V2, section 3.4): ``gradient_checkpointing``
+    keeps only what enters a block, ``attention_chunk`` lets so many windows attend at once, and the next ones after them; 0
+    is all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +48,7 @@ class SwinConfig(BaseModel):
     drop_path_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
     geometry: Literal["classification", "dense"] = "classification"
     gradient_checkpointing: bool = False
+    attention_chunk: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _consistent(self) -> SwinConfig:

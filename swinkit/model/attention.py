@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .position_bias import MlpBias, TableBias
 from .windows import WindowGrid
@@ -81,10 +82,12 @@ class WindowAttention(nn.Module):
     """
 
     def __init__(
-        self, heads: int, width: int, similarity: nn.Module, bias: TableBias | MlpBias, *, qkv_bias: bool, key_bias: bool
-    ) -> None:
+        self, heads: int, width: int, similarity: nn.Module, bias: TableBias | MlpBias, *, qkv_bias: bool, key_bias: bool,
+        chunk: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.heads = heads
+        self.chunk = chunk  # windows that attend at once; 0 is all
         self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias and key_bias)
         self.proj = nn.Linear(width, width)
         self.similarity = similarity
@@ -108,6 +111,15 @@ class WindowAttention(nn.Module):
     def mix(self, x: Tensor, grid: WindowGrid) -> Tensor:
         """What each token gathers from those it meets, before the last projection: map to map, (B, H, W, C)."""
         windows = grid.split(x)
+        if not self.chunk:
+            return grid.join(self.within(windows, grid.mask), (x.shape[1], x.shape[2]))
+        parts = windows.split(self.chunk, dim=1)
+        masks = [None] * len(parts) if grid.mask is None else grid.mask.split(self.chunk)
+        done = [checkpoint(self.within, *part, use_reentrant=False) for part in zip(parts, masks, strict=True)]
+        return grid.join(torch.cat(done, dim=1), (x.shape[1], x.shape[2]))
+
+    def within(self, windows: Tensor, mask: Tensor | None) -> Tensor:
+        """Attention inside each of ``windows`` (B, nW, N, C); ``mask`` (nW, N, N) parts what was wrapped around."""
         batch, count, tokens, width = windows.shape
         qkv = F.linear(windows, self.qkv.weight, self.projection_bias())
         qkv = qkv.view(batch, count, tokens, 3, self.heads, width // self.heads)
@@ -115,11 +127,10 @@ class WindowAttention(nn.Module):
         q, k = self.similarity(q, k)
 
         bias = self.bias().to(q.dtype)
-        if grid.mask is None:  # windows are alike: fold them into the batch
+        if mask is None:  # windows are alike: fold them into the batch
             out = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), bias[None])
         else:  # each window has its own mask: fold them into the heads
-            masked = bias + grid.mask[:, None].to(q.dtype)
+            masked = bias + mask[:, None].to(q.dtype)
             out = attend(q.flatten(1, 2), k.flatten(1, 2), v.flatten(1, 2), masked.flatten(0, 1)[None])
         out = out.view(batch, count, self.heads, tokens, width // self.heads)
-        out = out.transpose(2, 3).reshape(batch, count, tokens, width)
-        return grid.join(out, (x.shape[1], x.shape[2]))
+        return out.transpose(2, 3).reshape(batch, count, tokens, width)

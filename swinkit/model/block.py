@@ -70,7 +70,9 @@ class Block(nn.Module):
 
         self.branch = pre_norm if v1 else post_norm
         self.norm1 = nn.LayerNorm(width)
-        self.attention = WindowAttention(heads, width, similarity, bias, qkv_bias=config.qkv_bias, key_bias=v1)
+        self.attention = WindowAttention(
+            heads, width, similarity, bias, qkv_bias=config.qkv_bias, key_bias=v1, chunk=config.attention_chunk
+        )
         self.norm2 = nn.LayerNorm(width)
         self.mlp = Mlp(width, int(width * config.mlp_ratio))
         self.drop_path = DropPath(config.drop_path_rates(stage)[index])

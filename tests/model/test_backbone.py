@@ -155,3 +155,17 @@ def test_one_graph_for_all_sizes(version, geometry):
             images = torch.randn(2, 3, *size)
             torch.testing.assert_close(one(images), model(images))
     assert graphs.frame_count == 1
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+def test_windows_in_turn_attend_as_all_at_once(version, chunk):
+    plain = shake(SwinClassifier(tiny(version)))
+    sequential = SwinClassifier(tiny(version, attention_chunk=chunk))
+    sequential.load_state_dict(plain.state_dict())
+    images = torch.randn(2, 3, 42, 50)
+    for model in (plain, sequential):
+        model(images).square().sum().backward()
+    torch.testing.assert_close(sequential(images), plain(images))
+    for one, other in zip(sequential.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-5)
