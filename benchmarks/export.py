@@ -1,29 +1,28 @@
 """One export, traced once: its largest difference from PyTorch at seven sizes and three batches, in ONNX Runtime and OpenVINO.
 
-    python benchmarks/export.py [--only swin_t]
+    python benchmarks/export.py
 
-Swin-T at 224 and Swin V2-T at 256 with random weights, larger than fresh ones so that every block counts. Results go to
-benchmarks/results/export.json, with the seconds that the whole export took.
+Swin-T at 224 and Swin V2-T at 256 with random weights, larger than fresh ones so that every block counts and logits spread by about 1.
+Results go to benchmarks/results/export.json, with the seconds that each whole export took.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from common.measuring import Results, options, tell
 
 import swinkit
 from swinkit.runtime.export.exporting import export
 from swinkit.tasks import described
 from swinkit.weights.files import default_preprocessing
 
-RESULTS = Path(__file__).with_name("results") / "export.json"
 MODELS = ("swin_t", "swinv2_t")
+BAR = "1e-4"
 
 
 def model_with_large_weights(name: str) -> Any:
@@ -39,35 +38,43 @@ def model_with_large_weights(name: str) -> Any:
     return described(model, [str(index) for index in range(1000)], default_preprocessing(model.config))
 
 
-def measure(name: str, target: str) -> list[dict[str, Any]]:
+def measure(name: str) -> dict[str, Any]:
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        network = model_with_large_weights(name)
-        bundle = export(network, Path(folder) / "bundle", target, progress=lambda line: print(line, flush=True))  # type: ignore[arg-type]
-        spread = min(float(logits.std()) for logits in bundle.golden.logits.values())
-        return [
-            {"model": name, "target": target, "seconds": round(time.perf_counter() - begun), "logits_std": spread, **check}
-            for check in bundle.manifest.checks
-        ]
+        bundle = export(model_with_large_weights(name), Path(folder) / "bundle", progress=tell)
+        return {
+            "model": name,
+            "seconds": round(time.perf_counter() - begun),
+            "logits_std": min(float(logits.std()) for logits in bundle.golden.logits.values()),
+            "bytes": sum(map(len, bundle.files.values())),
+            "checks": bundle.manifest.checks,
+        }
+
+
+def row(case: dict[str, Any]) -> tuple[str, ...]:
+    worst: dict[str, float] = {}
+    for check in case["checks"]:
+        worst[check["runtime"]] = max(worst.get(check["runtime"], 0.0), check["error"])
+    sizes = len({tuple(check["size"]) for check in case["checks"]})
+    return (
+        case["model"],
+        *(f"{worst[runtime]:.1e}" for runtime in ("onnxruntime", "openvino")),
+        BAR,
+        str(sizes),
+        f"{case['seconds']} s",
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=MODELS)
-    only, rows = parser.parse_args().only, []
-    for name in MODELS:
-        if only in (None, name):
-            rows += measure(name, "onnx")
-    worst = {
-        name: max(row["error"] for row in rows if row["model"] == name) for name in dict.fromkeys(row["model"] for row in rows)
-    }
-    print(
-        "\n".join(
-            f"{name}: at most {error:.1e} from PyTorch, of {len(rows)} runtimes and sizes" for name, error in worst.items()
-        )
+    chosen = options(__file__, __doc__)
+    results = Results(__file__, chosen.out)
+    for name in ("swin_nano",) if chosen.quick else MODELS:
+        results.add(measure(name))
+    results.finish(
+        ("model", "ONNX Runtime", "OpenVINO", "bar", "sizes, each with batches 1 to 3", "export took"),
+        [row(case) for case in results.content["cases"]],
+        ("Largest difference of a logit from PyTorch's.",),
     )
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,71 +1,100 @@
 """What int8 costs in answers and brings in time: the bundled Fashion-MNIST model, and a Swin-T trained on Fashion-MNIST at 224.
 
-    python benchmarks/int8.py                            # both; the Swin-T is trained first, for 20 minutes
-    python benchmarks/int8.py --only swin_nano
-    python benchmarks/int8.py --only swin_t --run runs/fashion_t      # a run that is there already
+    python benchmarks/int8.py                                # the Swin-T is trained first, for 20 minutes
+    python benchmarks/int8.py --models swin_nano
+    python benchmarks/int8.py --run runs/fashion_t           # a Swin-T that is trained already
+    python benchmarks/int8.py --start swin_t.pth             # weights that it is fine-tuned from; without them from nothing
 
 Calibrated on 300 training pictures, judged on the 10,000 test pictures: agreement of the best class with float32 (wanted: 99 %),
 top-1 (at most 0.5 points lower), milliseconds for one picture beside float32 and bfloat16 in OpenVINO. Results go to
-benchmarks/results/int8.json, one entry per model; what was measured before of the other model stays.
+benchmarks/results/int8.json; what was measured before of a model that is not asked for stays.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import platform
 import tempfile
-from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from common.measuring import Results, options, tell
 
 from swinkit.cli.calibrating import find_pictures
 from swinkit.errors import GateError
 from swinkit.runtime.export.int8 import export_int8
+from swinkit.runtime.export.verdict import Gate
 from swinkit.tasks import load
 from swinkit.train import fit
 
-RESULTS = Path(__file__).with_name("results") / "int8.json"
 DATA = "fashion"
-MODELS = {"swin_nano": "swin_nano.fashion_mnist", "swin_t": None}
+MODELS = "swin_nano,swin_t"
 
 
-def trained(folder: Path, minutes: float, start: str | None) -> str:
+def trained(folder: Path, minutes: float, start: str) -> str:
     """A Swin-T on Fashion-MNIST at 224 in a new run; ``start`` names weights to fine-tune, without them it begins from nothing."""
     fit(DATA, start or "swin_t", folder, image_size=224, time_limit=minutes, tensorboard=False)
     return str(folder)
 
 
-def measure(name: str, model: str) -> dict[str, Any]:
+def measure(name: str, model: str, data: str) -> dict[str, Any]:
     """Export ``model`` to int8 in a folder that is thrown away."""
     network = load(model)
-    pictures = find_pictures(model, network, DATA, None, quiet=False)
+    pictures = find_pictures(model, network, data, None, quiet=False)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            bundle, verdict = export_int8(network, Path(folder) / name, pictures, progress=lambda line: print(line, flush=True))
+            bundle, verdict = export_int8(network, Path(folder) / name, pictures, progress=tell)
         except GateError as refused:
-            return {"model": model, "refused": str(refused)}
-        size = sum(map(len, bundle.files.values()))
-    print(f"\n{name}\n{verdict}\n", flush=True)
-    versions = {package: metadata.version(package) for package in ("openvino", "nncf", "torch")}
-    return {"model": model, **verdict.to_dict(), "bytes": size, "versions": versions, "machine": platform.processor()}
+            return {"model": name, "refused": str(refused)}
+        return {"model": name, **verdict.to_dict(), "bytes": sum(map(len, bundle.files.values()))}
+
+
+def row(case: dict[str, Any]) -> tuple[str, ...]:
+    if "refused" in case:
+        return case["model"], case["refused"].splitlines()[0], *("–",) * 6
+    accuracy, milliseconds = case["accuracy"], case["milliseconds"]
+    worst = max((drop["drop"] for drop in case["class_drops"]), default=0.0)
+    return (
+        case["model"],
+        f"{case['agreement']:.2%}",
+        f"{accuracy['int8']:.2%} ({accuracy['float32']:.2%})",
+        f"{worst:.2%}",
+        str(len(case["layers_in_float"])),
+        *(f"{milliseconds[name]:.2f}" if name in milliseconds else "–" for name in ("int8", "bfloat16", "float32")),
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=list(MODELS))
-    parser.add_argument("--run", help="a trained Swin-T instead of training one")
-    parser.add_argument("--start", help="weights that the Swin-T is fine-tuned from, for instance a file of torchvision")
-    parser.add_argument("--minutes", type=float, default=20, help="of training")
-    chosen = parser.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    chosen = options(__file__, __doc__, models=MODELS, run="", start="", minutes=20.0)
+    before = json.loads(chosen.out.read_text(encoding="utf-8"))["cases"] if chosen.out.exists() else []
+    wanted = ["swin_nano"] if chosen.quick else chosen.models.split(",")
+    results = Results(__file__, chosen.out)
+    for case in before:
+        if case["model"] not in wanted:
+            results.add(case)
     with tempfile.TemporaryDirectory() as folder:
-        for name, model in MODELS.items():
-            if chosen.only in (None, name):
-                model = model or chosen.run or trained(Path(folder) / "run", chosen.minutes, chosen.start)
-                results[name] = measure(name, model)
-                RESULTS.parent.mkdir(exist_ok=True)
-                RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        for name in wanted:
+            if name == "swin_nano":
+                model = "swin_nano.fashion_mnist"
+            else:
+                model = chosen.run or trained(Path(folder) / "run", chosen.minutes, chosen.start)
+            results.add(measure(name, model, "fashion-mini" if chosen.quick else DATA))
+    bars = Gate()
+    results.finish(
+        (
+            "model",
+            "same class as float32",
+            "top-1 (float32)",
+            "largest class drop",
+            "layers in float",
+            "int8, ms",
+            "bf16, ms",
+            "float32, ms",
+        ),
+        [row(case) for case in results.content["cases"]],
+        (
+            f"Bars: {bars.agreement:.0%} of the same class, at most {100 * bars.accuracy_drop:g} points of top-1. One picture at a time in OpenVINO.",
+        ),
+    )
 
 
 if __name__ == "__main__":

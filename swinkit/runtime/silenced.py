@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from typing import Any
 
@@ -19,6 +20,8 @@ def openvino() -> Any:
 
 def nncf() -> Any:
     """The package ``nncf``; raises :class:`MissingExtra`."""
+    # it looks for CUDA's compiler, and torch warns where there is none
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     return _silently("nncf")
 
 
