@@ -1,6 +1,30 @@
-"""A busy machine's clock decides nothing: property tests have no deadline."""
+"""A busy machine's clock decides nothing: property tests have no deadline. And a hub that every test may ask for."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
+
+from .weights.stand_in import Hub, hub_at_work
 
 settings.register_profile("swinkit", deadline=None)
 settings.load_profile("swinkit")
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A stand-in for the hub of models on this machine, with caches of its own, all of them empty."""
+    from swinkit.weights.hub import hub_client
+
+    for name in ("SWINKIT_OFFLINE", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HTTP_PROXY", "http_proxy", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("SWINKIT_CACHE", str(tmp_path / "cache"))
+    hub_client()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    with hub_at_work() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.address)
+        yield server

@@ -64,7 +64,7 @@ def command(
     if out is not None:
         judged.write(out)
     if as_json:
-        print_json({"model": model, "data": judged.where, **evaluation.to_dict()})
+        print_json(judged.to_dict())
     else:
         print_table(evaluation)
     evaluation.require(limits)

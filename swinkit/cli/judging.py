@@ -7,7 +7,7 @@ import io
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,9 @@ from ..runtime.rows import escape
 from ..tasks import load
 from ..tasks.devices import find_device
 from ..tasks.evaluation import Evaluation, MultiLabel
-from ..weights.atomic import write_atomically, write_json
-from ..weights.files import find_model
+from ..weights.atomic import sha256_of, write_atomically, write_json
+from ..weights.foreign import weight_files
+from ..weights.hub import locate
 from .options import say
 from .published import Expectation, by_synset, expectation, validation_folder
 
@@ -45,9 +46,10 @@ class Material:
 
 @dataclass(frozen=True)
 class Judged:
-    """``model`` as it was named, the loaded ``network``, and its evaluation on ``material``."""
+    """``model`` as it was named, where its files are, the loaded ``network``, and its evaluation on ``material``."""
 
     model: str
+    path: Path
     data: str | None
     network: Any
     material: Material
@@ -60,26 +62,33 @@ class Judged:
         collection = self.material.collection
         return {"root": str(collection.root), "split": self.material.part, "fingerprint": collection.fingerprint()}
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: model, data, figures, and the published figure where one was expected."""
+        published = {"published": asdict(self.expected)} if self.expected else {}
+        return {"model": self.model, "data": self.where, **published, **self.evaluation.to_dict()}
+
     def write(self, folder: Path) -> None:
         """report.html, evaluation.json and predictions.csv in ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "evaluation.json", {"model": self.model, "data": self.where, **self.evaluation.to_dict()})
+        write_json(folder / "evaluation.json", self.to_dict())
         write_atomically(folder / "predictions.csv", predictions(self.evaluation))
         self.report(folder / "report.html")
 
     def report(self, path: Path, rivals: Sequence[Rival] = ()) -> Path:
-        """The page at ``path``; ``rivals`` are other models' figures to compare with."""
+        """The page at ``path``; ``rivals`` are other models' figures to compare with, beside the published one."""
+        expected = self.expected
+        published = [Rival("as published", expected.top1 / 100, note=expected.source)] if expected else []
         again = ["swinkit", "evaluate", self.model, *([self.data] if self.data else []), "--split", self.material.part]
         run = run_of(self.model)
         about = About(
             title=f"{Path(self.model).resolve().name} on {self.material.collection.root.name or self.data}",
             summary=self._summary(),
-            facts={"Model": describe(self.model, self.network)},
+            facts={"Model": describe(self.path, self.network)},
             run=run,
             remarks=self.material.remarks,
             commands=[shlex.join(again)],
             origin={"judged pictures": f"sha256 {self.where['fingerprint']}"},
-            rivals=rivals,
+            rivals=[*rivals, *published],
         )
         return write_report(path, contents(self.evaluation, self.material.collection, about))
 
@@ -103,6 +112,7 @@ def judge(
 
     ``expect`` asks for the published figure beside it; ``data`` is ImageNet's validation set then.
     """
+    path = locate(model).path
     network = load(model).to(find_device(device))
     expected = expectation(model, expect, network.config) if expect else None
     material = find_material(model, validation_folder(data) if expected and data else data, split, layout, quiet)
@@ -115,7 +125,7 @@ def judge(
         evaluation = evaluate(
             network, material.collection, material.indices, batch_size=batch_size, workers=workers, progress=progress
         )
-    return Judged(model, data, network, material, evaluation, expected)
+    return Judged(model, path, data, network, material, evaluation, expected)
 
 
 def find_material(model: str, data: str | None, split: str, layout: str | None, quiet: bool) -> Material:
@@ -167,10 +177,10 @@ def run_of(model: str) -> Path | None:
     return None
 
 
-def describe(name: str, network: Any) -> dict[str, str]:
-    """What the model is, for its report."""
+def describe(path: Path, network: Any) -> dict[str, str]:
+    """What the model is whose files lie at ``path``, in whatever library's format, for its report."""
     config, preprocessing = network.config, network.preprocessing
-    description = json.loads((find_model(name) / "config.json").read_text("utf-8"))
+    files = weight_files(path)
     return {
         "architecture": f"Swin V{config.version}, {'-'.join(map(str, config.depths))} blocks",
         "width": f"{config.embed_dim} channels, heads {'-'.join(map(str, config.num_heads))}",
@@ -179,7 +189,7 @@ def describe(name: str, network: Any) -> dict[str, str]:
         "parameters": _millions(sum(parameter.numel() for parameter in network.parameters())),
         "input": f"{' x '.join(map(str, preprocessing.size))} pixels, {preprocessing.channels} channels, {preprocessing.resize}",
         "classes": f"{len(network.classes):,}",
-        "weights": f"sha256 {description['weights']['sha256']}",
+        "weights": ", ".join(f"sha256 {sha256_of(file)}" for file in files),
     }
 
 

@@ -18,7 +18,7 @@ from ..variants import find
 from .atomic import sha256_of
 from .convert import Restored, restore
 from .descriptions import Told, beside, timm, transformers
-from .files import DESCRIPTION, bundled_models, default_preprocessing
+from .files import DESCRIPTION, WEIGHTS, bundled_models, default_preprocessing, find_model
 from .merge_order import swapped_merges
 from .reading import read_tensors
 from .recognise import Recognised, disagreements, recognise, settle
@@ -80,17 +80,16 @@ def open_foreign(path: str | Path, variant: str | None = None, image_size: Size 
     )
 
 
+def weight_files(path: str | Path) -> list[Path]:
+    """Where the tensors of the model at ``path`` lie, of swinkit's own format or of another; several files where it is in shards."""
+    path = Path(path)
+    return _files(path) if is_foreign(path) else [find_model(path) / WEIGHTS]
+
+
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a file, or of the one weight file (perhaps in shards) of a folder."""
-    if path.is_file() and path.name != DESCRIPTION:
-        return read_tensors(path)[0]
-    folder = path if path.is_dir() else path.parent
-    whole = [folder / name for name in FILES if (folder / name).is_file()]
-    parts = whole[:1] or [folder / name for name in _shards(folder)]
-    if not parts:
-        raise WeightsError(f"{folder} holds no weights. Expected one of: {', '.join(FILES)}, or their index of shards")
     state: dict[str, Tensor] = {}
-    for part in parts:
+    for part in _files(path):
         state |= read_tensors(part)[0]
     return state
 
@@ -105,6 +104,17 @@ def read_description(path: Path) -> Told:
     if timm.is_timm(described):
         return timm.read(described)
     return transformers.read(described, _read_json(folder / PREPROCESSOR)) if "model_type" in described else Told()
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file() and path.name != DESCRIPTION:
+        return [path]
+    folder = path if path.is_dir() else path.parent
+    whole = [folder / name for name in FILES if (folder / name).is_file()]
+    parts = whole[:1] or [folder / name for name in _shards(folder)]
+    if not parts:
+        raise WeightsError(f"{folder} holds no weights. Expected one of: {', '.join(FILES)}, or their index of shards")
+    return parts
 
 
 def _configured(recognised: Recognised, told: Told, variant: str | None, image_size: Size | None) -> SwinConfig:

@@ -1,12 +1,15 @@
 """``swinkit evaluate``: which pictures it judges, what it writes and prints, and when it fails."""
 
+import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import swinkit
 from swinkit.cli.judging import find_material, predictions
@@ -14,10 +17,16 @@ from swinkit.cli.main import run
 from swinkit.data.layouts import open_data
 from swinkit.data.split import make_split
 from swinkit.errors import DataError, UsageError
+from swinkit.model.classifier import SwinClassifier
 from swinkit.preprocessing import Preprocessing
+from swinkit.variants import configure
 from swinkit.weights.files import save_model
+from swinkit.weights.saved import Saved
+from swinkit.weights.targets import TARGETS
 from tests.report.hostile import PAYLOADS
+from tests.shaking import shake
 from tests.tasks.test_evaluation import single
+from tests.weights.stand_in import Hub
 
 CLASSES = ("dark", "light")
 
@@ -112,6 +121,49 @@ def test_out_holds_page_figures_and_predictions(trained, tmp_path, capsys):
         assert part in page
     assert run(["evaluate", str(trained), "--out", str(out)]) == 2
     assert "not overwritten" in capsys.readouterr().err
+
+
+def written(folder: Path, format: str) -> Path:
+    """A small classifier of :data:`CLASSES` as ``format``; returns its weights."""
+    config = configure("swin_nano", num_classes=2, image_size=16, embed_dim=12, depths=(1, 1), num_heads=(1, 2), window_size=4)
+    target, state = TARGETS[format], dict(shake(SwinClassifier(config)).state_dict())
+    saved = Saved(config, CLASSES, Preprocessing(size=(16, 16), resize="squash"), False, {}, state)
+    if target.folder:
+        folder.mkdir()
+    return target.write(saved, target.state_of(saved), folder)[0]
+
+
+@pytest.mark.parametrize("format", ["transformers", "timm", "microsoft"])
+def test_weights_of_another_library_have_their_report(format, photos, tmp_path, capsys):
+    weights = written(tmp_path / ("model" if TARGETS[format].folder else "model.pth"), format)
+    model = weights.parent if TARGETS[format].folder else weights
+    assert run(["evaluate", str(model), str(photos), "--out", str(tmp_path / "judged"), "--json", "-q"]) == 0
+    assert json.loads(capsys.readouterr().out)["pictures"] == 16
+    page = (tmp_path / "judged" / "report.html").read_text("utf-8")
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() in page
+    assert "Swin V1, 1-1 blocks" in page
+
+
+def test_a_model_on_the_hub_has_its_report(hub: Hub, photos, tmp_path):
+    folder = written(tmp_path / "timm", "timm").parent
+    hub.repositories["org/swin"] = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert run(["evaluate", "hf-hub:org/swin", str(photos), "--out", str(tmp_path / "judged"), "-q"]) == 0
+    page = (tmp_path / "judged" / "report.html").read_text("utf-8")
+    assert hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() in page
+    assert "evaluate hf-hub:org/swin" in page
+
+
+def test_shards_are_each_named(photos, tmp_path):
+    folder = written(tmp_path / "model", "transformers").parent
+    state = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    place = {name: f"model-0000{1 + number % 2}-of-00002.safetensors" for number, name in enumerate(sorted(state))}
+    for part in set(place.values()):
+        save_file({name: state[name] for name in place if place[name] == part}, folder / part)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": place}))
+    assert run(["evaluate", str(folder), str(photos), "--out", str(tmp_path / "judged"), "-q"]) == 0
+    page = (tmp_path / "judged" / "report.html").read_text("utf-8")
+    assert all(hashlib.sha256((folder / part).read_bytes()).hexdigest() in page for part in set(place.values()))
 
 
 def test_the_table_goes_to_stdout_and_the_rest_to_stderr(trained, capsys):

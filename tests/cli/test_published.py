@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,7 +45,13 @@ def test_a_figure_that_is_met_and_one_that_is_missed(imagenet: Path, tmp_path: P
     assert run(arguments) == 0
     monkeypatch.setitem(variants.VARIANTS, row.name, replace(row, top1_1k=81.2))
     monkeypatch.setitem(variants.ALIASES, "swin_t", replace(row, top1_1k=81.2))
-    assert run(arguments) == 4
+    assert run([*arguments, "--out", str(tmp_path / "judged")]) == 4
+    stored = json.loads((tmp_path / "judged" / "evaluation.json").read_text("utf-8"))
+    assert (stored["published"]["top1"], stored["figures"]["top1"]["value"]) == (81.2, 0.001)
+    page = (tmp_path / "judged" / "report.html").read_text("utf-8")
+    compared = page[page.index("as published") :]
+    assert "81.2" in compared[:600]
+    assert "trained on ImageNet-1K alone" in compared[:600]
 
 
 def test_the_whole_set_is_held_to_a_margin_and_a_part_to_its_interval() -> None:

@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,22 +22,9 @@ from swinkit.weights.download import download
 from swinkit.weights.hub import is_remote, locate
 from swinkit.weights.publishing import push_to_hub, save_pretrained
 
-from .stand_in import COMMIT, Hub, hub_at_work
+from .stand_in import COMMIT, Hub
 
 TINY = SwinConfig(embed_dim=8, depths=(1, 1), num_heads=(1, 2), num_classes=3, image_size=(32, 32), window_size=(4, 4))
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    for name in ("SWINKIT_OFFLINE", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HTTP_PROXY", "http_proxy", "HF_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    monkeypatch.setenv("SWINKIT_CACHE", str(tmp_path / "cache"))
-    names.hub_client()
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-    with hub_at_work() as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.address)
-        yield server
 
 
 @pytest.fixture
