@@ -76,8 +76,11 @@ class At(click.ParamType):
 @click.option(
     "--image-size", type=click.IntRange(min=1), metavar="N", help="Scale the picture to this side instead of the model's."
 )
+@click.option(
+    "--reconstruct", is_flag=True, help="Show instead what a pre-trained model paints where parts of the picture are hidden."
+)
 @shared("out", "seed", "device", "json", "quiet")
-def command(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | None, **options: Any) -> None:
+def command(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | None, reconstruct: bool, **options: Any) -> None:
     """Explain MODEL's answer for PICTURE: one page and PNGs in a new folder.
 
     Maps of what speaks for a class, whom a patch attends to over its true window, where information comes from, and what each stage
@@ -87,10 +90,14 @@ def command(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | N
     swinkit explain runs/classify/shoes photo.jpg
     swinkit explain runs/classify/shoes photo.jpg --class boot --at 120,80
     swinkit explain runs/classify/shoes photo.jpg --atlas --window 12 --no-trust
+    swinkit explain runs/pretrain/photos photo.jpg --reconstruct
     """
     if options["window"] and not options["atlas"]:
         raise UsageError("--window says at which window the bias atlas is shown too; it needs --atlas")
     check_new(out)
+    if reconstruct:
+        painted(model, picture, as_json, quiet, out, options)
+        return
     from ..train.run import first_free
     from .explaining import Asked, Studio, write
 
@@ -108,6 +115,28 @@ def command(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | N
     say(f"Written: {folder / 'explain.html'}", quiet)
     if not options["atlas"]:
         next_command("swinkit", "explain", model, picture, "--atlas", "--no-trust", quiet=quiet)
+
+
+def painted(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | None, options: dict[str, Any]) -> None:
+    """The picture with parts hidden, and what the model paints there."""
+    given = [name for name in ("names", "methods", "at", "stage", "block", "atlas", "window", "image_size") if options[name]]
+    if given:
+        raise UsageError(
+            "--reconstruct shows what is painted, at the model's own size; of the other options it takes --seed only"
+        )
+    from ..train.run import first_free
+    from .reconstructing import write
+
+    folder = out or first_free(Path("runs"), "explain")
+    folder.mkdir(parents=True, exist_ok=True)
+    found = write(model, picture, folder, options["seed"] or 0, options["device"])
+    if as_json:
+        print_json(found)
+    else:
+        for number, error in enumerate(found["errors"], 1):
+            click.echo(f"mask {number}: mean error {error:.4f} of 0 to 1")
+    say(f"Written: {folder / 'reconstruction.html'}", quiet)
+    next_command("swinkit", "train", "DATA", "--init", model, quiet=quiet)
 
 
 def prepared(model: str, picture: Path, options: dict[str, Any]) -> Explainer:

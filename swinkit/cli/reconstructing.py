@@ -1,0 +1,50 @@
+"""What ``explain --reconstruct`` writes: a page, the sheet of pictures, and the errors as JSON."""
+
+from __future__ import annotations
+
+import io
+import shlex
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..data.decode import decode
+from ..explain.reconstruction import load_painter, reconstructions
+from ..report.page import Headline, ReportData, Sheet, write_report
+from ..tasks.devices import find_device
+from ..tasks.pretraining import sheet
+from ..weights.atomic import write_atomically, write_json
+
+LEAD = (
+    "From left to right: the picture as the network is given it, what it saw of it, what it painted, and the error, brighter where it is larger. "
+    "Each row hides other parts. Visible parts stand as they were."
+)
+
+
+def write(model: str, picture: Path, folder: Path, seed: int, device: str) -> dict[str, Any]:
+    """The folder's reconstruction.html, reconstruction.png and reconstruction.json; returns what the last holds."""
+    network, look = load_painter(model)
+    network.to(find_device(device))
+    rows = reconstructions(network, look, decode(picture, look.channels), seed, source=picture.name)
+    drawn, masking = sheet(rows), network.masking
+    errors = [row.loss for row in rows]
+    found: dict[str, Any] = {
+        "picture": str(picture), "model": model, "seed": seed, "masking": masking.model_dump(), "errors": errors,
+        "files": ["reconstruction.png"],
+    }  # fmt: skip
+    stream = io.BytesIO()
+    Image.fromarray(drawn).save(stream, "PNG")
+    write_atomically(folder / "reconstruction.png", stream.getvalue())
+    hidden = "three cells of four, and some of the rest" if masking.sparse else f"{masking.ratio:.0%} of the cells"
+    words = ["swinkit", "explain", model, str(picture), "--reconstruct", *(["--seed", str(seed)] if seed else [])]
+    page = ReportData(
+        title=f"{picture.name}, painted from what is left of it",
+        summary=f"{Path(model).name} saw the picture with {hidden} hidden, {masking.cell} pixels wide each, and painted them.",
+        headlines=[Headline("Mean error", f"{sum(errors) / len(errors):.3f}", note="of hidden pixels, black is 0 and white 1")],
+        sheet=Sheet(LEAD, drawn),
+        commands=[shlex.join(words)],
+    )
+    write_report(folder / "reconstruction.html", page)
+    write_json(folder / "reconstruction.json", found)
+    return found

@@ -1,0 +1,91 @@
+"""``swinkit pretrain`` and what follows it, from the command line."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import swinkit
+from swinkit.cli.main import run
+
+from ..train.pictures import write_pictures
+
+OPTIONS = [
+    f"--set={text}"
+    for text in (
+        "swin.embed_dim=8", "swin.depths=[1, 1]", "swin.num_heads=[1, 2]", "swin.window_size=4", "swin.patch_size=2",
+        "batch_size=8", "threads=1", "tensorboard=false", "precision=32-true", "workers=0",
+    )
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with labelled ``stripes`` and a sparse pre-training ``run`` on them."""
+    folder = tmp_path_factory.mktemp("pretrain")
+    write_pictures(folder / "stripes", test=30)
+    arguments = ["--out", str(folder / "run"), "--epochs", "1", "--sparse", "--image-size", "16", "--mask-cell", "2"]
+    probe = ["--probe", str(folder / "stripes"), "--no-verdict"]
+    assert run(["pretrain", str(folder / "stripes"), *arguments, *probe, *OPTIONS]) == 0
+    return folder
+
+
+def test_a_run_says_what_comes_next_and_has_a_report_with_its_pictures(place, capsys):
+    assert run(["pretrain", "--resume", str(place / "run"), "--no-verdict"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.strip() == str(place / "run")
+    assert f"--init {place / 'run'}" in printed.err
+    page = (place / "run" / "report.html").read_text("utf-8")
+    assert 'class="sheet"' in page
+    assert "Linear probe" in page
+    assert "No verdict" in page
+
+
+def test_init_is_another_name_for_model(place, capsys):
+    small = ["--epochs", "1", "--set=batch_size=8", "--set=threads=1", "--set=tensorboard=false", "--set=workers=0"]
+    arguments = ["train", str(place / "stripes"), "--init", str(place / "run"), "--out", str(place / "tuned")]
+    assert run([*arguments, *small]) == 0
+    assert "No classes were learned, only pictures" in capsys.readouterr().err
+    assert swinkit.load(place / "tuned").classes == ("0", "1", "2")
+
+
+def test_a_picture_is_painted_anew(place, capsys):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30), np.uint8)).save(place / "one.png")
+    arguments = ["explain", str(place / "run"), str(place / "one.png"), "--reconstruct", "--out", str(place / "why"), "--json"]
+    assert run(arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["errors"]) == 4
+    assert {path.name for path in (place / "why").iterdir()} == {
+        "reconstruction.html",
+        "reconstruction.png",
+        "reconstruction.json",
+    }
+    assert found == json.loads((place / "why" / "reconstruction.json").read_text("utf-8"))
+    with Image.open(place / "why" / "reconstruction.png") as image:
+        width, height = image.size
+    assert (width, height) == (4 * 96 + 3 * 6, 4 * 96 + 3 * 6)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["pretrain"], 2, "What shall be learned from?"),
+        (["pretrain", "{place}/stripes", "--image-size", "8x"], 2, "is no size"),
+        (["pretrain", "{place}/stripes", "--mask-cell", "3", "--dry-run"], 2, "no multiple of the patch"),
+        (["pretrain", "{place}/stripes", "--sparse", "--mask-cell", "16", "--dry-run"], 2, "its cells are one of"),
+        (["pretrain", "{place}/stripes", "--set", "normalise=4", "--dry-run"], 2, "normalise is 4"),
+        (["pretrain", "{place}/stripes", "--set", "mixup=1"], 2, "No such setting 'mixup'"),
+        (["pretrain", "--resume", "{place}/run", "--sparse", "--set", "covered=0.5"], 2, "covered was 0.25, is now 0.5"),
+        (["pretrain", "--resume", "{place}/run", "--dry-run"], 2, "leave --out and --dry-run out"),
+        (["predict", "{place}/run", "{place}/stripes"], 2, "class"),
+        (["explain", "swin_nano.fashion_mnist", "{place}/one.png", "--reconstruct"], 2, "paints nothing"),
+        (["explain", "{place}/run", "{place}/one.png", "--reconstruct", "--atlas"], 2, "it takes --seed only"),
+    ],
+)
+def test_mistakes_are_explained_without_a_traceback(words, code, said, place, capsys):
+    Image.new("L", (20, 20)).save(place / "one.png")
+    assert run([word.format(place=place) for word in words]) == code
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert "Traceback" not in errors
