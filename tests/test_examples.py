@@ -87,6 +87,8 @@ def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.chdir(place)
     brief = functools.partial(swinkit.train.fit, epochs=1)
     monkeypatch.setattr(swinkit.train, "fit", lambda *a, **k: brief(*a, **{**k, "epochs": 1}))
+    learn = swinkit.train.pretrain
+    monkeypatch.setattr(swinkit.train, "pretrain", lambda *a, **k: learn(*a, **{**k, "epochs": 1, "verdict": False}))
     return place
 
 
