@@ -25,6 +25,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setenv("SWINKIT_CACHE", str(tmp_path / "cache"))
     hub_client()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # settled at its import, and the witness is offline
     with hub_at_work() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.address)
         yield server

@@ -1,21 +1,25 @@
 """Files that are whole or absent: temporary name, sync, rename, sync of the folder, read back.
 
 A process may be killed, and a disk may fill, between any two lines here: under the final name stands the old file or the new
-one, never a part. What is left behind has a name that :func:`sweep_stale` recognises.
+one, never a part. What is left behind has a name that :func:`sweep_stale` and, for whole folders, :func:`sweep_drafts` recognise.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import secrets
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 from ..errors import SwinkitError
 
 TEMPORARY = ".swinkit-tmp-"  # begins the name; the rest is random and the final name
+ABANDONED = 3600  # seconds after which an unfinished folder is a killed process's and not a running one's
 
 
 def write_atomically(path: str | Path, content: bytes) -> str:
@@ -59,6 +63,13 @@ def sweep_stale(folder: str | Path) -> list[Path]:
     for path in stale:
         path.unlink(missing_ok=True)
     return stale
+
+
+def sweep_drafts(folder: Path) -> None:
+    """Remove the unfinished folders that killed processes left beside ``folder`` when they were about to give one its name."""
+    for left in folder.parent.glob(f"{TEMPORARY}????????-{glob.escape(folder.name)}"):
+        if left.is_dir() and time.time() - left.stat().st_mtime > ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .. import __version__
 from ..errors import GateError, SwinkitError, UsageError
-from .atomic import TEMPORARY, sync_folder, write_atomically, write_json
+from .atomic import TEMPORARY, sweep_drafts, sync_folder, write_atomically, write_json
 from .certificate import Parity, compare, reference
 from .publishing import CARD, model_card
 from .saved import Saved, weights_digest
@@ -148,11 +148,15 @@ def refusal(plan: Plan, parity: Parity) -> str:
 
 @contextmanager
 def _building(place: Path) -> Iterator[Path]:
-    """A folder beside ``place``, on the same disk, which is gone afterwards whatever happens."""
+    """A folder beside ``place``, on the same disk, which is gone afterwards whatever happens.
+
+    Only a killed process leaves its folder; the next conversion to the same place removes it.
+    """
     if not place.absolute().parent.is_dir():
         raise UsageError(f"{place.absolute().parent} is no folder. Mend: make it first")
     folder = place.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{place.name}")
     try:
+        sweep_drafts(place)
         folder.mkdir()
         yield folder
     except OSError as fault:

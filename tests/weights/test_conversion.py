@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,10 +16,12 @@ from safetensors.torch import load_file
 
 import swinkit
 from swinkit.cli.convert import make_plan, picture_batch
+from swinkit.cli.main import run
 from swinkit.config import SwinConfig
 from swinkit.errors import GateError, SwinkitError, UsageError, WeightsError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.weights import certificate, conversion, witness
+from swinkit.weights.atomic import TEMPORARY
 from swinkit.weights.certificate import differences
 from swinkit.weights.convert import export
 from swinkit.weights.formats import DIALECTS
@@ -28,6 +31,7 @@ from swinkit.weights.streams import write_pth, write_safetensors
 from swinkit.weights.targets import TARGETS, find_target
 
 from ..shaking import shake
+from .stand_in import Hub
 
 TINY = {"embed_dim": 8, "depths": (1, 2), "num_heads": (1, 2), "num_classes": 5, "image_size": 32, "window_size": 4}
 CONFIGS = {
@@ -223,6 +227,39 @@ def test_no_partial_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form
     with pytest.raises((KeyboardInterrupt, SwinkitError)):
         convert(origin, place(tmp_path, format), format)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["origin"]
+
+
+@pytest.mark.parametrize("format", ["timm", "torchvision"])
+def test_what_a_killed_conversion_left_is_removed_by_the_next(tmp_path: Path, format: str) -> None:
+    origin, out = saved(tmp_path / "origin", TINY), place(tmp_path, format)
+    code = (
+        "import os, sys; from swinkit.cli.main import run; from swinkit.weights import conversion;"
+        "conversion.compare = lambda *_: os._exit(9); run(sys.argv[1:])"  # as abrupt as SIGKILL: nothing is tidied up
+    )
+    command = [sys.executable, "-c", code, "convert", str(origin), str(out), "--to", format, "-q"]
+    assert subprocess.run(command, check=False, timeout=200).returncode == 9
+    left = next(tmp_path.glob(f"{TEMPORARY}*"))
+    running = left.with_name(f"{TEMPORARY}01234567-{out.name}")
+    running.mkdir()
+    os.utime(left, (0, 0))
+    convert(origin, out, format)
+    assert [path.name for path in tmp_path.glob(f"{TEMPORARY}*")] == [running.name]
+    assert swinkit.load(out).classes == tuple(CLASSES)
+
+
+@pytest.mark.parametrize("format", ["transformers", "timm"])
+def test_a_model_on_the_hub_becomes_swinkits_own(tmp_path: Path, hub: Hub, format: str) -> None:
+    origin = saved(tmp_path / "origin", {**TINY, "version": 2})
+    there = convert(origin, tmp_path / "there", format)
+    hub.repositories["org/swin"] = {path.name: path.read_bytes() for path in there.out.iterdir()}
+    assert run(["convert", "hf-hub:org/swin", str(tmp_path / "own"), "--to", "swinkit", "-q"]) == 0
+    first, last = swinkit.load(origin), swinkit.load(tmp_path / "own")
+    assert weights_digest(first.state_dict()) == weights_digest(last.state_dict())
+    assert (last.config, last.classes) == (first.config, first.classes)
+    assert last.preprocessing.resized(50, 70) == first.preprocessing.resized(50, 70)
+    source = json.loads((tmp_path / "own" / "certificate.json").read_text("utf-8"))["source"]
+    assert (source["name"], source["format"]) == ("hf-hub:org/swin", format)
+    assert source["files"].items() >= there.certificate["target"]["files"].items()
 
 
 def test_nothing_is_overwritten_and_names_fit(tmp_path: Path) -> None:

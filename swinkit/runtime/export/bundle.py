@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,13 +23,12 @@ from ... import __version__
 from ...config import SwinConfig
 from ...errors import SwinkitError, UsageError, WeightsError
 from ...preprocessing import Preprocessing
-from ...weights.atomic import TEMPORARY, sync_folder, write_atomically, write_json
+from ...weights.atomic import TEMPORARY, sweep_drafts, sync_folder, write_atomically, write_json
 from .golden import Golden, normalise, pixels
 from .protobuf import refuse_outside_data
 
 FORMAT = 1
 MANIFEST, GOLDEN = "bundle.json", "golden.safetensors"
-ABANDONED = 3600  # seconds after which an unfinished folder is a killed export's and not a running one's
 
 Target = Literal["onnx", "openvino", "torch"]
 GRAPHS: dict[Target, tuple[str, ...]] = {
@@ -147,7 +145,7 @@ def unfinished(folder: Path) -> Iterator[Path]:
         raise UsageError(f"{folder} is there already and is not overwritten. Choose another --out, or remove it")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
+        sweep_drafts(folder)
         draft = folder.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{folder.name}")
         draft.mkdir()
     except OSError as fault:
@@ -158,12 +156,6 @@ def unfinished(folder: Path) -> Iterator[Path]:
         sync_folder(folder.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def _sweep(folder: Path) -> None:
-    for left in folder.parent.glob(f"{TEMPORARY}????????-{folder.name}"):
-        if left.is_dir() and time.time() - left.stat().st_mtime > ABANDONED:
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def _read_manifest(folder: Path) -> Manifest:
