@@ -1,8 +1,4 @@
-"""One attention layer over a map of h x w tokens: what the paper's formulas say it costs, and the layers to time.
-
-Ω(MSA)   = 4hwC² + 2(hw)²C      global multi-head self-attention (Swin, equation 1)
-Ω(W-MSA) = 4hwC² + 2M²hwC       in windows of M x M tokens (Swin, equation 2)
-"""
+"""One attention layer by itself, among all tokens of a map or in windows: what the paper's formulas are compared with."""
 
 from __future__ import annotations
 
@@ -20,18 +16,6 @@ from .process import Subject
 from .subjects import different_inputs, run_plainly
 
 WIDTH, HEADS, WINDOW, STRIDE = 384, 12, 7, 16  # of Swin-T's third stage; DeiT-S has the same width and stride
-
-
-def global_macs(rows: int, columns: int, width: int) -> int:
-    """Ω(MSA), in MACs."""
-    tokens = rows * columns
-    return 4 * tokens * width**2 + 2 * tokens**2 * width
-
-
-def window_macs(rows: int, columns: int, width: int, window: int) -> int:
-    """Ω(W-MSA), in MACs."""
-    tokens = rows * columns
-    return 4 * tokens * width**2 + 2 * window**2 * tokens * width
 
 
 class GlobalAttention(nn.Module):

@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import machine
 from ..errors import UsageError
+from ..runtime import engines
 from ..variants import find
 from . import statistics
 from .macs import count_macs, padding_share, published_macs
@@ -33,8 +34,6 @@ class Case:
 
 def engine_names() -> list[str]:
     """Every engine that can be asked for: "auto", "plain" and those of :mod:`swinkit.runtime.engines`."""
-    from ..runtime import engines
-
     return ["auto", PLAIN, *engines.ENGINES]
 
 

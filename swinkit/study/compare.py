@@ -10,9 +10,9 @@ from typing import Any
 
 from ..errors import UsageError
 from . import statistics
-from .attention_cost import STRIDE, WIDTH, WINDOW, global_macs, window_macs
+from .attention_cost import STRIDE, WIDTH, WINDOW
 from .crossing import crossings, exponent
-from .macs import count_macs
+from .macs import count_macs, msa, window_msa
 from .models import PLAIN, outline
 from .turns import Candidate, Measured, Pace, take_turns
 from .vit import VITS, count_vit_macs
@@ -83,7 +83,7 @@ def _layers(side: int, precision: str) -> list[Candidate]:
 
 def _layer(kind: str, side: int) -> dict[str, Any]:
     tokens = side // STRIDE
-    macs = global_macs(tokens, tokens, WIDTH) if kind == "MSA" else window_macs(tokens, tokens, WIDTH, WINDOW)
+    macs = msa(tokens, tokens, WIDTH) if kind == "MSA" else window_msa(tokens, tokens, WIDTH, WINDOW)
     return {"layer": kind, "side": side, "macs": macs}
 
 

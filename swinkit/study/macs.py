@@ -83,6 +83,18 @@ def published_macs(config: SwinConfig, size: tuple[int, int]) -> float:
     return counted.total - counted.position + norms
 
 
+def msa(rows: int, columns: int, width: int) -> int:
+    """Ω(MSA) = 4hwC² + 2(hw)²C: one attention layer in which every token meets every token (Swin, equation 1)."""
+    tokens = rows * columns
+    return 4 * tokens * width**2 + 2 * tokens**2 * width
+
+
+def window_msa(rows: int, columns: int, width: int, side: int) -> int:
+    """Ω(W-MSA) = 4hwC² + 2M²hwC: every token meets the M² of its window (Swin, equation 2)."""
+    tokens = rows * columns
+    return 4 * tokens * width**2 + 2 * side**2 * tokens * width
+
+
 def padding_share(config: SwinConfig, size: tuple[int, int]) -> float:
     """Share of the MACs at ``size`` that is spent on padding: 0 where patches and windows fit."""
     total = count_macs(config, size).total

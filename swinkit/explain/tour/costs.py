@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...study.macs import count_macs
+from ...study.macs import count_macs, msa, window_msa
 from ...study.vit import VITS, count_vit_macs
 from ...variants import find
 
 VIT = "deit_s"  # ViT-S/16, Swin-T's usual peer
 SIDES = (112, 168, 224, 280, 336, 448, 560, 672, 896, 1120, 1344, 1792, 2240)  # pixels; all whole in patches of 4 and 16
-
-
-def msa(rows: int, columns: int, width: int) -> int:
-    """Ω(MSA) = 4hwC² + 2(hw)²C: every token meets every token (Swin, equation 1)."""
-    tokens = rows * columns
-    return 4 * tokens * width**2 + 2 * tokens**2 * width
-
-
-def window_msa(rows: int, columns: int, width: int, side: int) -> int:
-    """Ω(W-MSA) = 4hwC² + 2M²hwC: every token meets the M² of its window (Swin, equation 2)."""
-    tokens = rows * columns
-    return 4 * tokens * width**2 + 2 * side**2 * tokens * width
 
 
 def by_resolution() -> dict[str, Any]:
