@@ -158,8 +158,9 @@ def make_plan(
         tables = f"bias tables resized: {method}" if saved.config.version == 1 else "log-CPB asked at the new offsets"
         notes.append(f"for pictures of {saved.config.image_size} pixels and windows of {saved.config.window_size}; {tables}")
     if backbone:
-        notes.append("the backbone and its last norm alone")
-        saved = changes.backbone_alone(saved, keep_norms=saved.config.geometry == "dense")
+        keep_norms = saved.config.geometry == "dense" and target.name != "swinkit"  # which has no place for them
+        notes.append(f"the backbone and {'the norms of its outputs' if keep_norms else 'its last norm'} alone")
+        saved = changes.backbone_alone(saved, keep_norms=keep_norms)
     return Plan(source_of(model, origin, located.path), target, saved, tuple(notes))
 
 
