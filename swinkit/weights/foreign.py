@@ -21,8 +21,9 @@ from .descriptions import Told, beside, timm, transformers
 from .files import DESCRIPTION, WEIGHTS, bundled_models, default_preprocessing, find_model
 from .merge_order import swapped_merges
 from .reading import read_tensors
-from .recognise import Recognised, disagreements, recognise, settle
+from .recognise import Recognised, disagreements, recognise
 from .safety import shards
+from .settle import settle
 
 FILES = ("model.safetensors", "pytorch_model.bin")
 PREPROCESSOR = "preprocessor_config.json"

@@ -16,7 +16,8 @@ from .descriptions import Told
 from .files import read_model
 from .foreign import is_foreign, read_description, read_state
 from .merge_order import swapped_merges
-from .recognise import Recognised, disagreements, recognise, settle
+from .recognise import Recognised, disagreements, recognise
+from .settle import settle
 
 
 def inspect_weights(path: str | Path, variant: str | None = None) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from swinkit.weights.foreign import open_foreign
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.formats.table import UNFOLD
 from swinkit.weights.merge_order import SURE, likeness, swapped_merges
-from swinkit.weights.recognise import recognise, settle
+from swinkit.weights.recognise import recognise
+from swinkit.weights.settle import settle
 
 from ..shaking import shake
 

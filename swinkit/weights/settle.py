@@ -1,0 +1,72 @@
+"""The configuration of the network as it was saved: what its weights say, completed by what the caller tells, never by a guess."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..config import SwinConfig
+from ..errors import UsageError, WeightsError
+from ..model.windows import Size
+from ..variants import VARIANTS, find
+from .recognise import Recognised, disagreements
+
+
+def settle(recognised: Recognised, variant: str | None = None, image_size: Size | None = None) -> SwinConfig:
+    """The configuration of the network as it was saved.
+
+    ``variant`` tells what the file does not record; ``image_size`` the size in pixels of an unpublished network. Raises
+    :class:`UsageError` asking for what is missing, with the candidates, and :class:`WeightsError` when they contradict the file.
+    """
+    told = find(variant).config if variant else None
+    if told and (lines := disagreements(recognised, told)):
+        raise WeightsError(f"The weights are not {variant}:\n" + "\n".join(f"  {line}" for line in lines))
+    if told is None:
+        told = _published(recognised)
+    if told is not None:
+        fields = told.model_dump()
+    elif not _window_is_recorded(recognised):
+        raise UsageError(_question(recognised))
+    else:
+        fields = {"image_size": _image_size(recognised, image_size), **_window_fields(recognised)}
+    geometry = "dense" if recognised.dense else "classification"
+    return SwinConfig.model_validate({**fields, **recognised.architecture, "geometry": geometry})
+
+
+def _window_is_recorded(recognised: Recognised) -> bool:
+    return recognised.windows is not None and (recognised.version == 1 or recognised.reaches is not None)
+
+
+def _published(recognised: Recognised) -> SwinConfig | None:
+    """The one published configuration that fits, if the file leaves no choice that matters."""
+    if not _window_is_recorded(recognised):
+        return None
+    fitting = {VARIANTS[name].config for name in recognised.variants}
+    return fitting.pop() if len(fitting) == 1 else None
+
+
+def _question(recognised: Recognised) -> str:
+    candidates = recognised.variants
+    choices = "\n".join(f'  variant="{name}"' for name in candidates) or "  none of the published ones has this shape"
+    return (
+        f"The file does not record the window of this Swin V{recognised.version}: its weights are the same for every window. "
+        f"Say which it is:\n{choices}"
+    )
+
+
+def _window_fields(recognised: Recognised) -> dict[str, Any]:
+    assert recognised.windows is not None
+    fields: dict[str, Any] = {"window_size": recognised.windows[0]}
+    if recognised.reaches and recognised.reaches != tuple(map(min, recognised.windows)):
+        fields["pretrained_window_sizes"] = recognised.reaches
+    return fields
+
+
+def _image_size(recognised: Recognised, told: Size | None) -> Size:
+    if recognised.image_size is not None:
+        return recognised.image_size
+    if told is None:
+        raise UsageError(
+            f"The file does not record at which picture size this network was trained (windows {recognised.windows}), and it is none "
+            "of the published ones. Say so with image_size="
+        )
+    return told
