@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..runtime.rows import Columns, Row, Tally
 
 FORMATS = ("table", "jsonl", "csv", "parquet")
+FEW = 3  # inputs, up to which the next command names them
 
 
 @click.command("predict")
@@ -89,7 +90,10 @@ def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: f
             _print(tally.count(rows(listed)), kind, columns, predictor.classes)
     _conclude(tally, options["out"], options["as_json"], options["quiet"])
     if not options["out"]:
-        next_command("swinkit", "predict", model, *inputs, "--out", "predictions.csv", quiet=options["quiet"])
+        if len(inputs) > FEW:  # a shell writes out *.jpg, and thousands of names are no command to paste
+            say("Next: the same command with --out predictions.csv, which keeps the rows", options["quiet"])
+        else:
+            next_command("swinkit", "predict", model, *inputs, "--out", "predictions.csv", quiet=options["quiet"])
 
 
 def _format(kind: str | None, out: Path | None, as_json: bool) -> str:

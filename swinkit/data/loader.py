@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing import parent_process
 
 import numpy as np
 import torch
@@ -168,7 +171,7 @@ def _worker_reason(message: str, timeout: float) -> str:
             "does not answer. Mend: look at the drive, then resume the run; --set workers=0 reads without workers"
         )
     return (
-        f"A loader worker died: {message.splitlines()[0]}. Often the machine ran out of memory. "
+        f"A loader worker died: {message.splitlines()[0].rstrip('. ')}. Often the machine ran out of memory. "
         "Mend: resume the run with fewer workers, --set workers=0 needs none"
     )
 
@@ -176,3 +179,14 @@ def _worker_reason(message: str, timeout: float) -> str:
 def _settle_worker(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides what it means
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the main process's handler, which a fork inherits
+    parent = parent_process()
+    if parent is not None and hasattr(signal, "sigwaitinfo"):  # macOS cannot tell who sent a signal
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_heed, args=(parent.pid,), daemon=True).start()
+
+
+def _heed(parent: int | None) -> None:
+    """End at a SIGTERM of ``parent`` alone: ``timeout``, systemd and Slurm send it to every process, as a request to save."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -171,6 +172,8 @@ def make_fabric(settings: RunSettings) -> Fabric:
     device = find_device(settings.device)
     devices: Any = [device.index] if device.index is not None else settings.devices
     precision: Any = settings.precision or "32-true"
+    chatter = logging.getLogger("lightning_fabric.utilities.rank_zero")
+    chatter.setLevel(logging.WARNING)  # the plan has named the precision, and -q means quiet
     return Fabric(accelerator=device.type, devices=devices, strategy=settings.strategy, precision=precision)
 
 

@@ -79,7 +79,10 @@ def test_a_table_is_for_people(model_folder, folder, capsys):  # noqa: F811
     out, error = capsys.readouterr()
     assert len(out.splitlines()) == len(good)
     assert all("%" in line and str(place) in line for line in out.splitlines())
-    assert "Next: swinkit predict" in error
+    assert "Next: the same command with --out predictions.csv" in error
+    assert str(place) not in error, "as many names as a shell makes of *.jpg"
+    assert run(["predict", str(model_folder), str(place), "--workers", "0"]) == 0
+    assert f"Next: swinkit predict {model_folder} {place} --out predictions.csv" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("null", [True, False])

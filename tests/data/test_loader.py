@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from multiprocessing import active_children
 
@@ -144,8 +145,27 @@ posix = pytest.mark.skipif(os.name != "posix", reason="needs signals")
 def test_fault_04_killed_worker_ends_in_a_clear_error(folder):
     message, seconds = interrupted(folder, signal.SIGKILL, 60)
     assert message.startswith("A loader worker died")
+    assert ". ." not in message
     assert "workers=0" in message
     assert seconds < 10
+
+
+@posix
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="needs sigwaitinfo")
+def test_a_worker_leaves_it_to_the_main_process_what_sigterm_means(folder):
+    batches = eval_batches(folder, list(range(14)), Slow(), 2, workers=1)  # type: ignore[arg-type]
+    next(batches)
+    (worker,) = active_children()
+    # as ``timeout`` does: from another process, since the main one may end its workers
+    subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)
+    assert len(list(batches)) == 6
+    batches = eval_batches(folder, list(range(14)), Slow(), 2, workers=1)  # type: ignore[arg-type]
+    next(batches)
+    (worker,) = active_children()
+    worker.terminate()
+    worker.join(5)
+    assert not worker.is_alive()
+    batches.close()
 
 
 @posix

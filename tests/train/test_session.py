@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from swinkit.train import fit, resume
 from swinkit.train.checkpoint import CheckpointStore
 from swinkit.train.loop import NonFinite, Trainer, weight_hash
 from swinkit.train.plan import Rehearsal
+from swinkit.train.session import make_fabric
+from swinkit.train.settings import RunSettings
 from swinkit.train.watch import RunWatcher
 
 from .pictures import TINY, write_pictures
@@ -282,3 +285,9 @@ def test_folds_validate_on_one_part_each(data, tmp_path):
     first, last = (set(json.loads((path / "data.json").read_text())["split"]["val"]) for path in parts)
     assert len(first) == len(last) == 16
     assert not first & last
+
+
+def test_precision_is_told_by_the_plan_alone(caplog):
+    with caplog.at_level(logging.INFO):
+        make_fabric(RunSettings(task="classification", precision="bf16-mixed", device="cpu"))
+    assert not caplog.records
