@@ -162,7 +162,7 @@ def test_a_connection_that_breaks_leaves_nothing(hub: Hub, tmp_path: Path) -> No
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_http_is_for_this_machine_alone(tmp_path: Path) -> None:
+def test_http_is_for_this_machine_alone(hub: Hub, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="https"):
         download("http://example.org/swin.pth", tmp_path)
 
