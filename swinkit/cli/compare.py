@@ -15,7 +15,13 @@ from .options import next_command, print_json, say, shared, warn
 @click.command("compare")
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--image-size", "sizes", type=click.IntRange(min=16), multiple=True, help="Repeatable; 224 to 1536 by default.")
-@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Of the Swins' engine.",
+)
 @click.option("--engine", default="plain", show_default=True, help="Of the Swins; see `swinkit bench`. Others run plainly.")
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Turns for each model.")
 @click.option("--max-seconds", type=click.FloatRange(min=0), default=600, show_default=True, help="No size begins later.")

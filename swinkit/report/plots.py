@@ -124,6 +124,10 @@ def _range(values: np.ndarray) -> tuple[float, float]:
     return (low if low == 0 else low - air), high + air
 
 
+def _exact(value: float, share: bool) -> str:
+    return percent(value) if share else f"{value:.4g}"
+
+
 def _hover(place: tuple[float, float], text: str) -> Markup:
     return tag("circle", tag("title", text), cx=place[0], cy=place[1], r=6, class_="hover")
 
@@ -195,6 +199,31 @@ def interval_bar(value: float, low: float | None, high: float | None, axis: tupl
         parts.append(tag("line", x1=x(low), x2=x(high), y1=9, y2=9, class_="whisker"))
     parts.append(tag("circle", cx=x(value), cy=9, r=4, class_="dot dot-0"))
     return tag("svg", *parts, viewBox="0 0 340 18", width=340, height=18, aria_hidden="true")
+
+
+def interval_chart(name: str, rows: Mapping[str, Mapping[str, float | None]], share: bool = False) -> Markup:
+    """One row per entry of ``rows``, its "mean" as a dot with "low" to "high" as a whisker where they are known, on one axis."""
+    every = np.array([value for row in rows.values() for value in row.values() if value is not None and np.isfinite(value)])
+    low, high = float(every.min()), float(every.max())
+    air = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
+    left, floor = 150, TOP + 26 * len(rows)
+    x = Scale(low - air, high + air, left, 2 * WIDTH - 24)
+    written = (lambda value: percent(value, 0 if high - low > 0.05 else 1)) if share else number
+    parts = []
+    for value in x.ticks(6):
+        parts.append(tag("line", x1=x(value), x2=x(value), y1=TOP, y2=floor, class_="grid"))
+        parts.append(tag("text", written(value), x=x(value), y=floor + 17, text_anchor="middle", class_="tick"))
+    parts.append(tag("text", name, x=(x.start + x.end) / 2, y=floor + 34, text_anchor="middle", class_="tick"))
+    for order, (entry, row) in enumerate(rows.items()):
+        y, mean, ends = TOP + 26 * order + 13, row["mean"], (row.get("low"), row.get("high"))
+        assert mean is not None
+        said = _exact(mean, share)
+        parts.append(tag("text", entry, x=left - 10, y=y + 4, text_anchor="end", class_="label"))
+        if ends[0] is not None and ends[1] is not None:
+            parts.append(tag("line", x1=x(ends[0]), x2=x(ends[1]), y1=y, y2=y, class_="whisker"))
+            said += f" [{_exact(ends[0], share)}, {_exact(ends[1], share)}]"
+        parts += [tag("circle", cx=x(mean), cy=y, r=4, class_="dot dot-0"), _hover((x(mean), y), f"{entry}: {said}")]
+    return drawing(2 * WIDTH, floor + 42, f"{name} with intervals", *parts)
 
 
 def share_bar(value: float) -> Markup:

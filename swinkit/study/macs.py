@@ -50,7 +50,7 @@ def count_macs(config: SwinConfig, size: tuple[int, int], padding: bool = True) 
         tokens = sides[0] * sides[1]
         padded = _windowed(sides, window) if padding else tokens
         qkv += blocks * padded * 3 * width * width
-        projection += blocks * padded * width * width
+        projection += blocks * tokens * width * width  # behind the windows, where padding is gone
         attention += blocks * padded * 2 * window[0] * window[1] * width
         mlp += blocks * tokens * 2 * width * int(width * config.mlp_ratio)
         if config.version == 2:

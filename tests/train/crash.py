@@ -19,14 +19,14 @@ from swinkit.train.checkpoint import CheckpointStore
 from swinkit.weights.files import save_model
 
 SETTINGS = {
-    "image_size": 16, "epochs": 6, "batch_size": 8, "seed": 3, "threads": 1, "workers": 0, "precision": "32-true", "val": 0.2,
+    "image_size": 16, "epochs": 18, "batch_size": 8, "seed": 3, "threads": 1, "workers": 0, "precision": "32-true", "val": 0.2,
     "tensorboard": False, "save_every": 1e-3, "keep": "best", "mixup": 0.2, "drop_path": 0.1, "ema": 0.9,
     "swin": {"embed_dim": 8, "depths": (2, 2), "num_heads": (1, 2), "window_size": 4, "patch_size": 2},
 }  # fmt: skip
 PRETRAINING = {
     **{name: SETTINGS[name] for name in ("image_size", "batch_size", "seed", "threads", "workers", "precision", "val", "tensorboard",
                                          "save_every", "ema", "swin")},
-    "epochs": 6, "sparse": True, "cell": 2,
+    "epochs": 18, "sparse": True, "cell": 2,
 }  # fmt: skip
 
 
