@@ -47,10 +47,10 @@ SUBJECTS: dict[str, tuple[str, dict[str, Any]]] = {
     "transformers": ("common.pretraining:theirs", {}),
 }
 CASES = (
-    Case("Swin-T 192", "swin_t", 16, 192, "bfloat16", "sparse", "faithful", 2.5, 2.0),
-    Case("Swin-T 192", "swin_t", 16, 192, "float32", "sparse", "faithful", 2.5, 2.0),
-    Case("Swin-T 192", "swin_t", 16, 192, "bfloat16", "faithful", "transformers", 1.5, None),
-    Case("SwinV2-T 192", "swinv2_t", 16, 192, "bfloat16", "faithful", "transformers", 1.5, None),
+    Case("Swin-T 192", "swin_t", 32, 192, "bfloat16", "sparse", "faithful", 2.5, 2.0),
+    Case("Swin-T 192", "swin_t", 32, 192, "float32", "sparse", "faithful", 2.5, 2.0),
+    Case("Swin-T 192", "swin_t", 32, 192, "bfloat16", "faithful", "transformers", 1.5, None),
+    Case("SwinV2-T 192", "swinv2_t", 32, 192, "bfloat16", "faithful", "transformers", 1.5, None),
 )
 QUICK = (
     Case("nano 64", "swin_nano", 2, 64, "float32", "sparse", "faithful", 2.5, 2.0),

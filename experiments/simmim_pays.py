@@ -23,6 +23,7 @@ import torch
 
 from swinkit.data.augment import Augmentation
 from swinkit.data.randomness import SPLIT, keys
+from swinkit.kernels.accelerate import accelerate
 from swinkit.model.classifier import SwinClassifier
 from swinkit.tasks import open_saved
 from swinkit.tasks.classification import ClassificationTask
@@ -48,18 +49,22 @@ LOOKS = Augmentation(flip=True, shift=2)
 @dataclass(frozen=True)
 class Plan:
     """``epochs`` of pre-training. An arm tries ``budgets`` of epochs per number of labels with ``tries`` seeds, and its best is
-    repeated with all ``seeds``."""
+    repeated with all ``seeds`` (``more_seeds`` with more labels)."""
 
-    epochs: int = 6
+    epochs: int = 12
     labels: tuple[int, ...] = (FEW, MORE)
-    few_budgets: tuple[int, ...] = (100, 300)
-    more_budgets: tuple[int, ...] = (30, 80)
+    few_budgets: tuple[int, ...] = (100, 300, 600)
+    more_budgets: tuple[int, ...] = (30, 60)
     tries: int = 1
     seeds: int = 5
+    more_seeds: int = 3
     pictures: int = 60_000
     test: int = 10_000
     threads: int = 1
     precision: str = "32-true"
+
+    def repeats(self, labels: int) -> int:
+        return self.seeds if labels == self.labels[0] else min(self.seeds, self.more_seeds)
 
     def budgets(self, labels: int) -> tuple[int, ...]:
         return self.few_budgets if labels == self.labels[0] else self.more_budgets
@@ -148,7 +153,7 @@ def step_ratio(plan: Plan, repeats: int = 6) -> float:
         settled = recipe.settle(settings, recipe.facts(collection, split, start), start)
         feed = Feed(collection, split.train, split.val, preprocessing(SIDE), LOOKS, 128, 0)
         task = PretrainingTask(settled.masking, 0)
-        trainers.append(Trainer(make_fabric(settled), task, start.network(0, 0.0), feed, settled))
+        trainers.append(Trainer(make_fabric(settled), task, accelerate(start.network(0, 0.0)), feed, settled))
     batch = next(trainers[0].feed.training(0))
     ratios = []
     for _ in range(repeats):
@@ -183,7 +188,7 @@ def begun(arm: Arm, run: str | None, seed: int, drop_path: float) -> torch.nn.Mo
         saved = open_saved(run)
         config = saved.config.model_copy(update={"num_classes": 10})
         state = {name: tensor for name, tensor in saved.state.items() if name.startswith(("backbone.", "norm."))}
-    return Start(arm.name, config, preprocessing(SIDE), state, build=SwinClassifier).network(seed, drop_path)
+    return accelerate(Start(arm.name, config, preprocessing(SIDE), state, build=SwinClassifier).network(seed, drop_path))
 
 
 def tuned(plan: Plan, arm: Arm, run: str | None, labels: int, epochs: int, seed: int) -> float:
@@ -230,7 +235,7 @@ def cell(plan: Plan, cells: Cells, arm: Arm, run: str | None, labels: int, epoch
 
 def over_seeds(plan: Plan, cells: Cells, arm: Arm, run: str | None, labels: int) -> list[float]:
     epochs = best_budget(plan, cells, arm, run, labels)
-    return [cell(plan, cells, arm, run, labels, epochs, seed) for seed in range(plan.seeds)]
+    return [cell(plan, cells, arm, run, labels, epochs, seed) for seed in range(plan.repeats(labels))]
 
 
 def run(plan: Plan, folder: Path = RESULTS, runs: Path = RUNS) -> dict[str, Any]:

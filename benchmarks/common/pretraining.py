@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from swinkit.config import Masking
+from swinkit.kernels.accelerate import accelerate
 from swinkit.model.simmim import SimMIM, cell_grid, random_mask, reconstruction_loss, uniform_mask
 from swinkit.study.process import Subject
 from swinkit.variants import configure
@@ -54,7 +55,7 @@ def stepping(parameters: Any, loss_of: Any, precision: str) -> Any:
 
 
 def ours(model: str, batch: int, side: int, precision: str, sparse: bool = False) -> Subject:
-    net = network(model, side, sparse)
+    net = accelerate(network(model, side, sparse))  # as swinkit trains
     data = batches(net, batch, side)
 
     def loss(number: int) -> torch.Tensor:

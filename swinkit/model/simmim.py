@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from ..config import Masking, SwinConfig
 from .backbone import SwinBackbone, initialise
+from .block import Mlp
 from .windows import Size, counts_of
 
 VISIBLE, COVERED, DROPPED = 0, 1, 2
 NARROWER = 4  # how many times narrower than the encoder's last stage the sparse decoder is
+LEAST_WIDTH = 32
 DECODER_DEPTH = 2  # blocks (UM-MAE, section 4)
 
 
@@ -146,37 +148,46 @@ class Reconstruction(nn.Module):
         return F.pixel_shuffle(self.decoder(x.permute(0, 3, 1, 2)), self.stride)
 
 
+class GlobalBlock(nn.Module):
+    """A plain transformer block: every token attends to every other, norms before the layers."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = Mlp(width, 4 * width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, width) to the same shape."""
+        q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        x = x + self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return x + self.mlp(self.norm2(x))
+
+
 class SparseReconstruction(nn.Module):
     """A small transformer that sees the kept cells in their places and a learned token in the place of the dropped ones."""
 
     def __init__(self, config: SwinConfig, masking: Masking) -> None:
         super().__init__()
         self.factor = config.strides[-1] // masking.cell
-        width = max(64, config.widths[-1] // NARROWER)
+        width = max(LEAST_WIDTH, config.widths[-1] // NARROWER)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, config.embed_dim))
         self.drop_token = nn.Parameter(torch.zeros(1, 1, width))
         self.expand = nn.Linear(config.widths[-1], self.factor**2 * width)
-        self.blocks = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                width, max(1, width // 32), 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
-            )
-            for _ in range(DECODER_DEPTH)
-        )
+        self.blocks = nn.ModuleList(GlobalBlock(width, max(1, width // 32)) for _ in range(DECODER_DEPTH))
         self.norm = nn.LayerNorm(width)
         self.pixels = nn.Linear(width, masking.cell**2 * config.in_channels)
         for token in (self.mask_token, self.drop_token):
             nn.init.trunc_normal_(token, std=0.02)
-        for layer in (self.expand, self.pixels):
-            initialise(layer)
+        self.apply(initialise)
 
     def forward(self, x: Tensor, mask: Tensor, cell: int) -> Tensor:
         """Tokens (B, h, w, channels of the last stage) of a compacted picture to all pixels (B, C, R * cell, S * cell)."""
         batch, rows, columns = mask.shape
-        x = (
-            F.pixel_shuffle(self.expand(x).permute(0, 3, 1, 2), self.factor)
-            if self.factor > 1
-            else self.expand(x).permute(0, 3, 1, 2)
-        )
+        x = F.pixel_shuffle(self.expand(x).permute(0, 3, 1, 2), self.factor)
         cells = x[:, :, : rows // 2, : columns // 2].permute(0, 2, 3, 1)  # one token for each kept cell
         kept, _ = kept_cells(mask)
         here = F.one_hot(kept, 4).to(cells.dtype)[..., None]
