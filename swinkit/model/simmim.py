@@ -20,7 +20,7 @@ from .block import Mlp
 from .windows import Size, counts_of
 
 VISIBLE, COVERED, DROPPED = 0, 1, 2
-NARROWER = 4  # how many times narrower than the encoder's last stage the sparse decoder is
+NARROWER = 8  # how many times narrower than the encoder's last stage the sparse decoder is
 LEAST_WIDTH = 32
 DECODER_DEPTH = 2  # blocks (UM-MAE, section 4)
 
