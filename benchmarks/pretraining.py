@@ -2,7 +2,8 @@
 
     python benchmarks/pretraining.py
 
-A step is forward, loss, backward and AdamW on pictures of noise, 128 at once for sparse and faithful as SimMIM had per device, with the same weights, pictures and masks for both libraries; memory
+A step is forward, loss, backward and AdamW on pictures of noise, 128 at once for sparse and faithful as SimMIM had per device, with the
+same weights, pictures and masks for both libraries; memory
 is the most that the process held while stepping, less what it held before the network was built. A ratio above 1 means
 that the first is faster, or needs less; intervals are 95 %, bootstrap over turns. Results go to benchmarks/results/pretraining.json.
 """

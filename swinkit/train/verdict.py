@@ -15,6 +15,7 @@ from ..data.layouts import open_data
 from ..data.loader import eval_batches
 from ..data.split import Split
 from ..data.transforms import evaluation
+from ..errors import Interrupted
 from ..tasks import load
 from ..tasks.devices import find_device
 from ..tasks.evaluation import Figure
@@ -94,7 +95,12 @@ def weigh(run: Path, display: Display) -> Verdict | None:
     for folder, (name, epochs, start) in plan.items():
         display.say(f"Verdict: {name}, {epochs} epochs")
         path = run / "verdict" / folder
-        minutes = _trained(path, settings, {**start, "epochs": epochs}, -(-labels // len(collection.classes)), display)
+        try:
+            minutes = _trained(path, settings, {**start, "epochs": epochs}, -(-labels // len(collection.classes)), display)
+        except Interrupted:
+            raise Interrupted(
+                f"Stopped in the verdict; the pre-training is finished and all is saved. Go on with: swinkit pretrain --resume {run}"
+            ) from None
         right = answers(path)
         interval = share_interval(right)
         hits.append(right)
