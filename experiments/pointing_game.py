@@ -75,12 +75,12 @@ def batch_of(scenes: Scenes, indices: range) -> tuple[Tensor, Tensor, list[Scene
     return evaluation(PREPROCESSING).batch(np.stack([scene.picture for scene in made])), present, made
 
 
-def trained(version: int, seed: int, quick: bool) -> nn.Module:
+def trained(version: int, seed: int, scale: float) -> nn.Module:
     torch.manual_seed(seed)
     model = swinkit.create_model(MODELS[version], num_classes=len(CLASSES), image_size=CROP)
     pool, grounds = objects("train"), open_photographs("train")
     for phase, (settings, size, steps) in enumerate(PHASES):
-        steps = 2 if quick else steps
+        steps = max(2, round(steps * scale))
         scenes = Scenes(pool, grounds, settings, seed=1000 * seed + phase)
         optimizers = build_optimizers(model, TrainSettings(optimizer="muon", lr=RATE))
         for step in range(steps):
@@ -201,7 +201,7 @@ def ready(version: int, name: str, arguments: argparse.Namespace) -> tuple[nn.Mo
     if arguments.load:
         return swinkit.load(arguments.load / name), json.loads((arguments.load / name / "seconds.json").read_text("utf-8"))
     began = time.process_time()
-    model = trained(version, arguments.seed, arguments.quick)
+    model = trained(version, arguments.seed, arguments.scale)
     seconds = time.process_time() - began
     if arguments.save:
         swinkit.save(model, arguments.save / name)
@@ -216,8 +216,9 @@ def main() -> None:
     parser.add_argument("--shuffles", type=int, default=10, help="randomised models")
     parser.add_argument("--save", type=Path, help="folder for the trained models")
     parser.add_argument("--load", type=Path, help="folder of models saved before")
-    parser.add_argument("--quick", action="store_true", help="two steps of training: does it run?")
+    parser.add_argument("--scale", type=float, default=1.0, help="multiplies the steps of training")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--versions", type=int, nargs="+", choices=MODELS, default=list(MODELS), help="1, 2 or both")
     arguments = parser.parse_args()
     found: dict[str, object] = {
         "seed": arguments.seed,
@@ -226,7 +227,8 @@ def main() -> None:
         "torch": torch.__version__,
         "models": {},
     }
-    for version, name in MODELS.items():
+    for version in arguments.versions:
+        name = MODELS[version]
         model, seconds = ready(version, name, arguments)
         print(f"{name}: learned in {seconds:.0f} s of one thread", flush=True)
         found["models"][name] = {

@@ -82,8 +82,8 @@ def cam(model: nn.Module, images: Tensor, score: Score, stage: int = -1) -> Tens
 def traced_cam(model: nn.Module, images: Tensor, score: Score) -> Tensor:
     """Where what speaks for ``score`` comes from: (B, H, W), not negative, for ``images`` (B, channels, H, W).
 
-    The evidence of the last map's tokens goes back through every block to the patches: half stays, half follows the attention
-    through the true windows, as in rollout. That path says nothing finer than about a token of the last map, so what lies on each
+    The evidence of the last map's tokens goes back through every block to the patches: what the residual kept stays, the rest
+    follows the attention through the true windows, as in rollout. That path says nothing finer than about a token of the last map, so what lies on each
     patch is spread by a Gaussian of half its side.
     """
     config = backbone_of(model).config

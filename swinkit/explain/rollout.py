@@ -1,6 +1,7 @@
 """Attention rollout along windows: whose patches reach the pooled answer, block by block from the last to the first.
 
-Abnar and Zuidema (arXiv 2005.00928): each block passes half through its residual and half through its attention, heads averaged.
+Abnar and Zuidema (arXiv 2005.00928): a block passes one part through its residual and one through its attention, heads averaged.
+They take half of each; here it is measured, token by token (:class:`~swinkit.explain.seeing.Meeting`), since attention adds far less.
 A Swin's attention is block-diagonal, so a distribution over tokens goes back window by window, through the true shifted windows,
 and through patch merging to the four tokens that were merged. It knows of no class, no values and no MLP: a map of where
 information can come from, weighted; not a reason.
@@ -41,17 +42,20 @@ def traced_back(met: Mapping[Place, Meeting], share: Tensor) -> Tensor:
     last = max(stage for stage in range(stages) if met[stage, 0].size == tuple(share.shape[1:]))
     for stage in reversed(range(last + 1)):
         for block in reversed(range(sum(place[0] == stage for place in met))):
-            share = (share + passed_back(met[stage, block], share)) / 2
+            share = passed_back(met[stage, block], share)
         if stage:
             share = unmerged(share, met[stage - 1, 0].size)
     return share
 
 
 def passed_back(met: Meeting, share: Tensor) -> Tensor:
-    """How a distribution ``share`` (B, H, W) over a block's outputs falls on its inputs; what went to padding is lost."""
-    windows = met.grid.split(share[..., None])  # (B, nW, N, 1)
+    """How ``share`` (B, H, W) of a block's outputs falls on its inputs: what was kept stays, the rest follows the attention.
+
+    What went to padding is lost.
+    """
+    windows = met.grid.split((share * (1 - met.kept))[..., None])  # (B, nW, N, 1)
     rows = met.rows().mean(dim=2)  # (B, nW, N, N)
-    return met.grid.join(rows.transpose(-2, -1) @ windows, met.size)[..., 0]
+    return share * met.kept + met.grid.join(rows.transpose(-2, -1) @ windows, met.size)[..., 0]
 
 
 def unmerged(share: Tensor, size: tuple[int, int]) -> Tensor:

@@ -36,51 +36,84 @@ def index_of(index: int, count: int, what: str) -> int:
 
 @dataclass(frozen=True)
 class Meeting:
-    """What came into the attention of one block: the map ``x`` (B, H, W, C) and the windows in which its tokens meet."""
+    """What came into the attention of one block: the map ``x`` (B, H, W, C) and the windows in which its tokens meet.
+
+    ``kept`` (B, H, W) is how much of each token stayed as it was: the length of the residual stream over its length and that of
+    what attention added, both less their mean over channels, which the next norm removes (Kobayashi et al., arXiv 2109.07152).
+    """
 
     attention: WindowAttention
     x: Tensor
     grid: WindowGrid
+    kept: Tensor
 
     @property
     def size(self) -> Size:
         return self.x.shape[1], self.x.shape[2]
 
-    @torch.no_grad()
     def rows(self) -> Tensor:
-        """The softmax rows, (B, nW, h, N, N): Swin, equation 4, or V2, equation 2, with the shift mask."""
-        windows = self.grid.split(self.x)
-        batch, count, tokens, width = windows.shape
-        module = self.attention
-        qkv = F.linear(windows, module.qkv.weight, module.projection_bias())
-        q, k, _ = qkv.view(batch, count, tokens, 3, module.heads, width // module.heads).permute(3, 0, 1, 4, 2, 5).unbind(0)
-        q, k = module.similarity(q, k)
-        logits = q @ k.transpose(-2, -1) + module.bias().to(q.dtype)
-        if self.grid.mask is not None:
-            logits = logits + self.grid.mask[:, None].to(q.dtype)
-        return logits.softmax(dim=-1)
+        """:func:`softmax_rows` of this meeting."""
+        return softmax_rows(self.attention, self.x, self.grid)
+
+
+@torch.no_grad()
+def softmax_rows(attention: WindowAttention, x: Tensor, grid: WindowGrid) -> Tensor:
+    """Who attends to whom on the map ``x`` (B, H, W, C), (B, nW, h, N, N): Swin, equation 4, or V2, equation 2, with the mask."""
+    windows = grid.split(x)
+    batch, count, tokens, width = windows.shape
+    qkv = F.linear(windows, attention.qkv.weight, attention.projection_bias())
+    q, k, _ = qkv.view(batch, count, tokens, 3, attention.heads, width // attention.heads).permute(3, 0, 1, 4, 2, 5).unbind(0)
+    q, k = attention.similarity(q, k)
+    logits = q @ k.transpose(-2, -1) + attention.bias().to(q.dtype)
+    if grid.mask is not None:
+        logits = logits + grid.mask[:, None].to(q.dtype)
+    return logits.softmax(dim=-1)
 
 
 @contextmanager
 def meetings(model: nn.Module) -> Iterator[Mapping[Place, Meeting]]:
     """Inside the context, a forward pass of ``model`` fills the mapping from (stage, block) to its :class:`Meeting`."""
     met: dict[Place, Meeting] = {}
-
-    def keep(place: Place) -> torch.utils.hooks.RemovableHandle:
-        module = backbone.stages[place[0]].blocks[place[1]].attention  # type: ignore[union-attr, index]
-
-        def hook(attention: Any, inputs: tuple[Tensor, WindowGrid]) -> None:
-            met[place] = Meeting(attention, inputs[0].detach(), inputs[1])
-
-        return module.register_forward_pre_hook(hook)  # type: ignore[union-attr]
-
-    backbone = backbone_of(model)
-    handles = [keep((stage, block)) for stage, depth in enumerate(backbone.config.depths) for block in range(depth)]
+    backbone: Any = backbone_of(model)
+    handles = [
+        handle
+        for stage, part in enumerate(backbone.stages)
+        for index, block in enumerate(part.blocks)
+        for handle in _listen(met, (stage, index), block, backbone.config.version)
+    ]
     try:
         yield met
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _listen(met: dict[Place, Meeting], place: Place, block: Any, version: int) -> list[torch.utils.hooks.RemovableHandle]:
+    stream: list[Tensor] = []
+    came: list[tuple[Tensor, WindowGrid]] = []
+
+    def entered(_: nn.Module, inputs: tuple[Tensor, WindowGrid]) -> None:
+        stream[:] = [inputs[0].detach()]
+
+    def asked(_: nn.Module, inputs: tuple[Tensor, WindowGrid]) -> None:
+        came[:] = [inputs]
+
+    def added(_: nn.Module, __: object, branch: Tensor) -> None:
+        (x, grid), (before,) = came[0], stream
+        met[place] = Meeting(block.attention, x.detach(), grid, _share_of(before, branch.detach()))
+
+    branch = block.attention if version == 1 else block.norm1  # the last layer before the sum: V2 norms after attention
+    return [
+        block.register_forward_pre_hook(entered),
+        block.attention.register_forward_pre_hook(asked),
+        branch.register_forward_hook(added),
+    ]
+
+
+def _share_of(stream: Tensor, branch: Tensor) -> Tensor:
+    """(B, H, W): the length of ``stream`` in that of both, means over channels taken off."""
+    kept, new = (torch.linalg.vector_norm(x - x.mean(-1, keepdim=True), dim=-1) for x in (stream, branch))
+    return kept / (kept + new).clamp_min(torch.finfo(kept.dtype).tiny)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from swinkit.explain.atlas import atlas
 from swinkit.explain.attention import attention_of
 from swinkit.explain.field import field_side, receptive_field
 from swinkit.explain.rollout import rollout, unmerged
+from swinkit.model.windows import WindowGrid
 from swinkit.weights.resize import fit, moved
 from tests.explain.models import VERSIONS, small
 
@@ -20,16 +21,35 @@ def pictures(*size: int) -> torch.Tensor:
     return torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(3))
 
 
+@torch.no_grad()
+def kept_by_hand(model: nn.Module, images: torch.Tensor) -> dict[tuple[int, int], torch.Tensor]:
+    """(stage, block) -> how much of each token the residual kept, (H, W), by running the blocks' layers one after another."""
+    x, answer = model.backbone.embed(images), {}
+    for number, stage in enumerate(model.backbone.stages):
+        x = stage.merge(x)
+        regular = WindowGrid.regular(x, stage.window)
+        for index, block in enumerate(stage.blocks):
+            grid = regular.shifted(x, False) if index % 2 else regular
+            v1 = model.config.version == 1
+            branch = block.attention(block.norm1(x), grid) if v1 else block.norm1(block.attention(x, grid))
+            stream, added = (part[0].std(-1, correction=0) for part in (x, branch))
+            answer[number, index] = stream / (stream + added)
+            x = block(x, grid)
+    return answer
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_rollout_is_the_product_of_whole_attention_matrices(version: int) -> None:
     """Dense matrices over all tokens, row by row from the stitched attention, multiplied as in the paper."""
     model, images = small(version, image_size=28), pictures(28, 28)
+    kept = kept_by_hand(model, images)
     share = torch.full((49,), 1 / 49)
     for stage, size in ((1, (7, 7)), (0, (14, 14))):
         for block in (1, 0):
             shown = attention_of(model, images, stage, block)
             tokens = [shown.of_token(r, c)[0].mean(0).flatten() for r in range(size[0]) for c in range(size[1])]
-            share = share @ (torch.stack(tokens) + torch.eye(len(tokens))) / 2
+            stays = kept[stage, block].flatten()[:, None]
+            share = share @ (stays * torch.eye(len(tokens)) + (1 - stays) * torch.stack(tokens))
         if stage:
             share = share.view(7, 7).repeat_interleave(2, 0).repeat_interleave(2, 1).flatten() / 4
     found = rollout(model, images)[0]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...model.windows import Size, WindowGrid, window_partition
 from ..attention import token_places
-from ..seeing import Meeting
+from ..seeing import softmax_rows
 from .packing import pack_rows
 from .padded import PaddedGrid
 from .subject import Subject
@@ -69,7 +69,7 @@ def attention_macs(counts: Size, window: Size, width: int) -> int:
 
 def attention_rows(watched: Watched) -> Tensor:
     """Softmax rows of a block, (nW, heads, N, N)."""
-    return Meeting(watched.block.attention, watched.parts["attention"][0], watched.grid).rows()[0]
+    return softmax_rows(watched.block.attention, watched.parts["attention"][0], watched.grid)[0]
 
 
 def attention(traced: Trace) -> dict[str, Any]:
