@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -32,20 +31,19 @@ def noting(classify: Callable[[list[str]], list[str]], folder: str, parts: int, 
     return Subject(step, about)
 
 
-def swinkit(model: str, precision: str | None, **rest: Any) -> Subject:
-    """As `swinkit predict` does it: decoders in processes of their own, batches, the engine; ``precision`` None is its default."""
+def swinkit(model: str, precision: str, **rest: Any) -> Subject:
+    """As `swinkit predict --precision` does it: decoders in processes of their own, batches, the default engine."""
     from swinkit.runtime.inputs import Input
     from swinkit.runtime.isolation import Decoders
     from swinkit.runtime.predictor import Predictor
 
-    known = inspect.signature(Predictor).parameters
-    predictor = Predictor(model, **({"precision": precision} if precision and "precision" in known else {}))  # type: ignore[arg-type]
+    predictor = Predictor(model, precision=precision)
     decode = Decoders(30).__enter__()  # lives as long as this process
 
     def classify(files: list[str]) -> list[str]:
         return [answer.label for answer in predictor.stream((Input(file) for file in files), False, decode, WORKERS)]  # type: ignore[union-attr]
 
-    return noting(classify, precision=precision or "default", **rest)
+    return noting(classify, precision=precision, **rest)
 
 
 def transformers(model: str, **rest: Any) -> Subject:
