@@ -12,8 +12,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: $(VENV)/.installed  ## a Swin Transformer learns from real pictures, and the next command to type
 	$(BIN)/swinkit demo
 
+# tests/runtime has processes of its own: in ones that ran the rest before, its tests of processes that die took the runner along
 test: $(VENV)/.installed-dev  ## every test but the long campaigns
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow" --ignore tests/runtime
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow" tests/runtime
 
 lint: $(VENV)/.installed-dev  ## style, format and types
 	$(BIN)/ruff check .
