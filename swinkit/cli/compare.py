@@ -20,7 +20,7 @@ from .options import next_command, print_json, say, shared, warn
     type=click.Choice(["float32", "bfloat16"]),
     default="float32",
     show_default=True,
-    help="Of the Swins' engine.",
+    help="Of every model.",
 )
 @click.option("--engine", default="plain", show_default=True, help="Of the Swins; see `swinkit bench`. Others run plainly.")
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Turns for each model.")
