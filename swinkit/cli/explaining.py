@@ -130,7 +130,9 @@ class Studio:
         for head, values in enumerate(frame.to_picture(maps, self.shown, smooth=False).numpy()):
             picture = outlined(paint_over(self.picture, values), [self._scaled(frame.box_of(box)) for box in view.boxes])
             told = f"entropy {view.facts['entropy_bits'][head]:.1f} bits, reach {view.facts['reach_tokens'][head]:.1f} tokens"
-            figures.append(Figure(picture, f"head {head + 1}", f"over all patches: {told}", small=True))
+            figures.append(
+                Figure(picture, f"block {view.facts['block']}, head {head + 1}", f"over all patches: {told}", small=True)
+            )
         return figures
 
     def keep(self, key: str, picture: np.ndarray) -> None:

@@ -152,6 +152,7 @@ class Explainer:
             "really attends, the inner one the patch.",
             self._map(look), verdict, (window, token), smooth=False,
             facts={
+                "block": shown.block + 1,
                 "token": (row, column), "window": [self.frame.box_of(window)], "heads": heads, "size": shown.size,
                 "entropy_bits": shown.entropy().tolist(), "reach_tokens": shown.reach().tolist(),
                 "padding_share": shown.padding_share(), "stride": shown.stride, "tokens_in_window": int(partners.sum()),
