@@ -52,10 +52,10 @@ class Plan:
     """``epochs`` of pre-training. An arm tries several budgets of epochs per number of labels with ``tries`` seeds; the best, judged on
     ``held`` training pictures whose labels nothing learned from, is repeated with all ``seeds`` (``more_seeds`` with more labels)."""
 
-    epochs: int = 12
+    epochs: int = 10
     labels: tuple[int, ...] = (FEW, MORE)
     few_budgets: tuple[int, ...] = (100, 300, 600)
-    few_tuned: tuple[int, ...] = (150, 300)
+    few_tuned: tuple[int, ...] = (300,)
     more_budgets: tuple[int, ...] = (30, 60)
     tries: int = 1
     seeds: int = 5
