@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..model.attention import ScaledCosine, WindowAttention
 from ..model.windows import Size, WindowGrid, shift_regions
@@ -123,6 +124,7 @@ class NativeAttention(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable  # a second derivative would lack what the kernel computes
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
         qkv, pad, bias, scale = ctx.saved_tensors
         out = gradients[0].contiguous()

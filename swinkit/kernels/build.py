@@ -46,15 +46,15 @@ def library(name: str) -> tuple[ctypes.CDLL | None, str]:
     source, command = Path(__file__).with_name(f"{name}.cpp"), compiler()
     if command is None:
         return None, "no C++ compiler found (g++, c++ or clang++)"
-    target = cache_folder() / f"{source.stem}-{_key(source, command)}.so"
     try:
+        target = cache_folder() / f"{source.stem}-{_key(source, command)}.so"
         if not target.exists():
             _compile(command, source, target)
         return ctypes.CDLL(str(target)), f"compiled by {command}, kept as {target}"
     except subprocess.CalledProcessError as error:
         lines = (error.stderr or "").strip().splitlines()
         return None, f"{command} could not compile it: {lines[0] if lines else 'no message'}"
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, RuntimeError, subprocess.TimeoutExpired) as error:  # RuntimeError where there is no home folder
         return None, f"{command} could not build it: {error}"
 
 

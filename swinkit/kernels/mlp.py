@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..model.block import Mlp
 from .build import DTYPES, library, pointer, suits
@@ -54,6 +55,7 @@ class NativeMlp(torch.autograd.Function):
         return F.linear(gelu(hidden), w2, b2)
 
     @staticmethod
+    @once_differentiable  # a second derivative would lack what the kernel computes
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
         x, hidden, w1, w2 = ctx.saved_tensors
         out = gradients[0].flatten(0, -2)

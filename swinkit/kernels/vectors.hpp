@@ -38,7 +38,7 @@ vec larger(vec a, vec b) { return a > b ? a : b; }
 
 // e^x for x <= 0, to about one unit in the last place: 2^n times a polynomial on |r| <= ln 2 / 2 (Cephes)
 vec exponential(vec x) {
-    x = larger(x, broadcast(-87.0f));
+    x = larger(broadcast(-87.0f), x);  // in this order a NaN stays one
     const vec n = (x * 1.44269504088896341f + 12582912.0f) - 12582912.0f;  // rounds to an integer
     vec r = x - n * 0.693359375f;
     r = r + n * 2.12194440e-4f;

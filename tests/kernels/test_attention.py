@@ -80,6 +80,26 @@ def test_bfloat16_is_nearer_to_float32_than_the_models_own(version):
     assert 0 < ours <= 1.2 * theirs
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("part", ["queries", "keys", "values"])
+def test_what_is_not_finite_is_not_hidden(part, value):
+    plain, fast = pair(small(1))
+    images = torch.randn(1, 3, 64, 64)
+    for model in (plain, fast):
+        row = {"queries": 0, "keys": 32, "values": 64}[part]
+        model.backbone.stages[0].blocks[0].attention.qkv.bias.data[row] = value
+    assert not plain(images).isfinite().any()
+    assert not fast(images).isfinite().any()
+
+
+def test_a_second_derivative_is_refused():
+    _, fast = pair(small(2))
+    images = torch.randn(1, 3, 64, 64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(fast(images).square().sum(), images, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.square().sum().backward()
+
+
 def test_the_same_bits_every_time():
     _, fast = pair(small(2))
     images, towards = torch.randn(3, 3, 70, 64), torch.randn(3, 5)
@@ -164,6 +184,17 @@ def test_no_compiler_is_no_fault(fresh, monkeypatch):
     found, reason = build.library("layer_norm")
     assert found is None
     assert "no C++ compiler" in reason
+
+
+def test_no_home_folder_is_no_fault(fresh, monkeypatch):
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(build.Path, "home", nowhere)
+    found, reason = build.library("layer_norm")
+    assert found is None
+    assert "home directory" in reason
 
 
 def test_a_compiler_that_fails_is_no_fault_and_leaves_nothing(fresh, monkeypatch):
