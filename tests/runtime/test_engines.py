@@ -47,6 +47,14 @@ def test_native_answers_as_the_model(kind, size):
             assert (answer - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
+@pytest.mark.parametrize("engine", ["eager", "native"])
+def test_a_model_without_head_gives_its_embedding(engine):
+    model, images = model_of(1, num_classes=0), torch.randn(2, 3, 64, 64)
+    answer = engines.build(model, shape=tuple(images.shape), engine=engine)(images)
+    with torch.no_grad():
+        torch.testing.assert_close(answer, model(images), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_native_without_a_kernel_answers_the_same(version, monkeypatch):
     monkeypatch.setattr(native, "kernel", lambda: (None, "none here"))
@@ -111,6 +119,21 @@ def test_auto_measures_and_remembers(monkeypatch):
     assert engines.build(model, shape=(1, 3, 64, 64)).name in {"eager", "native"}
     assert asked
     assert json.loads(choice._memory().read_text())
+
+
+def test_a_folder_called_as_an_engine_is_no_package(monkeypatch, tmp_path):
+    (tmp_path / "native").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert choice.identity(model_of(1), "float32", (1, 3, 64, 64), ["eager", "native"])
+
+
+def test_auto_without_a_home_folder_measures_each_time(monkeypatch):
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(choice, "cache_folder", nowhere)
+    choice.remember("key", "native")
+    assert choice.remembered() == {}
 
 
 def test_auto_passes_over_an_engine_that_answers_wrongly_or_fails(monkeypatch):

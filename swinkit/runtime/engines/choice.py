@@ -11,14 +11,16 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ... import __version__
+from ...errors import SwinkitError
 from ...kernels.build import cache_folder, processor
+from ...machine import version
 from ...weights.atomic import write_json
 
 TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}  # of the largest logit; a wrong engine is off by its whole size
@@ -64,7 +66,7 @@ def agrees(answer: Tensor, truth: Tensor, precision: str) -> bool:
 
 def identity(model: Any, precision: str, shape: Any, names: list[str]) -> str:
     """What the choice depends on: processor, threads, versions, architecture, shape, precision and candidates."""
-    versions = {name: metadata.version(name) for name in ("torch", *names) if util.find_spec(name)}
+    versions = __version__, {name: version(name) for name in ("torch", *names)}
     parts = (
         processor(), torch.get_num_threads(), versions, names, model.config.model_dump_json(), tuple(shape),
         precision, os.environ.get("SWINKIT_KERNELS"),
@@ -76,7 +78,7 @@ def remembered() -> dict[str, str]:
     try:
         content = json.loads(_memory().read_text(encoding="utf-8"))
         return content if isinstance(content, dict) else {}
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):  # the last where there is no home folder
         return {}
 
 
@@ -84,7 +86,7 @@ def remember(key: str, name: str) -> None:
     try:
         _memory().parent.mkdir(parents=True, exist_ok=True)
         write_json(_memory(), {**remembered(), key: name})
-    except OSError:  # a cache that cannot be written is no reason to fail
+    except (OSError, RuntimeError, SwinkitError):  # a cache that cannot be written is no reason to fail
         pass
 
 

@@ -14,7 +14,7 @@ def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
     network = copy.deepcopy(model).eval().to(getattr(torch, precision))
 
     def run(images: Tensor) -> tuple[Tensor, Tensor]:
-        pooled = network.pooled(images.to(network.head.weight.dtype))
+        pooled = network.pooled(images.to(network.norm.weight.dtype))
         return network.head(pooled), pooled
 
     return run

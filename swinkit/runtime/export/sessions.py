@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from importlib import metadata, util
+from importlib import import_module, util
 from typing import NamedTuple
 
 import numpy as np
 
 from ...errors import MissingExtra, UsageError
+from ...machine import version
 from ..silenced import openvino
 from .bundle import Bundle, Target
 
@@ -78,4 +79,5 @@ def runtimes_for(target: Target, wanted: str | None = None) -> list[str]:
 
 
 def version_of(runtime: str) -> str:
-    return metadata.version(runtime)
+    """Its version, whatever the distribution that brings it is called (``onnxruntime-gpu``)."""
+    return version(runtime) or str(import_module(runtime).__version__)
