@@ -70,14 +70,16 @@ class Journal:
 
     def _resume(self, origin: dict[str, Any]) -> Counter[str]:
         self._file.seek(0)
-        head = _whole(self._file.readline())
-        if head is None:
+        first, wanted = self._file.readline(), to_line({"origin": origin})
+        head = _whole(first)
+        if head is None and wanted.startswith(first):  # killed before the first line was whole
             self._file.truncate(0)
-            self._file.write(to_line({"origin": origin}))
+            self._file.write(wanted)
             self._file.flush()
             return Counter()
-        if head.get("origin") != origin:
-            changed = ", ".join(name for name in origin if head.get("origin", {}).get(name) != origin[name])
+        known = (head or {}).get("origin")
+        if known != origin:
+            changed = ", ".join(name for name in origin if isinstance(known, dict) and known.get(name) != origin[name])
             raise UsageError(
                 f"{self.part} holds rows of another run (different: {changed or 'its kind'}). "
                 "Repeat that run's command to continue it, choose another --out, or remove this file"

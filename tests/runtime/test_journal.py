@@ -57,11 +57,12 @@ def test_rows_of_another_model_are_not_continued(tmp_path):
         Journal(tmp_path / "rows.csv", {**ORIGIN, "model": "def"})
 
 
-def test_a_file_that_is_no_journal_is_not_touched(tmp_path):
-    (tmp_path / "rows.csv.part").write_text('{"mine": 1}\n')
+@pytest.mark.parametrize("content", ['{"mine": 1}\n', '{"origin": 1}\n', "not JSON\n", "[1]\n", "one line without an end"])
+def test_a_file_that_is_no_journal_is_not_touched(tmp_path, content):
+    (tmp_path / "rows.csv.part").write_text(content)
     with pytest.raises(UsageError, match="another run"):
         Journal(tmp_path / "rows.csv", ORIGIN)
-    assert (tmp_path / "rows.csv.part").read_text() == '{"mine": 1}\n'
+    assert (tmp_path / "rows.csv.part").read_text() == content
 
 
 def test_damage_in_the_middle_is_refused(tmp_path):
