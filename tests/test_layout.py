@@ -23,7 +23,7 @@ FLOORS = (
     {"tasks"},
     {"weights", "data", "kernels"},
     {"model"},
-    {"config", "variants", "preprocessing", "results", "validation", "machine", "errors"},
+    {"config", "variants", "preprocessing", "results", "validation", "machine", "timing", "errors"},
 )
 HEIGHT = {part: -floor for floor, parts in enumerate(FLOORS) for part in parts}
 

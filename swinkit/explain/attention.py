@@ -9,17 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..model.windows import Size, WindowGrid
+from ..model.windows import Size, WindowGrid, token_places
 from .seeing import Meeting, Place, backbone_of, index_of, meetings
-
-
-def token_places(grid: WindowGrid, size: Size, device: torch.device | None = None) -> Tensor:
-    """Which token of a map of ``size`` sits where: (nW, N) int64, its row-major index, or -1 for padding.
-
-    The model's own ``split`` moves the indices, so that padding, roll and cut are the model's.
-    """
-    numbers = torch.arange(1, size[0] * size[1] + 1, device=device).view(1, *size, 1)
-    return grid.split(numbers)[0, :, :, 0] - 1
 
 
 @dataclass(frozen=True)

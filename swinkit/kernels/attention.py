@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..model.attention import ScaledCosine, WindowAttention
-from ..model.windows import Size, WindowGrid, shift_regions
+from ..model.windows import Size, WindowGrid, shift_regions, token_places
 from .build import DTYPES, library, pointer, suits
 
 HEAD_WIDTHS = (16, 32, 64)
@@ -46,8 +46,7 @@ class Meeting(NamedTuple):
 def meeting(size: Size, window: Size, counts: Size, shift: Size) -> Meeting:
     """The table for a map of ``size`` rows and columns; made by the model's own partition, applied to row numbers."""
     grid = WindowGrid(window, counts, shift, mask=torch.empty(0))  # a mask, of whatever kind, makes it roll
-    numbers = torch.arange(1, size[0] * size[1] + 1, device="cpu").view(1, *size, 1)
-    rows = grid.split(numbers)[0, :, :, 0].to(torch.int32) - 1
+    rows = token_places(grid, size, "cpu").to(torch.int32)
     region = shift_regions(window, counts, shift, "cpu").to(torch.uint8)
     mixed = (region != region[:, :1]).any(dim=1).to(torch.uint8)
     return Meeting(rows.contiguous(), region.contiguous(), mixed.contiguous())

@@ -126,3 +126,12 @@ class WindowGrid(NamedTuple):
         if self.mask is not None:
             x = torch.roll(x, self.shift, (1, 2))
         return settled(x[:, : size[0], : size[1]])  # the strides of a bare crop tell whether it cropped
+
+
+def token_places(grid: WindowGrid, size: Size, device: torch.device | str | None = None) -> Tensor:
+    """Which token of a map of ``size`` sits where: (nW, N) int64, its row-major index, or -1 for padding.
+
+    The grid's own :meth:`~WindowGrid.split` moves the indices, so that padding, roll and cut are those of the model.
+    """
+    numbers = torch.arange(1, size[0] * size[1] + 1, device=device).view(1, *size, 1)
+    return grid.split(numbers)[0, :, :, 0] - 1

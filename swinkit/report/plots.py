@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 from markupsafe import Markup
 
 from ..tasks.metrics import Reliability
-from .svg import Scale, drawing, number, percent, polyline, tag
+from .svg import Scale, apart, drawing, number, percent, polyline, tag
 
 WIDTH, WIDE, HEIGHT = 348, 560, 236
 LEFT, RIGHT, TOP, BOTTOM = 44, 62, 12, 34
@@ -63,7 +62,7 @@ def line_chart(curve: Curve) -> Markup:
     parts = [_grid(x, y, curve.across, written, whole=not curve.log, places=_legible(places, x))]
     for order, (name, points) in enumerate(lines.items()):
         parts += _line(curve, name, [(x(at), y(value)) for at, value in points], points, order)
-    ends = _apart([y(points[-1][1]) for points in lines.values()])
+    ends = apart([y(points[-1][1]) for points in lines.values()])
     if len(lines) > 1:
         for order, (name, place) in enumerate(zip(lines, ends, strict=True)):
             parts.append(tag("text", name, x=x.end + 7, y=place + 4, class_=f"name name-{order}"))
@@ -130,15 +129,6 @@ def _exact(value: float, share: bool) -> str:
 
 def _hover(place: tuple[float, float], text: str) -> Markup:
     return tag("circle", tag("title", text), cx=place[0], cy=place[1], r=6, class_="hover")
-
-
-def _apart(places: Sequence[float], gap: float = 14.0) -> list[float]:
-    """``places`` pushed downwards where two labels would overlap."""
-    moved = list(places)
-    order = sorted(range(len(places)), key=lambda index: places[index])
-    for above, below in pairwise(order):
-        moved[below] = max(moved[below], moved[above] + gap)
-    return moved
 
 
 def _legible(places: Sequence[float], x: Scale, gap: float = 30.0) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
@@ -92,6 +93,15 @@ def log_ticks(low: float, high: float, about: int = 5) -> list[float]:
         if len(within) <= about + 1:
             return within or [low]
     return within[:: -(-len(within) // (about + 1))]
+
+
+def apart(places: Sequence[float], gap: float = 14.0) -> list[float]:
+    """``places`` pushed downwards where two labels would overlap."""
+    moved = list(places)
+    order = sorted(range(len(places)), key=lambda index: places[index])
+    for above, below in pairwise(order):
+        moved[below] = max(moved[below], moved[above] + gap)
+    return moved
 
 
 def number(value: float) -> str:

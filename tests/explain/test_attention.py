@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch.overrides import TorchFunctionMode
 
 from swinkit.errors import UsageError
-from swinkit.explain.attention import attention_of, token_places
+from swinkit.explain.attention import attention_of
 from swinkit.explain.seeing import meetings
-from swinkit.model.windows import WindowGrid
+from swinkit.model.windows import WindowGrid, token_places
 from tests import oracle
 from tests.explain.models import VERSIONS, small
 

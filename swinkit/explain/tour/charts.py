@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from markupsafe import Markup
 
-from ...report.svg import Scale, drawing, polyline, tag, ticks
+from ...report.svg import Scale, apart, drawing, polyline, tag, ticks
 
 WIDTH, HEIGHT = 430, 250
 LEFT, RIGHT, TOP, BOTTOM = 56, 92, 14, 42
@@ -48,7 +47,7 @@ def line_chart(chart: Chart, written: Text) -> Markup:
         parts.append(polyline(drawn, f"line line-{order}"))
         parts += [tag("circle", cx=a, cy=b, r=2.6, class_=f"dot dot-{order}") for a, b in drawn if len(drawn) <= 16]
         ends.append(drawn[-1][1])
-    for order, (name, place) in enumerate(zip(chart.lines, _apart(ends), strict=True)):
+    for order, (name, place) in enumerate(zip(chart.lines, apart(ends), strict=True)):
         parts.append(tag("text", name, x=WIDTH - RIGHT + 8, y=place + 4, class_=f"name name-{order}"))
     return drawing(WIDTH, HEIGHT, chart.title, *parts)
 
@@ -91,12 +90,3 @@ def _place(value: float, log: bool) -> float:
 def _level(y: float, text: str) -> Markup:
     line = tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="grid")
     return tag("g", line, tag("text", text, x=LEFT - 7, y=y + 4, text_anchor="end", class_="tick"))
-
-
-def _apart(given: Sequence[float], gap: float = 15.0) -> list[float]:
-    """``given`` pushed downwards where two labels would overlap."""
-    moved = list(given)
-    order = sorted(range(len(given)), key=lambda index: given[index])
-    for above, below in pairwise(order):
-        moved[below] = max(moved[below], moved[above] + gap)
-    return moved

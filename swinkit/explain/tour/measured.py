@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ... import timing
+from ...machine import processor
 from ...model.windows import WindowGrid
 from ...study.macs import count_macs, padding_share
 from ...study.vit import VITS, build_vit, count_vit_macs
@@ -32,17 +32,8 @@ class Effort:
 
 @torch.inference_mode()
 def in_turn(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, dict[str, Any]]:
-    """Milliseconds of each of ``runs``, one of each after the other: median, fastest, slowest; the first round is not counted.
-
-    In this process and in seconds; for figures to publish, :func:`swinkit.study.turns.take_turns` gives each a process of its own.
-    """
-    taken: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(repeats + 1):
-        for name, run in runs.items():
-            begun = time.perf_counter()
-            run()
-            if turn:
-                taken[name].append((time.perf_counter() - begun) * 1e3)
+    """Milliseconds of each of ``runs``, by :func:`swinkit.timing.in_turn`: median, fastest, slowest."""
+    taken = {name: [second * 1e3 for second in seconds] for name, seconds in timing.in_turn(runs, repeats).items()}
     return {
         name: {"median": statistics.median(times), "low": min(times), "high": max(times), "runs": repeats}
         for name, times in taken.items()
@@ -50,15 +41,7 @@ def in_turn(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, di
 
 
 def machine() -> dict[str, Any]:
-    return {"processor": _processor(), "threads": torch.get_num_threads(), "torch": torch.__version__.split("+")[0]}
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    return {"processor": processor()["name"], "threads": torch.get_num_threads(), "torch": torch.__version__.split("+")[0]}
 
 
 def shift_ways(effort: Effort) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...model.windows import Size, WindowGrid, window_partition
-from ..attention import token_places
+from ...model.windows import Size, WindowGrid, shift_regions, token_places
 from ..seeing import softmax_rows
 from .packing import pack_rows
 from .padded import PaddedGrid
@@ -43,10 +42,7 @@ def _ways(grid: Any, x: Tensor) -> dict[str, Any]:
 
 def regions(grid: WindowGrid) -> list[list[int]]:
     """For each window the region of each of its tokens after the roll, 0 to 3: bit 1 wrapped in rows, bit 0 in columns."""
-    sides = [count * side for count, side in zip(grid.counts, grid.window, strict=True)]
-    wrapped = [torch.arange(side) >= side - by for side, by in zip(sides, grid.shift, strict=True)]
-    region = 2 * wrapped[0][:, None].long() + wrapped[1][None, :].long()
-    return window_partition(region[None, :, :, None], grid.window, grid.counts)[0, :, :, 0].tolist()
+    return shift_regions(grid.window, grid.counts, grid.shift, "cpu").tolist()
 
 
 def masked_share(grid: WindowGrid) -> float:

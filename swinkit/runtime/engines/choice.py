@@ -9,8 +9,8 @@ import hashlib
 import json
 import os
 import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ... import __version__
 from ...errors import SwinkitError
 from ...kernels.build import cache_folder, processor
 from ...machine import version
+from ...timing import in_turn
 from ...weights.atomic import write_json
 
 TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}  # of the largest logit; a wrong engine is off by its whole size
@@ -48,13 +49,8 @@ def fastest(model: nn.Module, precision: str, shape: Any, names: list[str], run:
             continue
         if name == "eager" or agrees(answer, truth, precision):
             runs.append(candidate)
-    seconds = {candidate: [] for candidate in runs}  # type: ignore[var-annotated]
-    for _ in range(ROUNDS):
-        for candidate in runs:  # in turn, so that a busy moment strikes all of them
-            begun = time.perf_counter()
-            candidate(pictures)
-            seconds[candidate].append(time.perf_counter() - begun)
-    best = min(runs, key=lambda candidate: statistics.median(seconds[candidate]))
+    seconds = in_turn({candidate.name: partial(candidate, pictures) for candidate in runs}, ROUNDS, unmeasured=0)
+    best = min(runs, key=lambda candidate: statistics.median(seconds[candidate.name]))
     remember(key, best.name)
     return best
 

@@ -16,7 +16,7 @@ from .bundle import Bundle, Input, Manifest, describe, open_bundle, unfinished, 
 from .exporting import Progress, golden_of, manifest_of, prepared
 from .golden import BATCHES, Golden
 from .graphs import ir_bytes, to_onnx
-from .quantising import Run, compiled, float_precisions, quantise, quantise_with_fallback, time_in_turn
+from .quantising import Run, compiled, float_precisions, median_seconds, quantise, quantise_with_fallback
 from .tracing import trace
 from .verdict import Answers, Gate, Verdict
 from .verifying import verify
@@ -88,7 +88,7 @@ def judge(
     progress("answering held-out pictures in float32 and in int8")
     answers = _answers(floats["float32"], int8, manifest, pictures)
     first = manifest.input.from_normalised(pictures.calibration[0], manifest.preprocessing)
-    seconds = time_in_turn({**floats, "int8": int8}, first)
+    seconds = median_seconds({**floats, "int8": int8}, first)
     return Verdict(answers, manifest.classes, in_float, seconds, gate)
 
 

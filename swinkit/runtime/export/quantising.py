@@ -7,12 +7,13 @@ import logging
 import re
 import statistics
 import sys
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ...timing import in_turn
 from ..silenced import nncf, openvino
 
 RANKED = 32  # pictures by which layers are ranked
@@ -97,15 +98,9 @@ def run_on(run: Run, batches: Iterable[np.ndarray]) -> np.ndarray:
     return np.concatenate([run(batch) for batch in batches])
 
 
-def time_in_turn(runs: dict[str, Run], image: np.ndarray, rounds: int = ROUNDS) -> dict[str, float]:
-    """Median seconds of each of ``runs`` on ``image``."""
-    taken: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(rounds + 3):
-        for name, run in runs.items():
-            begun = time.perf_counter()
-            run(image)
-            if number >= 3:  # the first ones allocate
-                taken[name].append(time.perf_counter() - begun)
+def median_seconds(runs: dict[str, Run], image: np.ndarray, rounds: int = ROUNDS) -> dict[str, float]:
+    """Of each of ``runs`` on ``image``."""
+    taken = in_turn({name: partial(run, image) for name, run in runs.items()}, rounds, unmeasured=3)
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
