@@ -67,7 +67,10 @@ def test_forked_worker_that_outlives_its_parent_does_not_keep_the_lock(tmp_path)
     try:
         process.kill()
         process.wait()
-        RunLock(tmp_path / ".lock").release()
+        lock = RunLock(tmp_path / ".lock")
+        os.kill(worker, 0)  # the worker is still there
+        assert str(process.pid) in lock.note
+        lock.release()
     finally:
         os.kill(worker, signal.SIGKILL)
 

@@ -68,6 +68,7 @@ def test_fault_23_a_reduce_payload_is_named_and_not_called(make: Callable[[Path,
 def test_fault_24_damaged_files_end_in_a_refusal_or_in_tensors(tmp_path: Path) -> None:
     draw = random.Random(24)
     originals = [saved({"model": weights(), "config": {"a": [1, 2]}}, legacy) for legacy in (False, True)]
+    read, refusals = 0, 0
     for repeat in range(10_000 if SOAK else 30):
         content = bytearray(originals[repeat % 2])
         for _ in range(draw.choice((1, 1, 4, 30))):
@@ -76,8 +77,13 @@ def test_fault_24_damaged_files_end_in_a_refusal_or_in_tensors(tmp_path: Path) -
         try:
             state, _ = unpickle_apart(path)
         except WeightsError:
+            refusals += 1
             continue
-        assert all(float(tensor.double().sum()) is not None for tensor in state.values())
+        for tensor in state.values():
+            tensor.double().sum().item()  # every value can be read: none lies outside of the file
+        read += 1
+    assert read > 0
+    assert refusals > 0
 
 
 def test_fault_24_a_reader_that_dies_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
