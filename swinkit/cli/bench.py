@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .options import next_command, print_json, say, shared, warn
-
-
-class Pixels(click.ParamType):
-    """A side, or HEIGHTxWIDTH."""
-
-    name = "SIDE|HxW"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        found = re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", str(value))
-        if not found:
-            self.fail(f"{value!r} is neither a side in pixels nor HEIGHTxWIDTH, such as 224 or 480x640.", param, ctx)
-        return int(found[1]), int(found[2] or found[1])
+from .options import SIZE, check_new, next_command, print_json, say, shared, warn
 
 
 @click.command("bench")
 @click.argument("model")
 @click.option("--batch-size", "batches", type=click.IntRange(min=1), multiple=True, help="Repeatable; 1 and 8 by default.")
-@click.option("--image-size", "sizes", type=Pixels(), multiple=True, help="Repeatable; the model's own by default.")
+@click.option("--image-size", "sizes", type=SIZE, multiple=True, help="Repeatable; the model's own by default.")
 @click.option(
     "--precision", "precisions", type=click.Choice(["float32", "bfloat16"]), multiple=True,
     help="Repeatable; by default float32, and bfloat16 where the processor has it.",
@@ -56,7 +43,7 @@ def command(
     from ..study import bench
     from . import studying
 
-    folder = studying.fresh_folder(out) if out is not None else None
+    check_new(out)
     engines = _engines(engines)
     result = bench.count(model, sizes)
     if result["weights"] == "random" and not dry_run:
@@ -75,12 +62,8 @@ def command(
         _print(result)
     for remark in [*remarks, *studying.remarks(result["rows"])]:
         warn(remark)
-    if folder is not None:
-        from ..report.measures import write_study
-        from ..weights.atomic import write_json
-
-        write_json(folder / "bench.json", result)
-        say(f"Written: {write_study(folder / 'bench.html', studying.bench_page(result, Path(model).name))}", quiet)
+    if out is not None:
+        say(f"Written: {studying.keep(result, studying.bench_page(result, Path(model).name), out, 'bench')}", quiet)
     else:
         next_command("swinkit", "bench", model, "--out", "bench", quiet=quiet)
 

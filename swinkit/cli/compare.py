@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .options import next_command, print_json, say, shared, warn
+from .options import check_new, next_command, print_json, say, shared, warn
 
 
 @click.command("compare")
@@ -43,7 +43,7 @@ def command(
     from ..study import bench, compare
     from . import studying
 
-    folder = studying.fresh_folder(out) if out is not None else None
+    check_new(out)
     bench.check_engines([engine])
     chosen = models or compare.MODELS
     rows = compare.count(chosen, sorted(set(sizes or compare.SIZES)))
@@ -61,12 +61,8 @@ def command(
         _print(result)
     for fault in dict.fromkeys(f"{row['side']} pixels: {row['fault']}" for row in [*rows, *layers] if row.get("fault")):
         warn(fault)
-    if folder is not None:
-        from ..report.measures import write_study
-        from ..weights.atomic import write_json
-
-        write_json(folder / "compare.json", result)
-        say(f"Written: {write_study(folder / 'compare.html', page(result))}", quiet)
+    if out is not None:
+        say(f"Written: {studying.keep(result, page(result), out, 'compare')}", quiet)
     else:
         next_command("swinkit", "compare", *models, "--out", "compare", quiet=quiet)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
-from .options import next_command, print_json, say, shared
+from .options import SIZE, next_command, print_json, say, shared
 
 if TYPE_CHECKING:
     from ..weights.conversion import Conversion, Plan
@@ -22,16 +22,6 @@ PICTURES = (
 )
 
 
-def size_of(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    """``384`` or ``HEIGHTxWIDTH`` as (height, width)."""
-    if value is None:
-        return None
-    sides = value.lower().split("x")
-    if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
-        raise click.BadParameter(f"{value!r} is no size. Expected 384, or 256x384 for height and width.", ctx, parameter)
-    return int(sides[0]), int(sides[-1])
-
-
 @click.command("convert")
 @click.argument("model", metavar="IN")
 @click.argument("out", type=click.Path(path_type=Path))
@@ -40,10 +30,8 @@ def size_of(ctx: click.Context, parameter: click.Parameter, value: str | None) -
     help="Of OUT: swinkit, timm, transformers, torchvision, microsoft, openmmlab, simmim, transformers-5, transformers-backbone, microsoft-dense.",
 )  # fmt: skip
 @click.option("--variant", help="What IN is, where its file does not record it (the window of Swin V2).")
-@click.option(
-    "--image-size", callback=size_of, metavar="SIZE", help="Resize position information for other pictures, as 384 or 256x384."
-)
-@click.option("--window-size", callback=size_of, metavar="SIZE", help="And for another window, in patches.")
+@click.option("--image-size", type=SIZE, help="Resize position information for pictures of another size, as 384 or 256x384.")
+@click.option("--window-size", type=SIZE, help="And for another window, in patches.")
 @click.option(
     "--resize", type=click.Choice(["bicubic", "geometric"]), help="How V1's bias tables are resized; as IN's origin does."
 )

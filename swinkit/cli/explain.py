@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
-from .options import check_new, next_command, print_json, say, shared
+from .options import SIZE, check_new, next_command, print_json, say, shared
 
 if TYPE_CHECKING:
     from ..explain.explanation import Explainer, View
@@ -73,9 +73,7 @@ class At(click.ParamType):
     help="How --window resizes tables of version 1.",
 )
 @click.option("--trust/--no-trust", "checked", default=True, help="Check every map; it takes most of the time. On by default.")
-@click.option(
-    "--image-size", type=click.IntRange(min=1), metavar="N", help="Scale the picture to this side instead of the model's."
-)
+@click.option("--image-size", type=SIZE, help="Scale the picture to this size in pixels instead of the model's.")
 @click.option(
     "--reconstruct", is_flag=True, help="Show instead what a pre-trained model paints where parts of the picture are hidden."
 )

@@ -17,7 +17,7 @@ from ..explain.atlas import BlockBias, atlas
 from ..explain.explanation import Explainer, View
 from ..explain.paint import diverging, outlined, paint_over, stamped
 from ..explain.scores import Target, class_target
-from ..explain.trust import Check, Trust
+from ..explain.trust import Check
 from ..report.explained import ExplainedPage, Figure, Group, Proof, Verdict, write_explained
 from ..weights.atomic import write_atomically, write_json
 
@@ -57,8 +57,10 @@ class Asked:
             words += [word for value in self.options[key] for word in (flag, value)]
         if self.options["at"]:
             words += ["--at", "{},{}".format(*self.options["at"])]
-        for key in ("stage", "block", "window", "image_size", "seed"):
-            words += [f"--{key.replace('_', '-')}", str(self.options[key])] if self.options[key] is not None else []
+        if self.options["image_size"]:
+            words += ["--image-size", "{}x{}".format(*self.options["image_size"])]
+        for key in ("stage", "block", "window", "seed"):
+            words += [f"--{key}", str(self.options[key])] if self.options[key] is not None else []
         words += ["--atlas"] if self.options["atlas"] else []
         words += ["--resizing", self.options["resizing"]] if self.options["window"] else []
         return shlex.join([*words, *([] if self.options["checked"] else ["--no-trust"])])
@@ -189,8 +191,8 @@ def bias_figures(found: Sequence[BlockBias], keep: Callable[[str, np.ndarray], N
     """One figure a block: the surfaces of its heads side by side, blue for less, orange for more attention."""
     figures = []
     for block in found:
-        reach = float((block.surface - block.surface.mean(dim=(1, 2), keepdim=True)).abs().max())
         centred = block.surface - block.surface.mean(dim=(1, 2), keepdim=True)
+        reach = float(centred.abs().max())
         scale = max(1, 150 // block.surface.shape[1])
         tiles = [np.kron(diverging(head.numpy(), reach), np.ones((scale, scale, 1), np.uint8)) for head in centred]
         picture = _tiled(tiles)
@@ -224,11 +226,7 @@ def to_dict(view: View, explainer: Explainer, file: str) -> dict[str, Any]:
     left, top, right, bottom = frame.box_of((column, row, column + 1, row + 1))
     plain: Mapping[str, Any] = {key: value for key, value in view.facts.items() if key != "heads"}
     answer = {"title": view.title, "file": file, "peak": [(left + right) / 2, (top + bottom) / 2], **plain}
-    return answer | {"trust": trusted(view.trust)}
-
-
-def trusted(trust: Trust | None) -> dict[str, Any] | None:
-    return trust.to_dict() if trust else None
+    return answer | {"trust": view.trust.to_dict() if view.trust else None}
 
 
 def write(studio: Studio, looked: Sequence[Looked], asked: Asked) -> dict[str, Any]:

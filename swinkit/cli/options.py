@@ -21,16 +21,14 @@ DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
 class _Size(click.ParamType):
-    """A side in pixels, or height and width."""
+    """A side, or height and width, as (height, width)."""
 
-    name = "size"
+    name = "N|HxW"
 
-    def convert(self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None) -> int | tuple[int, int]:
-        if isinstance(value, int | tuple):
-            return value
-        if not (found := re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", value)):
-            self.fail(f"{value!r} is no size; expected pixels, as 192, or height and width, as 160x320.", parameter, ctx)
-        return (int(found[1]), int(found[2])) if found[2] else int(found[1])
+    def convert(self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if not (found := re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", str(value), re.IGNORECASE)):
+            self.fail(f"{value!r} is no size; expected a side, as 192, or height and width, as 160x320.", parameter, ctx)
+        return int(found[1]), int(found[2] or found[1])
 
 
 SIZE = _Size()

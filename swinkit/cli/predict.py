@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import DataError, Interrupted, UsageError
-from .options import next_command, print_json, say, shared
+from .options import SIZE, next_command, print_json, say, shared
 
 if TYPE_CHECKING:
     from ..runtime.inputs import Input
@@ -35,7 +35,7 @@ FEW = 3  # inputs, up to which the next command names them
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes each row names.")
 @click.option("--embeddings", is_flag=True, help="Add the pooled feature vector of each picture.")
 @click.option("-0", "--null", is_flag=True, help="The list on stdin is separated by NUL, as find -print0 writes it.")
-@click.option("--image-size", type=click.IntRange(min=1), help="Scale pictures to this side instead of the model's.")
+@click.option("--image-size", type=SIZE, help="Scale pictures to this size in pixels instead of the model's.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Pictures that go through the model at once; 32 by default.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that decode; 0 decodes in this one, without protection.")
 @click.option(

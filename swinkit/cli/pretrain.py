@@ -15,7 +15,7 @@ from .options import SIZE, next_command, print_json, read_settings, say, shared
 @click.argument("folder", required=False)
 @click.option("--model", metavar="NAME|RUN|FILE", help="Where to start: a variant, a run, a SimMIM checkpoint; auto by size.")
 @click.option("--format", "layout", help="Layout of the data; recognised when not given.")
-@click.option("--image-size", type=SIZE, metavar="N|HxW", help="Size of what the model sees, in pixels.")
+@click.option("--image-size", type=SIZE, help="Size of what the model sees, in pixels.")
 @click.option(
     "--mask-cell", type=click.IntRange(min=1), metavar="PIXELS", help="Side of what is hidden whole; 32 at 192 pixels."
 )

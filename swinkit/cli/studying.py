@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from ..report.measures import Chapter, StudyPage, Table
+from ..report.measures import Chapter, StudyPage, Table, write_study
 from ..report.page import Headline
 from ..report.plots import Curve
+from ..weights.atomic import write_json
 from .options import say
 
 PARTS = {
@@ -204,14 +205,11 @@ def print_table(table: Table) -> None:
         click.echo("  ".join(line).rstrip())
 
 
-def fresh_folder(out: Path) -> Path:
-    """``out``, made; raises UsageError where something is in it already."""
-    from ..errors import UsageError
-
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is there already and is not overwritten. Choose another --out, or remove it")
-    out.mkdir(parents=True, exist_ok=True)
-    return out
+def keep(result: Mapping[str, Any], page: StudyPage, folder: Path, name: str) -> Path:
+    """``result`` as NAME.json and ``page`` as NAME.html in ``folder``; returns the latter's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / f"{name}.json", result)
+    return write_study(folder / f"{name}.html", page)
 
 
 class Narrator:

@@ -20,7 +20,7 @@ from .options import LAYOUTS, SIZE, next_command, print_json, read_settings, sha
     help="Where to start: a variant to train from nothing, or a model or pre-training to fine-tune; chosen by the pictures' size by default.",
 )
 @click.option("--format", "layout", metavar="LAYOUT", help=LAYOUTS)
-@click.option("--image-size", type=SIZE, metavar="N|HxW", help="Size of what the model sees, in pixels.")
+@click.option("--image-size", type=SIZE, help="Size of what the model sees, in pixels.")
 @click.option(
     "--time-limit",
     type=click.FloatRange(min=0, min_open=True),
@@ -42,7 +42,7 @@ from .options import LAYOUTS, SIZE, next_command, print_json, read_settings, sha
 )
 @shared("out", "epochs", "seed", "device", "config", "set", "dry_run", "json", "quiet")
 def command(
-    data: str | None, model: str | None, layout: str | None, image_size: int | tuple[int, int] | None, time_limit: float | None, folds: int | None,
+    data: str | None, model: str | None, layout: str | None, image_size: tuple[int, int] | None, time_limit: float | None, folds: int | None,
     run: Path | None,
     out: Path | None, epochs: int | None, seed: int | None, device: str, config: Path | None, settings: tuple[str, ...],
     dry_run: bool, as_json: bool, quiet: bool,
