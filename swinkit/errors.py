@@ -11,6 +11,15 @@
 The number is the exit code of the command line. Each message states what was expected, what came, where, and how to mend it.
 """
 
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str], otherwise: str, most: int = 1) -> str:
+    """How the message about an unknown ``name`` ends: with up to ``most`` known ones that it may have meant, or ``otherwise``."""
+    near = difflib.get_close_matches(name, list(known), n=most)
+    return f"Did you mean {' or '.join(map(repr, near))}?" if near else otherwise
+
 
 class SwinkitError(Exception):
     exit_code = 1

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from .errors import UsageError
+from .errors import UsageError, nearest
 
+# what pydantic wants by the beginning of its fault's type, in words, and one that it takes
+EXAMPLES = {"float": ("a number", "0.001"), "int": ("a whole number", "10"), "bool": ("true or false", "false")}
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
@@ -26,12 +27,15 @@ def _explain(schema: type[BaseModel], fault: Any) -> str:
         return str(fault["msg"]).removeprefix("Value error, ")
     *parents, name = (str(part) for part in fault["loc"])
     where = ".".join([*parents, name])
+    kind = fault["type"].partition("_")[0]
+    if kind in EXAMPLES and fault["type"].endswith(("_parsing", "_type", "_from_float")):
+        expected, example = EXAMPLES[kind]
+        return f"{where}: expected {expected}, got {fault['input']!r}. Mend: give one, as in {where}={example}"
     if fault["type"] != "extra_forbidden":
         return f"{where}: {fault['msg']}, got {fault['input']!r}."
     known = _known(schema, parents)
-    close = difflib.get_close_matches(name, known, n=1)
-    remedy = f"Did you mean {'.'.join([*parents, close[0]])!r}?" if close else f"Known: {', '.join(known)}."
-    return f"No such setting {where!r}. {remedy}"
+    full = [".".join([*parents, one]) for one in known]
+    return f"No such setting {where!r}. {nearest(where, full, 'Known: ' + ', '.join(known) + '.')}"
 
 
 def _known(schema: type[BaseModel], parents: Sequence[str]) -> list[str]:

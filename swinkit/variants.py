@@ -9,12 +9,12 @@ the same tables give them, under the name FLOPs. A row without figures was descr
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .config import SwinConfig
-from .errors import UsageError
+from .errors import UsageError, nearest
 from .validation import validated
 
 V1 = "Liu et al., Swin Transformer, ICCV 2021, arXiv 2103.14030, section 3.3"
@@ -101,17 +101,17 @@ VARIANTS = {row.name: row for row in ROWS}
 ALIASES = {row.alias: row for row in ROWS if row.alias}
 
 
+def near_variants(name: str, also: Sequence[str] = ()) -> str:
+    """Variants, and of ``also``, that ``name`` may have meant, or all short names, as the end of a message."""
+    short = [*ALIASES, "swin_nano", "swinv2_nano", *also]
+    return nearest(name, [*VARIANTS, *ALIASES, *also], f"Known short names: {', '.join(short)}.", most=3)
+
+
 def find(name: str) -> Variant:
     """The row called ``name`` or aliased so; raises :class:`UsageError` with the nearest names."""
     row = VARIANTS.get(name) or ALIASES.get(name)
     if row is None:
-        near = difflib.get_close_matches(name, [*VARIANTS, *ALIASES], n=3, cutoff=0.5)
-        hint = (
-            f"Did you mean {' or '.join(near)}?"
-            if near
-            else f"Known short names: {', '.join(ALIASES)}, swin_nano, swinv2_nano."
-        )
-        raise UsageError(f"There is no variant {name!r}. {hint}")
+        raise UsageError(f"There is no variant {name!r}. {near_variants(name)}")
     return row
 
 

@@ -32,12 +32,20 @@ def command(model: str, as_json: bool, quiet: bool) -> None:
         print_json(found)
         return
     for name, value in found.items():
-        if name != "problems":
+        if name != "problems" and (name != "trained_windows" or found["version"] == 2):  # version 1 has none to record
             click.echo(f"{name.replace('_', ' '):>18}  {_shown(value)}")
     for problem in found["problems"] or ["none found"]:
         click.echo(f"{'problem':>18}  {problem}")
     if not quiet and not found["problems"]:
-        next_command("swinkit", "convert", model, "OUT", "--to", "timm")
+        _propose(model, found["converts_to"])
+
+
+def _propose(model: str, formats: list[str]) -> None:
+    """A conversion that goes through, to another library where one can express the network."""
+    from ..weights.targets import TARGETS
+
+    for name in sorted(formats, key="swinkit".__eq__)[:1]:
+        next_command("swinkit", "convert", model, "OUT" if TARGETS[name].folder else "OUT.pth", "--to", name)
 
 
 def _shown(value: Any) -> str:

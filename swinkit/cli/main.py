@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -12,7 +11,7 @@ from typing import Any
 import click
 
 from .. import __version__
-from ..errors import SwinkitError
+from ..errors import SwinkitError, nearest
 
 # verb -> (where its click command is, its line in --help, kept here so that --help imports none of them)
 VERBS: dict[str, tuple[str, str]] = {
@@ -55,8 +54,7 @@ class LazyGroup(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         verb = args[0]
         if verb not in VERBS and not verb.startswith("-"):
-            close = difflib.get_close_matches(verb, VERBS, n=1)
-            remedy = f"Did you mean {close[0]!r}?" if close else f"Verbs: {', '.join(VERBS)}."
+            remedy = nearest(verb, VERBS, f"Verbs: {', '.join(VERBS)}.")
             raise click.UsageError(f"No such verb {verb!r}. {remedy}", ctx)
         return super().resolve_command(ctx, args)
 

@@ -12,10 +12,11 @@ from typing import Any
 from .. import machine
 from ..errors import UsageError
 from ..runtime import engines
+from ..tasks import is_variant
 from ..variants import find
 from . import statistics
 from .macs import count_macs, padding_share, published_macs
-from .models import PLAIN, PRECISIONS, is_variant, outline
+from .models import PLAIN, PRECISIONS, outline
 from .turns import Candidate, Measured, Pace, take_turns
 
 FLOOR = "GEMM floor"

@@ -37,7 +37,7 @@ def _counted(name: str, side: int) -> dict[str, Any]:
             raise UsageError(f"{name} takes sides that divide by {VITS[name].patch}, not {side}. Choose another --image-size")
         parts: Any = count_vit_macs(VITS[name], (side, side))
     else:
-        parts = count_macs(outline(name).config, (side, side))
+        parts = count_macs(outline(name, list(VITS)).config, (side, side))
     return {"model": name, "side": side, "macs": parts.total, "attention_macs": parts.attention}
 
 

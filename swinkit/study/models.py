@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from ..tasks import create_model, load
-from ..variants import ALIASES, VARIANTS
+from ..tasks import create_model, is_variant, load
 
 PLAIN = "plain"  # the network as it is trained, under autocast for bfloat16: what every engine is compared with
 PRECISIONS = ("float32", "bfloat16")
-
-
-def is_variant(name: str) -> bool:
-    """Whether ``name`` is of a variant, whose weights are then random, rather than of a model."""
-    return name in VARIANTS or name in ALIASES
 
 
 def open_model(name: str, size: int | None = None) -> Any:
@@ -24,9 +19,9 @@ def open_model(name: str, size: int | None = None) -> Any:
     return create_model(name, image_size=size).eval() if is_variant(name) else load(name, image_size=size)
 
 
-def outline(name: str) -> Any:
-    """The model called ``name`` for counting: a variant without memory for its weights."""
-    if not is_variant(name):
+def outline(name: str, also: Sequence[str] = ()) -> Any:
+    """The model called ``name`` for counting: a variant without memory for its weights. ``also`` as in :func:`~swinkit.tasks.is_variant`."""
+    if not is_variant(name, also):
         return load(name)
     with torch.device("meta"):
         return create_model(name)

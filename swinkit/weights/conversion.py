@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..errors import GateError, SwinkitError, UsageError
+from ..errors import GateError, SwinkitError, UsageError, WeightsError
 from .atomic import TEMPORARY, sweep_drafts, sync_folder, write_atomically, write_json
 from .certificate import Parity, compare, reference
 from .publishing import CARD, model_card
 from .saved import Saved, weights_digest
-from .targets import Target, hashes
+from .targets import Target, hashes, takers
 
 CERTIFICATE = "certificate.json"
 
@@ -64,7 +64,7 @@ def convert(plan: Plan, out: Path, pictures: Tensor, about_pictures: tuple[str, 
     """
     place = destination(out, plan.target)
     saved, target = plan.saved, plan.target
-    state = target.state_of(saved)  # before anything is computed, so that a refusal costs nothing
+    state = expressed(plan)  # before anything is computed, so that a refusal costs nothing
     notes = (*plan.notes, *target_notes(saved, target))
     with _building(place) as folder:
         expected, digest = reference(saved, pictures), weights_digest(saved.state)
@@ -93,8 +93,17 @@ def convert(plan: Plan, out: Path, pictures: Tensor, about_pictures: tuple[str, 
 
 def check(plan: Plan) -> tuple[str, ...]:
     """The notes of a conversion that would go through; raises :class:`WeightsError` for what the target cannot express."""
-    plan.target.state_of(plan.saved)
+    expressed(plan)
     return (*plan.notes, *target_notes(plan.saved, plan.target))
+
+
+def expressed(plan: Plan) -> dict[str, Tensor]:
+    """The tensors of ``plan`` as its target names them; raises :class:`WeightsError` with what it cannot express, and which formats can."""
+    try:
+        return plan.target.state_of(plan.saved)
+    except WeightsError as fault:
+        able = ", ".join(takers(plan.saved)) or "none, as it is"
+        raise WeightsError(f"{fault}\nFormats that can express it: {able}") from None
 
 
 def destination(out: Path, target: Target) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +24,13 @@ from ..errors import UsageError, WeightsError
 from ..model.classifier import SwinClassifier
 from ..model.simmim import SimMIM
 from ..preprocessing import Preprocessing
+from ..variants import ALIASES, VARIANTS
 from .atomic import sha256_of, sweep_stale, write_atomically, write_json
 from .verify import ShapesOnly, differences, not_finite, read_header, refuse, signatures
 
 FORMAT = 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "config.json"
+BUNDLE = "bundle.json"  # makes a folder an exported bundle, which is no model of this format
 BUNDLED = Path(__file__).parent.parent / "assets" / "models"  # models that come with the package, known by folder name
 
 
@@ -149,13 +152,17 @@ def bundled_models() -> list[str]:
 
 
 def find_model(path: str | Path) -> Path:
-    """The model folder meant by ``path``: a run (its ``model/``), the folder itself, a file in it, or a bundled model's name."""
+    """The model folder meant by ``path``: a run (its ``model/``), the folder itself, a file in it, or a bundled model's name.
+
+    Raises :class:`UsageError` where nothing is there, or an exported bundle; :class:`WeightsError` where no model is.
+    """
     path = Path(path)
     if not path.exists():
         if str(path) in bundled_models():
             return BUNDLED / path
-        raise WeightsError(
-            f"There is no model at {path}. Expected a run, a folder with {DESCRIPTION}, a file {WEIGHTS}, or one that comes "
+        variant = f" {path} is a variant, which training gives its weights." if str(path) in {**VARIANTS, **ALIASES} else ""
+        raise UsageError(
+            f"There is no model at {path}.{variant} Expected a run, a folder with {DESCRIPTION}, a file {WEIGHTS}, or one that comes "
             f"with swinkit: {', '.join(bundled_models())}"
         )
     folder = path if path.is_dir() else path.parent
@@ -164,6 +171,11 @@ def find_model(path: str | Path) -> Path:
     for candidate in (folder, folder / "model"):
         if (candidate / DESCRIPTION).is_file() and (candidate / WEIGHTS).is_file():
             return candidate
+    if (folder / BUNDLE).is_file():
+        raise UsageError(
+            f"{path} is an exported bundle: a graph, of which no network is made. Mend: swinkit verify {shlex.quote(str(path))} checks it, "
+            "predict and evaluate take it; otherwise name the model that it was exported from"
+        )
     raise WeightsError(
         f"{path} holds no model: expected {WEIGHTS} and {DESCRIPTION} in it or in its folder model/. "
         "A run has them once its first evaluation is done"

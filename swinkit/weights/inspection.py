@@ -13,11 +13,13 @@ from ..errors import SwinkitError
 from ..variants import ROWS
 from .convert import restore
 from .descriptions import Told
-from .files import read_model
+from .files import default_preprocessing, read_model
 from .foreign import is_foreign, read_description, read_state
 from .merge_order import swapped_merges
 from .recognise import Recognised, disagreements, recognise
+from .saved import Saved, handed_over
 from .settle import settle
+from .targets import takers
 
 
 def inspect_weights(path: str | Path, variant: str | None = None) -> dict[str, Any]:
@@ -43,14 +45,18 @@ def inspect_state(state: Mapping[str, Tensor], told: Told | None = None, variant
     found = recognise(state)
     problems = [swapped] if (swapped := swapped_merges(state, found)) else []
     config: SwinConfig | None = None
+    formats: list[str] = []
     try:
         if told.config and (lines := disagreements(found, told.config)):
             problems += [f"the description beside the weights says otherwise: {line}" for line in lines]
         config = told.config.model_copy(update=found.architecture) if told.config else settle(found, variant)
-        problems += restore(state, config, found.dialect, found.prefix).notes
+        restored = restore(state, config, found.dialect, found.prefix)
+        problems += restored.notes
+        saved = Saved(config, (), told.preprocessing or default_preprocessing(config), told.multi_label, {}, restored.state)
+        formats = _others(saved, found.dialect.name)
     except SwinkitError as fault:
         problems.append(str(fault))
-    return _described(found, config, told) | {"precision": _precision(state), "problems": problems}
+    return _described(found, config, told) | {"precision": _precision(state), "converts_to": formats, "problems": problems}
 
 
 def _described(found: Recognised, config: SwinConfig | None, told: Told) -> dict[str, Any]:
@@ -81,6 +87,7 @@ def _own(path: Path) -> dict[str, Any]:
     """The same of a model that swinkit saved, which records everything; reading it has found every problem already."""
     file = read_model(path)
     config = file.config
+    saved = Saved(config, file.classes, file.preprocessing, file.multi_label, {}, file.state, masking=file.masking)
     stages = range(config.num_stages)
     return {
         "format": "swinkit",
@@ -98,8 +105,14 @@ def _own(path: Path) -> dict[str, Any]:
         "classes": config.num_classes or None,
         "class_names": list(file.classes) or None,
         "precision": _precision(file.state),
+        "converts_to": _others(handed_over(saved, config.image_size) if file.masking else saved, "swinkit"),
         "problems": [],
     }
+
+
+def _others(saved: Saved, own: str) -> list[str]:
+    """What ``swinkit convert`` can make of ``saved``, beside what it is."""
+    return [name for name in takers(saved) if name != own]
 
 
 def _named(config: SwinConfig) -> list[str]:

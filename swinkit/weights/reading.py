@@ -16,6 +16,7 @@ from ..errors import WeightsError
 from .safety import check_link, check_safetensors
 from .unpickling import unpickle_apart
 
+PYTORCH = (b"PK", b"\x80")  # a zip archive, and the pickle before there was one
 WRAPPERS = ("module.", "_orig_mod.", "model.")  # put before every name by DDP, torch.compile and Lightning
 
 
@@ -28,7 +29,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise WeightsError(f"{path} is no file. Mend: check the path")
     try:
-        state, beside = _read_safetensors(path) if _is_safetensors(path) else unpickle_apart(path)
+        state, beside = _read_safetensors(path) if _is_safetensors(path) else _unpickle(path)
     except OSError as fault:
         raise WeightsError(
             f"{path} cannot be read: {fault.strerror or fault}. Mend: check the file and its permissions"
@@ -45,6 +46,17 @@ def _is_safetensors(path: Path) -> bool:
     with open(path, "rb") as file:
         head = file.read(9)
     return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size
+
+
+def _unpickle(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    with open(path, "rb") as file:
+        head = file.read(2)
+    if head and not head.startswith(PYTORCH):
+        raise WeightsError(
+            f"{path} is no file of weights: it begins neither like safetensors nor like a PyTorch file (.pth, .pt, .bin). Mend: check "
+            "the name; if it was one, copy or download it again"
+        )
+    return unpickle_apart(path)
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from .. import __version__
-from ..errors import UsageError, WeightsError
+from ..errors import UsageError, WeightsError, nearest
 from .atomic import sha256_of, write_json
 from .convert import export
 from .descriptions import builders, timm, transformers
@@ -55,12 +54,25 @@ class Target:
         return export(saved.state, saved.config, dialect, "encoder.")
 
 
+def takers(saved: Saved) -> tuple[str, ...]:
+    """Names of the targets that can express ``saved``, asked of its shapes alone."""
+    shapes = replace(saved, state={name: tensor.to("meta") for name, tensor in saved.state.items()})
+    return tuple(name for name, target in TARGETS.items() if _takes(target, shapes))
+
+
+def _takes(target: Target, saved: Saved) -> bool:
+    try:
+        target.state_of(saved)
+    except WeightsError:
+        return False
+    return True
+
+
 def find_target(name: str) -> Target:
     """The target called ``name`` or aliased so; raises :class:`UsageError` with the known ones."""
     target = TARGETS.get(ALIASES.get(name, name))
     if target is None:
-        near = difflib.get_close_matches(name, [*TARGETS, *ALIASES], n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(TARGETS)}; also {', '.join(ALIASES)}."
+        hint = nearest(name, [*TARGETS, *ALIASES], f"Known: {', '.join(TARGETS)}; also {', '.join(ALIASES)}.")
         raise UsageError(f"There is no format {name!r} to convert to. {hint}")
     return target
 

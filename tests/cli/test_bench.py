@@ -67,6 +67,10 @@ def test_the_table_names_its_unit(capsys):
         (["bench", "swin_nano", "--image-size", "0x4"], "is no size"),
         (["bench", "swin_nano", "--precision", "int8"], "int8"),
         (["compare", "deit_s", "--image-size", "225"], "deit_s takes sides that divide by 16, not 225"),
+        (["bench", "swin_x"], "There is no model or variant 'swin_x'. Did you mean 'swin_t' or"),
+        (["compare", "deit_x"], "There is no model or variant 'deit_x'. Did you mean 'deit_"),
+        (["compare", "vit"], "deit_ti, deit_s, deit_b"),
+        (["tour", "--model", "swin_x"], "There is no model or variant 'swin_x'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(arguments, message, capsys):

@@ -74,7 +74,7 @@ def test_scientific_notation_is_a_number() -> None:
         ({"lrr": 1}, "No such setting 'lrr'. Did you mean 'lr'?"),
         ({"augment": {"flp": 1}}, "No such setting 'augment.flp'. Did you mean 'augment.flip'?"),
         ({"zzz": 1}, "No such setting 'zzz'. Known: lr, augment."),
-        ({"lr": "fast"}, "got 'fast'"),
+        ({"lr": "fast"}, "lr: expected a number, got 'fast'. Mend: give one, as in lr=0.001"),
     ],
 )
 def test_what_does_not_fit_is_named(values: dict[str, object], message: str) -> None:

@@ -41,7 +41,7 @@ def test_a_run_prints_its_folder_says_what_comes_next_and_has_a_report(data, tmp
     [
         ([], 2, "What shall be trained on?"),
         (["{data}", "--set", "leraning=1"], 2, "No such setting 'leraning'"),
-        (["{data}", "--model", "swin_nana"], 2, "Did you mean swin_nano"),
+        (["{data}", "--model", "swin_nana"], 2, "Did you mean 'swin_nano"),
         (["{data}", "--set", "devices=2"], 2, "one device"),
         (["{data}", "--device", "cuda:0" if not torch.cuda.is_available() else "mps"], 2, "no device"),
         (["{data}/nowhere"], 3, "does not exist"),

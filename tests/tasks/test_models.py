@@ -50,7 +50,7 @@ def test_another_size_keeps_the_weights_while_the_windows_stay(tmp_path):
 def test_what_cannot_be_loaded_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("SWINKIT_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
-    with pytest.raises(WeightsError, match="no model at"):
+    with pytest.raises(UsageError, match="no model at"):
         swinkit.load(tmp_path / "absent")
     with pytest.raises(WeightsError, match=r"hf-hub.*not in the cache"):
         swinkit.load("hf-hub:microsoft/swin-tiny-patch4-window7-224")

@@ -103,7 +103,7 @@ def test_more_channels_spread_the_first_layer(saved):
 
 
 def test_an_unknown_name_is_met_with_the_nearest():
-    with pytest.raises(UsageError, match="Did you mean swin_nano"):
+    with pytest.raises(UsageError, match="Did you mean 'swin_nano"):
         begin(collection(28), model="swin_nana")
 
 

@@ -157,7 +157,7 @@ def test_description_that_is_no_json_object_is_refused(folder, text):
 
 
 def test_missing_models_say_what_was_expected(tmp_path):
-    with pytest.raises(WeightsError, match="no model at"):
+    with pytest.raises(UsageError, match="no model at"):
         read_model(tmp_path / "absent")
     with pytest.raises(WeightsError, match="holds no model: expected"):
         read_model(tmp_path)

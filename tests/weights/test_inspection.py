@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -11,8 +12,11 @@ import torch
 from click.testing import CliRunner
 from torch import Tensor
 
+import swinkit
+from swinkit.cli.convert import command as convert
 from swinkit.cli.inspect import command
 from swinkit.config import SwinConfig
+from swinkit.errors import UsageError, WeightsError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.variants import configure, find
 from swinkit.weights.convert import expected_state, export
@@ -114,3 +118,34 @@ def test_a_model_of_our_own(name: str) -> None:
     assert found["windows"] == [[7, 7], [7, 7], [4, 4]]
     assert found["class_names"][-1] == "Ankle boot"
     assert found["problems"] == []
+
+
+@pytest.mark.parametrize(("size", "window"), [(28, 7), (32, 7), (32, 8)])
+def test_what_is_proposed_can_be_converted(tmp_path: Path, size: int, window: int) -> None:
+    """Odd maps, maps that are padded, windows that shrink: each rules out some of the formats, and no other library is tried in vain."""
+    model = swinkit.create_model("swin_nano", num_classes=3, image_size=size, window_size=window, embed_dim=8, depths=(1, 2, 1))
+    source = swinkit.save(model, tmp_path / "model")
+    answer = CliRunner().invoke(command, [str(source)])
+    proposed = shlex.split(answer.stderr.partition("Next: ")[2])
+    assert proposed[:2] == ["swinkit", "convert"]
+    proposed[3] = str(tmp_path / proposed[3])
+    done = CliRunner().invoke(convert, proposed[2:])
+    assert done.exit_code == 0, done.output
+    assert proposed[-1] == ("timm" if window == 8 else "torchvision")
+
+
+def test_a_refused_format_names_those_that_can(tmp_path: Path) -> None:
+    answer = CliRunner().invoke(convert, ["swin_nano.fashion_mnist", str(tmp_path / "out"), "--to", "timm"])
+    assert isinstance(answer.exception, WeightsError)
+    assert str(answer.exception).endswith("Formats that can express it: swinkit, openmmlab")
+
+
+def test_what_holds_no_weights_is_told_plainly(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# A model\n")
+    answer = CliRunner().invoke(command, [str(tmp_path / "README.md")])
+    assert isinstance(answer.exception, WeightsError)
+    assert "README.md is no file of weights: it begins neither like safetensors nor" in str(answer.exception)
+    (tmp_path / "bundle.json").write_text("{}")
+    answer = CliRunner().invoke(command, [str(tmp_path)])
+    assert isinstance(answer.exception, UsageError)
+    assert f"Mend: swinkit verify {tmp_path} checks it" in str(answer.exception)

@@ -243,6 +243,7 @@ def test_what_a_library_cannot_compute_is_refused() -> None:
     extra = SwinConfig.model_validate({**TINY, "version": 2, "extra_norm_every": 1})
     odd = SwinConfig.model_validate({**TINY, "image_size": 28, "patch_size": 2, "depths": (1, 1, 1), "num_heads": (1, 2, 4)})
     oblong = SwinConfig.model_validate({**TINY, "image_size": (16, 32)})
+    padded = SwinConfig.model_validate({**TINY, "image_size": 48, "window_size": 8, "depths": (2, 2)})
     for config, dialect, reason in [
         (ape, "timm", "absolute position"),
         (ape, "torchvision", "absolute position"),
@@ -256,6 +257,8 @@ def test_what_a_library_cannot_compute_is_refused() -> None:
         (odd, "microsoft", "pads nothing"),
         (odd, "timm", "odd map"),
         (odd, "transformers", "odd map"),
+        (padded, "timm", "a map of 12x12, which windows of 8x8 do not divide"),
+        (padded, "transformers", "stage 2 has a smaller map"),
         (oblong, "transformers", "along both"),
         (oblong, "microsoft", "square"),
         (V2, "microsoft-dense", "version 2"),

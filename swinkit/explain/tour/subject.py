@@ -15,8 +15,7 @@ from ...data.decode import decode
 from ...data.transforms import evaluation
 from ...errors import UsageError
 from ...preprocessing import Preprocessing
-from ...tasks import create_model, described, load
-from ...variants import ALIASES, VARIANTS
+from ...tasks import create_model, described, is_variant, load
 
 BUNDLED_MODEL = "swin_nano.fashion_mnist"
 BUNDLED_PICTURE = "fashion-mini", 0  # an ankle boot, whose outline survives 28 pixels
@@ -74,7 +73,7 @@ def open_subject(picture: str | Path | None = None, model: str | None = None) ->
 
 def open_model(name: str) -> tuple[Any, bool]:
     """The model called ``name`` in evaluation mode, and whether its weights were learned."""
-    if name not in VARIANTS and name not in ALIASES:
+    if not is_variant(name):
         network = load(name)
         if network.config.num_stages < 2 or network.config.depths[0] < 2:
             raise UsageError(f"{name}: the tour needs two stages or more and a pair of blocks in the first.")

@@ -24,11 +24,12 @@ from ...config import SwinConfig
 from ...errors import SwinkitError, UsageError, WeightsError
 from ...preprocessing import Preprocessing
 from ...weights.atomic import TEMPORARY, sweep_drafts, sync_folder, write_atomically, write_json
+from ...weights.files import BUNDLE
 from .golden import Golden, normalise, pixels
 from .protobuf import refuse_outside_data
 
 FORMAT = 1
-MANIFEST, GOLDEN = "bundle.json", "golden.safetensors"
+MANIFEST, GOLDEN = BUNDLE, "golden.safetensors"
 
 Target = Literal["onnx", "openvino", "torch"]
 GRAPHS: dict[Target, tuple[str, ...]] = {

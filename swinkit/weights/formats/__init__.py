@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-
-from ...errors import UsageError
+from ...errors import UsageError, nearest
 from .microsoft import DENSE, MICROSOFT, SIMMIM
 from .openmmlab import OPENMMLAB
 from .table import Dialect
@@ -33,7 +31,6 @@ def find_dialect(name: str) -> Dialect:
     """The dialect called ``name``; raises :class:`UsageError` with the known ones."""
     dialect = DIALECTS.get(ALIASES.get(name, name))
     if dialect is None:
-        near = difflib.get_close_matches(name, [*DIALECTS, *ALIASES], n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join([*DIALECTS, *ALIASES])}."
+        hint = nearest(name, [*DIALECTS, *ALIASES], f"Known: {', '.join([*DIALECTS, *ALIASES])}.")
         raise UsageError(f"There is no weight format {name!r}. {hint}")
     return dialect

@@ -25,7 +25,18 @@ def refuses(config: SwinConfig) -> list[str]:
         reasons.append("timm has no absolute position embedding (ape)")
     if config.geometry == "dense":
         reasons.append("timm rolls a map before it pads it, so at most sizes geometry 'dense' is another function there")
-    return reasons + rounds_down(config)
+    return reasons + rounds_down(config) + rolls_before_padding(config)
+
+
+def rolls_before_padding(config: SwinConfig) -> list[str]:
+    """The reason against ``config`` where a map that is shifted does not divide into windows: timm pads it when it is rolled already."""
+    for stage in range(config.num_stages if config.geometry == "classification" else 0):
+        grid, window = config.grid(stage), config.stage_window(stage)
+        if config.depths[stage] > 1 and any(side % extent for side, extent in zip(grid, window, strict=True)):
+            sizes = "{}x{}".format(*config.image_size), "{}x{}".format(*grid), "{}x{}".format(*window)
+            return ["pictures of {} give stage {} a map of {}, which windows of {} do not divide; timm rolls such a map before it pads it, "
+                    "so that its edges meet".format(sizes[0], stage + 1, *sizes[1:])]  # fmt: skip
+    return []
 
 
 TIMM = Dialect(

@@ -89,6 +89,11 @@ def refuses_any(config: SwinConfig) -> list[str]:
     ]
     if config.geometry == "classification" and any(rows != columns for rows, columns in covered):
         reasons.append("where a window covers the map along one axis it drops the shift along both")
+    shrunk = [i + 1 for i in range(config.num_stages) if config.stage_window(i) != config.window_size]
+    if config.version == 1 and shrunk:
+        reasons.append(
+            f"its bias tables of version 1 have the configured window's size in every stage; stage {shrunk[0]} has a smaller map"
+        )
     return reasons + rounds_down(config)
 
 
