@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from ..config import SwinConfig
 from ..data.collection import Collection
+from ..errors import UsageError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from ..tasks import open_saved
+from ..validation import validated
 from ..variants import ALIASES, VARIANTS, configure
 from ..weights.files import bundled_models
 from ..weights.hub import is_remote
@@ -41,10 +43,20 @@ class Start:
     build: Callable[[SwinConfig], nn.Module] = SwinClassifier
 
     def network(self, seed: int, drop_path: float) -> nn.Module:
-        """The network with fresh weights drawn with ``seed``, over them those of ``state``."""
+        """The network with fresh weights drawn with ``seed``, over them those of ``state``.
+
+        Raises :class:`UsageError` where settings of the architecture leave no place for these.
+        """
         torch.manual_seed(seed)
         model = self.build(self.config.model_copy(update={"drop_path_rate": drop_path}))
-        model.load_state_dict({**model.state_dict(), **self.state})
+        fresh = model.state_dict()
+        misfits = [name for name, tensor in self.state.items() if name not in fresh or fresh[name].shape != tensor.shape]
+        if misfits:
+            raise UsageError(
+                f"{self.name} has weights of another shape than the settings swin.… ask for, {misfits[0]} for one "
+                f"({len(misfits)} in all). Mend: leave these settings out, or leave the model out and train from nothing"
+            )
+        model.load_state_dict({**fresh, **self.state})
         return model
 
 
@@ -89,7 +101,7 @@ def _fresh(settings: RunSettings, collection: Collection, train: Sequence[int], 
     height, width = typical_size(collection, train)
     small = max(height, width) <= SMALL
     name = settings.model if settings.model != "auto" else "swin_t" if not small and device.type == "cuda" else "swin_nano"
-    fields: dict[str, Any] = {"num_classes": len(collection.classes), "in_channels": collection.channels}
+    fields: dict[str, Any] = {"in_channels": collection.channels}
     if settings.image_size:
         fields["image_size"] = settings.image_size
     elif name.endswith("_nano"):
@@ -97,8 +109,14 @@ def _fresh(settings: RunSettings, collection: Collection, train: Sequence[int], 
         fields["image_size"] = own if small else DEFAULT_LARGE
     if settings.model == "auto" and name == "swin_nano":
         fields |= _nano(SwinConfig.model_validate({"image_size": fields["image_size"]}).image_size)
-    config = configure(name, **{**fields, **(settings.swin or {})})
+    config = configure(name, **fields | _architecture(settings, collection))
     return Start(name, config, settings.preprocessing or _preprocessing(config, collection, train, small))
+
+
+def _architecture(settings: RunSettings, collection: Collection) -> dict[str, Any]:
+    """Fields of the configuration that are given. The pictures alone say how many classes there are: the settings may be another
+    run's."""
+    return {**(settings.swin or {}), "num_classes": len(collection.classes)}
 
 
 def _nano(size: tuple[int, int]) -> dict[str, int]:
@@ -141,7 +159,7 @@ def _saved(settings: RunSettings, collection: Collection, parts: tuple[str, ...]
         notes += [f"{learned}, {asked}"] if collection.classes else []
         state = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
         config = config.model_copy(update={"num_classes": len(collection.classes)})
-    config = SwinConfig.model_validate({**config.model_dump(), **(settings.swin or {})})
+    config = validated(SwinConfig, config.model_dump() | _architecture(settings, collection))
     preprocessing = settings.preprocessing or _for_size(file.preprocessing, config)
     return Start(str(settings.model), config, preprocessing, state, tuple(notes))
 

@@ -84,7 +84,7 @@ def weigh(run: Path, display: Display) -> Verdict | None:
     collection = open_data(settings.probe)
     labels = min(MOST, sum(sample.split in (None, "train") for sample in collection.samples))
     tuned, whole = default_epochs(labels, fine_tuning=True), default_epochs(labels, fine_tuning=False)
-    again = {key: value for key, value in (settings.swin or {}).items() if key != "num_classes"}
+    again = settings.swin or {}
     nothing = {"model": "swin_nano", "swin": again, "image_size": again["image_size"], "preprocessing": settings.preprocessing}
     plan = {
         "pretrained": ("fine-tuned", tuned, {"model": str(run)}),

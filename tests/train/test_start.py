@@ -120,3 +120,18 @@ def test_gray_is_one_channel_or_three_equal_ones(tmp_path):
     assert gray(stored, range(2))
     Image.fromarray(np.dstack([values[0], values[0], values[1]])).save(tmp_path / "a" / "1.png")
     assert not gray(open_data(tmp_path), range(2))
+
+
+@pytest.mark.parametrize("model", ["auto", "saved"])
+def test_the_pictures_say_how_many_classes_there_are_whatever_another_runs_settings_say(model, saved):
+    name = str(saved) if model == "saved" else model
+    start = begin(collection(16, classes=("a", "b", "c")), model=name, swin={**TINY, "num_classes": 2})
+    assert start.config.num_classes == 3
+    assert start.network(0, 0.0).head.out_features == 3
+
+
+def test_an_architecture_that_saved_weights_do_not_fit_is_told_in_a_line(saved):
+    start = begin(collection(16), model=str(saved), swin={"embed_dim": 16})
+    with pytest.raises(UsageError, match=r"weights of another shape than the settings swin") as caught:
+        start.network(0, 0.0)
+    assert len(str(caught.value)) < 400
