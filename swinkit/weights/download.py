@@ -40,9 +40,11 @@ def refuse_offline(name: str) -> NoReturn:
 def download(url: str, folder: Path, sha256: str = "", say: Callable[[str], None] | None = None) -> Path:
     """The file at ``url`` in ``folder``, fetched if it is not there. ``sha256`` is the expected hash or its beginning.
 
-    Without one, the hash of the first download is kept beside the file and holds from then on. Raises :class:`WeightsError`.
+    Before its name stands what tells its address from others, whose files may be called the same. Without ``sha256``, the hash of the
+    first download is kept beside the file and holds from then on. Raises :class:`WeightsError`.
     """
-    target = folder / Path(urlsplit(url).path).name
+    address = hashlib.sha256(url.encode()).hexdigest()[:12]
+    target = folder / f"{address}-{Path(urlsplit(url).path).name}"
     note = target.with_name(f"{target.name}.sha256")
     known = sha256 or (note.read_text(encoding="ascii").strip() if note.is_file() else "")
     if target.is_file():

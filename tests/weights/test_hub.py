@@ -147,6 +147,13 @@ def test_a_release_with_another_hash_is_refused_and_not_kept(hub: Hub, tmp_path:
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+def test_files_of_one_name_from_two_addresses_are_two(hub: Hub) -> None:
+    url, content = release(hub)
+    hub.repositories["releases"]["v2.0.0/" + Path(url).name] = b"of another address"
+    assert locate(url).path.read_bytes() == content
+    assert locate(url.replace("v1.0.0", "v2.0.0")).path.read_bytes() == b"of another address"
+
+
 def test_a_fetched_file_that_changed_is_found(hub: Hub) -> None:
     url, _ = release(hub)
     locate(url).path.write_bytes(b"something else")
