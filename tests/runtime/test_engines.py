@@ -105,6 +105,33 @@ def test_an_engine_is_of_the_model_as_it_was():
     assert torch.equal(run(images), before)
 
 
+def test_pictures_of_many_sizes_do_not_fill_the_memory(monkeypatch):
+    built = []
+    monkeypatch.setattr(engines, "_builder", lambda name: lambda model, precision, shape: built.append(shape) or shape)
+    run = engines.Run(model_of(1), "openvino", "float32")
+    shapes = [(1, 3, 32, side) for side in range(32, 32 + engines.KEPT)]
+    for shape in [*shapes, shapes[0], (1, 3, 8, 8), shapes[0]]:
+        assert run.program(shape) == shape
+    assert built == [*shapes, (1, 3, 8, 8)]
+    run.program(shapes[1])  # the one that was not used for longest had to go
+    assert built[-1] == shapes[1]
+    assert len(run._programs) == engines.KEPT
+
+
+def test_an_attention_forgets_sizes(monkeypatch):
+    monkeypatch.setattr(native, "kernel", lambda: (None, "none here"))
+    monkeypatch.setattr(native, "KEPT", 2)
+    model = model_of(1, depths=(2,), num_heads=(1,))
+    run = engines.build(model, shape=(1, 3, 32, 32), engine="native")
+    for side in (32, 36, 40, 44, 48):
+        images = torch.randn(1, 3, 32, side)
+        with torch.no_grad():
+            torch.testing.assert_close(run(images), model(images), rtol=1e-4, atol=1e-5)
+    kept = [len(module.constants) for module in run.program((1, 3, 32, 32)).modules() if hasattr(module, "constants")]
+    assert kept
+    assert max(kept) <= 2
+
+
 def test_auto_measures_and_remembers(monkeypatch):
     model, asked = model_of(1), []
     original = choice.agrees

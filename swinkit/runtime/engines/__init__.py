@@ -22,6 +22,7 @@ Shape = tuple[int, int, int, int]
 Program = Callable[[Tensor], tuple[Tensor, Tensor]]  # pictures to (logits, pooled embedding)
 
 PRECISIONS = ("float32", "bfloat16")
+KEPT = 8  # programs of one shape each, so that pictures of many sizes do not fill the memory
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Engine(Protocol):
 
 
 class Run:
-    """A model in the hands of one engine. Programs are built on first use for a shape, and kept."""
+    """A model in the hands of one engine. Programs are built on first use for a shape, and the last :data:`KEPT` are kept."""
 
     def __init__(self, model: nn.Module, name: str, precision: str) -> None:
         self.name, self.precision = name, precision
@@ -85,10 +86,14 @@ class Run:
         """The program for pictures of ``shape``."""
         key = None if ENGINES[self.name].any_size else shape
         with self._building:
-            if key not in self._programs:
+            program = self._programs.pop(key, None)
+            if program is None:
                 with torch.inference_mode():
-                    self._programs[key] = _builder(self.name)(self._model, self.precision, shape)
-        return self._programs[key]
+                    program = _builder(self.name)(self._model, self.precision, shape)
+            self._programs[key] = program  # the last one used is the last to go
+            if len(self._programs) > KEPT:
+                del self._programs[next(iter(self._programs))]
+        return program
 
 
 def build(

@@ -20,6 +20,8 @@ from ...model.attention import unit
 from ...model.windows import MASKED, Size, WindowGrid
 from ..folding import Affine, Attention, Folded, Parts
 
+KEPT = 32  # sizes of which an attention remembers what depends on them
+
 
 class PlainDense(nn.Module):
     """An :class:`Affine` by torch."""
@@ -110,6 +112,8 @@ class GatheredAttention(nn.Module):
     def forward(self, qkv: Tensor, size: Size, grid: WindowGrid) -> Tensor:
         known = self.constants.get((size, grid))
         if known is None:
+            if len(self.constants) == KEPT:
+                self.constants.clear()
             known = self.constants[size, grid] = self.settle(size, grid)
         batch, _, triple = qkv.shape
         if known.padded:
