@@ -40,16 +40,20 @@ def version(package: str) -> str | None:
         return None
 
 
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def processor() -> dict[str, Any]:
     """Name, cores and flags that matter here; None for what is not known. ``bfloat16``: the hardware multiplies it."""
     text = read("/proc/cpuinfo")
     flags = {flag for line in re.findall(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)[:1] for flag in line.split()}
     name = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "name": name[1] if name else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "usable_cores": usable,
+        "usable_cores": usable_cores(),
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "flags": [meaning for flag, meaning in CPU_FLAGS.items() if flag in flags] if flags else None,
         "bfloat16": bool(flags & BFLOAT16) if flags else None,

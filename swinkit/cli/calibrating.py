@@ -11,6 +11,7 @@ from ..data.collection import Collection
 from ..data.loader import eval_batches, explained_workers
 from ..data.transforms import evaluation
 from ..errors import DataError
+from ..machine import usable_cores
 from ..runtime.evaluate import match_classes
 from ..runtime.export.int8 import Pictures
 from .judging import Material, find_material
@@ -40,13 +41,15 @@ def find_pictures(model: str, network: Any, calibrate: str, evaluate: str | None
     say(f"Calibrating on {len(chosen)} pictures, judging on {len(held_out.indices):,} others", quiet)
     transform = evaluation(network.preprocessing)
     calibration = [transform(known.collection.read(index))[None].numpy() for index in chosen]
-    return Pictures(calibration, lambda: labelled_batches(network, held_out.collection, held_out.indices))
+    places = None if network.multi_label else match_classes(tuple(network.classes), held_out.collection)
+    return Pictures(calibration, lambda: labelled_batches(network, held_out.collection, held_out.indices, places))
 
 
-def labelled_batches(network: Any, collection: Collection, indices: Any) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Normalised pictures (B, C, H, W) with their labels (B,) in the model's classes; None with several labels a picture."""
-    places = None if network.multi_label else match_classes(tuple(network.classes), collection)
-    workers = 0 if collection.pixels is not None else 2
+def labelled_batches(
+    network: Any, collection: Collection, indices: Any, places: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Normalised pictures (B, C, H, W) with their labels (B,) in the model's classes, at ``places``; None with several labels a picture."""
+    workers = 0 if collection.pixels is not None else min(2, usable_cores())
     with explained_workers():
         for batch in eval_batches(collection, indices, evaluation(network.preprocessing), BATCH, workers):
             yield batch.images.numpy(), None if places is None else places[batch.labels.numpy()]

@@ -124,7 +124,7 @@ def make_plan(
     if head_classes and class_names:
         raise UsageError("--head-classes gives the outputs their names already; leave --class-names out")
     located = locate(model)
-    saved = open_saved(model, variant, unrecorded=image_size)
+    saved = open_saved(located, variant, unrecorded=image_size)
     origin, notes = str(saved.metadata.get("format", "swinkit")), list(saved.metadata.get("notes", ()))
     method = resize or changes.convention(saved)
     if (head_map or head_classes or class_names) and not saved.config.num_classes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,9 @@ def command(
         raise UsageError("--expect compares on ImageNet's validation set; give its folder as DATA")
     from .judging import judge
 
-    judged = judge(model, data, split=split, layout=layout, device=device, batch_size=batch_size, quiet=quiet, expect=expect)
+    judged = judge(
+        model, data, split=split, layout=layout, device=device, batch_size=batch_size, quiet=quiet, expect=expect, gates=limits
+    )
     evaluation = judged.evaluation
     if out is not None:
         judged.write(out)
@@ -92,10 +95,14 @@ def parse_gate(text: str) -> tuple[str, float]:
 def print_table(evaluation: Evaluation, classes: int = 20) -> None:
     """Figures, and the ``classes`` weakest classes, on stdout."""
     from ..data.collection import shown
+    from ..tasks.evaluation import SingleLabel
 
+    unknown = evaluation.uncalibrated if isinstance(evaluation, SingleLabel) else {}
     for name, figure in evaluation.figures.items():
         interval = f"   {figure.low:.4f} to {figure.high:.4f} (95 %)" if figure.low is not None else ""
-        click.echo(f"{name:18}{figure.value:8.4f}{interval}")
+        value = "-" if math.isnan(figure.value) else f"{figure.value:.4f}"
+        reason = unknown.get(name)
+        click.echo(f"{name:18}{value:>8}{interval}" + (f"   {reason}" if reason else ""))
     rows = evaluation.to_dict()["classes"]
     rows.sort(key=lambda row: 2.0 if row["f1"] is None else row["f1"])
     width = min(40, max([5, *(len(shown(row["class"])) for row in rows[:classes])]))

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,18 @@ from ..data.collection import Collection
 from ..data.layouts import open_data
 from ..data.split import Split
 from ..errors import DataError, UsageError
+from ..machine import usable_cores
 from ..report.contents import About, contents
 from ..report.page import Remark, Rival, write_report
 from ..runtime.evaluate import evaluate, labelled
+from ..runtime.export.answering import Answering, load_any
 from ..runtime.rows import escape
-from ..tasks import load
 from ..tasks.devices import find_device
-from ..tasks.evaluation import Evaluation, MultiLabel
+from ..tasks.evaluation import Evaluation, MultiLabel, check_gates
 from ..weights.atomic import sha256_of, write_atomically, write_json
 from ..weights.foreign import weight_files
 from ..weights.hub import locate
-from .options import say
+from .options import say, warn
 from .published import Expectation, by_synset, expectation, validation_folder
 
 WORDS = {"train": "training", "val": "validation", "test": "test", "all": "given"}
@@ -36,17 +37,29 @@ WORDS = {"train": "training", "val": "validation", "test": "test", "all": "given
 
 @dataclass(frozen=True)
 class Material:
-    """Pictures ``indices`` of ``collection``; ``part`` is the name of the split; ``remarks`` are what was found in them."""
+    """Pictures ``indices`` of ``collection``; ``part`` is the name of the split; ``remarks`` are what was found in them.
+
+    ``trained_on`` is how many of them the model learned from, None where that is not known.
+    """
 
     collection: Collection
     indices: Sequence[int]
     part: str
     remarks: tuple[Remark, ...] = ()
+    trained_on: int | None = None
+
+    @property
+    def warning(self) -> str:
+        """What ``trained_on`` means for the figures."""
+        return (
+            f"{self.trained_on:,} of the {len(self.indices):,} judged pictures were trained on, so the figures say little about new pictures. "
+            "Mend: leave --split out, or judge on other data"
+        )
 
 
 @dataclass(frozen=True)
 class Judged:
-    """``model`` as it was named, where its files are, the loaded ``network``, and its evaluation on ``material``."""
+    """``model`` as it was named, where its files are, the loaded ``network``, and its evaluation on ``material``; ``options`` repeat it."""
 
     model: str
     path: Path
@@ -55,12 +68,18 @@ class Judged:
     material: Material
     evaluation: Evaluation
     expected: Expectation | None = None
+    options: tuple[str, ...] = ()
 
     @property
     def where(self) -> dict[str, Any]:
         """Which pictures were judged."""
         collection = self.material.collection
-        return {"root": str(collection.root), "split": self.material.part, "fingerprint": collection.fingerprint()}
+        return {
+            "root": str(collection.root),
+            "split": self.material.part,
+            "trained_on": self.material.trained_on,
+            "fingerprint": collection.fingerprint(),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: model, data, figures, and the published figure where one was expected."""
@@ -78,14 +97,22 @@ class Judged:
         """The page at ``path``; ``rivals`` are other models' figures to compare with, beside the published one."""
         expected = self.expected
         published = [Rival("as published", expected.top1 / 100, note=expected.source)] if expected else []
-        again = ["swinkit", "evaluate", self.model, *([self.data] if self.data else []), "--split", self.material.part]
+        again = [
+            "swinkit",
+            "evaluate",
+            self.model,
+            *([self.data] if self.data else []),
+            "--split",
+            self.material.part,
+            *self.options,
+        ]
         run = run_of(self.model)
         about = About(
             title=f"{Path(self.model).resolve().name} on {self.material.collection.root.name or self.data}",
             summary=self._summary(),
             facts={"Model": describe(self.path, self.network)},
             run=run,
-            remarks=self.material.remarks,
+            remarks=[*self.material.remarks, *([Remark("warning", self.material.warning)] if self.material.trained_on else [])],
             commands=[shlex.join(again)],
             origin={"judged pictures": f"sha256 {self.where['fingerprint']}"},
             rivals=[*rivals, *published],
@@ -94,11 +121,10 @@ class Judged:
 
     def _summary(self) -> str:
         count, kinds = len(self.evaluation), len(self.evaluation.classes)
-        size = sum(parameter.numel() for parameter in self.network.parameters())
         part = self.material.part
         seen = "that it was trained on" if part == "train" else "that it was not trained on" if part in ("val", "test") else ""
         return (
-            f"A Swin Transformer of {_millions(size)} parameters, judged on {count:,} {WORDS[part]} "
+            f"A Swin Transformer of {_size(self.network)}, judged on {count:,} {WORDS[part]} "
             f"pictures of {kinds} classes {seen}".rstrip()
             + "."
         )
@@ -107,25 +133,32 @@ class Judged:
 def judge(
     model: str, data: str | None = None, *, split: str = "auto", layout: str | None = None, device: str = "auto",
     batch_size: int = 64, quiet: bool = False, expect: str | None = None,
+    gates: Mapping[str, float] | None = None,
 ) -> Judged:  # fmt: skip
     """Load ``model`` and judge it on ``data``, by default on what its run kept from the training, with a bar on stderr.
 
-    ``expect`` asks for the published figure beside it; ``data`` is ImageNet's validation set then.
+    ``gates`` are checked before the work, and held by the caller. ``expect`` asks for the published figure beside it; ``data`` is ImageNet's validation set then.
     """
-    path = locate(model).path
-    network = load(model).to(find_device(device))
+    located = locate(model)
+    network = load_any(located)
+    check_gates(gates or {}, len(network.classes), bool(network.multi_label))
+    network = network.to("cpu" if isinstance(network, Answering) else find_device(device))
     expected = expectation(model, expect, network.config) if expect else None
     material = find_material(model, validation_folder(data) if expected and data else data, split, layout, quiet)
     if expected:
         named: Any = tuple(network.classes)  # type: ignore[arg-type]
         material = replace(material, collection=by_synset(material.collection, named))
+    if material.trained_on:
+        warn(material.warning)
     say(f"Judging on {len(material.indices):,} {WORDS[material.part]} pictures: {material.collection.reason}", quiet)
-    workers = 0 if material.collection.pixels is not None else 2
+    workers = 0 if material.collection.pixels is not None else min(2, usable_cores())
     with _bar("judged", quiet) as progress:
         evaluation = evaluate(
             network, material.collection, material.indices, batch_size=batch_size, workers=workers, progress=progress
         )
-    return Judged(model, path, data, network, material, evaluation, expected)
+    words = {"--format": layout, "--expect": expect}
+    again = [word for option, value in words.items() if value for word in (option, value)]
+    return Judged(model, located.path, data, network, material, evaluation, expected, tuple(again))
 
 
 def find_material(model: str, data: str | None, split: str, layout: str | None, quiet: bool) -> Material:
@@ -139,7 +172,8 @@ def find_material(model: str, data: str | None, split: str, layout: str | None, 
     collection = open_data(source, layout or (settings.get("format") if data is None else None))
     if collection.fingerprint() == recorded.get("fingerprint"):
         parts = Split.from_dict(recorded["split"])
-        return _part(collection, {"train": parts.train, "val": parts.val, "test": parts.test}, split, ())
+        found = _part(collection, {"train": parts.train, "val": parts.val, "test": parts.test}, split, ())
+        return replace(found, trained_on=len(set(found.indices) & set(parts.train)))
     if data is None:
         raise DataError(
             f"{source} is not what it was when {model} was trained on it, so the split no longer holds. "
@@ -180,13 +214,13 @@ def run_of(model: str) -> Path | None:
 def describe(path: Path, network: Any) -> dict[str, str]:
     """What the model is whose files lie at ``path``, in whatever library's format, for its report."""
     config, preprocessing = network.config, network.preprocessing
-    files = weight_files(path)
+    files = [path / name for name in network.bundle.files] if isinstance(network, Answering) else weight_files(path)
     return {
         "architecture": f"Swin V{config.version}, {'-'.join(map(str, config.depths))} blocks",
         "width": f"{config.embed_dim} channels, heads {'-'.join(map(str, config.num_heads))}",
         "window": " x ".join(map(str, config.window_size)),
         "patch": f"{config.patch_size} pixels",
-        "parameters": _millions(sum(parameter.numel() for parameter in network.parameters())),
+        "size": _size(network),
         "input": f"{' x '.join(map(str, preprocessing.size))} pixels, {preprocessing.channels} channels, {preprocessing.resize}",
         "classes": f"{len(network.classes):,}",
         "weights": ", ".join(f"sha256 {sha256_of(file)}" for file in files),
@@ -213,6 +247,13 @@ def predictions(evaluation: Evaluation) -> bytes:
             names = [evaluation.classes[evaluation.truth[row]], evaluation.classes[best]]
         writer.writerow([escape(source), *map(escape, names), f"{scores.max():.6g}", int(right)])
     return text.getvalue().encode("utf-8")
+
+
+def _size(network: Any) -> str:
+    """Parameters; of an exported graph, which does not tell them, what it is."""
+    if isinstance(network, Answering):
+        return f"an exported {network.bundle.manifest.target} graph in {network.bundle.manifest.precision}"
+    return f"{_millions(sum(parameter.numel() for parameter in network.parameters()))} parameters"
 
 
 def _millions(count: int) -> str:

@@ -70,7 +70,7 @@ def contents(evaluation: Evaluation, collection: Collection, about: About) -> Re
         average_precision=evaluation.average_precision if isinstance(evaluation, MultiLabel) else None,
         mistakes=[example(evaluation, collection, row) for row in evaluation.mistakes(MISTAKES)],
         right=[example(evaluation, collection, row) for row in evaluation.right_answers(RIGHT)],
-        calibration=calibration(single) if single else None,
+        calibration=calibration(single) if single and "ece" not in single.uncalibrated else None,
         remarks=[*(run.remarks() if run else ()), *about.remarks],
         facts={**about.facts, **(run.facts() if run else {})},
         commands=[*(run.commands() if run else ()), *about.commands],
@@ -85,9 +85,10 @@ def headlines(evaluation: Evaluation) -> list[Headline]:
         for key, (name, note) in HEADLINES.items()
         if key in figures
     ]
-    if "ece" in figures:
-        scaled = f"{percent(figures['ece_scaled'].value)} with temperature {figures['temperature'].value:.2f}"
-        shown.append(Headline("Calibration error", percent(figures["ece"].value), note=scaled))
+    if isinstance(evaluation, SingleLabel):
+        note = evaluation.uncalibrated.get("temperature")
+        note = note or f"{percent(figures['ece_scaled'].value)} with temperature {figures['temperature'].value:.2f}"
+        shown.append(Headline("Calibration error", percent(figures["ece"].value), note=note))
     return shown
 
 
@@ -106,6 +107,8 @@ def compared(evaluation: SingleLabel, rivals: Sequence[Rival]) -> list[Rival]:
 
 
 def calibration(evaluation: SingleLabel) -> Calibration:
+    if evaluation.uncalibrated:
+        return Calibration(evaluation.reliability)
     return Calibration(evaluation.reliability, evaluation.temperature, evaluation.figures["ece_scaled"].value)
 
 

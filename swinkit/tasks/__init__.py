@@ -95,7 +95,9 @@ def create_model(
     return SwinClassifier(configure(name, in_channels=in_channels, **given, **overrides))
 
 
-def load(path: str | Path, variant: str | None = None, image_size: int | tuple[int, int] | None = None) -> SwinClassifier:
+def load(
+    path: str | Path | Located, variant: str | None = None, image_size: int | tuple[int, int] | None = None
+) -> SwinClassifier:
     """The model in a run, a folder or a file, of swinkit's own format or of another library, in evaluation mode.
 
     A name such as "hf-hub:org/name" or the address of a file is fetched once; see :mod:`~swinkit.weights.hub`.
@@ -114,7 +116,7 @@ def load(path: str | Path, variant: str | None = None, image_size: int | tuple[i
 
 
 def open_saved(
-    path: str | Path, variant: str | None = None, image_size: int | tuple[int, int] | None = None,
+    path: str | Path | Located, variant: str | None = None, image_size: int | tuple[int, int] | None = None,
     *, unrecorded: tuple[int, int] | None = None,
 ) -> Saved:  # fmt: skip
     """What :func:`load` makes a model of: fetched if ``path`` is a name that says so, verified, converted, at ``image_size``.

@@ -15,9 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..results import Classification
-from .metrics import average_precision, fit_temperature, mean_known, top_k_hits
-
-ENOUGH = 10  # mistakes to fit a temperature to; from fewer, however many are right, it would come out boundlessly sure
+from .metrics import ENOUGH_MISTAKES, average_precision, fit_temperature, mean_known, top_k_hits
 
 
 class Regularisation(Protocol):
@@ -136,7 +134,7 @@ class ClassificationMeter:
     def calibration(self) -> dict[str, float]:
         """The temperature to divide logits by (Guo et al., arXiv 1706.04599), where there are mistakes enough to fit it."""
         logits, labels = torch.cat(self.logits).numpy(), torch.cat(self.labels).numpy()
-        if self.multi_label or (logits.argmax(axis=1) != labels).sum() < ENOUGH:
+        if self.multi_label or (logits.argmax(axis=1) != labels).sum() < ENOUGH_MISTAKES:
             return {}
         return {"temperature": round(fit_temperature(logits, labels), 4)}
 

@@ -17,6 +17,34 @@ from ..errors import GateError, UsageError
 from . import metrics
 
 LOWER_IS_BETTER = ("loss", "ece", "ece_scaled")
+NO_SHARES = ("loss", "temperature")
+
+
+def figure_names(classes: int, multi_label: bool) -> tuple[str, ...]:
+    """The figures that an evaluation of so many ``classes`` has."""
+    if multi_label:
+        return "map", "macro_f1", "micro_f1", "exact", "loss"
+    return (
+        "top1",
+        *(("top5",) if classes > 5 else ()),
+        "macro_f1",
+        "balanced_accuracy",
+        "loss",
+        "ece",
+        "ece_scaled",
+        "temperature",
+    )
+
+
+def check_gates(gates: Mapping[str, float], classes: int, multi_label: bool) -> None:
+    """Raise :class:`UsageError` for a figure that such an evaluation does not have, and for a limit that it cannot take."""
+    known = figure_names(classes, multi_label)
+    for name, limit in gates.items():
+        if name not in known:
+            raise UsageError(f"There is no figure {name!r} to require. This evaluation has: {', '.join(known)}.")
+        if not (limit >= 0 if name in NO_SHARES else 0 <= limit <= 1):
+            what = "a number from 0" if name in NO_SHARES else "a share from 0 to 1"
+            raise UsageError(f"{name} is {what}, and {limit:g} is required of it. Mend: for instance {name}=0.9")
 
 
 @dataclass(frozen=True)
@@ -88,15 +116,15 @@ class Evaluation:
     def require(self, gates: Mapping[str, float]) -> None:
         """Hold figures to limits: at least for shares, at most for "loss" and calibration errors.
 
-        Raises :class:`GateError` naming each figure that misses, :class:`UsageError` for an unknown name.
+        Raises :class:`GateError` naming each figure that misses, one that is not known among them, and as :func:`check_gates` does.
         """
+        check_gates(gates, len(self.classes), self.multi_label)
         missed = []
         for name, limit in gates.items():
-            if name not in self.figures:
-                raise UsageError(f"There is no figure {name!r} to require. This evaluation has: {', '.join(self.figures)}.")
             value, at_most = self.figures[name].value, name in LOWER_IS_BETTER
             if not (value <= limit if at_most else value >= limit):
-                missed.append(f"{name} is {value:.4f}, required: {'at most' if at_most else 'at least'} {limit:g}")
+                found = "not known" if np.isnan(value) else f"{value:.4f}"
+                missed.append(f"{name} is {found}, required: {'at most' if at_most else 'at least'} {limit:g}")
         if missed:
             raise GateError(f"Quality gate not met on {len(self):,} pictures: {'; '.join(missed)}.")
 
@@ -139,6 +167,18 @@ class SingleLabel(Evaluation):
         return metrics.class_scores(self.confusion)
 
     @cached_property
+    def uncalibrated(self) -> dict[str, str]:
+        """Figures of calibration that these pictures cannot tell, and why."""
+        count, mistakes = len(self), len(self) - int(self._right().sum())
+        if count < metrics.ENOUGH_PICTURES:
+            reason = f"too few pictures ({count}) to calibrate; it takes {metrics.ENOUGH_PICTURES}"
+            return dict.fromkeys(("ece", "ece_scaled", "temperature"), reason)
+        if mistakes < metrics.ENOUGH_MISTAKES:
+            reason = f"too few mistakes ({mistakes}) to fit a temperature; it takes {metrics.ENOUGH_MISTAKES}"
+            return dict.fromkeys(("ece_scaled", "temperature"), reason)
+        return {}
+
+    @cached_property
     def reliability(self) -> metrics.Reliability:
         return metrics.reliability(self.probabilities.max(axis=1), self._right())
 
@@ -167,11 +207,14 @@ class SingleLabel(Evaluation):
             "macro_f1": self._resampled(self.scores.macro_f1, lambda rows: _macro_f1(cells[rows], len(self.classes))),
             "balanced_accuracy": Figure(self.scores.balanced_accuracy),
             "loss": Figure(float(self._cost().mean())),
-            "ece": Figure(self.reliability.ece),
-            "ece_scaled": Figure(self.reliability_scaled.ece),
-            "temperature": Figure(self.temperature),
         }
-        return figures
+        calibration = {
+            "ece": lambda: self.reliability.ece,
+            "ece_scaled": lambda: self.reliability_scaled.ece,
+            "temperature": lambda: self.temperature,
+        }
+        unknown = self.uncalibrated
+        return figures | {name: Figure(float("nan") if name in unknown else tell()) for name, tell in calibration.items()}
 
     def _resampled(self, value: float, statistic: Any) -> Figure:
         interval = metrics.bootstrap(statistic, len(self), draws=500)
@@ -185,7 +228,7 @@ class SingleLabel(Evaluation):
         return -np.log(np.maximum(own, np.finfo(np.float64).tiny))
 
     def to_dict(self) -> dict[str, Any]:
-        return super().to_dict() | {"confusion": self.confusion.tolist()}
+        return super().to_dict() | {"uncalibrated": self.uncalibrated, "confusion": self.confusion.tolist()}
 
 
 @dataclass(frozen=True)

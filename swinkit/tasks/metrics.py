@@ -14,6 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+BINS = 15  # of confidence, as published
+# Of a perfectly calibrated model, n pictures in 15 bins show an error of up to 0.4 sqrt(15 / n) by chance alone (the mean absolute error of a
+# binomial share, summed over equal bins): 15 points at 100 pictures, of which fewer would tell chance.
+ENOUGH_PICTURES = 100
+ENOUGH_MISTAKES = 10  # to fit a temperature to; from fewer, however many are right, it would come out boundlessly sure
+
 Array = NDArray[np.floating[Any]]
 Whole = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -124,7 +130,7 @@ def _one_average_precision(scores: Array, truth: Flags, weights: NDArray[Any]) -
     return _ratio(steps.sum(axis=1), found[:, -1])
 
 
-def reliability(confidence: Array, correct: Flags, bins: int = 15) -> Reliability:
+def reliability(confidence: Array, correct: Flags, bins: int = BINS) -> Reliability:
     """Bins of equal width over 0..1 of ``confidence`` (n,), each (low, high], with the share of ``correct`` (n,) in it."""
     edges = np.linspace(0, 1, bins + 1)
     which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)

@@ -45,6 +45,9 @@ class Located:
     variant: str | None = None
     preprocessing: Preprocessing | None = None
 
+    def __str__(self) -> str:
+        return str(self.path)
+
 
 def is_remote(name: str | Path) -> bool:
     """Whether ``name`` means weights that may have to be fetched, rather than a path or a variant."""
@@ -52,12 +55,14 @@ def is_remote(name: str | Path) -> bool:
     return text.startswith((HUB, "https://", "http://")) or bool(re.fullmatch(r"Swin_(V2_)?[TSB]_Weights\.\w+", text))
 
 
-def locate(name: str | Path, say: Callable[[str], None] | None = None) -> Located:
-    """The local file or folder of ``name``, fetched if need be; a path is answered as it is.
+def locate(name: str | Path | Located, say: Callable[[str], None] | None = None) -> Located:
+    """The local file or folder of ``name``, fetched if need be; a path, and what was located before, is answered as it is.
 
     ``say`` gets the sentence that announces a download and its size; by default stderr. Raises :class:`UsageError` for what is no
     such name, :class:`WeightsError` when it cannot be had or is not what its hash says, :class:`MissingExtra` for the hub's client.
     """
+    if isinstance(name, Located):
+        return name
     text = str(name)
     if not is_remote(text):
         return Located(Path(name))

@@ -73,6 +73,19 @@ def test_a_run_is_judged_on_what_it_kept_from_training(trained, photos):
         find_material(str(trained), None, "test", None, True)
 
 
+def test_pictures_that_were_trained_on_are_warned_of(trained, tmp_path, capsys):
+    out = tmp_path / "judged"
+    assert run(["evaluate", str(trained), "--split", "all", "--out", str(out), "--json", "-q"]) == 0
+    printed = capsys.readouterr()
+    assert "warning: 12 of the 16 judged pictures were trained on" in printed.err
+    assert json.loads(printed.out)["data"]["trained_on"] == 12
+    assert "12 of the 16 judged pictures were trained on" in (out / "report.html").read_text()
+    assert "too few pictures (16) to calibrate" in (out / "report.html").read_text()
+    assert run(["evaluate", str(trained), "--json", "-q"]) == 0
+    printed = capsys.readouterr()
+    assert (printed.err, json.loads(printed.out)["data"]["trained_on"]) == ("", 0)
+
+
 def test_changed_pictures_do_not_keep_the_split(trained, photos):
     extra = photos / "dark" / "extra.png"
     Image.new("RGB", (16, 16)).save(extra)
@@ -151,6 +164,7 @@ def test_a_model_on_the_hub_has_its_report(hub: Hub, photos, tmp_path):
     page = (tmp_path / "judged" / "report.html").read_text("utf-8")
     assert hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() in page
     assert "evaluate hf-hub:org/swin" in page
+    assert sum("/api/models/" in request for request in hub.requests) == 1
 
 
 def test_shards_are_each_named(photos, tmp_path):
@@ -176,13 +190,13 @@ def test_the_table_goes_to_stdout_and_the_rest_to_stderr(trained, capsys):
 
 def test_a_missed_gate_ends_with_4_after_everything_is_written(trained, tmp_path, capsys):
     out = tmp_path / "judged"
-    assert run(["evaluate", str(trained), "--out", str(out), "--require", "top1=1.01", "-q"]) == 4
-    assert "required: at least 1.01" in capsys.readouterr().err
+    assert run(["evaluate", str(trained), "--out", str(out), "--require", "loss=0", "-q"]) == 4
+    assert "required: at most 0" in capsys.readouterr().err
     assert (out / "report.html").exists()
     assert run(["evaluate", str(trained), "--require", "top1=0", "--require", "loss=100", "-q"]) == 0
 
 
-@pytest.mark.parametrize("gate", ["top1", "top1=much", "=0.5", "top9=0.5"])
+@pytest.mark.parametrize("gate", ["top1", "top1=much", "=0.5", "top9=0.5", "top1=90", "top1=nan"])
 def test_a_gate_that_cannot_be_meant_is_a_usage_error(trained, gate, capsys):
     assert run(["evaluate", str(trained), "--require", gate, "-q"]) == 2
     assert "top1" in capsys.readouterr().err

@@ -49,6 +49,7 @@ def test_a_figure_that_is_met_and_one_that_is_missed(imagenet: Path, tmp_path: P
     stored = json.loads((tmp_path / "judged" / "evaluation.json").read_text("utf-8"))
     assert (stored["published"]["top1"], stored["figures"]["top1"]["value"]) == (81.2, 0.001)
     page = (tmp_path / "judged" / "report.html").read_text("utf-8")
+    assert "--split all --expect published" in page
     compared = page[page.index("as published") :]
     assert "81.2" in compared[:600]
     assert "trained on ImageNet-1K alone" in compared[:600]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from swinkit.errors import GateError, UsageError
-from swinkit.tasks.evaluation import MultiLabel, SingleLabel
+from swinkit.tasks.evaluation import MultiLabel, SingleLabel, figure_names
 
 
 def single(truth, logits, classes=None):
@@ -72,6 +72,30 @@ def test_one_picture_and_certain_logits_do_not_break_it():
     assert np.isfinite(evaluation.figures["loss"].value)
     assert evaluation.mistakes(3).tolist() == [0]
     assert evaluation.right_answers(3).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("count", "mistakes", "unknown"),
+    [(12, 0, "too few pictures (12)"), (99, 40, "too few pictures (99)"), (100, 9, "too few mistakes (9)"), (100, 10, None)],
+)
+def test_what_is_too_little_to_calibrate_gives_no_figure(count, mistakes, unknown):
+    truth = np.arange(count) % 2
+    evaluation = single(truth, 4.0 * np.eye(2)[np.where(np.arange(count) < mistakes, 1 - truth, truth)])
+    told = evaluation.to_dict()
+    assert (
+        (told["figures"]["temperature"]["value"] is None) == (told["figures"]["ece_scaled"]["value"] is None) == bool(unknown)
+    )
+    assert (told["figures"]["ece"]["value"] is None) == (count < 100)
+    assert bool(told["uncalibrated"]) == bool(unknown)
+    if unknown:
+        assert told["uncalibrated"]["temperature"].startswith(unknown)
+        with pytest.raises(GateError, match="ece_scaled is not known, required: at most 1"):
+            evaluation.require({"ece_scaled": 1.0})
+
+
+def test_names_of_figures_are_known_before_there_is_one(drawn):
+    for evaluation in (drawn, single([0, 1], np.eye(2)), several([[1, 0]], [[2, -2]])):
+        assert tuple(evaluation.figures) == figure_names(len(evaluation.classes), evaluation.multi_label)
 
 
 def test_gate_says_what_was_required_and_reached(drawn):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...errors import UsageError
 from ...tasks import load
+from ...weights.hub import Located
 from .bundle import Bundle, is_bundle, open_bundle
 from .sessions import RUNTIMES, runtimes_for
 
@@ -43,9 +44,10 @@ class Answering(nn.Module):
         return b"".join(bytes.fromhex(entry.sha256) for entry in self.bundle.manifest.files.values())
 
 
-def load_any(model: str | Path, image_size: int | tuple[int, int] | None = None) -> Any:
+def load_any(model: str | Path | Located, image_size: int | tuple[int, int] | None = None) -> Any:
     """What :func:`swinkit.load` takes, or an exported bundle, which serves every size as it is."""
-    return Answering(open_bundle(model)) if is_bundle(model) else load(model, image_size=image_size)
+    path = model.path if isinstance(model, Located) else model
+    return Answering(open_bundle(path)) if is_bundle(path) else load(model, image_size=image_size)
 
 
 def refuse_embeddings(model: Any) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from swinkit import Predictor
+from swinkit.cli.main import run
 from swinkit.errors import UsageError
 from swinkit.runtime.export.bundle import Bundle
 
@@ -27,3 +31,18 @@ def test_a_bundle_gives_no_embeddings(onnx_bundle: Bundle, plain: Any) -> None:
     picture = np.zeros((28, 28, 1), np.uint8)
     with pytest.raises(UsageError, match="exported graph, which gives no embeddings"):
         Predictor(onnx_bundle.path)(picture, embeddings=True)
+
+
+def test_a_bundle_is_judged_by_its_graph(onnx_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in onnx_bundle.manifest.classes:
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        Image.new("L", (28, 28), 90).save(tmp_path / "photos" / name / "a.png")
+    assert (
+        run(["evaluate", str(onnx_bundle.path), str(tmp_path / "photos"), "--out", str(tmp_path / "judged"), "--json", "-q"])
+        == 0
+    )
+    told = json.loads(capsys.readouterr().out)
+    assert (told["pictures"], told["data"]["trained_on"]) == (len(onnx_bundle.manifest.classes), None)
+    page = (tmp_path / "judged" / "report.html").read_text("utf-8")
+    assert "an exported onnx graph in float32" in page
+    assert onnx_bundle.manifest.files["model.onnx"].sha256 in page
