@@ -151,7 +151,7 @@ class Trainer:
         name, direction = self.task.monitor
         value = metrics.get(name)  # absent where the validation pictures cannot tell
         here = self.progress
-        if value is None:
+        if value is None or math.isnan(value):
             watcher.evaluated(self, metrics, improved=False)
             return
         improved = here.best is None or (value >= here.best if direction == "max" else value <= here.best)

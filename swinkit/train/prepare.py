@@ -128,15 +128,19 @@ def rehearsed(given: RunSettings, settled: RunSettings, model: nn.Module, ground
     return settled, plan
 
 
+def anchored(data: str) -> str:
+    """``data`` as it can be named from any folder."""
+    return data if data in BUNDLED else str(Path(data).resolve())
+
+
 def frozen(settled: RunSettings, model: nn.Module, ground: Ground) -> RunSettings:
     """``settled`` with everything written out that would otherwise be found again from this machine or these pictures."""
-    start, data = ground.start, settled.data
-    data = data if data in BUNDLED else str(Path(data or "").resolve())
+    start = ground.start
     name = str(Path(start.name).resolve()) if start.state and Path(start.name).exists() else start.name
     workers = 0 if ground.collection.pixels is not None else min(4, max(1, torch.multiprocessing.cpu_count() - 1))
     config: Any = model.config
     update = {
-        "data": data,
+        **{key: anchored(place) for key in ("data", "probe") if (place := getattr(settled, key, None))},
         "model": name,
         "image_size": start.config.image_size,
         "swin": config.model_dump(mode="json"),

@@ -12,6 +12,8 @@ from swinkit.train import crossval
 from swinkit.train.crossval import cross_validate, go_on
 from swinkit.train.settings import TrainSettings
 
+from .pictures import write_pictures
+
 SMALL = {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 2), "patch_size": 4, "image_size": 8}
 
 
@@ -63,3 +65,19 @@ def test_an_interrupted_one_keeps_its_folds_and_goes_on(tmp_path, monkeypatch):
 def test_the_number_of_folds_is_needed(tmp_path):
     with pytest.raises(UsageError, match="folds=5"):
         cross_validate(settings(folds=None), tmp_path / "folds")
+
+
+def test_it_goes_on_from_another_folder(tmp_path, monkeypatch):
+    write_pictures(tmp_path / "pictures")
+
+    def stop(chosen, path, display):
+        raise Interrupted("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(crossval, "begin", stop)
+        patch.chdir(tmp_path / "pictures")
+        with pytest.raises(Interrupted, match=r"runs/classify/pictures-folds"):
+            cross_validate(settings(data="."), None)
+    monkeypatch.chdir("/")
+    result = go_on(tmp_path / "pictures/runs/classify/pictures-folds")
+    assert len(result.folds) == 3

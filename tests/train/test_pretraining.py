@@ -66,6 +66,16 @@ def test_masks_follow_from_seed_epoch_and_index_alone():
     assert keys(0, 0, np.arange(3), MASK).dtype == np.uint64
 
 
+def test_the_labelled_set_is_found_from_any_folder(tmp_path, monkeypatch):
+    write_pictures(tmp_path / "labelled")
+    monkeypatch.chdir(tmp_path)
+    run = pretrain(scatter(tmp_path / "photos"), out="run", probe="labelled", verdict=False, **{**OPTIONS, "epochs": 1})
+    config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    assert (config["data"], config["probe"]) == (str(tmp_path / "photos"), str(tmp_path / "labelled"))
+    monkeypatch.chdir("/")
+    resume(tmp_path / run.path)
+
+
 @pytest.mark.parametrize(("sparse", "step"), [(False, 3), (True, 1)])
 def test_fault_11_a_pretraining_stopped_mid_epoch_ends_with_the_same_weights(sparse, step, tmp_path, monkeypatch):
     data = scatter(tmp_path / "photos")

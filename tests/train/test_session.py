@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import logging
+import math
 import shutil
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import swinkit
 from swinkit.errors import DataError, Interrupted, SwinkitError, UsageError
-from swinkit.tasks.classification import ClassificationTask
+from swinkit.tasks.classification import ClassificationMeter, ClassificationTask
 from swinkit.train import fit, resume
 from swinkit.train.checkpoint import CheckpointStore
 from swinkit.train.loop import NonFinite, Trainer, weight_hash
@@ -272,6 +273,15 @@ def test_validation_pictures_without_a_label_say_nothing_and_break_nothing(tmp_p
     assert set(run.validation) == {"loss"}
     assert run.epochs == 3
     assert "NaN" not in (run.path / "model" / "config.json").read_text()
+
+
+def test_a_figure_that_is_no_number_is_never_the_best(data, tmp_path, monkeypatch):
+    measured, spoilt = ClassificationMeter.compute, iter([{"top1": math.nan}])
+    monkeypatch.setattr(ClassificationMeter, "compute", lambda self: {**measured(self), **next(spoilt, {})})
+    run = fit(data, out=tmp_path / "run", **{**TINY, "keep": "best"})
+    first, second, *_ = [line for line in (run.path / "log.txt").read_text().splitlines() if "  epoch " in line]
+    assert "best" not in first
+    assert "best" in second
 
 
 def test_nothing_is_written_for_data_that_cannot_be_learned(tmp_path):
