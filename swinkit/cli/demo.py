@@ -47,23 +47,14 @@ def command(task: str, out: Path | None, epochs: int | None, seed: int | None, a
 
     say("\n3/3  What it sees in pictures that it was not trained on:", quiet)
     show(tuned.evaluation, quiet)
-    figures = {
-        name: one.evaluation.figures["top1"].value
-        for name, one in (("clothes", clothes), ("digits", tuned), ("nothing", nothing))
-    }
+    stages = {"clothes": clothes, "digits": tuned, "digits_from_nothing": nothing}
+    figures = {name: one.evaluation.figures["top1"].value for name, one in stages.items()}
     if as_json:
-        print_json(
-            {
-                "clothes": figures["clothes"],
-                "digits": figures["digits"],
-                "digits_from_nothing": figures["nothing"],
-                "report": str(report),
-            }
-        )
+        print_json({**figures, "report": str(report)})
     else:
-        click.echo(f"\nclothes              {figures['clothes']:6.1%} of 1,000 test pictures right")
+        click.echo(f"\nclothes              {figures['clothes']:6.1%} of {len(clothes.evaluation):,} test pictures right")
         click.echo(f"digits, fine-tuned   {figures['digits']:6.1%} of {len(tuned.evaluation):,}")
-        click.echo(f"digits, from nothing {figures['nothing']:6.1%}")
+        click.echo(f"digits, from nothing {figures['digits_from_nothing']:6.1%}")
         click.echo(f"report               {report}")
     say("Your own pictures, one folder per class:", quiet)
     next_command("swinkit", "train", "photos/", quiet=quiet)

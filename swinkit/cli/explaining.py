@@ -155,7 +155,7 @@ class Studio:
 def safe_name(text: str) -> str:
     """``text`` as a part of a file name that every system accepts."""
     kept = "".join(char if char.isalnum() or char in "-_." else "_" for char in text).strip(".")
-    return kept[:80] or "map"
+    return kept.encode()[:80].decode(errors="ignore") or "map"  # names are limited in bytes
 
 
 def verdict_of(view: View) -> Verdict | None:

@@ -123,7 +123,7 @@ class _Batches(Dataset[Batch | Undecodable]):
 
 
 def _deliver(batches: _Batches, workers: int, timeout: float) -> Iterator[Batch]:
-    if workers == 0 or batches.collection.pixels is not None:
+    if workers == 0 or not len(batches) or batches.collection.pixels is not None:
         made: Iterator[Batch | Undecodable] = (batches[number] for number in range(len(batches)))
     else:
         made = _from_workers(batches, workers, timeout)

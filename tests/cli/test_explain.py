@@ -13,6 +13,7 @@ from PIL import Image
 
 import swinkit
 from swinkit.cli.explain import command
+from swinkit.cli.explaining import safe_name
 from swinkit.cli.main import run
 from tests.explain.models import small
 
@@ -121,3 +122,10 @@ def test_what_cannot_be_meant(
 def test_a_folder_that_is_taken(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain", str(place / "model"), str(place / "picture.png"), "--out", str(place / "model")]) == 2
     assert "not overwritten" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("cam-a/b", "cam-a_b"), ("..", "map"), ("x" * 300, "x" * 80), ("鞋" * 90, "鞋" * 26)]
+)
+def test_a_file_name_fits_every_file_system(text: str, name: str) -> None:
+    assert safe_name(text) == name

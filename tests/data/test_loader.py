@@ -82,6 +82,11 @@ def test_order_is_a_permutation_of_seed_and_epoch(count, seed, epoch):
         assert not np.array_equal(order, epoch_order(indices, seed + 1, epoch))
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_no_pictures_are_no_batches(folder, workers):
+    assert list(eval_batches(folder, [], evaluation(SMALL), 3, workers)) == []
+
+
 def test_an_epoch_is_never_empty():
     assert [len(batch) for batch in cut(np.arange(3), 8, drop_last=True)] == [3]
     assert [len(batch) for batch in cut(np.arange(19), 8, drop_last=True)] == [8, 8]
