@@ -7,18 +7,32 @@ from typing import TypeVar
 from torch import nn
 
 from ..model.attention import WindowAttention
-from ..model.block import Mlp
+from ..model.backbone import PatchMerging
+from ..model.block import Block, LayerNorm, Mlp, pre_norm
 from .attention import native_attention
+from .memory import keep_freed_memory
 from .mlp import native_mlp
+from .norm import native_norm, native_norm_for_layer
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
 def accelerate(model: Model) -> Model:
-    """Let every window attention and MLP of ``model`` use its kernel where that applies; returns ``model``."""
-    for module in model.modules():
+    """Let every window attention, MLP and norm of ``model`` use its kernel where that applies; returns ``model``.
+
+    On a processor the process also keeps the memory that it frees (:func:`~swinkit.kernels.memory.keep_freed_memory`).
+    """
+    if next(model.parameters()).device.type == "cpu":
+        keep_freed_memory()
+    for module in model.modules():  # what stands around a norm comes before the norm itself
         if isinstance(module, WindowAttention):
             module.form = native_attention
         elif isinstance(module, Mlp):
             module.form = native_mlp
+        elif isinstance(module, LayerNorm) and module.form is None:
+            module.form = native_norm
+        elif isinstance(module, Block) and module.branch is pre_norm:
+            module.norm1.form = module.norm2.form = native_norm_for_layer
+        elif isinstance(module, PatchMerging) and module.norm_first:
+            module.norm.form = native_norm_for_layer
     return model

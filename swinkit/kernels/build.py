@@ -100,3 +100,8 @@ def suits(x: Tensor) -> bool:
 def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
     """Where a contiguous tensor begins, as a kernel's argument; None is a null pointer."""
     return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+
+
+def autocast_dtype(x: Tensor) -> torch.dtype:
+    """The type in which a linear layer would compute with ``x``."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype

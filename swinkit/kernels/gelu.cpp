@@ -18,7 +18,25 @@ Normal normal(vec x) {
     return {x < 0 ? beyond : 1.0f - beyond, e * 0.39894228040143268f};
 }
 
-template <typename T> void forward(const T* x, int64_t count, T* out, int threads) {
+// bfloat16 has 65,536 values, so that both functions are tables, looked up faster than computed: rounded as they would be, and the
+// derivative not rounded at all. The values that occur lie close together, in the first cache.
+struct Table {
+    std::vector<bfloat16> gelu;
+    std::vector<float> derivative;
+    Table() : gelu(65536), derivative(65536) {
+        for (int bits = 0; bits < 65536; bits += LANES) {
+            bfloat16 values[LANES];
+            for (int lane = 0; lane < LANES; ++lane) values[lane].bits = bits + lane;
+            const vec x = load(values);
+            const Normal n = normal(x);
+            store(&gelu[bits], x * n.below);
+            store(&derivative[bits], n.below + x * n.density);
+        }
+    }
+    static const Table& get() { static const Table table; return table; }
+};
+
+void forward(const float* x, int64_t count, float* out, int threads) {
     in_parallel(count / LANES, threads, [&](int64_t first, int64_t last, int) {
         for (int64_t at = first * LANES; at < last * LANES; at += LANES) {
             const vec value = load(x + at);
@@ -27,14 +45,35 @@ template <typename T> void forward(const T* x, int64_t count, T* out, int thread
     });
 }
 
+void forward(const bfloat16* x, int64_t count, bfloat16* out, int threads) {
+    const bfloat16* gelu = Table::get().gelu.data();
+    in_parallel(count / LANES, threads, [&](int64_t first, int64_t last, int) {
+        for (int64_t at = first * LANES; at < last * LANES; ++at) out[at] = gelu[x[at].bits];
+    });
+}
+
 // out = gelu(x) again, and gradient turned from that of the output to that of the input
-template <typename T> void backward(const T* x, int64_t count, T* out, T* gradient, int threads) {
+void backward(const float* x, int64_t count, float* out, float* gradient, int threads) {
     in_parallel(count / LANES, threads, [&](int64_t first, int64_t last, int) {
         for (int64_t at = first * LANES; at < last * LANES; at += LANES) {
             const vec value = load(x + at);
             const Normal n = normal(value);
             store(out + at, value * n.below);
             store(gradient + at, load(gradient + at) * (n.below + value * n.density));
+        }
+    });
+}
+
+void backward(const bfloat16* x, int64_t count, bfloat16* out, bfloat16* gradient, int threads) {
+    const Table& table = Table::get();
+    in_parallel(count / LANES, threads, [&](int64_t first, int64_t last, int) {
+        float derivative[LANES];
+        for (int64_t at = first * LANES; at < last * LANES; at += LANES) {
+            for (int lane = 0; lane < LANES; ++lane) {
+                out[at + lane] = table.gelu[x[at + lane].bits];
+                derivative[lane] = table.derivative[x[at + lane].bits];
+            }
+            store(gradient + at, load(gradient + at) * load(derivative));
         }
     });
 }

@@ -1,15 +1,19 @@
-// Layer norm over channels, with what stands around it in a Swin block: scale and offset where they are not folded away, and the
-// residual sum of version 2, residual + LN(x). Sums are float32; tokens are float32 or bfloat16; C is a multiple of 16.
+// Layer norm over channels, forward and backward, with what stands around it in a Swin block: scale and offset where they are not
+// folded away, and the residual sum of version 2, residual + LN(x). Sums are float32; what goes in and what comes out are float32 or
+// bfloat16, each for itself, because under autocast a norm stands between float32 tokens and a bfloat16 layer. C is a multiple of 16.
 #include "vectors.hpp"
 
 namespace {
 
-template <typename T>
-void layer_norm(const T* x, const float* weight, const float* bias, const T* residual, float eps, int64_t rows, int C, T* out, int threads) {
+struct Statistics { float mean, scale; };
+
+template <typename X, typename Y>
+void forward(X* x, const float* weight, const float* bias, Y* residual, float eps, int64_t rows, int C, Y* out,
+             Statistics* kept, int threads) {
     in_parallel(rows, threads, [&](int64_t first, int64_t last, int) {
         std::vector<float> row(C);
         for (int64_t r = first; r < last; ++r) {
-            const T* from = x + r * C;
+            const X* from = x + r * C;
             vec total = {};
             for (int c = 0; c < C; c += LANES) {
                 const vec value = load(from + c);
@@ -24,6 +28,7 @@ void layer_norm(const T* x, const float* weight, const float* bias, const T* res
                 squares += value * value;
             }
             const float scale = 1 / std::sqrt(sum(squares) / C + eps);
+            if (kept) kept[r] = {mean, scale};
             for (int c = 0; c < C; c += LANES) {
                 vec value = load(&row[c]) * scale;
                 if (weight) value = value * load(weight + c) + load(bias + c);
@@ -34,12 +39,63 @@ void layer_norm(const T* x, const float* weight, const float* bias, const T* res
     });
 }
 
+// With n = LN(x) before scale and offset, and g the gradient of n: gx = scale (g - mean(g) - n mean(g n)).
+// Threads sum scale's and offset's gradients apart, and are added in their order, so that a result repeats to the bit.
+template <typename X, typename Y>
+void backward(X* x, const float* weight, const Statistics* kept, Y* gout, int64_t rows, int C, X* gx, float* gweight,
+              float* gbias, int threads) {
+    std::vector<std::vector<float>> sums(threads);
+    in_parallel(rows, threads, [&](int64_t first, int64_t last, int thread) {
+        std::vector<float>& own = sums[thread];
+        own.assign(2 * C, 0);
+        for (int64_t r = first; r < last; ++r) {
+            const auto [mean, scale] = kept[r];
+            vec along = {}, all = {};
+            for (int c = 0; c < C; c += LANES) {
+                const vec n = (load(x + r * C + c) - mean) * scale;
+                vec g = load(gout + r * C + c);
+                store(&own[c], load(&own[c]) + g * n);
+                store(&own[C + c], load(&own[C + c]) + g);
+                g *= load(weight + c);
+                along += g * n;
+                all += g;
+            }
+            const float slope = sum(along) / C, shift = sum(all) / C;
+            for (int c = 0; c < C; c += LANES) {
+                const vec n = (load(x + r * C + c) - mean) * scale;
+                store(gx + r * C + c, scale * (load(gout + r * C + c) * load(weight + c) - shift - n * slope));
+            }
+        }
+    });
+    for (const std::vector<float>& own : sums)
+        for (size_t c = 0; c < own.size() / 2; ++c) { gweight[c] += own[c]; gbias[c] += own[C + c]; }
+}
+
+// call with null pointers to the types of x and of y, as the two codes say
+template <typename Call> void dispatch(int x, int y, Call call) {
+    float* const wide = nullptr;
+    bfloat16* const half = nullptr;
+    if (x && y) call(half, half); else if (x) call(half, wide); else if (y) call(wide, half); else call(wide, wide);
+}
+
 }  // namespace
 
-extern "C" void layer_norm(int half, const void* x, const float* weight, const float* bias, const void* residual, float eps,
-                           int64_t rows, int C, void* out, int threads) {
-    if (half) layer_norm(static_cast<const bfloat16*>(x), weight, bias, static_cast<const bfloat16*>(residual), eps, rows, C,
-                         static_cast<bfloat16*>(out), threads);
-    else layer_norm(static_cast<const float*>(x), weight, bias, static_cast<const float*>(residual), eps, rows, C,
-                    static_cast<float*>(out), threads);
+extern "C" {
+
+void norm_forward(int xhalf, int yhalf, void* x, const float* weight, const float* bias, void* residual, float eps, int64_t rows,
+                  int C, void* out, Statistics* kept, int threads) {
+    dispatch(xhalf, yhalf, [&](auto X, auto Y) {
+        forward(static_cast<decltype(X)>(x), weight, bias, static_cast<decltype(Y)>(residual), eps, rows, C,
+                static_cast<decltype(Y)>(out), kept, threads);
+    });
+}
+
+void norm_backward(int xhalf, int yhalf, void* x, const float* weight, const Statistics* kept, void* gout, int64_t rows, int C,
+                   void* gx, float* gweight, float* gbias, int threads) {
+    dispatch(xhalf, yhalf, [&](auto X, auto Y) {
+        backward(static_cast<decltype(X)>(x), weight, kept, static_cast<decltype(Y)>(gout), rows, C, static_cast<decltype(X)>(gx),
+                 gweight, gbias, threads);
+    });
+}
+
 }

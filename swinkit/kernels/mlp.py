@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..model.block import Mlp
-from .build import DTYPES, library, pointer, suits
+from .build import DTYPES, autocast_dtype, library, pointer, suits
 
 MULTIPLE = 16  # of activations
 
@@ -67,7 +67,7 @@ class NativeMlp(torch.autograd.Function):
 
 def native_mlp(module: Mlp, x: Tensor) -> Tensor | None:
     """What :class:`Mlp` computes while it learns, or None where the kernel does not apply."""
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    dtype = autocast_dtype(x)
     if not torch.is_grad_enabled() or not suits(x) or dtype not in DTYPES or kernel()[0] is None:
         return None
     if x.numel() // x.shape[-1] * module.fc1.out_features % MULTIPLE:

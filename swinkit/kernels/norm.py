@@ -1,14 +1,16 @@
-"""Layer norm by a native kernel, with the residual sum that follows it in version 2."""
+"""Layer norm by a native kernel: for training, and with the residual sum that follows it in version 2."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-from .build import DTYPES, library, pointer
+from .build import DTYPES, autocast_dtype, library, pointer, suits
 
 EPS = 1e-5
 MULTIPLE = 16  # of channels
@@ -19,20 +21,65 @@ def kernel() -> tuple[ctypes.CDLL | None, str]:
     """The compiled kernel, or None, and why."""
     found, reason = library("layer_norm")
     if found is not None:
-        found.layer_norm.argtypes = (
-            ctypes.c_int, *[ctypes.c_void_p] * 4, ctypes.c_float, ctypes.c_int64, ctypes.c_int, ctypes.c_void_p, ctypes.c_int,
-        )  # fmt: skip
-        found.layer_norm.restype = None
+        code, count, pointers = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
+        found.norm_forward.argtypes = (code, code, *[pointers] * 4, ctypes.c_float, count, code, pointers, pointers, code)
+        found.norm_backward.argtypes = (code, code, *[pointers] * 4, count, code, *[pointers] * 3, code)
+        found.norm_forward.restype = found.norm_backward.restype = None
     return found, reason
 
 
 def layer_norm(
-    x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, residual: Tensor | None = None, eps: float = EPS
-) -> Tensor:
-    """residual + LN(x) over the last axis of ``x`` (…, C), contiguous, float32 or bfloat16; ``weight`` and ``bias`` (C,) are float32."""
-    out, width = torch.empty_like(x), x.shape[-1]
-    kernel()[0].layer_norm(  # type: ignore[union-attr]
-        DTYPES[x.dtype], *map(pointer, (x, weight, bias, residual)), eps, x.numel() // width, width, pointer(out),
-        torch.get_num_threads(),
+    x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, residual: Tensor | None = None, eps: float = EPS,
+    dtype: torch.dtype | None = None, statistics: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """residual + LN(x) over the last axis of ``x`` (…, C), contiguous, float32 or bfloat16; ``weight`` and ``bias`` (C,) are float32.
+
+    ``dtype`` is that of the answer and of ``residual``, by default that of ``x``. ``statistics`` (rows, 2), float32, receives the mean
+    and the reciprocal deviation of each row.
+    """
+    out, width = torch.empty_like(x, dtype=dtype), x.shape[-1]
+    kernel()[0].norm_forward(  # type: ignore[union-attr]
+        DTYPES[x.dtype], DTYPES[out.dtype], *map(pointer, (x, weight, bias, residual)), eps, x.numel() // width, width,
+        pointer(out), pointer(statistics), torch.get_num_threads(),
     )  # fmt: skip
     return out
+
+
+class NativeNorm(torch.autograd.Function):
+    """LN(x), from the type of ``x`` to ``dtype``; keeps mean and deviation of each row."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
+        x = x.contiguous()
+        statistics = x.new_empty(x.shape[:-1].numel(), 2, dtype=torch.float32)
+        ctx.save_for_backward(x, weight, statistics)
+        return layer_norm(x, weight, bias, None, eps, dtype, statistics)
+
+    @staticmethod
+    @once_differentiable  # a second derivative would lack what the kernel computes
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        x, weight, statistics = ctx.saved_tensors
+        out, width = gradients[0].contiguous(), x.shape[-1]
+        into, into_weight, into_bias = torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(weight)
+        kernel()[0].norm_backward(  # type: ignore[union-attr]
+            DTYPES[x.dtype], DTYPES[out.dtype], *map(pointer, (x, weight, statistics, out)), x.numel() // width, width,
+            *map(pointer, (into, into_weight, into_bias)), torch.get_num_threads(),
+        )  # fmt: skip
+        return into, into_weight, into_bias, None, None
+
+
+def native_norm(module: nn.LayerNorm, x: Tensor) -> Tensor | None:
+    """What :class:`~swinkit.model.block.LayerNorm` computes, or None where the kernel does not apply."""
+    return _native(module, x, torch.float32 if torch.is_autocast_enabled("cpu") else x.dtype)
+
+
+def native_norm_for_layer(module: nn.LayerNorm, x: Tensor) -> Tensor | None:
+    """The same before a linear layer, which autocast would have round the norm first."""
+    return _native(module, x, autocast_dtype(x))
+
+
+def _native(module: nn.LayerNorm, x: Tensor, dtype: torch.dtype) -> Tensor | None:
+    fits = x.dtype in DTYPES and dtype in DTYPES and module.weight.dtype == module.bias.dtype == torch.float32
+    if not fits or not suits(x) or x.shape[-1] % MULTIPLE or kernel()[0] is None:
+        return None
+    return NativeNorm.apply(x, module.weight, module.bias, module.eps, dtype)

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..config import SwinConfig
 from .attention import ScaledCosine
-from .block import Block
+from .block import Block, LayerNorm
 from .position_bias import MlpBias, TableBias
 from .windows import WindowGrid, counts_of, pad_to
 
@@ -25,7 +25,7 @@ class PatchEmbed(nn.Module):
         super().__init__()
         self.patch = config.patch_size
         self.proj = nn.Conv2d(config.in_channels, config.embed_dim, self.patch, stride=self.patch)
-        self.norm = nn.LayerNorm(config.embed_dim)
+        self.norm = LayerNorm(config.embed_dim)
         self.position = nn.Parameter(torch.zeros(1, *config.grid(0), config.embed_dim)) if config.ape else None
 
     def forward(self, images: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class PatchMerging(nn.Module):
     def __init__(self, width: int, version: int) -> None:
         super().__init__()
         self.norm_first = version == 1
-        self.norm = nn.LayerNorm(4 * width if self.norm_first else 2 * width)
+        self.norm = LayerNorm(4 * width if self.norm_first else 2 * width)
         self.reduction = nn.Linear(4 * width, 2 * width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -24,6 +24,16 @@ def post_norm(norm: nn.Module, layer: nn.Module, x: Tensor, *rest: Any) -> Tenso
     return norm(layer(x, *rest))
 
 
+class LayerNorm(nn.LayerNorm):
+    """The norm of each token by itself over its channels; ``form`` as WindowAttention's."""
+
+    form: Callable[[LayerNorm, Tensor], Tensor | None] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.form(self, x) if self.form is not None else None
+        return super().forward(x) if y is None else y
+
+
 class Mlp(nn.Module):
     """Two linear layers with GELU between, on each token by itself (Swin, section 3.1)."""
 
@@ -69,14 +79,14 @@ class Block(nn.Module):
         extra = bool(config.extra_norm_every) and (index + 1) % config.extra_norm_every == 0
 
         self.branch = pre_norm if v1 else post_norm
-        self.norm1 = nn.LayerNorm(width)
+        self.norm1 = LayerNorm(width)
         self.attention = WindowAttention(
             heads, width, similarity, bias, qkv_bias=config.qkv_bias, key_bias=v1, chunk=config.attention_chunk
         )
-        self.norm2 = nn.LayerNorm(width)
+        self.norm2 = LayerNorm(width)
         self.mlp = Mlp(width, int(width * config.mlp_ratio))
         self.drop_path = DropPath(config.drop_path_rates(stage)[index])
-        self.norm3 = nn.LayerNorm(width) if extra else nn.Identity()  # keeps the main branch of V2-H and V2-G tame
+        self.norm3 = LayerNorm(width) if extra else nn.Identity()  # keeps the main branch of V2-H and V2-G tame
 
     def forward(self, x: Tensor, grid: WindowGrid) -> Tensor:
         x = x + self.drop_path(self.branch(self.norm1, self.attention, x, grid))

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ..config import SwinConfig
 from .backbone import SwinBackbone, initialise
+from .block import LayerNorm
 
 
 class SwinClassifier(nn.Module):
@@ -18,7 +19,7 @@ class SwinClassifier(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = SwinBackbone(config)
-        self.norm = nn.LayerNorm(config.widths[-1])
+        self.norm = LayerNorm(config.widths[-1])
         self.head = nn.Linear(config.widths[-1], config.num_classes) if config.num_classes else nn.Identity()
         initialise(self.head)
 

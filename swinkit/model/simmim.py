@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..config import Masking, SwinConfig
 from .backbone import SwinBackbone, initialise
-from .block import Mlp
+from .block import LayerNorm, Mlp
 from .windows import Size, counts_of
 
 VISIBLE, COVERED, DROPPED = 0, 1, 2
@@ -154,10 +154,10 @@ class GlobalBlock(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm1 = nn.LayerNorm(width)
+        self.norm1 = LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
-        self.norm2 = nn.LayerNorm(width)
+        self.norm2 = LayerNorm(width)
         self.mlp = Mlp(width, 4 * width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -178,7 +178,7 @@ class SparseReconstruction(nn.Module):
         self.drop_token = nn.Parameter(torch.zeros(1, 1, width))
         self.expand = nn.Linear(config.widths[-1], self.factor**2 * width)
         self.blocks = nn.ModuleList(GlobalBlock(width, max(1, width // 32)) for _ in range(DECODER_DEPTH))
-        self.norm = nn.LayerNorm(width)
+        self.norm = LayerNorm(width)
         self.pixels = nn.Linear(width, masking.cell**2 * config.in_channels)
         for token in (self.mask_token, self.drop_token):
             nn.init.trunc_normal_(token, std=0.02)
@@ -222,7 +222,7 @@ class SimMIM(nn.Module):
         masking.fits(config)
         self.config, self.masking = config, masking
         self.backbone = SwinBackbone(compacted(config, masking))
-        self.norm = nn.LayerNorm(config.widths[-1])
+        self.norm = LayerNorm(config.widths[-1])
         self.reconstruction = SparseReconstruction(config, masking) if masking.sparse else Reconstruction(config)
 
     def encode(self, images: Tensor, mask: Tensor) -> Tensor:

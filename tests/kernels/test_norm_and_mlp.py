@@ -6,8 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from swinkit import create_model
 from swinkit.kernels import mlp, norm
-from swinkit.model.block import Mlp
+from swinkit.kernels.accelerate import accelerate
+from swinkit.model.block import LayerNorm, Mlp
 
 pytestmark = pytest.mark.skipif(norm.kernel()[0] is None, reason=f"no native kernel here: {norm.kernel()[1]}")
 
@@ -28,6 +30,47 @@ def test_in_bfloat16_it_rounds_once():
     x = torch.randn(50, 96).bfloat16()
     exact = F.layer_norm(x.double(), (96,))
     assert (norm.layer_norm(x).double() - exact).abs().max() <= 2**-8 * exact.abs().max()
+
+
+@pytest.mark.parametrize("tokens", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("width", [32, 384])
+def test_a_norm_that_learns_and_its_gradients(tokens, width):
+    module = LayerNorm(width)
+    torch.nn.init.normal_(module.weight)
+    x = (1 + torch.randn(3, 50, width)).to(tokens).requires_grad_()
+    exact, out_gradient = x.detach().double().requires_grad_(), torch.randn(3, 50, width)
+    expected = F.layer_norm(exact, (width,), module.weight.double(), module.bias.double())
+    wanted = torch.autograd.grad(expected, (exact, module.weight, module.bias), out_gradient.double())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = norm.native_norm(module, x)
+    assert found.dtype == torch.float32  # as under autocast without the kernel
+    gradients = torch.autograd.grad(found, (x, module.weight, module.bias), out_gradient)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+    for gradient, want in zip(gradients, wanted, strict=True):
+        coarse = 2**-8 if gradient.dtype == torch.bfloat16 else 2e-5
+        torch.testing.assert_close(gradient.double(), want.double(), rtol=coarse, atol=coarse * float(want.abs().max()))
+
+
+def test_before_a_layer_a_norm_rounds_as_autocast_does():
+    module, x = LayerNorm(96), torch.randn(2, 49, 96)
+    layer = torch.nn.Linear(96, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = norm.native_norm_for_layer(module, x)
+        assert found.dtype == torch.bfloat16
+        torch.testing.assert_close(layer(found), layer(module(x)), rtol=2**-7, atol=2**-7)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_every_norm_of_a_model_that_learns_is_native(version, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        norm.NativeNorm, "apply", lambda x, *rest: calls.append(rest[-1]) or F.layer_norm(x, x.shape[-1:]).to(rest[-1])
+    )
+    model = accelerate(create_model("swin_nano" if version == 1 else "swinv2_nano"))
+    with torch.autocast("cpu", torch.bfloat16):
+        model(torch.randn(1, model.config.in_channels, 28, 28))
+    assert len(calls) == sum(isinstance(module, torch.nn.LayerNorm) for module in model.modules())
+    assert calls.count(torch.bfloat16) == (len(calls) - 2 if version == 1 else 0)  # all but patch embedding's and the last
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...kernels.attention import HEAD_WIDTHS, Plan, call, kernel, meeting, pad_bias
 from ...kernels.build import DTYPES
+from ...kernels.memory import keep_freed_memory
 from ...kernels.norm import MULTIPLE, layer_norm
 from ...kernels.norm import kernel as norms
 from ...model.attention import unit
@@ -171,6 +172,7 @@ def parts(precision: str, rows: int, fits: bool) -> Parts:
 
 def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
     """A callable from pictures to (logits, pooled) for pictures of any size; ``shape`` is the usual one."""
+    keep_freed_memory()
     rows = shape[0] * math.prod(model.config.grid(0))
     fits = model.config.embed_dim % MULTIPLE == 0
     return Folded(model, parts(precision, rows, fits)).eval()

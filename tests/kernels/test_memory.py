@@ -1,0 +1,43 @@
+"""Memory that is freed stays, so that the next step meets no fresh pages."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import resource, sys
+import torch
+if sys.argv[1] == "keep":
+    from swinkit.kernels.memory import keep_freed_memory
+    print(keep_freed_memory())
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(3):
+    before = faults()
+    torch.ones(50_000_000)
+    last = faults() - before
+print(last)
+"""
+
+
+def run(how: str, **environment: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, how], capture_output=True, text=True, check=True, env={**os.environ, **environment}
+    )
+    return done.stdout.splitlines()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has the switch")
+def test_no_fresh_pages():
+    said, faults = run("keep")
+    if not said.startswith("freed memory is kept"):
+        pytest.skip(said)
+    assert int(faults) < 100 < int(run("not")[-1])
+
+
+def test_switched_off():
+    assert run("keep", SWINKIT_KERNELS="0")[0] == "switched off by SWINKIT_KERNELS=0"
