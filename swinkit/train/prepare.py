@@ -93,8 +93,8 @@ def checked(settings: RunSettings, collection: Collection, say: Say, progress: C
     findings = examine(collection, progress)
     for item in findings.items:
         say(f"{item.severity}: {item.message}")
-    if faults := [item.message for item in findings.items if item.severity == "error"]:
-        raise DataError(f"{settings.data}: {' '.join(faults)}")
+    if findings.errors:
+        raise DataError(f"{settings.data}: {' '.join(item.message for item in findings.errors)}")
     return findings
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..errors import WeightsError
@@ -85,12 +85,6 @@ def differences(expected: Mapping[str, Signature], found: Mapping[str, Signature
 def not_finite(state: Mapping[str, Tensor]) -> list[str]:
     """One line per tensor that holds a NaN or an infinity."""
     return [f"not finite: {name}" for name, tensor in state.items() if tensor.is_floating_point() and not _is_finite(tensor)]
-
-
-def load_strictly(model: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
-    """Load ``state`` into ``model``, or change nothing and raise :class:`WeightsError` listing every unmatched key."""
-    refuse(differences(signatures(model.state_dict()), signatures(state)), source)
-    model.load_state_dict(dict(state))
 
 
 def refuse(lines: list[str], source: str | Path) -> None:

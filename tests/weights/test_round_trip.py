@@ -10,7 +10,7 @@ from swinkit.config import SwinConfig
 from swinkit.model.classifier import SwinClassifier
 from swinkit.variants import configure
 from swinkit.weights.convert import export, restore
-from swinkit.weights.formats import DIALECTS, find_dialect
+from swinkit.weights.formats import DIALECTS
 from swinkit.weights.recognise import recognise
 
 from ..peers.building import NETWORKS, logits_of
@@ -39,7 +39,7 @@ def travel(state: dict[str, Tensor], config: SwinConfig) -> dict[str, dict[str, 
     """``state`` through the whole chain; each library's own state on the way, and ours after the last step."""
     stations = {}
     for name in CHAIN:
-        dialect = find_dialect(name)
+        dialect = DIALECTS[name]
         foreign = export(state, config, dialect)
         stations[name] = foreign
         state = restore(foreign, config, dialect, dialect.prefix[config.version]).state

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from ...errors import UsageError, nearest
 from .microsoft import DENSE, MICROSOFT, SIMMIM
 from .openmmlab import OPENMMLAB
-from .table import Dialect
 from .timm import TIMM
 from .torchvision import TORCHVISION
 from .transformers import BACKBONE, BACKBONE_5, TRANSFORMERS, TRANSFORMERS_5
@@ -25,12 +23,3 @@ ALIASES = {
     "mmseg": "openmmlab",
     "mmpretrain": "openmmlab",
 }
-
-
-def find_dialect(name: str) -> Dialect:
-    """The dialect called ``name``; raises :class:`UsageError` with the known ones."""
-    dialect = DIALECTS.get(ALIASES.get(name, name))
-    if dialect is None:
-        hint = nearest(name, [*DIALECTS, *ALIASES], f"Known: {', '.join([*DIALECTS, *ALIASES])}.")
-        raise UsageError(f"There is no weight format {name!r}. {hint}")
-    return dialect
