@@ -31,9 +31,9 @@ class Extra(NamedTuple):
 # pyproject.toml has the ranges of the packages
 EXTRAS = {
     "export": Extra("ONNX, OpenVINO and int8", ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf"), "145 MB"),
-    "serve": Extra("the REST service", ("fastapi", "uvicorn", "python-multipart"), "0.5 MB"),
-    "ray": Extra("bulk prediction on a cluster", ("ray",), "95 MB"),
-    "dense": Extra("detection metrics", ("faster-coco-eval",), "0.6 MB"),
+    "serve": Extra("reserved for a REST service", ("fastapi", "uvicorn", "python-multipart"), "0.5 MB"),
+    "ray": Extra("reserved for a cluster", ("ray",), "95 MB"),
+    "dense": Extra("reserved for detection", ("faster-coco-eval",), "0.6 MB"),
     "hub": Extra("models on the Hugging Face hub", ("huggingface-hub",), "6 MB"),
     "explain": Extra("gradient explanations", ("captum",), "15 MB"),
 }

@@ -111,6 +111,8 @@ def verify_command(bundle: Path, runtime: str | None, as_json: bool, quiet: bool
     opened = open_bundle(bundle)
     checks = [check.to_dict() for check in verify(opened, runtime, clock(quiet))]
     _show(opened, checks, as_json)
+    if not as_json:
+        click.echo(f"verified: the files are whole, and {bundle} answers here as it did where it was made")
 
 
 def default_folder(model: str, target: str) -> Path:
@@ -144,4 +146,4 @@ def _print_table(bundle: Bundle, checks: Sequence[dict[str, Any]]) -> None:
     for height, width in dict.fromkeys(tuple(check["size"]) for check in checks):
         row = "".join(f"{errors[name, (height, width)]:24.1e}" for name in runtimes)
         click.echo(f"{f'{height} x {width}':16}{row}")
-    click.echo(f"largest difference of a logit, batches 1 to 3; at most {bundle.manifest.tolerance:g}")
+    click.echo(f"largest difference of a logit, batches 1 to 3; at most {bundle.manifest.tolerance:g} is allowed")

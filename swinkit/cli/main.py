@@ -67,7 +67,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="swinkit")
 def cli() -> None:
-    """The toolkit for Swin Transformers: train, measure, explain, speed up and serve, on your own pictures."""
+    """The toolkit for Swin Transformers: train, measure, explain, speed up and export, on your own pictures."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

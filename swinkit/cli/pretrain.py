@@ -67,7 +67,7 @@ def command(
 
 
 def _pretrain(chosen: dict[str, Any], run: Path | None, out: Path | None, dry_run: bool, quiet: bool) -> Any:
-    from ..train.pretraining import carried_out, go_on
+    from ..train.pretraining import announce, carried_out, go_on
     from ..train.session import ready
     from ..train.settings import PretrainSettings
     from ..train.watch import Display
@@ -77,4 +77,7 @@ def _pretrain(chosen: dict[str, Any], run: Path | None, out: Path | None, dry_ru
     settings = validated(PretrainSettings, chosen)
     if run is not None:
         return go_on(run, chosen, display)
-    return ready(settings, display).plan if dry_run else carried_out(settings, out, display)
+    if dry_run:
+        announce(settings, display)
+        return ready(settings, display).plan
+    return carried_out(settings, out, display)

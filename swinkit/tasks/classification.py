@@ -128,8 +128,8 @@ class ClassificationMeter:
             return self._several(logits, labels)
         loss = F.cross_entropy(logits, labels).item()
         scores = logits.softmax(dim=-1).numpy()
-        top1, top5 = (float(top_k_hits(scores, labels.numpy(), k).mean()) for k in (1, 5))
-        return {"loss": loss, "top1": top1, "top5": top5}
+        ranks = (1, 5) if scores.shape[1] > 5 else (1,)  # among five classes or fewer, top-5 is always right
+        return {"loss": loss, **{f"top{k}": float(top_k_hits(scores, labels.numpy(), k).mean()) for k in ranks}}
 
     def calibration(self) -> dict[str, float]:
         """The temperature to divide logits by (Guo et al., arXiv 1706.04599), where there are mistakes enough to fit it."""

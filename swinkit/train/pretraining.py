@@ -10,7 +10,7 @@ from typing import Any
 from ..validation import validated
 from .session import RunResult, begin, resume
 from .settings import PretrainSettings
-from .verdict import Verdict, weigh
+from .verdict import Verdict, foreseen, weigh
 from .watch import Display
 
 
@@ -43,7 +43,14 @@ def pretrain(
 
 
 def carried_out(settings: PretrainSettings, out: str | Path | None, display: Display) -> PretrainResult:
+    announce(settings, display)
     return concluded(begin(settings, out, display), display)
+
+
+def announce(settings: PretrainSettings, display: Display) -> None:
+    """Say what the verdict will cost, before anything is computed."""
+    if settings.probe is not None and settings.verdict:
+        display.say(str(foreseen(settings)))
 
 
 def go_on(run: Path, changes: Mapping[str, Any], display: Display) -> PretrainResult:

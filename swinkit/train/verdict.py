@@ -23,7 +23,7 @@ from ..tasks.metrics import bootstrap, share_interval
 from ..validation import validated
 from ..weights.atomic import write_json
 from .session import begin, resume
-from .settings import PretrainSettings, TrainSettings, default_epochs
+from .settings import PretrainSettings, TrainSettings, default_batch_size, default_epochs
 from .watch import Display
 
 RECORD = "verdict.json"
@@ -72,6 +72,34 @@ class Verdict:
         )
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a verdict takes: ``labels`` pictures of ``classes``, learned from for ``tuned`` epochs twice and for ``whole`` once."""
+
+    labels: int
+    classes: int
+    tuned: int
+    whole: int
+
+    @property
+    def steps(self) -> int:
+        return (2 * self.tuned + self.whole) * max(1, self.labels // default_batch_size(self.labels))
+
+    def __str__(self) -> str:
+        return (
+            f"The verdict will take three trainings on up to {self.labels:,} labelled pictures, of {self.tuned}, {self.tuned} and {self.whole} epochs, "
+            f"about {self.steps:,} steps in all; --no-verdict leaves it out"
+        )
+
+
+def foreseen(settings: PretrainSettings) -> Cost:
+    """What the verdict of a pre-training with ``settings``, which have a labelled set, will take."""
+    collection = open_data(str(settings.probe))
+    labels = min(MOST, sum(sample.split in (None, "train") for sample in collection.samples))
+    epochs = (default_epochs(labels, fine_tuning) for fine_tuning in (True, False))
+    return Cost(labels, len(collection.classes), *epochs)
+
+
 def weigh(run: Path, display: Display) -> Verdict | None:
     """The verdict on the finished pre-training in ``run``; None where it was given no labelled set.
 
@@ -81,9 +109,8 @@ def weigh(run: Path, display: Display) -> Verdict | None:
     settings = validated(PretrainSettings, yaml.safe_load((run / "config.yaml").read_text("utf-8")))
     if settings.probe is None or not settings.verdict:
         return None
-    collection = open_data(settings.probe)
-    labels = min(MOST, sum(sample.split in (None, "train") for sample in collection.samples))
-    tuned, whole = default_epochs(labels, fine_tuning=True), default_epochs(labels, fine_tuning=False)
+    cost = foreseen(settings)
+    labels, tuned, whole = cost.labels, cost.tuned, cost.whole
     again = settings.swin or {}
     nothing = {"model": "swin_nano", "swin": again, "image_size": again["image_size"], "preprocessing": settings.preprocessing}
     plan = {
@@ -96,7 +123,7 @@ def weigh(run: Path, display: Display) -> Verdict | None:
         display.say(f"Verdict: {name}, {epochs} epochs")
         path = run / "verdict" / folder
         try:
-            minutes = _trained(path, settings, {**start, "epochs": epochs}, -(-labels // len(collection.classes)), display)
+            minutes = _trained(path, settings, {**start, "epochs": epochs}, -(-labels // cost.classes), display)
         except Interrupted:
             raise Interrupted(
                 f"Stopped in the verdict; the pre-training is finished and all is saved. Go on with: swinkit pretrain --resume {run}"

@@ -25,12 +25,12 @@ from ..model.classifier import SwinClassifier
 from ..model.simmim import SimMIM
 from ..preprocessing import Preprocessing
 from ..variants import ALIASES, VARIANTS
+from . import BUNDLE
 from .atomic import sha256_of, sweep_stale, write_atomically, write_json
 from .verify import ShapesOnly, differences, not_finite, read_header, refuse, signatures
 
 FORMAT = 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "config.json"
-BUNDLE = "bundle.json"  # makes a folder an exported bundle, which is no model of this format
 BUNDLED = Path(__file__).parent.parent / "assets" / "models"  # models that come with the package, known by folder name
 
 

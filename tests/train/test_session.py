@@ -222,6 +222,8 @@ def test_fine_tuning_keeps_the_backbone_and_renews_the_head(finished, tmp_path):
 
 def test_early_stopping_and_the_best_weights(data, tmp_path):
     run = fit(data, out=tmp_path / "run", **{**TINY, "epochs": 30, "lr": 1e-12, "patience": 2, "keep": "best"})
+    log = (tmp_path / "run" / "log.txt").read_text("utf-8")
+    assert (log.count("(best)"), "top5" in log) == (1, False)  # an equal epoch is no better one
     assert run.epochs == 3  # the first evaluation sets the mark, two more do not better it
 
 

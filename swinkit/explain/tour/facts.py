@@ -20,7 +20,7 @@ def gather(subject: Subject, effort: Effort) -> dict[str, Any]:
     return {
         "size": list(subject.size), "trained": subject.trained, "tiny": subject.tiny, "truth": subject.truth,
         "picture": subject.picture_name, "model": subject.model_name, "shown": png(subject.shown),
-        "measured": bool(effort.repeats), "machine": measured.machine(),
+        "classes": list(subject.model.classes) if subject.trained else [], "measured": bool(effort.repeats), "machine": measured.machine(),
         "vit": patches.vit(),
         "partition": patches.partition(subject, traced), "embedding": patches.embedding(subject, traced),
         "hierarchy": patches.hierarchy(subject, traced), "merging": patches.merging(subject, traced),

@@ -23,8 +23,8 @@ from ... import __version__
 from ...config import SwinConfig
 from ...errors import SwinkitError, UsageError, WeightsError
 from ...preprocessing import Preprocessing
+from ...weights import BUNDLE
 from ...weights.atomic import TEMPORARY, sweep_drafts, sync_folder, write_atomically, write_json
-from ...weights.files import BUNDLE
 from .golden import Golden, normalise, pixels
 from .protobuf import refuse_outside_data
 

@@ -39,16 +39,15 @@ class Check:
 
 
 def verify(bundle: Bundle, runtime: str | None = None, progress: Progress = lambda line: None) -> list[Check]:
-    """Run ``bundle`` on its golden pictures, in ``runtime`` or in every installed one that can; a line of progress per size.
+    """Run ``bundle`` on its golden pictures, in ``runtime`` or in every installed one that can; a line of progress for each.
 
     Raises :class:`GateError` with the sizes at which an answer is further from the golden one than the bundle's tolerance,
     or at which there is none.
     """
-    checks = []
+    checks: list[Check] = []
     for name in runtimes_for(bundle.manifest.target, runtime):
-        for check in _run(bundle, name):
-            progress(str(check))
-            checks.append(check)
+        progress(f"asking {name} {version_of(name)} at {len(bundle.golden.pictures)} sizes")
+        checks += _run(bundle, name)
     failed = [check for check in checks if not check.passed(bundle.manifest.tolerance)]
     if failed:
         raise GateError(

@@ -111,6 +111,13 @@ def test_names_are_inert(facts: dict[str, Any]) -> None:
     assert page.count("<script") == 2
 
 
+def test_what_the_model_knows_is_told_beside_its_answer(pages: dict[str, Path]) -> None:
+    for language, words in (("en", "knows 10 classes"), ("ru", "знает только эти классы (10)")):
+        page = pages[language].read_text("utf-8")
+        assert words in page
+        assert "T-shirt/top, Trouser, Pullover" in page
+
+
 def test_every_chapter_is_there_and_the_page_is_small(pages: dict[str, Path]) -> None:
     for page in pages.values():
         text = page.read_text("utf-8")

@@ -25,6 +25,14 @@ def test_verify_needs_no_torch(onnx_bundle: Bundle) -> None:
     assert {check["runtime"] for check in checks} == {"onnxruntime", "openvino"}
 
 
+def test_verify_ends_with_a_verdict_and_repeats_nothing(onnx_bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", str(onnx_bundle.path), "--runtime", "onnxruntime"]) == 0
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert lines[-1].startswith(f"verified: the files are whole, and {onnx_bundle.path} answers here")
+    assert sum("28 x 28" in line for line in [*lines, *printed.err.splitlines()]) == 1
+
+
 def test_verify_ends_with_code_4_when_an_answer_differs(
     onnx_bundle: Bundle,
     tmp_path: Path,
