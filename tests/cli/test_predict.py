@@ -123,7 +123,7 @@ def test_exit_codes(model_folder, folder, tmp_path, monkeypatch, capsys):  # noq
     (tmp_path / "there.csv").write_text("mine")
     for wrong in (["--format", "parquet"], ["--out", "rows.txt"], ["--out", str(tmp_path / "there.csv")], ["--top", "0"]):
         assert run(["predict", model, str(place), *wrong]) == 2
-    assert run(["predict", str(tmp_path / "nowhere"), str(place)]) == 1
+    assert run(["predict", str(tmp_path / "nowhere"), str(place)]) == 2
     assert "Traceback" not in capsys.readouterr().err
 
 
