@@ -12,18 +12,22 @@ from .options import SIZE, check_new, next_command, print_json, say, shared, war
 
 @click.command("bench")
 @click.argument("model")
-@click.option("--batch-size", "batches", type=click.IntRange(min=1), multiple=True, help="Repeatable; 1 and 8 by default.")
+@click.option(
+    "--batch-size", "batches", metavar="N", type=click.IntRange(min=1), multiple=True, help="Repeatable; 1 and 8 by default."
+)
 @click.option("--image-size", "sizes", type=SIZE, multiple=True, help="Repeatable; the model's own by default.")
 @click.option(
     "--precision", "precisions", type=click.Choice(["float32", "bfloat16"]), multiple=True,
     help="Repeatable; by default float32, and bfloat16 where the processor has it.",
 )  # fmt: skip
 @click.option(
-    "--engine", "engines", multiple=True,
+    "--engine", "engines", metavar="NAME", multiple=True,
     help="Repeatable; auto, the fastest here, and plain, the network as it is trained, by default; a name, or all.",
 )  # fmt: skip
-@click.option("--rounds", type=click.IntRange(min=1), default=10, show_default=True, help="Turns for each engine.")
-@click.option("--max-seconds", type=click.FloatRange(min=0), default=900, show_default=True, help="No case begins later.")
+@click.option("--rounds", metavar="N", type=click.IntRange(min=1), default=10, show_default=True, help="Turns for each engine.")
+@click.option(
+    "--max-seconds", metavar="S", type=click.FloatRange(min=0), default=900, show_default=True, help="No case begins later."
+)
 @click.option("--floor/--no-floor", default=True, help="Measure the GEMM floor of this machine beside the model.")
 @shared("out", "dry_run", "json", "quiet")
 def command(

@@ -14,7 +14,9 @@ from .options import check_new, next_command, print_json, say, shared, warn
 
 @click.command("compare")
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
-@click.option("--image-size", "sizes", type=click.IntRange(min=16), multiple=True, help="Repeatable; 224 to 1536 by default.")
+@click.option(
+    "--image-size", "sizes", metavar="N", type=click.IntRange(min=16), multiple=True, help="Repeatable; 224 to 1536 by default."
+)
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16"]),
@@ -22,9 +24,17 @@ from .options import check_new, next_command, print_json, say, shared, warn
     show_default=True,
     help="Of every model.",
 )
-@click.option("--engine", default="plain", show_default=True, help="Of the Swins; see `swinkit bench`. Others run plainly.")
-@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Turns for each model.")
-@click.option("--max-seconds", type=click.FloatRange(min=0), default=600, show_default=True, help="No size begins later.")
+@click.option(
+    "--engine",
+    metavar="NAME",
+    default="plain",
+    show_default=True,
+    help="Of the Swins; see `swinkit bench`. Others run plainly.",
+)
+@click.option("--rounds", metavar="N", type=click.IntRange(min=1), default=5, show_default=True, help="Turns for each model.")
+@click.option(
+    "--max-seconds", metavar="S", type=click.FloatRange(min=0), default=600, show_default=True, help="No size begins later."
+)
 @shared("out", "dry_run", "json", "quiet")
 def command(
     models: tuple[str, ...], sizes: tuple[int, ...], precision: str, engine: str, rounds: int, max_seconds: float,

@@ -29,7 +29,7 @@ PICTURES = (
     "--to", "format", required=True, metavar="FORMAT",
     help="Of OUT: swinkit, timm, transformers, torchvision, microsoft, openmmlab, simmim, transformers-5, transformers-backbone, microsoft-dense.",
 )  # fmt: skip
-@click.option("--variant", help="What IN is, where its file does not record it (the window of Swin V2).")
+@click.option("--variant", metavar="NAME", help="What IN is, where its file does not record it (the window of Swin V2).")
 @click.option("--image-size", type=SIZE, help="Resize position information for pictures of another size, as 384 or 256x384.")
 @click.option("--window-size", type=SIZE, help="And for another window, in patches.")
 @click.option(

@@ -27,7 +27,8 @@ def command(task: str, out: Path | None, epochs: int | None, seed: int | None, a
     """Watch a small Swin judge clothes, then learn digits from 20 examples of each.
 
     The bundled swin_nano, trained on Fashion-MNIST, is evaluated on test pictures, fine-tuned on hand-written digits that it
-    has never seen, and compared with the same budget from nothing. Everything is kept as runs with a report each.
+    has never seen, and compared with the same budget from nothing. Everything is kept as runs with a report each,
+    below runs/demo unless --out says otherwise.
     """
     from ..train.run import claim, first_free
 

@@ -32,7 +32,13 @@ SPLITS = ("auto", "train", "val", "test", "all")
     show_default=True,
     help="Pictures that go through the model at once.",
 )
-@click.option("--require", "gates", multiple=True, metavar="FIGURE=VALUE", help="End with code 4 unless reached; repeatable.")
+@click.option(
+    "--require",
+    "gates",
+    multiple=True,
+    metavar="FIGURE=VALUE",
+    help="End with code 4 unless reached: top1, macro_f1, ece, …; docs/evaluate.md has all. Repeatable.",
+)
 @click.option(
     "--expect",
     type=click.Choice(["published", "published-1k", "published-22k"]),
@@ -43,7 +49,7 @@ def command(
     model: str, data: str | None, split: str, layout: str | None, batch_size: int, gates: tuple[str, ...], expect: str | None,
     out: Path | None, device: str, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Judge MODEL, a run or a saved model, on DATA; without DATA, on the pictures that the run kept for it.
+    """Judge MODEL, a run, a saved model of any library, a name or an exported bundle, on DATA; without DATA, a run on what it kept aside.
 
     Accuracy with its interval, precision, recall and F1 of every class, calibration. --out writes a folder with report.html,
     evaluation.json and predictions.csv.

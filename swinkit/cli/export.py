@@ -104,6 +104,9 @@ def verify_command(bundle: Path, runtime: str | None, as_json: bool, quiet: bool
     """Check an exported BUNDLE: that its files are whole, and that its graph answers here as it did where it was made.
 
     Needs the runtime alone, not PyTorch (but for bundles of --to torch). The exit code is 4 when an answer differs.
+
+    \b
+    swinkit verify shoes-onnx
     """
     from ..runtime.export.bundle import open_bundle
     from ..runtime.export.verifying import verify

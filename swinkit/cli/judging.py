@@ -168,7 +168,9 @@ def find_material(model: str, data: str | None, split: str, layout: str | None, 
     settings = yaml.safe_load((run / "config.yaml").read_text("utf-8")) if run else {}
     source = data or settings.get("data")
     if source is None:
-        raise UsageError(f"{model} is a model without a run, so it keeps no pictures to be judged on. Give DATA: a folder, …")
+        raise UsageError(
+            f"{model} is a model without a run, so it keeps no pictures to be judged on. Give DATA: a folder, a manifest, or a bundled set"
+        )
     collection = open_data(source, layout or (settings.get("format") if data is None else None))
     if collection.fingerprint() == recorded.get("fingerprint"):
         parts = Split.from_dict(recorded["split"])

@@ -25,6 +25,9 @@ class _Size(click.ParamType):
 
     name = "N|HxW"
 
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return self.name  # click would write it in capitals
+
     def convert(self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         if not (found := re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", str(value), re.IGNORECASE)):
             self.fail(f"{value!r} is no size; expected a side, as 192, or height and width, as 160x320.", parameter, ctx)

@@ -32,12 +32,21 @@ FEW = 3  # inputs, up to which the next command names them
     type=click.Choice(FORMATS),
     help="How rows are written; by default as the suffix of --out says, else a table.",
 )
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes each row names.")
+@click.option(
+    "--top", metavar="N", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes each row names."
+)
 @click.option("--embeddings", is_flag=True, help="Add the pooled feature vector of each picture.")
 @click.option("-0", "--null", is_flag=True, help="The list on stdin is separated by NUL, as find -print0 writes it.")
 @click.option("--image-size", type=SIZE, help="Scale pictures to this size in pixels instead of the model's.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Pictures that go through the model at once; 32 by default.")
-@click.option("--workers", type=click.IntRange(min=0), help="Processes that decode; 0 decodes in this one, without protection.")
+@click.option(
+    "--batch-size", metavar="N", type=click.IntRange(min=1), help="Pictures that go through the model at once; 32 by default."
+)
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Processes that decode; 0 decodes in this one, without protection.",
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
@@ -60,6 +69,12 @@ def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: f
 
     INPUT is a file, a folder (with all below it), a pattern in quotes, or - for a list of files on stdin. The exit code is
     0 when at least one input was answered and 3 when none was. With --out, the same command continues a run that was killed.
+    MODEL is a run, a saved model of any library, a name, or an exported bundle.
+
+    \b
+    swinkit predict runs/classify/shoes photo.jpg
+    swinkit predict runs/classify/shoes new-photos/ --out predictions.csv
+    find photos -name '*.jpg' -print0 | swinkit predict runs/classify/shoes - -0 --json
     """
     kind = _format(options["kind"], options["out"], options["as_json"])
     from ..data.decode import decode

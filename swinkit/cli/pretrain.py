@@ -8,18 +8,20 @@ from typing import Any
 import click
 
 from ..errors import UsageError
-from .options import SIZE, next_command, print_json, read_settings, say, shared
+from .options import LAYOUTS, SIZE, next_command, print_json, read_settings, say, shared
 
 
 @click.command(name="pretrain")
 @click.argument("folder", required=False)
 @click.option("--model", metavar="NAME|RUN|FILE", help="Where to start: a variant, a run, a SimMIM checkpoint; auto by size.")
-@click.option("--format", "layout", help="Layout of the data; recognised when not given.")
+@click.option("--format", "layout", metavar="LAYOUT", help=LAYOUTS)
 @click.option("--image-size", type=SIZE, help="Size of what the model sees, in pixels.")
 @click.option(
     "--mask-cell", type=click.IntRange(min=1), metavar="PIXELS", help="Side of what is hidden whole; 32 at 192 pixels."
 )
-@click.option("--mask-ratio", type=click.FloatRange(0, 1, True, True), help="Share of the cells that is hidden; 0.6.")
+@click.option(
+    "--mask-ratio", metavar="SHARE", type=click.FloatRange(0, 1, True, True), help="Share of the cells that is hidden; 0.6."
+)
 @click.option("--sparse", is_flag=True, default=None, help="Encode a quarter of each picture: several times as fast.")
 @click.option("--probe", metavar="DATA", help="A labelled set: features are measured on it, and the verdict given.")
 @click.option("--no-verdict", is_flag=True, help="Measure features on the way, but do not weigh the whole at the end.")

@@ -15,7 +15,12 @@ from .options import next_command, print_json, say, shared
 @click.option("--model", metavar="MODEL", help="A run, a file, a folder or a name; a variant's name means random weights.")
 @click.option("--lang", type=click.Choice(["en", "ru"]), default="en", show_default=True, help="Language of the page.")
 @click.option(
-    "--repeats", type=click.IntRange(min=0), default=5, show_default=True, help="Runs of each timing; 0 leaves timings out."
+    "--repeats",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="Runs of each timing; 0 leaves timings out.",
 )
 @shared("out", "json", "quiet")
 def command(
@@ -25,6 +30,10 @@ def command(
 
     Without a PICTURE it is a bundled one, with the bundled trained swin_nano. A photograph without --model is shown with Swin-T and
     random weights: sizes, windows and costs are true then, preferences are not, and the page says so.
+
+    \b
+    swinkit tour
+    swinkit tour photo.jpg --model runs/classify/shoes --lang ru --out shoes.html
     """
     from ..errors import UsageError
     from ..explain.tour.measured import Effort
