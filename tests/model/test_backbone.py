@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
+from torch._dynamo.utils import counters
 
 from swinkit.config import SwinConfig
 from swinkit.model.backbone import PatchMerging, SwinBackbone, initialise
@@ -155,6 +156,21 @@ def test_one_graph_for_all_sizes(version, geometry):
             images = torch.randn(2, 3, *size)
             torch.testing.assert_close(one(images), model(images))
     assert graphs.frame_count == 1
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.slow  # minutes: inductor settles the strides of every loop symbolically
+@pytest.mark.parametrize("version", [1, 2])
+def test_inductor_makes_one_graph_for_all_sizes(version):
+    model = shake(SwinClassifier(four_stages(version))).eval()
+    torch._dynamo.reset()
+    counters.clear()
+    one = compiled(model)
+    with torch.no_grad():
+        for size in random.Random(version).sample(STREAM, len(STREAM)):
+            images = torch.randn(2, 3, *size)
+            torch.testing.assert_close(one(images), model(images), rtol=1e-4, atol=1e-4)
+    assert counters["stats"]["unique_graphs"] == 1
 
 
 @pytest.mark.parametrize("version", [1, 2])
