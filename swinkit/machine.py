@@ -6,6 +6,8 @@ import importlib.metadata
 import os
 import platform
 import re
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +66,9 @@ def memory() -> dict[str, float | None]:
     """GiB, total and available; None where the system does not say."""
     found = {name: int(kib) / 2**20 for name, kib in re.findall(r"^(\w+):\s+(\d+) kB", read("/proc/meminfo"), re.MULTILINE)}
     return {"total": found.get("MemTotal"), "available": found.get("MemAvailable")}
+
+
+def compiler() -> str | None:
+    """The C++ compiler that ``$CXX`` names, or the first one found; None where there is none."""
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "c++", "clang++"]
+    return next((found for name in names if (found := shutil.which(shlex.split(name)[0]))), None)

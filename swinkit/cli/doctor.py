@@ -51,6 +51,7 @@ def examine() -> dict[str, Any]:
         "device": _device(versions["torch"]),
         "processor": machine.processor(),
         "memory_gib": machine.memory(),
+        "compiler": machine.compiler(),
         "disk": _disk(),
         "versions": versions,
         "extras": {extra: [name for name in packages if not version(name)] for extra, (_, packages, _) in EXTRAS.items()},
@@ -117,6 +118,7 @@ def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
         ("threads", f"OMP_NUM_THREADS={processor['threads']}" if processor["threads"] else "torch chooses, one per core"),
         ("flags", f"{flags}; bfloat16 {bfloat16}"),
     ]
+    rows.append(("kernels", f"compiled by {report['compiler']}" if report["compiler"] else "none, for want of a C++ compiler"))
     if memory["total"]:
         rows.append(("memory", f"{memory['available']:.1f} of {memory['total']:.1f} GiB available"))
     for name, place in report["disk"].items():

@@ -8,7 +8,6 @@ import hashlib
 import os
 import platform
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from ..machine import compiler
 
 FLAGS = ("-std=gnu++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
 DTYPES = {torch.float32: 0, torch.bfloat16: 1}  # that kernels compute with, and how they are told which
@@ -25,12 +26,6 @@ SECONDS = 120  # longer than any compiler takes that is worth waiting for
 def cache_folder() -> Path:
     """Where compiled kernels are kept: ``$XDG_CACHE_HOME/swinkit/kernels``, by default below ``~/.cache``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swinkit" / "kernels"
-
-
-def compiler() -> str | None:
-    """The C++ compiler that ``$CXX`` names, or the first one found; None where there is none."""
-    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "c++", "clang++"]
-    return next((found for name in names if (found := shutil.which(shlex.split(name)[0]))), None)
 
 
 @functools.cache

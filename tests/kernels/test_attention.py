@@ -179,7 +179,7 @@ def test_switched_off(fresh, monkeypatch):
 
 
 def test_no_compiler_is_no_fault(fresh, monkeypatch):
-    monkeypatch.setattr(build.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     found, reason = build.library("layer_norm")
     assert found is None
     assert "no C++ compiler" in reason
