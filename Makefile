@@ -12,10 +12,12 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: $(VENV)/.installed  ## a Swin Transformer learns from real pictures, and the next command to type
 	$(BIN)/swinkit demo
 
-# tests/runtime has processes of its own: in ones that ran the rest before, its tests of processes that die took the runner along
+# in parts: a process that has quantised and exported dies of a segmentation fault when it later starts others, in which libraries of
+# export play a part that is not understood; apart, all pass
+APART := tests/runtime/export
 test: $(VENV)/.installed-dev  ## every test but the long campaigns
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow" --ignore tests/runtime
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow" tests/runtime
+	for part in "--ignore tests/runtime" "tests/runtime --ignore $(APART)" "$(APART)"; do \
+	    OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow" $$part || exit 1; done
 
 lint: $(VENV)/.installed-dev  ## style, format and types
 	$(BIN)/ruff check .
