@@ -12,12 +12,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: $(VENV)/.installed  ## a Swin Transformer learns from real pictures, and the next command to type
 	$(BIN)/swinkit demo
 
-# in parts: a process that has quantised and exported dies of a segmentation fault when it later starts others, in which libraries of
-# export play a part that is not understood; apart, all pass
-APART := tests/runtime/export
 test: $(VENV)/.installed-dev  ## every test but the long campaigns
-	for part in "--ignore tests/runtime" "tests/runtime --ignore $(APART)" "$(APART)"; do \
-	    OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow" $$part || exit 1; done
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow"
 
 lint: $(VENV)/.installed-dev  ## style, format and types
 	$(BIN)/ruff check .

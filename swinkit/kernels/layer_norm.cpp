@@ -8,7 +8,7 @@ namespace {
 struct Statistics { float mean, scale; };
 
 template <typename X, typename Y>
-void forward(X* x, const float* weight, const float* bias, Y* residual, float eps, int64_t rows, int C, Y* out,
+void forward(const X* x, const float* weight, const float* bias, const Y* residual, float eps, int64_t rows, int C, Y* out,
              Statistics* kept, int threads) {
     in_parallel(rows, threads, [&](int64_t first, int64_t last, int) {
         std::vector<float> row(C);
@@ -42,7 +42,7 @@ void forward(X* x, const float* weight, const float* bias, Y* residual, float ep
 // With n = LN(x) before scale and offset, and g the gradient of n: gx = scale (g - mean(g) - n mean(g n)).
 // Threads sum scale's and offset's gradients apart, and are added in their order, so that a result repeats to the bit.
 template <typename X, typename Y>
-void backward(X* x, const float* weight, const Statistics* kept, Y* gout, int64_t rows, int C, X* gx, float* gweight,
+void backward(const X* x, const float* weight, const Statistics* kept, const Y* gout, int64_t rows, int C, X* gx, float* gweight,
               float* gbias, int threads) {
     std::vector<std::vector<float>> sums(threads);
     in_parallel(rows, threads, [&](int64_t first, int64_t last, int thread) {

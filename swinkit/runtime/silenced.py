@@ -1,7 +1,13 @@
-"""The one door through which OpenVINO and NNCF are imported: both report their use to their makers by default, here neither can."""
+"""The one door through which OpenVINO and NNCF are imported: both report their use to their makers by default, here neither can.
+
+And here all have one ``Core``, as OpenVINO's documentation recommends: each sets a stack for signal handlers (its pull request
+11894) and at its end sets the one before it again, which is gone if that of an earlier ``Core`` went first. The next signal with a
+handler, Ctrl-C or the end of a loader's worker, would then kill the process.
+"""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 import sys
@@ -14,14 +20,18 @@ REPORTS = ("start_session", "end_session", "send_event", "send_error", "send_sta
 
 
 def openvino() -> Any:
-    """The package ``openvino``; raises :class:`MissingExtra`."""
-    return _silently("openvino")
+    """The package ``openvino``, whose ``Core()`` is always the same one; raises :class:`MissingExtra`."""
+    package = _silently("openvino")
+    if isinstance(package.Core, type):
+        package.Core = functools.cache(package.Core)
+    return package
 
 
 def nncf() -> Any:
     """The package ``nncf``; raises :class:`MissingExtra`."""
     # it looks for CUDA's compiler, and torch warns where there is none
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    openvino()  # before NNCF makes a Core of its own
     return _silently("nncf")
 
 
