@@ -3,8 +3,8 @@ from nothing at its own best number of epochs.
 
     python -m experiments.simmim_pays [--threads 1]
 
-Cells are computed one after another and kept in results/simmim_pays.json as they come; killed at any moment, the same command goes
-on, pre-training itself in the middle of an epoch. Encoders stay in runs/simmim_pays/.
+Cells are computed one after another and kept in runs/simmim_pays/cells.json as they come; killed at any moment, the same command goes
+on, pre-training itself in the middle of an epoch. Encoders stay there too; results/simmim_pays.json is written when all is known.
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ def over_seeds(plan: Plan, cells: Cells, arm: Arm, run: str | None, labels: int)
 
 def run(plan: Plan, folder: Path = RESULTS, runs: Path = RUNS) -> dict[str, Any]:
     torch.set_num_threads(plan.threads)
-    cells = Cells(folder / "simmim_pays.json", plan)
+    cells = Cells(runs / "cells.json", plan)
     ratio = cells.get("faithful step over sparse step, V1", lambda: step_ratio(plan))
     lengths = {"sparse, equal time": max(1, round(plan.epochs * ratio))}
     encoders: dict[str, str] = {}
@@ -276,7 +276,10 @@ def run(plan: Plan, folder: Path = RESULTS, runs: Path = RUNS) -> dict[str, Any]
         few: {arm.name: over_seeds(plan, cells, arm, encoders.get(arm.name), few) for arm in (*NOTHING, *FAITHFUL, *SPARSE)}
     }
     reached[more] = {arm.name: over_seeds(plan, cells, arm, encoders.get(arm.name), more) for arm in (*NOTHING, *FAITHFUL)}
-    return cells.keep({"claims": claims(reached, probes), "summary": summary(reached, probes)})
+    whole = cells.keep({"claims": claims(reached, probes), "summary": summary(reached, probes)})
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "simmim_pays.json", whole)
+    return whole
 
 
 def claims(reached: dict[int, dict[str, list[float]]], probes: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:

@@ -44,8 +44,10 @@ def test_it_runs_goes_on_where_it_was_killed_and_judges(fashion, tmp_path, monke
     monkeypatch.setattr(simmim_pays, "tuned", killed)
     with pytest.raises(KeyboardInterrupt):
         run(TINY, tmp_path, tmp_path / "runs")
-    stored = json.loads((tmp_path / "simmim_pays.json").read_text())["cells"]
+    stored = json.loads((tmp_path / "runs" / "cells.json").read_text())["cells"]
+    assert not (tmp_path / "simmim_pays.json").exists()
     result = run(TINY, tmp_path, tmp_path / "runs")
+    assert json.loads((tmp_path / "simmim_pays.json").read_text())["claims"] == result["claims"]
     assert len(calls) == 1 + (6 + 4) * 2  # arms with few and with more labels, two seeds each, and the killed one again
     assert all(result["cells"][name] == value for name, value in stored.items())
     assert len(result["claims"]) == 2 * 2 + 2 + 2
