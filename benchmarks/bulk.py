@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from common import photographs
-from common.measuring import Candidate, Measured, Pace, Results, bfloat16, faster, figure, options, take_turns, tell
+from common.measuring import Candidate, Measured, Pace, Results, Table, bfloat16, faster, figure, options, take_turns, tell
 
 from swinkit.cli.main import run as swinkit
 from swinkit.runtime.predictor import Predictor
@@ -93,12 +93,23 @@ def rows(case: dict[str, Any]) -> list[list[str]]:
     return answer
 
 
+def table(cases: list[dict[str, Any]]) -> Table:
+    (case,) = cases
+    columns = ("swinkit", "beside", "swinkit, pictures/s", "peer, pictures/s", "times as fast", "bar", "top-1 equal")
+    notes = [f"As it comes, swinkit computes in {COMES}; the peers in float32."]
+    if (learned := case["training_top1"]) is not None:
+        notes.append(
+            f"{case['pictures']:,} pictures; the model told {learned:.1%} of the last pieces that it was trained on right."
+        )
+    return Table(columns, rows(case), notes)
+
+
 def main() -> None:
     chosen = options(__file__, __doc__, count=2000, parts=8, steps=160, pictures="", model="")
     quick = chosen.quick
     count, parts = (48, 3) if quick else (chosen.count, chosen.parts)
     variant, steps, side = ("swin_nano", 30, 56) if quick else ("swin_t", chosen.steps, 224)
-    results = Results(__file__, chosen.out)
+    results = Results(__file__, chosen.out, table)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         pictures, model = Path(chosen.pictures or work / "pictures"), Path(chosen.model or work / "model")
@@ -113,11 +124,7 @@ def main() -> None:
         pace = Pace(parts, 0.0, 1, most=900)
         found = take_turns(candidates(model, work, shared), pace, say=tell)
         results.add({"pictures": count, "parts": parts, "training_top1": learned, **summary(found, work, count / parts)})
-    columns = ("swinkit", "beside", "swinkit, pictures/s", "peer, pictures/s", "times as fast", "bar", "top-1 equal")
-    notes = [f"As it comes, swinkit computes in {COMES}; the peers in float32."]
-    if learned is not None:
-        notes.append(f"{count:,} pictures; the model told {learned:.1%} of the last pieces that it was trained on right.")
-    results.finish(columns, rows(results.content["cases"][0]), notes)
+    results.finish()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python benchmarks/cold_start.py [--repeats 7]
 
 Each command runs in a process of its own, the three in turn; files are in the page cache after the first round, which is not
-counted. Raw seconds go to benchmarks/results/cold_start.json.
+counted. Raw seconds go to benchmarks/results/cold_start.json, after each round.
 """
 
 from __future__ import annotations
@@ -41,6 +41,16 @@ def seconds(command: list[str]) -> float:
     return time.perf_counter() - begun
 
 
+def keep(samples: dict[str, list[float]]) -> None:
+    RESULTS.parent.mkdir(exist_ok=True)
+    machine = {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+    RESULTS.write_text(json.dumps({"machine": machine, "seconds": samples}, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7)
@@ -54,15 +64,9 @@ def main() -> None:
                 taken = seconds(command)
                 if turn:
                     samples[name].append(round(taken, 4))
+            keep(samples)
     for name, values in samples.items():
         print(f"{name:30} median {statistics.median(values):6.3f} s, {min(values):.3f} to {max(values):.3f}")
-    RESULTS.parent.mkdir(exist_ok=True)
-    machine = {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-    }
-    RESULTS.write_text(json.dumps({"machine": machine, "seconds": samples}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -100,7 +100,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "convert.json")
     options = parser.parse_args()
-    rows = []
+    known = json.loads(options.out.read_text("utf-8"))["samples"] if options.out.exists() else []
+    rows = [row for row in known if row["model"] != options.model]
+    options.out.parent.mkdir(exist_ok=True)
+    machine = {"platform": platform.platform(), "processor": platform.processor(), "python": platform.python_version()}
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "source.pth"
         made = subprocess.run(
@@ -113,11 +116,7 @@ def main() -> None:
                 row = cost(source, Path(scratch) / f"{target}{repeat}{suffix}", target, weights)
                 rows.append({"model": options.model, "weights_megabytes": weights / 1e6, **row})
                 print(json.dumps(rows[-1]), flush=True)
-    known = json.loads(options.out.read_text("utf-8"))["samples"] if options.out.exists() else []
-    kept = [row for row in known if row["model"] != options.model]
-    options.out.parent.mkdir(exist_ok=True)
-    machine = {"platform": platform.platform(), "processor": platform.processor(), "python": platform.python_version()}
-    options.out.write_text(json.dumps({"machine": machine, "samples": kept + rows}, indent=2) + "\n", "utf-8")
+                options.out.write_text(json.dumps({"machine": machine, "samples": rows}, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -66,17 +66,17 @@ def main() -> None:
         "every map with its checks": lambda: look(model, picture, checked=True, everything=True),
     }
     samples: dict[str, list[float]] = {name: [] for name in subjects}
+    machine = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine(), "torch": torch.__version__}
+    found = {"variant": given.variant, "threads": given.threads, "machine": machine, "seconds": samples}
+    given.out.parent.mkdir(exist_ok=True)
     for _ in range(given.repeats):
         for name, subject in subjects.items():
             begun = time.perf_counter()
             subject()
             samples[name].append(round(time.perf_counter() - begun, 3))
+            given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     for name, values in samples.items():
         print(f"{name:32} median {statistics.median(values):6.2f} s, {min(values):.2f} to {max(values):.2f}")
-    machine = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine(), "torch": torch.__version__}
-    given.out.parent.mkdir(exist_ok=True)
-    found = {"variant": given.variant, "threads": given.threads, "machine": machine, "seconds": samples}
-    given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common.measuring import Results, options, tell
+from common.measuring import Results, Table, options, tell
 
 import swinkit
 from swinkit.runtime.export.exporting import export
@@ -65,16 +65,17 @@ def row(case: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def table(cases: list[dict[str, Any]]) -> Table:
+    columns = ("model", "ONNX Runtime", "OpenVINO", "bar", "sizes, each with batches 1 to 3", "export took")
+    return Table(columns, [row(case) for case in cases], ("Largest difference of a logit from PyTorch's.",))
+
+
 def main() -> None:
     chosen = options(__file__, __doc__)
-    results = Results(__file__, chosen.out)
+    results = Results(__file__, chosen.out, table)
     for name in ("swin_nano",) if chosen.quick else MODELS:
         results.add(measure(name))
-    results.finish(
-        ("model", "ONNX Runtime", "OpenVINO", "bar", "sizes, each with batches 1 to 3", "export took"),
-        [row(case) for case in results.content["cases"]],
-        ("Largest difference of a logit from PyTorch's.",),
-    )
+    results.finish()
 
 
 if __name__ == "__main__":

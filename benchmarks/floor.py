@@ -19,6 +19,7 @@ from common.measuring import (
     Candidate,
     Pace,
     Results,
+    Table,
     bfloat16,
     figure,
     options,
@@ -82,19 +83,21 @@ def row(case: dict[str, Any]) -> list[str]:
     return [case["name"], case["precision"], floor, f"{ours} {engine}", figure(case["share"]), bar]
 
 
+def table(cases: list[dict[str, Any]]) -> Table:
+    columns = ("network", "precision", "floor, ms", "swinkit, ms", "share of the floor", "bar")
+    return Table(columns, [row(case) for case in cases])
+
+
 def main() -> None:
     chosen = options(__file__, __doc__, rounds=12, seconds=0.4)
-    results = Results(__file__, chosen.out)
+    results = Results(__file__, chosen.out, table)
     pace = Pace(2, 0.0, 2) if chosen.quick else Pace(chosen.rounds, chosen.seconds, 2, most=60)
     for case in QUICK if chosen.quick else CASES:
         if case.precision == "bfloat16" and not bfloat16():
             results.add({**case._asdict(), "fault": NO_BFLOAT16})
         else:
             results.add(run(case, pace))
-    results.finish(
-        ("network", "precision", "floor, ms", "swinkit, ms", "share of the floor", "bar"),
-        [row(case) for case in results.content["cases"]],
-    )
+    results.finish()
 
 
 if __name__ == "__main__":

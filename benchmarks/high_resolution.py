@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.measuring import Candidate, Pace, Results, bfloat16, options, take_turns, tell
-
-from swinkit.config import SwinConfig
+from common.measuring import Candidate, Pace, Results, Table, bfloat16, options, take_turns, tell
 
 MODEL, SIDES, BAR = "swinv2_b_384_ft", (768, 1536), 16
 NATIVE, CHECKPOINT, SEQUENTIAL = "native attention", "activation checkpointing", "sequential attention"
@@ -39,13 +37,13 @@ def run(measures: tuple[str, ...], side: int, model: str, most: float) -> dict[s
         "num_classes": 1000, **fields(measures),
     }  # fmt: skip
     found = take_turns([Candidate(name, "common.trainers:limited", arguments)], Pace(1, 0.0, 1, pause=0), say=tell, allowed=600)
-    return {"measures": name, "side": side, **found[name].to_dict()}
+    return {"measures": name, "side": side, "most_gigabytes": most, **found[name].to_dict()}
 
 
-def row(cases: dict[tuple[str, int], dict[str, Any]], name: str, sides: tuple[int, ...], most: float) -> list[str]:
+def row(name: str, cases: list[dict[str, Any] | None]) -> list[str]:
+    """What each side cost with the measures ``name``; None has not been measured."""
     cells = [name]
-    for side in sides:
-        case = cases.get((name, side))
+    for case in cases:
         if case is None:
             cells += ["–", "–"]
         elif case["turns"]:
@@ -53,25 +51,30 @@ def row(cases: dict[tuple[str, int], dict[str, Any]], name: str, sides: tuple[in
             cells += [f"{case['turns'][0][0]:.1f}", f"{peak / 1e9:.1f}" if peak else "–"]
         else:
             memory = any(word in case["fault"] for word in ("alloc", "emory"))
-            cells += ["–", f"more than {most:.0f}" if memory else case["fault"].partition(": ")[2][:60]]
+            cells += ["–", f"more than {case['most_gigabytes']:.0f}" if memory else case["fault"].partition(": ")[2][:60]]
     return cells
+
+
+def table(cases: list[dict[str, Any]]) -> Table:
+    sides, names = (list(dict.fromkeys(case[key] for case in cases)) for key in ("side", "measures"))
+    found = {(case["measures"], case["side"]): case for case in cases}
+    columns = ["measures"]
+    for side in sides:
+        columns += [f"{side} x {side}: s a step", "peak memory, GB"]
+    notes = ["Peak memory is of the whole process."]
+    if SIDES[-1] in sides:
+        notes.insert(0, f"Bar: a step at {SIDES[-1]} x {SIDES[-1]} under {BAR} GB.")
+    return Table(columns, [row(name, [found.get((name, side)) for side in sides]) for name in names], [" ".join(notes)])
 
 
 def main() -> None:
     chosen = options(__file__, __doc__, most=20.0)
-    results = Results(__file__, chosen.out)
+    results = Results(__file__, chosen.out, table)
     model, sides = ("swinv2_nano", (56, 112)) if chosen.quick else (MODEL, SIDES)
-    known = [measures for measures in ROWS if SEQUENTIAL not in measures or "attention_chunk" in SwinConfig.model_fields]
     for side in sides:
-        for measures in known:
+        for measures in ROWS:
             results.add(run(measures, side, model, chosen.most))
-    cases = {(case["measures"], case["side"]): case for case in results.content["cases"]}
-    columns = ["measures"]
-    for side in sides:
-        columns += [f"{side} x {side}: s a step", "peak memory, GB"]
-    names = [" and ".join(measures) or "no measure" for measures in known]
-    note = f"Bar: a step at {sides[-1]} x {sides[-1]} under {BAR} GB. Peak memory is of the whole process."
-    results.finish(columns, [row(cases, name, sides, chosen.most) for name in names], [note])
+    results.finish()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from common.measuring import Results, options, tell
+from common.measuring import Results, Table, options, tell
 
 from swinkit.cli.calibrating import find_pictures
 from swinkit.errors import GateError
@@ -63,11 +63,27 @@ def row(case: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def table(cases: list[dict[str, Any]]) -> Table:
+    columns = (
+        "model",
+        "same class as float32",
+        "top-1 (float32)",
+        "largest class drop",
+        "layers in float",
+        "int8, ms",
+        "bf16, ms",
+        "float32, ms",
+    )
+    bars = Gate()
+    note = f"Bars: {bars.agreement:.0%} of the same class, at most {100 * bars.accuracy_drop:g} points of top-1. One picture at a time in OpenVINO."
+    return Table(columns, [row(case) for case in cases], [note])
+
+
 def main() -> None:
     chosen = options(__file__, __doc__, models=MODELS, run="", start="", minutes=20.0)
     before = json.loads(chosen.out.read_text(encoding="utf-8"))["cases"] if chosen.out.exists() else []
     wanted = ["swin_nano"] if chosen.quick else chosen.models.split(",")
-    results = Results(__file__, chosen.out)
+    results = Results(__file__, chosen.out, table)
     for case in before:
         if case["model"] not in wanted:
             results.add(case)
@@ -78,23 +94,7 @@ def main() -> None:
             else:
                 model = chosen.run or trained(Path(folder) / "run", chosen.minutes, chosen.start)
             results.add(measure(name, model, "fashion-mini" if chosen.quick else DATA))
-    bars = Gate()
-    results.finish(
-        (
-            "model",
-            "same class as float32",
-            "top-1 (float32)",
-            "largest class drop",
-            "layers in float",
-            "int8, ms",
-            "bf16, ms",
-            "float32, ms",
-        ),
-        [row(case) for case in results.content["cases"]],
-        (
-            f"Bars: {bars.agreement:.0%} of the same class, at most {100 * bars.accuracy_drop:g} points of top-1. One picture at a time in OpenVINO.",
-        ),
-    )
+    results.finish()
 
 
 if __name__ == "__main__":

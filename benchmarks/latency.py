@@ -23,6 +23,7 @@ from common.measuring import (
     Measured,
     Pace,
     Results,
+    Table,
     best,
     bfloat16,
     faster,
@@ -133,9 +134,14 @@ def milliseconds(subject: dict[str, Any]) -> float:
     return float(np.median(np.concatenate(subject["turns"]))) * 1e3
 
 
+def table(cases: list[dict[str, Any]]) -> Table:
+    columns = ("network", "precision", "swinkit, ms (engine)", "peer, ms", "times as fast", "bar", "largest error")
+    return Table(columns, [row for case in cases for row in rows(case)])
+
+
 def main() -> None:
     chosen = options(__file__, __doc__, rounds=10, seconds=0.35)
-    results = Results(__file__, chosen.out)
+    results = Results(__file__, chosen.out, table)
     pace = Pace(2, 0.0, 1) if chosen.quick else Pace(chosen.rounds, chosen.seconds, 1, most=110)
     winner: dict[tuple[str, str], str] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -154,8 +160,7 @@ def main() -> None:
             if quickest:
                 winner[case.model, case.precision] = quickest.partition(",")[0]
             results.add(result)
-    columns = ("network", "precision", "swinkit, ms (engine)", "peer, ms", "times as fast", "bar", "largest error")
-    results.finish(columns, [row for case in results.content["cases"] for row in rows(case)])
+    results.finish()
 
 
 if __name__ == "__main__":

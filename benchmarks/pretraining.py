@@ -19,6 +19,7 @@ from common.measuring import (
     Measured,
     Pace,
     Results,
+    Table,
     bfloat16,
     faster,
     figure,
@@ -97,17 +98,21 @@ def rate(case: dict[str, Any], name: str) -> float:
     return case["batch"] / samples[len(samples) // 2]
 
 
+def table(cases: list[dict[str, Any]]) -> Table:
+    columns = ("network", "precision", "what", "pictures/s", "times as fast", "GB", "times as light", "bar")
+    return Table(columns, [row(case) for case in cases])
+
+
 def main() -> None:
     chosen = options(__file__, __doc__, rounds=10, seconds=1.0)
-    results = Results(__file__, chosen.out)
+    results = Results(__file__, chosen.out, table)
     pace = Pace(2, 0.0, 1) if chosen.quick else Pace(chosen.rounds, chosen.seconds, 1)
     for case in QUICK if chosen.quick else CASES:
         if case.precision == "bfloat16" and not bfloat16():
             results.add({**case._asdict(), "fault": NO_BFLOAT16})
         else:
             results.add(run(case, pace))
-    columns = ("network", "precision", "what", "pictures/s", "times as fast", "GB", "times as light", "bar")
-    results.finish(columns, [row(case) for case in results.content["cases"]])
+    results.finish()
 
 
 if __name__ == "__main__":

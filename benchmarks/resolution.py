@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from common.measuring import Candidate, Pace, Results, figure, options, take_turns, tell
+from common.measuring import Candidate, Pace, Results, Table, figure, options, take_turns, tell
 
 from swinkit.study import statistics
 from swinkit.study.macs import count_macs
@@ -95,18 +95,21 @@ def notes(cases: list[dict[str, Any]]) -> list[str]:
     return said
 
 
+def table(cases: list[dict[str, Any]]) -> Table:
+    columns = ["pixels a side"]
+    for name in (OURS, EAGER, VIT):
+        columns += [f"{name}, ns a pixel", "MB"]
+    return Table(columns, [row(case) for case in cases], notes(cases))
+
+
 def main() -> None:
     chosen = options(__file__, __doc__, rounds=6, max_seconds=420.0)
-    results = Results(__file__, chosen.out)
+    results = Results(__file__, chosen.out, table)
     pace = Pace(1, 0.0, 1) if chosen.quick else Pace(chosen.rounds, 0.4, 1, most=chosen.max_seconds / len(SIDES))
     sides, model = ((64, 96, 128), "swin_nano") if chosen.quick else (SIDES, "swin_t")
     for side in sides:
         results.add(run(side, model, pace, compiled=side == sides[0]))
-    cases = results.content["cases"]
-    columns = ["pixels a side"]
-    for name in (OURS, EAGER, VIT):
-        columns += [f"{name}, ns a pixel", "MB"]
-    results.finish(columns, [row(case) for case in cases], notes(cases))
+    results.finish()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from common.measuring import Candidate, Pace, Results, best, bfloat16, faster, figure, options, take_turns, tell
+from common.measuring import Candidate, Pace, Results, Table, best, bfloat16, faster, figure, options, take_turns, tell
 
 from swinkit.study import statistics
 
@@ -83,16 +83,21 @@ def rows(case: dict[str, Any]) -> list[list[str]]:
     return answer
 
 
+def table(cases: list[dict[str, Any]]) -> Table:
+    precision = cases[0]["precision"]
+    columns = ("training step", "library", f"pictures/s, {precision}", "peak memory, MB", "swinkit is times as fast", "bar")
+    notes = () if precision == "bfloat16" else ("This processor does not multiply bfloat16, so that float32 was measured.",)
+    return Table(columns, [row for case in cases for row in rows(case)], notes)
+
+
 def main() -> None:
     chosen = options(__file__, __doc__, rounds=7)
-    results = Results(__file__, chosen.out)
+    results = Results(__file__, chosen.out, table)
     pace = Pace(2, 0.0, 1) if chosen.quick else Pace(chosen.rounds, 0.5, 2, most=150)
     precision = "bfloat16" if bfloat16() else "float32"
     for case in QUICK if chosen.quick else CASES:
         results.add(run(case, pace, precision))
-    columns = ("training step", "library", f"pictures/s, {precision}", "peak memory, MB", "swinkit is times as fast", "bar")
-    notes = () if precision == "bfloat16" else ("This processor does not multiply bfloat16, so that float32 was measured.",)
-    results.finish(columns, [row for case in results.content["cases"] for row in rows(case)], notes)
+    results.finish()
 
 
 if __name__ == "__main__":

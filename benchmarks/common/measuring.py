@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # a script's own folder alone is on the path
@@ -32,6 +31,7 @@ __all__ = [
     "Measured",
     "Pace",
     "Results",
+    "Table",
     "best",
     "bfloat16",
     "faster",
@@ -67,36 +67,63 @@ def tell(text: str) -> None:
         print(f"  {text}", flush=True)
 
 
-class Results:
-    """The JSON of one benchmark, on disk after every :meth:`add`; ``script`` is its ``__file__``."""
+class Table(NamedTuple):
+    """What the README shows of a benchmark."""
 
-    def __init__(self, script: str, out: Path) -> None:
-        self.out = out
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+    def text(self) -> str:
+        cells = [list(self.columns), *map(list, self.rows)]
+        widths = [max(len(row[column]) for row in cells) for column in range(len(self.columns))]
+        lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+        return "\n".join([*lines, *self.notes])
+
+
+class Results:
+    """The JSON of one benchmark, on disk with the table of what there is after every :meth:`add`, so that one who stops it loses nothing.
+
+    ``script`` is its ``__file__``; ``table`` makes the table of the cases measured so far. Until :meth:`finish` is called, the file says
+    ``"unfinished": true``.
+    """
+
+    def __init__(self, script: str, out: Path, table: Callable[[list[dict[str, Any]]], Table]) -> None:
+        self.out, self.table = out, table
         self.out.parent.mkdir(parents=True, exist_ok=True)
         self.name = Path(script).stem
         self.begun = time.monotonic()
         self.content: dict[str, Any] = {
             "benchmark": self.name, "command": f"python benchmarks/{self.name}.py", "environment": environment(), "cases": [],
+            "unfinished": True,
         }  # fmt: skip
 
     def add(self, case: dict[str, Any]) -> None:
         self.content["cases"].append(case)
         self.save()
+        try:
+            self.tabulate()
+        except Exception as fault:  # costs what is still to be measured nothing; finish raises it
+            tell(f"no table yet: {fault!r}")
 
     def save(self) -> None:
         self.content["seconds"] = round(time.monotonic() - self.begun, 1)
         write_json(self.out, self.content)
 
-    def finish(self, columns: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> None:
-        """Keep the table that the README shows, and print it."""
-        self.content["table"] = {"columns": list(columns), "rows": [list(row) for row in rows], "notes": list(notes)}
+    def tabulate(self) -> Table:
+        table = self.table(self.content["cases"])
+        self.content["table"] = {
+            "columns": list(table.columns),
+            "rows": [list(row) for row in table.rows],
+            "notes": list(table.notes),
+        }
         self.save()
-        cells = [list(columns), *map(list, rows)]
-        widths = [max(len(row[column]) for row in cells) for column in range(len(columns))]
-        for row in cells:
-            print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
-        for note in notes:
-            print(note)
+        return table
+
+    def finish(self) -> None:
+        """Everything was measured: keep the table that the README shows, and print it."""
+        del self.content["unfinished"]
+        print(self.tabulate().text())
         print(f"Written: {self.out}, {self.content['seconds']:.0f} s")
 
 
@@ -128,7 +155,3 @@ def figure(estimate: Any, digits: int = 2, factor: float = 1.0, unit: str = "") 
         estimate = vars(estimate)
     value, low, high = (estimate[key] * factor for key in ("value", "low", "high"))
     return f"{value:.{digits}f}{unit} ({low:.{digits}f}–{high:.{digits}f})"
-
-
-def load(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -21,7 +21,8 @@ def table(result: dict[str, Any]) -> str:
     content = result["table"]
     lines = [content["columns"], ["---"] * len(content["columns"]), *content["rows"]]
     written = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines)
-    notes = "".join(f"\n{note}" for note in content["notes"])
+    said = content["notes"] + (["**Stopped before its end**: more is to be measured."] if result.get("unfinished") else [])
+    notes = "".join(f"\n{note}" for note in said)
     environment, processor = result["environment"], result["environment"]["processor"]
     versions = ", ".join(
         f"{name} {environment[name]}"

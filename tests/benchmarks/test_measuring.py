@@ -1,0 +1,101 @@
+"""A benchmark that is stopped keeps its samples and the table of them, and tables are what the samples say."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from benchmarks.common.measuring import Results, Table
+from benchmarks.common.render import table as rendered
+
+ROOT = Path(__file__).parents[2] / "benchmarks"
+TABLED = sorted(path.stem for path in ROOT.glob("*.py") if "results.finish()" in path.read_text(encoding="utf-8"))
+MEASURED = [name for name in TABLED if (ROOT / "results" / f"{name}.json").exists()]
+
+
+def speeds(cases: list[dict[str, float]]) -> Table:
+    return Table(
+        ("case", "per second"), [[str(number), f"{1 / case['seconds']:.1f}"] for number, case in enumerate(cases)], ["a note"]
+    )
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A benchmark as a module; as a script it has its own folder on the path."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", ROOT / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_grows_with_each_case_and_says_that_it_is_unfinished(tmp_path, capsys):
+    out = tmp_path / "new" / "latency.json"
+    results = Results("latency.py", out, speeds)
+    results.add({"seconds": 0.5})
+    stopped = read(out)
+    assert stopped["cases"] == [{"seconds": 0.5}]
+    assert stopped["table"] == {"columns": ["case", "per second"], "rows": [["0", "2.0"]], "notes": ["a note"]}
+    assert stopped["unfinished"] is True
+    assert "Stopped before its end" in rendered(stopped)
+    results.add({"seconds": 0.25})
+    results.finish()
+    assert "1     4.0\na note\n" in capsys.readouterr().out
+    whole = read(out)
+    assert "unfinished" not in whole
+    assert len(whole["table"]["rows"]) == 2
+    assert "Stopped before its end" not in rendered(whole)
+
+
+def test_a_table_that_fails_stops_nothing_before_the_end(tmp_path, capsys):
+    out = tmp_path / "latency.json"
+    results = Results("latency.py", out, speeds)
+    results.add({"seconds": 0.0})
+    results.add({"seconds": 0.5})
+    assert "no table yet: ZeroDivisionError" in capsys.readouterr().out
+    with pytest.raises(ZeroDivisionError):
+        results.finish()
+    assert read(out)["cases"] == [{"seconds": 0.0}, {"seconds": 0.5}]
+    assert read(out)["unfinished"]
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_tables_are_what_the_samples_say_whenever_it_was_stopped(name, monkeypatch):
+    result, module = read(ROOT / "results" / f"{name}.json"), script(name, monkeypatch)
+    for stopped in range(1, len(result["cases"])):
+        assert module.table(result["cases"][:stopped]).rows
+    columns, rows, notes = module.table(result["cases"])
+    assert result["table"] == {"columns": list(columns), "rows": [list(row) for row in rows], "notes": list(notes)}
+
+
+def test_the_table_of_memory_knows_sides_that_are_still_to_come(monkeypatch):
+    module = script("high_resolution", monkeypatch)
+    case = {
+        "measures": "no measure",
+        "side": 768,
+        "most_gigabytes": 20.0,
+        "turns": [[3.21]],
+        "memory": {"peak": 5e9},
+        "fault": None,
+    }
+    small = module.table([case])
+    assert small.rows == [["no measure", "3.2", "5.0"]]
+    assert "Bar" not in small.notes[0]
+    refused = {**case, "side": 1536, "turns": [], "fault": "RuntimeError: can't allocate memory"}
+    both = module.table([case, {**case, "measures": "native attention"}, refused])
+    assert both.rows == [["no measure", "3.2", "5.0", "–", "more than 20"], ["native attention", "3.2", "5.0", "–", "–"]]
+    assert "Bar: a step at 1536 x 1536 under 16 GB" in both.notes[0]
+
+
+def test_every_benchmark_with_a_table_makes_it_from_its_cases(monkeypatch):
+    assert {"latency", "bulk", "int8", "resolution"} <= set(TABLED)
+    assert all(callable(script(name, monkeypatch).table) for name in TABLED)
