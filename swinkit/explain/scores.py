@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..tasks import temperature
+from ..tasks.classification import ClassificationDecoder, temperature
 from .cam import Score
 
 
@@ -31,14 +31,13 @@ def class_target(model: nn.Module, index: int) -> Target:
     probability. So the score is the logit less the mean of all: another map for each class. Of independent labels it is the logit.
     """
     classes = tuple(getattr(model, "classes", ()))
-    divisor, independent = temperature(model), bool(getattr(model, "multi_label", False))
+    decoder = ClassificationDecoder(classes, bool(getattr(model, "multi_label", False)), temperature(model))
 
     def score(logits: Tensor) -> Tensor:
-        return logits[:, index] if independent else logits[:, index] - logits.mean(dim=1)
+        return logits[:, index] if decoder.multi_label else logits[:, index] - logits.mean(dim=1)
 
     def share(logits: Tensor) -> Tensor:
-        scaled = logits / divisor
-        return (scaled.sigmoid() if independent else scaled.softmax(dim=1))[:, index]
+        return decoder.probabilities(logits)[:, index]
 
     return Target(classes[index] if classes else f"class {index}", score, share)
 

@@ -13,7 +13,7 @@ from ..data.collection import Collection
 from ..data.loader import eval_batches, explained_workers
 from ..data.transforms import evaluation
 from ..errors import DataError
-from ..tasks import temperature
+from ..tasks.classification import temperature
 from ..tasks.evaluation import Evaluation, MultiLabel, SingleLabel
 
 

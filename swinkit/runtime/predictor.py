@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import glob
 import hashlib
-import math
 import os
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +22,7 @@ from ..data.transforms import evaluation
 from ..errors import DataError, UsageError
 from ..model.classifier import SwinClassifier
 from ..results import Classification, Failure
-from ..tasks import temperature
+from ..tasks import decoder_of
 from ..tasks.devices import find_device
 from .engines import Engine, build, check
 from .export.answering import Answering, load_any, refuse_embeddings
@@ -66,16 +65,11 @@ class Predictor:
             place = torch.device(device) if isinstance(model, nn.Module) else find_device(device)
         self.model = network.to(place).eval()
         self.device = place
-        self.classes: tuple[str, ...] = getattr(network, "classes", ())
-        if not self.classes:
-            raise UsageError(
-                "This model knows no classes. Mend: give a trained one, as a run, a saved folder or from swinkit.load"
-            )
+        self._decoder = decoder_of(network)
+        self.classes, self.multi_label = self._decoder.classes, self._decoder.multi_label
         size = {} if image_size is None else {"size": (image_size, image_size) if isinstance(image_size, int) else image_size}
         self.preprocessing = self.model.preprocessing.model_copy(update=size)
         self.batch_size = batch_size or 32
-        self.multi_label = bool(self.model.multi_label)
-        self._temperature = temperature(self.model)
         self._transform = evaluation(self.preprocessing)
         self.precision = precision
         self._engine = self._choose(engine, precision)
@@ -121,9 +115,9 @@ class Predictor:
         yield from self._answers(waiting, embeddings)
 
     def fingerprint(self) -> str:
-        """SHA-256 over everything that decides an answer: weights, classes, preprocessing, temperature."""
+        """SHA-256 over everything that decides an answer: weights, classes, preprocessing, how outputs are read."""
         digest = hashlib.sha256()
-        description = self.model.config, self.classes, self.preprocessing, self._temperature, self.multi_label, self.precision
+        description = self.model.config, self.preprocessing, self._decoder, self.precision
         digest.update(repr(description).encode("utf-8", "backslashreplace"))
         for name, tensor in self.model.state_dict().items():
             digest.update(name.encode())
@@ -169,7 +163,7 @@ class Predictor:
                 same_size[item[1].shape].append(place)
         for places in same_size.values():
             names, pictures = zip(*(answers[place] for place in places), strict=True)
-            for place, answer in zip(places, self._classify(names, torch.stack(pictures), embeddings), strict=True):
+            for place, answer in zip(places, self._answer_batch(names, torch.stack(pictures), embeddings), strict=True):
                 answers[place] = answer
         return answers
 
@@ -181,16 +175,9 @@ class Predictor:
         return self.model.head(pooled).float(), pooled.float()
 
     @torch.inference_mode()
-    def _classify(self, names: Sequence[str | None], pictures: Tensor, embeddings: bool) -> Iterator[Answer]:
-        logits, pooled = self._compute(pictures)
-        logits = logits / self._temperature
-        scores = (logits.sigmoid() if self.multi_label else logits.softmax(dim=1)).tolist()
-        vectors = pooled.tolist() if embeddings else [None] * len(names)
-        for name, row, vector in zip(names, scores, vectors, strict=True):
-            if all(map(math.isfinite, row)):
-                yield Classification(self.classes, row, name, self.multi_label, embedding=vector)
-            else:
-                yield Failure(name, "the model's answer is not finite")
+    def _answer_batch(self, names: Sequence[str | None], pictures: Tensor, embeddings: bool) -> Sequence[Answer]:
+        outputs, pooled = self._compute(pictures)
+        return self._decoder(outputs, names, pooled.tolist() if embeddings else None)
 
 
 def _names_several(text: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
@@ -14,16 +14,25 @@ from ..config import SwinConfig
 from ..errors import UsageError, WeightsError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import Preprocessing
-from ..results import Classification
+from ..results import Classification, Failure
 from ..variants import ALIASES, VARIANTS, configure, near_variants
 from ..weights.files import bundled_models, read_model, save_model
 from ..weights.foreign import is_foreign, open_foreign
 from ..weights.hub import Located, is_remote, locate
 from ..weights.saved import Saved, at_size, handed_over, is_pretrained, scaled_window
+from .classification import temperature
+
+
+class Parts(NamedTuple):
+    """Where the parts of a task are: what the training loop asks, and what reads a network's outputs as answers, if it has any."""
+
+    learning: str
+    decoder: str | None = None
+
 
 TASKS = {
-    "classification": "classification:ClassificationTask",
-    "pretraining": "pretraining:PretrainingTask",
+    "classification": Parts("classification:ClassificationTask", "classification:ClassificationDecoder"),
+    "pretraining": Parts("pretraining:PretrainingTask"),
 }
 
 
@@ -39,7 +48,7 @@ class Meter(Protocol):
 
 
 class Task(Protocol):
-    """What the training loop and the predictor ask of a task. A batch has a length, ``indices`` (B,) and ``to(device)``; one
+    """What the training loop asks of a task. A batch has a length, ``indices`` (B,) and ``to(device)``; one
     that went through ``mix`` can be sliced too.
 
     ``monitor`` names the metric that decides which weights are best, and whether it shall be high or low. ``mix`` turns a
@@ -59,14 +68,41 @@ class Task(Protocol):
 
     def meter(self) -> Meter: ...
 
-    def decode(self, outputs: Tensor) -> Sequence[Classification]: ...
+
+class Decoder(Protocol):
+    """What the predictor asks of a task: outputs of a network as answers, one per picture, in the order of ``sources``, their names.
+
+    Its ``repr`` tells apart what answers differently to the same outputs.
+    """
+
+    classes: tuple[str, ...]
+    multi_label: bool
+
+    def __call__(
+        self, outputs: Any, sources: Sequence[str | None], embeddings: Sequence[Sequence[float]] | None = None
+    ) -> Sequence[Classification | Failure]: ...
 
 
 def find_task(name: str) -> Any:
     """The class of task ``name``; raises :class:`UsageError` listing the known ones."""
     if name not in TASKS:
         raise UsageError(f"There is no task {name!r}. Known: {', '.join(TASKS)}.")
-    module, attribute = TASKS[name].split(":")
+    return _part(TASKS[name].learning)
+
+
+def decoder_of(model: nn.Module) -> Decoder:
+    """What reads the outputs of ``model``, by its attribute ``task`` (classification, if it has none) and what else loading leaves on it.
+
+    Raises :class:`UsageError` for a model that has no answers to give.
+    """
+    part = TASKS[getattr(model, "task", "classification")].decoder
+    if part is None:
+        raise UsageError("A network that was pre-trained without labels gives no answers. Mend: swinkit train DATA --model RUN")
+    return _part(part).of(model)
+
+
+def _part(place: str) -> Any:
+    module, attribute = place.split(":")
     return getattr(import_module(f"{__name__}.{module}"), attribute)
 
 
@@ -102,7 +138,7 @@ def load(
 
     A name such as "hf-hub:org/name" or the address of a file is fetched once; see :mod:`~swinkit.weights.hub`.
 
-    It has ``classes``, ``multi_label``, ``preprocessing`` and ``metadata`` (what else its file says) as attributes. ``image_size`` settles the windows for another
+    It has ``task``, ``classes``, ``multi_label``, ``preprocessing`` and ``metadata`` (what else its file says) as attributes. ``image_size`` settles the windows for another
     size than the saved one. ``variant`` tells what a file of another library does not record (Swin V2's window). Raises
     :class:`WeightsError` for a damaged file or one that is not what it is taken for, :class:`UsageError` for what cannot be meant.
     """
@@ -111,7 +147,7 @@ def load(
     if "norm.weight" not in file.state:
         raise WeightsError(f"{path} holds a backbone without its last norm, of which no classifier can be made")
     model.load_state_dict({name: file.state[name] for name in model.state_dict()})
-    model.metadata = dict(file.metadata)  # type: ignore[assignment]
+    model.metadata, model.task = dict(file.metadata), "pretraining" if file.masking else "classification"  # type: ignore[assignment]
     return described(model, file.classes, file.preprocessing, file.multi_label).eval()
 
 
@@ -172,12 +208,6 @@ def save(model: SwinClassifier, folder: str | Path) -> Path:
     """Write ``model`` as model.safetensors and config.json, with classes, preprocessing and temperature if it knows them."""
     known = {"temperature": temperature(model)} if temperature(model) != 1 else {}
     return save_model(model, folder, multi_label=bool(getattr(model, "multi_label", False)), extra=known)
-
-
-def temperature(model: nn.Module) -> float:
-    """What the logits of ``model`` are divided by before they become probabilities; 1 where none was fitted."""
-    metadata: Any = getattr(model, "metadata", {})
-    return float(metadata.get("temperature", 1.0))
 
 
 def resized(config: SwinConfig, image_size: int | tuple[int, int]) -> SwinConfig:

@@ -5,6 +5,7 @@ B pictures in a batch, K classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -14,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..results import Classification
+from ..errors import UsageError
+from ..results import Classification, Failure
 from .metrics import ENOUGH_MISTAKES, average_precision, fit_temperature, mean_known, top_k_hits
 
 
@@ -97,14 +99,49 @@ class ClassificationTask:
     def meter(self) -> ClassificationMeter:
         return ClassificationMeter(self.multi_label)
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Logits (B, K) to probabilities (B, K) in float32."""
-        return logits.float().sigmoid() if self.multi_label else logits.float().softmax(dim=-1)
 
-    def decode(self, logits: Tensor) -> list[Classification]:
-        """Logits (B, K) to one result per picture."""
-        rows = self.probabilities(logits).tolist()
-        return [Classification(self.classes, row, multi_label=self.multi_label) for row in rows]
+@dataclass(frozen=True)
+class ClassificationDecoder:
+    """Logits (B, K) as answers, the only way from the one to the other; equal fields give equal answers.
+
+    ``temperature`` divides the logits (Guo et al., arXiv 1706.04599).
+    """
+
+    classes: tuple[str, ...]
+    multi_label: bool = False
+    temperature: float = 1.0
+
+    @classmethod
+    def of(cls, model: Any) -> ClassificationDecoder:
+        """How ``model`` is read, by what loading leaves on it; raises :class:`UsageError` where it knows no classes."""
+        if not (classes := tuple(getattr(model, "classes", ()))):
+            raise UsageError(
+                "This model knows no classes. Mend: give a trained one, as a run, a saved folder or from swinkit.load"
+            )
+        return cls(classes, bool(model.multi_label), temperature(model))
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(B, K) in 0..1: exclusive classes share 1, of several labels each is by itself."""
+        scaled = logits / self.temperature
+        return scaled.sigmoid() if self.multi_label else scaled.softmax(dim=-1)
+
+    def __call__(
+        self, outputs: Tensor, sources: Sequence[str | None], embeddings: Sequence[Sequence[float]] | None = None
+    ) -> list[Classification | Failure]:
+        """One answer per row of ``outputs``, in their order; what is not finite is no answer."""
+        rows = self.probabilities(outputs).tolist()
+        vectors: Sequence[Any] = embeddings or [None] * len(rows)
+        return [
+            Classification(self.classes, row, source, self.multi_label, embedding=vector)
+            if all(map(math.isfinite, row))
+            else Failure(source, "the model's answer is not finite")
+            for row, source, vector in zip(rows, sources, vectors, strict=True)
+        ]
+
+
+def temperature(model: Any) -> float:
+    """What the logits of ``model`` are divided by before they become probabilities; 1 where none was fitted."""
+    return float(getattr(model, "metadata", {}).get("temperature", 1.0))
 
 
 class ClassificationMeter:

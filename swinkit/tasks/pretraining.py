@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from ..config import Masking
 from ..data.randomness import MASK, keys, uniforms
-from ..errors import UsageError
 from ..model.simmim import VISIBLE, cell_grid, grow, neighbourhood, random_mask, reconstruction_loss, uniform_mask
 
 
@@ -67,9 +66,6 @@ class PretrainingTask:
 
     def meter(self) -> PretrainingMeter:
         return PretrainingMeter(self)
-
-    def decode(self, outputs: Tensor) -> NoReturn:
-        raise UsageError("A network that was pre-trained without labels gives no answers. Mend: swinkit train DATA --init RUN")
 
 
 class PretrainingMeter:

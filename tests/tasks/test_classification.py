@@ -1,3 +1,4 @@
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from swinkit.tasks.classification import ClassificationTask, Mixed, balancing_weights, blend, cut_and_paste, cut_box
+from swinkit.tasks.classification import (
+    ClassificationDecoder,
+    ClassificationTask,
+    Mixed,
+    balancing_weights,
+    blend,
+    cut_and_paste,
+    cut_box,
+)
 
 
 def task(multi_label=False, **settings):
@@ -42,8 +51,31 @@ def test_several_labels_use_a_sigmoid_each():
     learner = task(multi_label=True)
     loss = learner.loss(lambda _: logits, learner.mix(batch(labels)))
     assert loss.item() == pytest.approx(nn.functional.binary_cross_entropy_with_logits(logits, torch.tensor(labels)).item())
-    answer = learner.decode(torch.tensor([[5.0, -5.0, 5.0]]))[0]
-    assert sorted(answer.labels) == ["cat", "owl"]
+
+
+def test_exclusive_classes_share_one_and_several_labels_do_not():
+    logits = torch.tensor([[5.0, -5.0, 5.0], [1.0, 2.0, 0.0]])
+    exclusive, several = (ClassificationDecoder(("cat", "dog", "owl"), multi_label) for multi_label in (False, True))
+    first, second = exclusive(logits, ["a.png", None])
+    assert (second.label, second.source, first.source) == ("dog", None, "a.png")
+    assert second.probabilities == pytest.approx([math.exp(x) / sum(map(math.exp, (1, 2, 0))) for x in (1, 2, 0)])
+    assert sorted(several(logits, ["a", "b"])[0].labels) == ["cat", "owl"]
+    assert several(logits, ["a", "b"])[1].probabilities == pytest.approx([1 / (1 + math.exp(-x)) for x in (1, 2, 0)])
+
+
+def test_the_temperature_divides_logits_and_embeddings_go_along():
+    logits = torch.tensor([[4.0, 0.0, 2.0]])
+    (answer,) = ClassificationDecoder(("cat", "dog", "owl"), temperature=2.0)(logits, ["x"], [[1.0, 2.0]])
+    (halved,) = ClassificationDecoder(("cat", "dog", "owl"))(logits / 2, ["x"])
+    assert answer.probabilities == halved.probabilities
+    assert (answer.embedding, halved.embedding) == ([1.0, 2.0], None)
+
+
+def test_what_is_not_finite_is_no_answer_and_spares_its_neighbours():
+    broken, whole = ClassificationDecoder(("cat", "dog"))(torch.tensor([[float("nan"), 0.0], [0.0, 1.0]]), ["x", "y"])
+    assert not broken.ok
+    assert broken.source == "x"
+    assert whole.label == "dog"
 
 
 @pytest.mark.parametrize("mixing", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])

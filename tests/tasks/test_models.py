@@ -2,9 +2,12 @@ import pytest
 import torch
 
 import swinkit
+from swinkit.config import Masking
 from swinkit.errors import UsageError, WeightsError
+from swinkit.model.simmim import SimMIM
 from swinkit.preprocessing import Preprocessing
-from swinkit.tasks import described, find_task, temperature
+from swinkit.tasks import TASKS, Parts, decoder_of, described, find_task
+from swinkit.tasks.classification import ClassificationDecoder, temperature
 from swinkit.weights.files import save_model
 
 TINY = {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4, "patch_size": 2}
@@ -36,6 +39,27 @@ def test_a_fitted_temperature_is_saved_again(tmp_path):
     save_model(tiny(), tmp_path / "trained", extra={"temperature": 1.7})
     swinkit.save(swinkit.load(tmp_path / "trained"), tmp_path / "again")
     assert temperature(swinkit.load(tmp_path / "again")) == 1.7
+
+
+def test_outputs_are_read_by_the_task_of_the_model(tmp_path, monkeypatch):
+    save_model(tiny(), tmp_path / "trained", classes=("a", "b", "c"), multi_label=True, extra={"temperature": 1.7})
+    model = swinkit.load(tmp_path / "trained")
+    assert decoder_of(model) == ClassificationDecoder(("a", "b", "c"), True, 1.7)
+    monkeypatch.setitem(TASKS, "juggling", Parts("nowhere:Learned", "classification:ClassificationDecoder"))
+    monkeypatch.setattr(
+        ClassificationDecoder, "__call__", lambda self, outputs, sources, embeddings: [f"{name} juggled" for name in sources]
+    )
+    model.task = "juggling"
+    picture = torch.zeros(1, 16, 16)
+    assert swinkit.Predictor(model)([picture, picture]) == ["None juggled"] * 2
+
+
+def test_a_network_without_classes_gives_no_answers(tmp_path):
+    with pytest.raises(UsageError, match="knows no classes"):
+        decoder_of(tiny())
+    save_model(SimMIM(tiny(classes=0).config, Masking(cell=4)), tmp_path, task="pretraining")
+    with pytest.raises(UsageError, match=r"pre-trained without labels.*swinkit train DATA --model"):
+        swinkit.Predictor(tmp_path)
 
 
 def test_another_size_keeps_the_weights_while_the_windows_stay(tmp_path):

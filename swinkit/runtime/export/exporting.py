@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...tasks import load, temperature
+from ...tasks import load
+from ...tasks.classification import temperature
 from ...weights.files import config_of
 from .bundle import Bundle, Input, Manifest, Target, describe, open_bundle, unfinished, write_bundle
 from .golden import Golden, make_golden
