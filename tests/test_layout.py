@@ -23,7 +23,7 @@ FLOORS = (
     {"tasks"},
     {"weights", "data", "kernels"},
     {"model"},
-    {"config", "variants", "preprocessing", "results", "validation", "machine", "timing", "errors"},
+    {"config", "variants", "preprocessing", "results", "validation", "machine", "extras", "timing", "errors"},
 )
 HEIGHT = {part: -floor for floor, parts in enumerate(FLOORS) for part in parts}
 
@@ -35,6 +35,7 @@ SIBLINGS = {
     ("variants", "validation"),
     ("validation", "errors"),
     ("config", "errors"),
+    ("extras", "errors"),
     ("preprocessing", "errors"),
     ("results", "errors"),
     ("explain", "report"),

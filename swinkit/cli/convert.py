@@ -182,10 +182,10 @@ def picture_batch(plan: Plan) -> Any:
 
 def show_plan(plan: Plan, out: Path, notes: tuple[str, ...], as_json: bool) -> None:
     """What would be written, and where it would be tried out."""
-    from importlib.util import find_spec
+    from ..extras import is_installed
 
     library = plan.target.library
-    judge = library if library and find_spec(library) else "swinkit, which would read the files back"
+    judge = library if library and is_installed(library) else "swinkit, which would read the files back"
     said = {
         "source": plan.source.name, "source_format": plan.source.format, "out": str(out), "format": plan.target.name,
         "compared_in": judge, "configuration": plan.saved.config.model_dump(mode="json"), "notes": list(notes),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from torch import Tensor, nn
 
-from ..errors import MissingExtra
+from ..extras import required
 from .blank import blank
 from .cam import Score
 
@@ -19,7 +18,7 @@ def integrated_gradients(model: nn.Module, images: Tensor, score: Score, steps: 
 
     Signed; it sums to the difference of ``score`` between the two, up to the coarseness of ``steps``.
     """
-    method = _captum().IntegratedGradients(_scored(model, score))
+    method = required("captum.attr", "explain").IntegratedGradients(_scored(model, score))
     given = method.attribute(images, baselines=blank(images), n_steps=steps, internal_batch_size=max(AT_ONCE, len(images)))
     return given.sum(dim=1).detach()
 
@@ -29,7 +28,7 @@ def smoothgrad(model: nn.Module, images: Tensor, score: Score, samples: int = 8,
 
     ``noise`` is its standard deviation in units of the pictures' own. Draws from torch's global generator.
     """
-    attributions = _captum()
+    attributions = required("captum.attr", "explain")
     method = attributions.NoiseTunnel(attributions.Saliency(_scored(model, score)))
     deviation = float(noise * images.std())
     given = method.attribute(
@@ -40,11 +39,3 @@ def smoothgrad(model: nn.Module, images: Tensor, score: Score, samples: int = 8,
 
 def _scored(model: nn.Module, score: Score) -> Callable[[Tensor], Tensor]:
     return lambda images: score(model(images))
-
-
-def _captum() -> Any:
-    try:
-        import captum.attr
-    except ImportError:
-        raise MissingExtra("captum", "explain") from None
-    return captum.attr

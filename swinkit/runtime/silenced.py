@@ -8,12 +8,11 @@ handler, Ctrl-C or the end of a loader's worker, would then kill the process.
 from __future__ import annotations
 
 import functools
-import importlib
 import logging
 import sys
 from typing import Any
 
-from ..errors import MissingExtra
+from ..extras import required
 
 REPORTER = "openvino_telemetry"  # the package through which both report; without it both fall back to silent stand-ins
 REPORTS = ("start_session", "end_session", "send_event", "send_error", "send_stack_trace")
@@ -42,12 +41,7 @@ def _silently(package: str) -> Any:
     else:  # somebody imported it before us
         for name in REPORTS:
             setattr(loaded.Telemetry, name, _nothing)
-    try:
-        return importlib.import_module(package)
-    except ModuleNotFoundError as fault:
-        if fault.name != package:
-            raise
-        raise MissingExtra(package, "export") from None
+    return required(package, "export")
 
 
 def _nothing(*_: Any, **__: Any) -> None:

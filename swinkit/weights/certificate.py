@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from ..config import SwinConfig
 from ..errors import SwinkitError
+from ..extras import is_installed
 from ..model.classifier import SwinClassifier
 from ..model.position_bias import MlpBias, TableBias, log_spaced_coordinates, relative_position_index
 from .files import read_model
@@ -124,7 +124,7 @@ def compare(
         "path": str(written), "pictures": str(scratch / "pictures"), "answers": str(scratch / "answers"), "last": last_name(config),
         "grids": [config.grid(stage) for stage in range(config.num_stages)],
     }  # fmt: skip
-    library = target.library if target.library and find_spec(target.library) else None
+    library = target.library if target.library and is_installed(target.library) else None
     said = _ask({**job, "library": library}, scratch)
     if "absent" in said:
         library, said = None, _ask({**job, "library": None}, scratch)

@@ -21,7 +21,8 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs, urldefrag, urlsplit
 
-from ..errors import MissingExtra, UsageError, WeightsError
+from ..errors import UsageError, WeightsError
+from ..extras import required
 from ..preprocessing import Preprocessing
 from ..variants import VARIANTS
 from .atomic import sha256_of
@@ -88,11 +89,8 @@ def hub_client() -> ModuleType:
     """The library ``huggingface_hub``, with its reports of usage switched off; raises :class:`MissingExtra`."""
     for name in ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_UPDATE_CHECK"):
         os.environ.setdefault(name, "1")
-    try:
-        import huggingface_hub.errors
-    except ImportError:
-        raise MissingExtra("huggingface_hub", "hub") from None
-    return huggingface_hub
+    required("huggingface_hub.errors", "hub")  # which the client does not import by itself
+    return required("huggingface_hub", "hub")  # type: ignore[no-any-return]
 
 
 def hub_settings() -> dict[str, str]:

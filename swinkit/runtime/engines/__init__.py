@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import importlib
-import importlib.util
 import sys
 import threading
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import MissingExtra, UsageError
+from ...extras import is_installed
 from ...tasks.devices import computes_bfloat16
 from .choice import fastest
 
@@ -40,7 +40,7 @@ class Kind:
 
     @property
     def installed(self) -> bool:
-        return self.package is None or importlib.util.find_spec(self.package) is not None
+        return self.package is None or is_installed(self.package)
 
 
 ENGINES: dict[str, Kind] = {

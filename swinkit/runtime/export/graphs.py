@@ -10,14 +10,14 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.export import ExportedProgram
 
-from ...errors import MissingExtra, SwinkitError
+from ...errors import SwinkitError
+from ...extras import required
 from ..silenced import openvino
 from .bundle import Manifest, Target
 
@@ -36,7 +36,7 @@ def write_graph(program: ExportedProgram, manifest: Manifest) -> dict[str, bytes
 def to_onnx(program: ExportedProgram, manifest: Manifest) -> dict[str, bytes]:
     """One self-contained ONNX file; axes are named, classes and preprocessing are in its metadata."""
     for package in ("onnx", "onnxscript"):
-        required(package)
+        required(package, "export")
     with _quietly():
         translated = torch.onnx.export(
             program,
@@ -106,16 +106,6 @@ def facts(manifest: Manifest) -> dict[str, str]:
         "preprocessing": manifest.preprocessing.model_dump_json(),
         "input": manifest.input.model_dump_json(),
     }
-
-
-def required(package: str) -> Any:
-    """An optional package of the extra ``export``; raises :class:`MissingExtra`."""
-    try:
-        return import_module(package)
-    except ModuleNotFoundError as fault:
-        if fault.name != package:
-            raise
-        raise MissingExtra(package, "export") from None
 
 
 def _roll(self: Any, shifts: Sequence[Any], dims: Sequence[int] = ()) -> Any:

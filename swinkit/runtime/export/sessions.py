@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from importlib import import_module, util
+from importlib import import_module
 from typing import NamedTuple
 
 import numpy as np
 
 from ...errors import MissingExtra, UsageError
+from ...extras import is_installed
 from ...machine import version
 from ..silenced import openvino
 from .bundle import Bundle, Target
@@ -72,7 +73,7 @@ def runtimes_for(target: Target, wanted: str | None = None) -> list[str]:
     if wanted is not None and wanted not in suitable:
         raise UsageError(f"{wanted} does not run {target} graphs. Expected one of: {', '.join(suitable)}")
     asked = [wanted] if wanted else suitable
-    found = [name for name in asked if util.find_spec(name)]
+    found = [name for name in asked if is_installed(name)]
     if not found:
         raise MissingExtra(asked[0], "export")
     return found
