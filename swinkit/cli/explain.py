@@ -126,7 +126,6 @@ def painted(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | N
     from .reconstructing import write
 
     folder = out or first_free(Path("runs"), "explain")
-    folder.mkdir(parents=True, exist_ok=True)
     found = write(model, picture, folder, options["seed"] or 0, options["device"])
     if as_json:
         print_json(found)

@@ -51,7 +51,6 @@ def export_command(model: str, target: str | None, out: Path | None, **options: 
 
     layout = "NCHW" if options["layout"] == "nchw" else "NHWC"
     given = Input(dtype="uint8", layout=layout) if options["with_preprocessing"] else Input()  # type: ignore[arg-type]
-    say(f"Exporting {model} to {out}; with every size in one graph this takes a minute or two", quiet)
     if options["int8"]:
         _export_int8(model, out, given, options)
         return

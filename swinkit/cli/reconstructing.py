@@ -23,7 +23,7 @@ LEAD = (
 
 
 def write(model: str, picture: Path, folder: Path, seed: int, device: str) -> dict[str, Any]:
-    """The folder's reconstruction.html, reconstruction.png and reconstruction.json; returns what the last holds."""
+    """The new folder's reconstruction.html, reconstruction.png and reconstruction.json; returns what the last holds."""
     network, look = load_painter(model)
     network.to(find_device(device))
     rows = reconstructions(network, look, decode(picture, look.channels), seed, source=picture.name)
@@ -35,6 +35,7 @@ def write(model: str, picture: Path, folder: Path, seed: int, device: str) -> di
     }  # fmt: skip
     stream = io.BytesIO()
     Image.fromarray(drawn).save(stream, "PNG")
+    folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "reconstruction.png", stream.getvalue())
     hidden = "three cells of four, and some of the rest" if masking.sparse else f"{masking.ratio:.0%} of the cells"
     words = ["swinkit", "explain", model, str(picture), "--reconstruct", *(["--seed", str(seed)] if seed else [])]

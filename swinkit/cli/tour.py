@@ -43,8 +43,8 @@ def command(
     path = out or Path(f"tour.{lang}.html")
     if path.exists():
         raise UsageError(f"{path} is there already and nothing is overwritten. Mend: another --out, or remove it.")
-    path.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written to is said before a minute of work
     subject = open_subject(picture, model)
+    path.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written to is said before a minute of work
     words = ["swinkit", "tour", *([str(picture)] if picture else []), *(["--model", model] if model else []), "--lang", lang]
     say(f"Computing the tour of {subject.picture_name} with {subject.model_name}; most of the time is measuring.", quiet)
     write_tour(path, subject, lang, Effort(repeats), shlex.join(words))

@@ -97,7 +97,7 @@ def decoder_of(model: nn.Module) -> Decoder:
     """
     part = TASKS[getattr(model, "task", "classification")].decoder
     if part is None:
-        raise UsageError("A network that was pre-trained without labels gives no answers. Mend: swinkit train DATA --model RUN")
+        raise UsageError("A network that was pre-trained without labels gives no answers. Mend: swinkit train DATA --init RUN")
     return _part(part).of(model)
 
 

@@ -21,7 +21,7 @@ from .feed import Feed
 from .plan import Plan, epoch_seconds, load_first, peak_gigabytes, published_weights, rehearse
 from .recipe import Checked, Recipe, Say, recipe_of
 from .settings import SMALL, DataFacts, RunSettings
-from .start import Start
+from .start import Start, check_start
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
     Raises :class:`DataError` for data that cannot be learned from, :class:`UsageError` for settings that do not fit it.
     """
     recipe, device = recipe_of(settings.task), find_device(settings.device)
+    check_start(settings)
     collection = recipe.open(settings)
     say(collection.reason)
     findings = checked(settings, collection, say, progress)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,9 @@ from ..data.collection import Collection
 from ..errors import UsageError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from ..tasks import open_saved
+from ..tasks import is_variant, open_saved
 from ..validation import validated
 from ..variants import ALIASES, VARIANTS, configure
-from ..weights.files import bundled_models
-from ..weights.hub import is_remote
 from .settings import SMALL, RunSettings
 
 LEAST = 24  # pixels; smaller pictures are enlarged, or the last stage would see next to nothing
@@ -73,9 +70,13 @@ def starting_point(
     """
     if settings.model == "auto" or settings.model in VARIANTS or settings.model in ALIASES:
         return _fresh(settings, collection, train, device)
-    if not is_remote(settings.model) and not Path(settings.model).exists() and settings.model not in bundled_models():
-        configure(settings.model)  # raises with the nearest names
     return _saved(settings, collection, parts)
+
+
+def check_start(settings: RunSettings) -> None:
+    """Raise :class:`UsageError` for a model that there is not, before every picture is looked at."""
+    if settings.model != "auto":
+        is_variant(settings.model)
 
 
 def typical_size(collection: Collection, indices: Sequence[int], most: int = 64) -> tuple[int, int]:

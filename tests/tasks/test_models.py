@@ -58,7 +58,7 @@ def test_a_network_without_classes_gives_no_answers(tmp_path):
     with pytest.raises(UsageError, match="knows no classes"):
         decoder_of(tiny())
     save_model(SimMIM(tiny(classes=0).config, Masking(cell=4)), tmp_path, task="pretraining")
-    with pytest.raises(UsageError, match=r"pre-trained without labels.*swinkit train DATA --model"):
+    with pytest.raises(UsageError, match=r"pre-trained without labels.*swinkit train DATA --init"):
         swinkit.Predictor(tmp_path)
 
 

@@ -12,7 +12,7 @@ from swinkit.errors import UsageError
 from swinkit.preprocessing import IMAGENET_MEAN, Preprocessing
 from swinkit.tasks import described
 from swinkit.train.settings import TrainSettings
-from swinkit.train.start import gray, spread, starting_point
+from swinkit.train.start import check_start, gray, spread, starting_point
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 TINY = {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4, "patch_size": 2}
@@ -104,7 +104,9 @@ def test_more_channels_spread_the_first_layer(saved):
 
 def test_an_unknown_name_is_met_with_the_nearest():
     with pytest.raises(UsageError, match="Did you mean 'swin_nano"):
-        begin(collection(28), model="swin_nana")
+        check_start(TrainSettings(model="swin_nana"))
+    check_start(TrainSettings(model="auto"))
+    check_start(TrainSettings(model="swinv2_t"))
 
 
 def test_gray_is_one_channel_or_three_equal_ones(tmp_path):

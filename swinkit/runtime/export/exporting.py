@@ -36,7 +36,7 @@ def export(
     with unfinished(folder) as draft:
         network = prepared(model)
         manifest = manifest_of(network, target, given)
-        progress("tracing one graph for all sizes")
+        progress(f"exporting to {folder}: tracing one graph for every size; all in all a minute or two")
         program = trace(network, given)
         progress("answering the golden pictures with PyTorch")
         golden = golden_of(network)
