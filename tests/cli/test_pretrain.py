@@ -78,7 +78,7 @@ def test_a_picture_is_painted_anew(place, capsys):
         (["pretrain", "{place}/stripes", "--set", "mixup=1"], 2, "No such setting 'mixup'"),
         (["pretrain", "--resume", "{place}/run", "--sparse", "--set", "covered=0.5"], 2, "covered was 0.25, is now 0.5"),
         (["pretrain", "--resume", "{place}/run", "--dry-run"], 2, "leave --out and --dry-run out"),
-        (["predict", "{place}/run", "{place}/stripes"], 2, "class"),
+        (["predict", "{place}/run", "{place}/stripes"], 2, "pre-trained without labels gives no answers"),
         (["explain", "swin_nano.fashion_mnist", "{place}/one.png", "--reconstruct"], 2, "paints nothing"),
         (["explain", "{place}/run", "{place}/one.png", "--reconstruct", "--atlas"], 2, "it takes --seed only"),
     ],
