@@ -161,6 +161,8 @@ def unfinished(folder: Path) -> Iterator[Path]:
 
 def _read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
+    if not folder.exists():
+        raise UsageError(f"There is no bundle at {folder}. Expected a folder with {MANIFEST}. `swinkit export MODEL` makes one")
     if not path.is_file():
         raise WeightsError(
             f"{folder} is no exported bundle: expected a folder with {MANIFEST}. `swinkit export MODEL` makes one"
