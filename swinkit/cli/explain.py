@@ -122,11 +122,9 @@ def painted(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | N
         raise UsageError(
             "--reconstruct shows what is painted, at the model's own size; of the other options it takes --seed only"
         )
-    from ..train.run import first_free
     from .reconstructing import write
 
-    folder = out or first_free(Path("runs"), "explain")
-    found = write(model, picture, folder, options["seed"] or 0, options["device"])
+    folder, found = write(model, picture, out, options["seed"] or 0, options["device"])
     if as_json:
         print_json(found)
     else:

@@ -14,6 +14,7 @@ from ..explain.reconstruction import load_painter, reconstructions
 from ..report.page import Headline, ReportData, Sheet, write_report
 from ..tasks.devices import find_device
 from ..tasks.pretraining import sheet
+from ..train.run import first_free
 from ..weights.atomic import write_atomically, write_json
 
 LEAD = (
@@ -22,8 +23,8 @@ LEAD = (
 )
 
 
-def write(model: str, picture: Path, folder: Path, seed: int, device: str) -> dict[str, Any]:
-    """The new folder's reconstruction.html, reconstruction.png and reconstruction.json; returns what the last holds."""
+def write(model: str, picture: Path, out: Path | None, seed: int, device: str) -> tuple[Path, dict[str, Any]]:
+    """reconstruction.html, reconstruction.png and reconstruction.json in ``out`` or a new folder; returns it and what the last holds."""
     network, look = load_painter(model)
     network.to(find_device(device))
     rows = reconstructions(network, look, decode(picture, look.channels), seed, source=picture.name)
@@ -35,6 +36,7 @@ def write(model: str, picture: Path, folder: Path, seed: int, device: str) -> di
     }  # fmt: skip
     stream = io.BytesIO()
     Image.fromarray(drawn).save(stream, "PNG")
+    folder = out or first_free(Path("runs"), "explain")
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "reconstruction.png", stream.getvalue())
     hidden = "three cells of four, and some of the rest" if masking.sparse else f"{masking.ratio:.0%} of the cells"
@@ -48,4 +50,4 @@ def write(model: str, picture: Path, folder: Path, seed: int, device: str) -> di
     )
     write_report(folder / "reconstruction.html", page)
     write_json(folder / "reconstruction.json", found)
-    return found
+    return folder, found

@@ -105,7 +105,7 @@ def is_bundle(path: str | Path) -> bool:
 
 
 def open_bundle(path: str | Path) -> Bundle:
-    """Read and verify the bundle in folder ``path``, without running its graph. Raises :class:`WeightsError`."""
+    """Read and verify the bundle in folder ``path``, without running its graph. Raises :class:`WeightsError`, and :class:`UsageError` when there is none."""
     folder = Path(path)
     manifest = _read_manifest(folder)
     wanted = {*GRAPHS[manifest.target], GOLDEN}
