@@ -25,10 +25,10 @@ LEAD = (
 
 def write(model: str, picture: Path, out: Path | None, seed: int, device: str) -> tuple[Path, dict[str, Any]]:
     """reconstruction.html, reconstruction.png and reconstruction.json in ``out`` or a new folder; returns it and what the last holds."""
-    network, look = load_painter(model)
-    network.to(find_device(device))
-    rows = reconstructions(network, look, decode(picture, look.channels), seed, source=picture.name)
-    drawn, masking = sheet(rows), network.masking
+    painter = load_painter(model)
+    painter.network.to(find_device(device))
+    rows = reconstructions(painter, decode(picture, painter.preprocessing.channels), seed, source=picture.name)
+    drawn, masking = sheet(rows), painter.network.masking
     errors = [row.loss for row in rows]
     found: dict[str, Any] = {
         "picture": str(picture), "model": model, "seed": seed, "masking": masking.model_dump(), "errors": errors,

@@ -13,6 +13,11 @@ from .options import next_command, print_json, say, shared
 @click.command("tour")
 @click.argument("picture", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--model", metavar="MODEL", help="A run, a file, a folder or a name; a variant's name means random weights.")
+@click.option(
+    "--simmim",
+    metavar="RUN",
+    help="A run of swinkit pretrain that paints the chapter on SimMIM; by default MODEL if it is one, else one that comes with swinkit.",
+)
 @click.option("--lang", type=click.Choice(["en", "ru"]), default="en", show_default=True, help="Language of the page.")
 @click.option(
     "--repeats",
@@ -24,32 +29,45 @@ from .options import next_command, print_json, say, shared
 )
 @shared("out", "json", "quiet")
 def command(
-    picture: Path | None, model: str | None, lang: str, repeats: int, out: Path | None, as_json: bool, quiet: bool
-) -> None:
+    picture: Path | None, model: str | None, simmim: str | None, lang: str, repeats: int, out: Path | None, as_json: bool, quiet: bool
+) -> None:  # fmt: skip
     """Walk through a Swin Transformer on PICTURE: one interactive page, every number computed for it, without a network.
 
     Without a PICTURE it is a bundled one, with the bundled trained swin_nano. A photograph without --model is shown with Swin-T and
-    random weights: sizes, windows and costs are true then, preferences are not, and the page says so.
+    random weights: sizes, windows and costs are true then, preferences are not, and the page says so. What SimMIM learns is shown by a network
+    that was pre-trained so on small pictures of clothes, or by yours.
 
     \b
     swinkit tour
     swinkit tour photo.jpg --model runs/classify/shoes --lang ru --out shoes.html
+    swinkit tour photo.jpg --simmim runs/pretrain/photos
     """
     from ..errors import UsageError
     from ..explain.tour.measured import Effort
     from ..explain.tour.pages import write_tour
+    from ..explain.tour.painting import choose_painter
     from ..explain.tour.subject import open_subject
 
     path = out or Path(f"tour.{lang}.html")
     if path.exists():
         raise UsageError(f"{path} is there already and nothing is overwritten. Mend: another --out, or remove it.")
     subject = open_subject(picture, model)
+    painter = choose_painter(subject.model_name, simmim)
     path.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written to is said before a minute of work
-    words = ["swinkit", "tour", *([str(picture)] if picture else []), *(["--model", model] if model else []), "--lang", lang]
+    given = [word for option, value in (("--model", model), ("--simmim", simmim)) if value for word in (option, value)]
+    words = ["swinkit", "tour", *([str(picture)] if picture else []), *given, "--lang", lang]
     say(f"Computing the tour of {subject.picture_name} with {subject.model_name}; most of the time is measuring.", quiet)
-    write_tour(path, subject, lang, Effort(repeats), shlex.join(words))
+    write_tour(path, subject, lang, Effort(repeats), shlex.join(words), painter)
     if as_json:
-        print_json({"page": str(path), "bytes": path.stat().st_size, "model": subject.model_name, "trained": subject.trained})
+        print_json(
+            {
+                "page": str(path),
+                "bytes": path.stat().st_size,
+                "model": subject.model_name,
+                "trained": subject.trained,
+                "simmim": painter.name,
+            }
+        )
     else:
         click.echo(path)
     next_command("swinkit", "tour", "photo.jpg", "--model", "swin_t", quiet=quiet)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..config import Masking
 from ..data.transforms import evaluation
@@ -20,32 +21,56 @@ from ..weights.foreign import is_foreign
 from ..weights.hub import locate
 
 
-def load_painter(path: str | Path) -> tuple[SimMIM, Preprocessing]:
-    """The network in a pre-training run or a SimMIM checkpoint, with what it painted hidden parts with, in evaluation mode.
+class Painter(NamedTuple):
+    """A network in evaluation mode with what it paints hidden parts with; ``learned_from`` is what its file says of that, or nothing."""
 
-    A checkpoint does not record its cells; they are as wide as its decoder's, as published. Raises :class:`UsageError` for a model
-    that has nothing to paint with.
+    network: SimMIM
+    preprocessing: Preprocessing
+    learned_from: dict[str, Any]
+
+
+def find_painter(path: str | Path) -> Painter | None:
+    """The network in a pre-training run or a SimMIM checkpoint; None for a model that has nothing to paint with.
+
+    A checkpoint does not record its cells; they are as wide as its decoder's, as published.
     """
     place = locate(path).path
     if is_foreign(place):
         saved = open_saved(path)
         config, masking, state, look = saved.config, Masking(cell=saved.config.strides[-1]), saved.state, saved.preprocessing
+        learned_from: dict[str, Any] = {}
     else:
         file = read_model(place)
         config, masking, state, look = file.config, file.masking, file.state, file.preprocessing  # type: ignore[assignment]
+        learned_from = file.metadata.get("learned_from", {})
     if masking is None or not any(name.startswith("reconstruction.") for name in state):
-        raise UsageError(f"{path} paints nothing: it was not pre-trained by hiding parts. Mend: a run of swinkit pretrain")
+        return None
     network = SimMIM(config, masking)
     network.load_state_dict({name: state[name] for name in network.state_dict()})
-    return network.eval(), look
+    return Painter(network.eval(), look, learned_from)
+
+
+def load_painter(path: str | Path) -> Painter:
+    """As :func:`find_painter`; raises :class:`UsageError` for a model that has nothing to paint with."""
+    painter = find_painter(path)
+    if painter is None:
+        raise UsageError(f"{path} paints nothing: it was not pre-trained by hiding parts. Mend: a run of swinkit pretrain")
+    return painter
 
 
 def reconstructions(
-    network: SimMIM, preprocessing: Preprocessing, picture: np.ndarray, seed: int = 0, count: int = 4, source: str = ""
+    painter: Painter, picture: np.ndarray, seed: int = 0, count: int = 4, source: str = ""
 ) -> list[Reconstruction]:
-    """``picture`` (H, W, C) with ``count`` masks, those of ``seed``, each painted anew by ``network``."""
+    """``picture`` (H, W, C) with ``count`` masks, those of ``seed``, each painted anew."""
+    network = painter.network
+    mask = sample_masks(painter.preprocessing.size, network.masking, seed, 0, np.arange(count))
+    return repainted(painter, picture, mask, source)
+
+
+def repainted(painter: Painter, picture: np.ndarray, mask: Tensor, source: str = "") -> list[Reconstruction]:
+    """``picture`` (H, W, C) painted anew under each of the masks (T, R, S)."""
+    network, preprocessing, _ = painter
     device: Any = next(network.parameters()).device
-    image = evaluation(preprocessing)(picture)[None].to(device)
-    mask = sample_masks((image.shape[2], image.shape[3]), network.masking, seed, 0, np.arange(count)).to(device)
+    image, count = evaluation(preprocessing)(picture)[None].to(device), len(mask)
     with torch.inference_mode():
-        return reconstruct(network, image.expand(count, -1, -1, -1), mask, preprocessing, [source] * count)
+        return reconstruct(network, image.expand(count, -1, -1, -1), mask.to(device), preprocessing, [source] * count)

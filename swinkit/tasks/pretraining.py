@@ -89,20 +89,28 @@ class PretrainingMeter:
 class Reconstruction:
     """One picture, four times, each (H, W, C) float in 0..1: as it is, as the network saw it, as it painted it, and the error.
 
-    In ``painted`` what was visible stands as it was; ``error`` is the mean absolute difference over channels of hidden pixels.
+    In ``painted`` what was visible stands as it was; ``error`` (H, W, 1) is the mean absolute difference over channels of hidden
+    pixels, ``hidden`` (H, W) says which those are.
     """
 
     original: np.ndarray
     masked: np.ndarray
     painted: np.ndarray
     error: np.ndarray
+    hidden: np.ndarray
     source: str = ""
 
     @property
     def loss(self) -> float:
         """Mean absolute difference on the hidden pixels, in grey values of 0..1."""
-        hidden = self.error[..., 0] > 0
-        return float(self.error[hidden].mean()) if hidden.any() else 0.0
+        return float(self.error[self.hidden].mean()) if self.hidden.any() else 0.0
+
+    @property
+    def blind_loss(self) -> float:
+        """The same for a painter who learned nothing and fills every hidden pixel with the mean of the visible ones, by channel."""
+        if not self.hidden.any() or self.hidden.all():
+            return 0.0
+        return float(np.abs(self.original[self.hidden] - self.original[~self.hidden].mean(axis=0)).mean())
 
 
 @torch.inference_mode()
@@ -125,7 +133,7 @@ def reconstruct(
     merged = torch.where(hidden, answer, original)
     planes = [x.permute(0, 2, 3, 1).cpu().numpy() for x in (original, masked, merged, error)]
     names = list(sources) or [""] * len(images)
-    return [Reconstruction(*parts) for parts in zip(*planes, names, strict=True)]
+    return [Reconstruction(*parts) for parts in zip(*planes, hidden[:, 0].cpu().numpy(), names, strict=True)]
 
 
 def _visible(images: Tensor, preprocessing: Any) -> Tensor:
@@ -143,13 +151,16 @@ def sheet(rows: Sequence[Reconstruction], least: int = 96) -> np.ndarray:
     factor = max(1, least // min(rows[0].original.shape[:2]))
     lines = []
     for row in rows:
-        tiles = [_rgb(part).repeat(factor, 0).repeat(factor, 1) for part in (row.original, row.masked, row.painted, row.error)]
+        tiles = [
+            as_rgb(part).repeat(factor, 0).repeat(factor, 1) for part in (row.original, row.masked, row.painted, row.error)
+        ]
         gap = np.full((tiles[0].shape[0], 6, 3), 255, np.uint8)
         lines.append(np.concatenate([part for tile in tiles for part in (tile, gap)][:-1], axis=1))
     gap = np.full((6, lines[0].shape[1], 3), 255, np.uint8)
     return np.concatenate([part for line in lines for part in (line, gap)][:-1], axis=0)
 
 
-def _rgb(picture: np.ndarray) -> np.ndarray:
+def as_rgb(picture: np.ndarray) -> np.ndarray:
+    """(H, W, C) float in 0..1 as (H, W, 3) uint8; of two channels, or more than three, the first or the first three."""
     shown = picture[..., :3] if picture.shape[-1] >= 3 else picture[..., :1].repeat(3, axis=-1)
     return (shown * 255 + 0.5).astype(np.uint8)

@@ -7,27 +7,31 @@ from typing import Any
 from ...study.macs import count_macs
 from ...tasks import create_model
 from ...variants import ROWS
-from . import blocks, costs, measured, patches, position, second, windows
+from . import blocks, costs, foreign, measured, patches, position, second, windows
 from .measured import Effort
 from .packing import png
+from .painting import Chosen, choose_painter, reconstruction
 from .subject import Subject
 from .tracing import trace
 
 
-def gather(subject: Subject, effort: Effort) -> dict[str, Any]:
-    """Every chapter's values for ``subject``, ready for the texts and, as JSON, for the page's drawings."""
+def gather(subject: Subject, effort: Effort, painter: Chosen | None = None) -> dict[str, Any]:
+    """Every chapter's values for ``subject``, ready for the texts and, as JSON, for the page's drawings.
+
+    ``painter`` paints the chapter on SimMIM, by default the one of :func:`~.painting.choose_painter`.
+    """
     traced = trace(subject.model, subject.image)
     return {
         "size": list(subject.size), "trained": subject.trained, "tiny": subject.tiny, "truth": subject.truth,
         "picture": subject.picture_name, "model": subject.model_name, "shown": png(subject.shown),
         "classes": list(subject.model.classes) if subject.trained else [], "measured": bool(effort.repeats), "machine": measured.machine(),
-        "vit": patches.vit(),
+        "vit": patches.vit(), "foreign": foreign.judged(subject),
         "partition": patches.partition(subject, traced), "embedding": patches.embedding(subject, traced),
         "hierarchy": patches.hierarchy(subject, traced), "merging": patches.merging(subject, traced),
         "norm": blocks.norms(subject), "pair": blocks.pair(subject, traced),
         "costs": costs.by_resolution(), "shift": windows.shift(subject, traced), "shift_ways": measured.shift_ways(effort),
         "bias": position.bias(subject, traced), "attention": windows.attention(traced),
-        "variants": variants(), "second": second.second(subject, traced), "reconstruction": None,
+        "variants": variants(), "second": second.second(subject, traced), "reconstruction": reconstruction(subject, painter or choose_painter(subject.model_name)),
         "against": measured.against_vit(effort), "performance": measured.performance(subject, effort),
         "speed": measured.speed_ups(subject, effort),
     }  # fmt: skip

@@ -22,6 +22,7 @@ from . import charts
 from .charts import Chart
 from .facts import gather
 from .measured import Effort
+from .painting import Chosen
 from .subject import Subject
 
 LANGUAGES = ("en", "ru")
@@ -29,16 +30,18 @@ PAGE = files(__package__).joinpath("page")
 # what the script draws from; the rest stays in the texts
 DRAWN = (
     "shown", "tiny", "size", "vit", "partition", "embedding", "hierarchy", "merging", "costs", "shift", "bias", "attention", "pair",
+    "reconstruction",
 )  # fmt: skip
 ALSO_DRAWN = ("before", "bicubic", "log")
 
 
 def write_tour(
-    path: str | Path, subject: Subject, language: str = "en", effort: Effort | None = None, command: str = ""
-) -> Path:
-    """Compute the tour of ``subject`` and put its page at ``path``, whole or not at all."""
+    path: str | Path, subject: Subject, language: str = "en", effort: Effort | None = None, command: str = "",
+    painter: Chosen | None = None,
+) -> Path:  # fmt: skip
+    """Compute the tour of ``subject`` and put its page at ``path``, whole or not at all; ``painter`` as in :func:`gather`."""
     path = Path(path)
-    write_atomically(path, render(gather(subject, effort or Effort()), language, command).encode("utf-8"))
+    write_atomically(path, render(gather(subject, effort or Effort(), painter), language, command).encode("utf-8"))
     return path
 
 

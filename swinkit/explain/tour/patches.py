@@ -12,6 +12,7 @@ from torch import Tensor
 from ...model.windows import counts_of, pad_to
 from ...study.vit import VITS, count_vit_macs
 from ...variants import find
+from ..scores import class_target
 from .costs import VIT
 from .packing import pack
 from .subject import Subject
@@ -82,11 +83,9 @@ def hierarchy(subject: Subject, traced: Trace) -> dict[str, Any]:
     answer: dict[str, Any] = {"stages": stages, "depths": list(config.depths)}
     classes = subject.model.classes
     if subject.trained and classes:
-        scores = traced.logits[0].softmax(0)
-        best = scores.topk(min(3, len(classes)))
-        answer["top"] = [
-            {"label": classes[i], "score": float(s)} for s, i in zip(best.values, best.indices.tolist(), strict=True)
-        ]
+        targets = [class_target(subject.model, index) for index in range(len(classes))]
+        scored = sorted(((float(target.share(traced.logits)), target.name) for target in targets), reverse=True)
+        answer["top"] = [{"label": label, "score": score} for score, label in scored[:3]]
     return answer
 
 

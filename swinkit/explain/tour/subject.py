@@ -26,9 +26,13 @@ SEED = 0
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """``image`` (1, C, H, W) is what the model receives, ``shown`` (H, W, 3) uint8 the same before normalisation."""
+    """``image`` (1, C, H, W) is what the model receives, ``shown`` (H, W, 3) uint8 the same before normalisation.
+
+    ``source`` is the picture before any of that: a file, or an array (H, W, C).
+    """
 
     model: Any = field(repr=False)
+    source: Path | np.ndarray = field(repr=False)
     image: Tensor = field(repr=False)
     shown: np.ndarray = field(repr=False)
     model_name: str
@@ -52,23 +56,21 @@ def open_subject(picture: str | Path | None = None, model: str | None = None) ->
     64 pixels, which that model was not trained for, it is Swin-T with fresh weights, whose sizes and costs are true and whose
     preferences mean nothing. A variant's name, too, means fresh weights. Raises what :func:`swinkit.load` and the decoder raise.
     """
-    truth, raw, name = None, None, str(picture)
-    if picture is None:
-        collection = open_bundled(BUNDLED_PICTURE[0])
-        sample = collection.samples[BUNDLED_PICTURE[1]]
-        raw, truth = collection.read(BUNDLED_PICTURE[1]), collection.classes[sample.labels[0]]
-        name = "{}, #{}".format(*BUNDLED_PICTURE)
+    source, name, truth = bundled_picture() if picture is None else (Path(picture), str(picture), None)
     if model is None:
-        large = picture is not None and max(decode(Path(picture)).shape[:2]) > LARGE
+        large = picture is not None and max(decode(source).shape[:2]) > LARGE
         model = GEOMETRY if large else BUNDLED_MODEL
     network, trained = open_model(model)
     preprocessing = network.preprocessing
-    if raw is None:
-        raw = decode(Path(str(picture)), preprocessing.channels)
-    if picture is None and preprocessing.channels != 1:
-        raw = decode(raw, preprocessing.channels)
-    image = evaluation(preprocessing)(raw)[None]
-    return Subject(network, image, visible(image[0], preprocessing), model, name, trained, truth)
+    image = evaluation(preprocessing)(decode(source, preprocessing.channels))[None]
+    return Subject(network, source, image, visible(image[0], preprocessing), model, name, trained, truth)
+
+
+def bundled_picture() -> tuple[np.ndarray, str, str]:
+    """The picture that comes with the package: itself (H, W, C), its name, and what it shows."""
+    name, index = BUNDLED_PICTURE
+    collection = open_bundled(name)
+    return collection.read(index), f"{name}, #{index}", collection.classes[collection.samples[index].labels[0]]
 
 
 def open_model(name: str) -> tuple[Any, bool]:

@@ -233,6 +233,21 @@ def test_layers_heads_channels_and_blocks_step(tab: Any) -> None:
 
 
 @BROWSER
+def test_masks_step_and_change_every_drawing(tab: Any) -> None:
+    figure = tab.locator("[data-widget=simmim]")
+    seen = {name: set() for name in ("original", "masked", "painted", "error", "said")}
+    for _ in range(4):
+        figure.locator("button.on").click()
+        for name in ("original", "masked", "painted", "error"):
+            seen[name].add(figure.locator(f"[data-part={name}]").first.get_attribute("src"))
+        seen["said"].add(said(tab, "simmim"))
+    assert {name: len(values) for name, values in seen.items()} == {
+        "original": 1, "masked": 4, "painted": 4, "error": 4, "said": 4,
+    }  # fmt: skip
+    assert tab.evaluate("[...document.images].every(image => image.complete && image.naturalWidth)")
+
+
+@BROWSER
 def test_everything_that_acts_is_reached_by_tab_and_has_a_name(tab: Any) -> None:
     nameless = tab.evaluate(
         """() => [...document.querySelectorAll('button,input,select,[tabindex="0"],img,svg,canvas')]

@@ -2,7 +2,7 @@
 // The moving figures of the tour. Everything it shows is in the JSON beside it; it asks nobody for anything.
 (() => {
   const { data: D, text: T, lang } = JSON.parse(document.getElementById("data").textContent);
-  const local = (x, digits) => x.toLocaleString(lang, { maximumFractionDigits: digits ?? 3 }).replace("-", "−");
+  const local = (x, digits, least) => x.toLocaleString(lang, { maximumFractionDigits: digits ?? 3, minimumFractionDigits: least }).replace("-", "−");
   const say = (text, values) => text.replace(/\{(\w+)\}/g, (_, key) => values[key]);
   const plain = (text) => { const area = document.createElement("textarea"); area.innerHTML = text; return area.value; };
   for (const key in T) T[key] = plain(T[key]);
@@ -332,6 +332,18 @@
     show();
   }
 
+  function simmim() {
+    const figure = widget("simmim"), R = D.reconstruction, scenes = [...figure.querySelectorAll(".scene")];
+    const values = (at) => ({ i: at + 1, n: R.shares.length, p: local(R.shares[at] * 100, 0) });
+    const show = () => scenes.forEach((scene, index) => {
+      const one = R.scenes[index].steps[step.at];
+      for (const name of ["masked", "painted", "error"]) scene.querySelector(`[data-part=${name}]`).src = one[name];
+      scene.querySelector(".said").textContent = say(T.simmim, { ...values(step.at), e: local(one.loss, 3, 3), b: local(one.blind, 3, 3) });
+    });
+    const step = stepper(figure, "mask", () => R.shares.length, show, (at) => say(!R.sparse && at === R.start ? T.simmim_trained : T.simmim_mask, values(at)));
+    step.at = R.start; step.show(); show();
+  }
+
   function still() {
     document.querySelectorAll("[data-heat]").forEach((canvas) => {
       const name = canvas.dataset.heat;
@@ -341,7 +353,7 @@
   }
 
   picture.onload = () => {
-    [vit, partition, embedding, merging, wmsa, shift, bias, attention, block, still].forEach((start) => start());
+    [vit, partition, embedding, merging, wmsa, shift, bias, attention, block, simmim, still].forEach((start) => start());
     document.body.dataset.ready = "yes";
   };
   picture.src = D.shown;
