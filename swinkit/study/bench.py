@@ -20,6 +20,7 @@ from .models import PLAIN, PRECISIONS, outline
 from .turns import Candidate, Measured, Pace, take_turns
 
 FLOOR = "GEMM floor"
+PARTS = ("patch_embed", "merge", "attention", "mlp", "head", "norms")  # of a network; the log-CPB's mlp is of its attention
 # large blocks stay with the process instead of going back to the system after each product, which would slow the floor down
 KEEP_MEMORY = {"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296"}
 
@@ -67,15 +68,13 @@ def count(name: str, sizes: Sequence[tuple[int, int]] = ()) -> dict[str, Any]:
                 "published_gmacs": published if size == config.image_size else None,
             }
         )  # fmt: skip
-    parameters = {
-        part: sum(parameter.numel() for name, parameter in model.named_parameters() if part in name.split("."))
-        for part in ("patch_embed", "merge", "attention", "mlp", "head")
-    }
-    total = sum(parameter.numel() for parameter in model.parameters())
-    parameters["norms"] = total - sum(parameters.values())
+    parameters = dict.fromkeys(PARTS, 0)
+    for place, parameter in model.named_parameters():
+        words = place.split(".")
+        parameters[next((part for part in PARTS if part in words), "norms")] += parameter.numel()
     return {
         "model": name, "weights": "random" if is_variant(name) else "trained", "config": config.model_dump(mode="json"),
-        "parameters": {"total": total, **parameters}, "macs": {"unit": "MAC, one picture", "counted": counted},
+        "parameters": {"total": sum(parameters.values()), **parameters}, "macs": {"unit": "MAC, one picture", "counted": counted},
     }  # fmt: skip
 
 

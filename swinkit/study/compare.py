@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from itertools import product
 from typing import Any
 
+from ..config import SwinConfig
 from ..errors import UsageError
 from . import statistics
 from .attention_cost import STRIDE, WIDTH, WINDOW
 from .crossing import crossings, exponent
-from .macs import count_macs, msa, window_msa
+from .macs import count_macs, msa, padding_share, window_msa
 from .models import PLAIN, outline
 from .turns import Candidate, Measured, Pace, take_turns
 from .vit import VITS, count_vit_macs
@@ -20,15 +21,34 @@ from .vit import VITS, count_vit_macs
 SIZES = (224, 384, 512, 768, 1024, 1536)
 MODELS = ("swin_t", "swinv2_t", "deit_s")
 LAYERS = ("MSA", "W-MSA")
+MOST_PADDING = 0.5  # of a Swin's MACs
 QUANTITIES = {"macs": "MACs", "latency_seconds": "latency", "memory_bytes": "memory"}
 
 
 def count(models: Sequence[str], sizes: Sequence[int]) -> list[dict[str, Any]]:
     """A row for each model and side: all MACs of one picture and those between tokens, QKᵀ and AV.
 
-    Raises :class:`UsageError` for a side that a Vision Transformer's patches do not divide.
+    Raises :class:`UsageError` for a side that a Vision Transformer's patches do not divide, or at which a Swin mostly computes padding.
     """
-    return [_counted(name, side) for name, side in product(models, sizes)]
+    return [_counted(name, side) for name, side in itertools.product(models, sizes)]
+
+
+def check_side(name: str, config: SwinConfig, side: int) -> None:
+    """Raise :class:`UsageError` where more than half of the MACs of Swin ``name`` are padding to whole patches and windows.
+
+    The Swin answers there too, but a curve through such a side says how it pads, not how it grows.
+    """
+
+    def share(side: int) -> float:
+        return padding_share(config, (side, side))
+
+    if share(side) > MOST_PADDING:
+        stride = config.strides[-1]
+        least = next(side for side in itertools.count(stride, stride) if share(side) <= MOST_PADDING)
+        raise UsageError(
+            f"At {side} x {side} pixels {share(side):.0%} of what {name} computes is padding to whole windows, so that comparing it says nothing "
+            f"of it. Mend: --image-size {least} or larger"
+        )
 
 
 def _counted(name: str, side: int) -> dict[str, Any]:
@@ -37,7 +57,9 @@ def _counted(name: str, side: int) -> dict[str, Any]:
             raise UsageError(f"{name} takes sides that divide by {VITS[name].patch}, not {side}. Choose another --image-size")
         parts: Any = count_vit_macs(VITS[name], (side, side))
     else:
-        parts = count_macs(outline(name, list(VITS)).config, (side, side))
+        config = outline(name, list(VITS)).config
+        check_side(name, config, side)
+        parts = count_macs(config, (side, side))
     return {"model": name, "side": side, "macs": parts.total, "attention_macs": parts.attention}
 
 

@@ -13,10 +13,10 @@ PLAIN = "plain"  # the network as it is trained, under autocast for bfloat16: wh
 PRECISIONS = ("float32", "bfloat16")
 
 
-def open_model(name: str, size: int | None = None) -> Any:
-    """The model or variant called ``name``, with windows settled for squares of ``size`` pixels (default: its own)."""
+def open_model(name: str) -> Any:
+    """The model or variant called ``name``, with windows settled for its own size, whatever it is measured at."""
     torch.manual_seed(0)
-    return create_model(name, image_size=size).eval() if is_variant(name) else load(name, image_size=size)
+    return create_model(name).eval() if is_variant(name) else load(name)
 
 
 def outline(name: str, also: Sequence[str] = ()) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import swinkit
 from swinkit.cli import compare, studying
 from swinkit.cli.main import run
 from swinkit.study.macs import count_macs
@@ -41,6 +42,22 @@ def test_the_bundled_model_is_counted_measured_and_drawn(benched):
     assert "<script" not in page
 
 
+def test_a_side_is_compared_from_which_on_most_is_no_padding(capsys):
+    rows = answer(capsys, "compare", "swin_t", "swinv2_t", "--image-size", "64", "--dry-run")["rows"]
+    assert [row["model"] for row in rows] == ["swin_t", "swinv2_t"]
+    assert answer(capsys, "compare", "swin_nano.fashion_mnist", "--image-size", "16", "--dry-run")["rows"]
+
+
+@pytest.mark.parametrize("variant", ["swin_nano", "swinv2_nano", "swinv2_t", "swin_t"])
+def test_each_parameter_is_counted_once(variant, capsys):
+    parameters = answer(capsys, "bench", variant, "--dry-run")["parameters"]
+    total = parameters.pop("total")
+    sizes = {name: parameter.numel() for name, parameter in swinkit.create_model(variant).named_parameters()}
+    assert total == sum(parameters.values()) == sum(sizes.values())
+    between = (size for name, size in sizes.items() if "norm" in name and not {"patch_embed", "merge"} & set(name.split(".")))
+    assert parameters["norms"] == sum(between) > 0
+
+
 def test_nothing_is_overwritten(benched, capsys):
     assert run(["bench", "swin_nano", "--dry-run", "--out", str(benched)]) == 2
     assert "not overwritten" in capsys.readouterr().err
@@ -67,6 +84,10 @@ def test_the_table_names_its_unit(capsys):
         (["bench", "swin_nano", "--image-size", "0x4"], "is no size"),
         (["bench", "swin_nano", "--precision", "int8"], "int8"),
         (["compare", "deit_s", "--image-size", "225"], "deit_s takes sides that divide by 16, not 225"),
+        (["compare", "swin_t", "--image-size", "20"], "At 20 x 20 pixels 91% of what swin_t computes is padding"),
+        (["compare", "swin_t", "--image-size", "20"], "Mend: --image-size 64 or larger"),
+        (["compare", "swin_b_384", "--image-size", "64"], "--image-size 96 or larger"),
+        (["compare", "swin_t", "--image-size", "8"], "8 is not in the range"),
         (["bench", "swin_x"], "There is no model or variant 'swin_x'. Did you mean 'swin_t' or"),
         (["compare", "deit_x"], "There is no model or variant 'deit_x'. Did you mean 'deit_"),
         (["compare", "vit"], "deit_ti, deit_s, deit_b"),
