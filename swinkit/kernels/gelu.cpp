@@ -18,25 +18,7 @@ Normal normal(vec x) {
     return {x < 0 ? beyond : 1.0f - beyond, e * 0.39894228040143268f};
 }
 
-// bfloat16 has 65,536 values, so that both functions are tables, looked up faster than computed: rounded as they would be, and the
-// derivative not rounded at all. The values that occur lie close together, in the first cache.
-struct Table {
-    std::vector<bfloat16> gelu;
-    std::vector<float> derivative;
-    Table() : gelu(65536), derivative(65536) {
-        for (int bits = 0; bits < 65536; bits += LANES) {
-            bfloat16 values[LANES];
-            for (int lane = 0; lane < LANES; ++lane) values[lane].bits = bits + lane;
-            const vec x = load(values);
-            const Normal n = normal(x);
-            store(&gelu[bits], x * n.below);
-            store(&derivative[bits], n.below + x * n.density);
-        }
-    }
-    static const Table& get() { static const Table table; return table; }
-};
-
-void forward(const float* x, int64_t count, float* out, int threads) {
+template <typename T> void forward(const T* x, int64_t count, T* out, int threads) {
     in_parallel(count / LANES, threads, [&](int64_t first, int64_t last, int) {
         for (int64_t at = first * LANES; at < last * LANES; at += LANES) {
             const vec value = load(x + at);
@@ -45,37 +27,26 @@ void forward(const float* x, int64_t count, float* out, int threads) {
     });
 }
 
-void forward(const bfloat16* x, int64_t count, bfloat16* out, int threads) {
-    const bfloat16* gelu = Table::get().gelu.data();
-    in_parallel(count / LANES, threads, [&](int64_t first, int64_t last, int) {
-        for (int64_t at = first * LANES; at < last * LANES; ++at) out[at] = gelu[x[at].bits];
-    });
-}
-
-// out = gelu(x) again, and gradient turned from that of the output to that of the input
-void backward(const float* x, int64_t count, float* out, float* gradient, int threads) {
-    in_parallel(count / LANES, threads, [&](int64_t first, int64_t last, int) {
-        for (int64_t at = first * LANES; at < last * LANES; at += LANES) {
-            const vec value = load(x + at);
-            const Normal n = normal(value);
-            store(out + at, value * n.below);
-            store(gradient + at, load(gradient + at) * (n.below + value * n.density));
-        }
-    });
-}
-
-void backward(const bfloat16* x, int64_t count, bfloat16* out, bfloat16* gradient, int threads) {
-    const Table& table = Table::get();
-    in_parallel(count / LANES, threads, [&](int64_t first, int64_t last, int) {
-        float derivative[LANES];
-        for (int64_t at = first * LANES; at < last * LANES; at += LANES) {
-            for (int lane = 0; lane < LANES; ++lane) {
-                out[at + lane] = table.gelu[x[at + lane].bits];
-                derivative[lane] = table.derivative[x[at + lane].bits];
+// out = gelu(x) again, and gradient turned from that of the output to that of the input, of which gsum (width) receives the sum over
+// rows: the gradient of the bias added before. Threads sum apart and are added in their order, so that a result repeats to the bit.
+template <typename T> void backward(const T* x, int64_t rows, int width, T* out, T* gradient, float* gsum, int threads) {
+    std::vector<std::vector<float>> sums(threads);
+    in_parallel(rows, threads, [&](int64_t first, int64_t last, int thread) {
+        std::vector<float>& own = sums[thread];
+        own.assign(width, 0);
+        for (int64_t row = first; row < last; ++row)
+            for (int c = 0; c < width; c += LANES) {
+                const int64_t at = row * width + c;
+                const vec value = load(x + at);
+                const Normal n = normal(value);
+                store(out + at, value * n.below);
+                const vec g = load(gradient + at) * (n.below + value * n.density);
+                store(gradient + at, g);
+                store(&own[c], load(&own[c]) + g);
             }
-            store(gradient + at, load(gradient + at) * load(derivative));
-        }
     });
+    for (const std::vector<float>& own : sums)
+        for (size_t c = 0; c < own.size(); ++c) gsum[c] += own[c];
 }
 
 }  // namespace
@@ -87,9 +58,9 @@ void gelu_forward(int half, const void* x, int64_t count, void* out, int threads
     else forward(static_cast<const float*>(x), count, static_cast<float*>(out), threads);
 }
 
-void gelu_backward(int half, const void* x, int64_t count, void* out, void* gradient, int threads) {
-    if (half) backward(static_cast<const bfloat16*>(x), count, static_cast<bfloat16*>(out), static_cast<bfloat16*>(gradient), threads);
-    else backward(static_cast<const float*>(x), count, static_cast<float*>(out), static_cast<float*>(gradient), threads);
+void gelu_backward(int half, const void* x, int64_t rows, int width, void* out, void* gradient, float* gsum, int threads) {
+    if (half) backward(static_cast<const bfloat16*>(x), rows, width, static_cast<bfloat16*>(out), static_cast<bfloat16*>(gradient), gsum, threads);
+    else backward(static_cast<const float*>(x), rows, width, static_cast<float*>(out), static_cast<float*>(gradient), gsum, threads);
 }
 
 }

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from ..model.block import Mlp
 from .build import DTYPES, autocast_dtype, library, pointer, suits
 
-MULTIPLE = 16  # of activations
+MULTIPLE = 16  # of channels
 
 
 @functools.cache
@@ -22,9 +22,9 @@ def kernel() -> tuple[ctypes.CDLL | None, str]:
     """The compiled kernel, or None, and why."""
     found, reason = library("gelu")
     if found is not None:
-        pointers, count = ctypes.c_void_p, ctypes.c_int64
-        found.gelu_forward.argtypes = (ctypes.c_int, pointers, count, pointers, ctypes.c_int)
-        found.gelu_backward.argtypes = (ctypes.c_int, pointers, count, pointers, pointers, ctypes.c_int)
+        code, count, pointers = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
+        found.gelu_forward.argtypes = (code, pointers, count, pointers, code)
+        found.gelu_backward.argtypes = (code, pointers, count, code, *[pointers] * 3, code)
         found.gelu_forward.restype = found.gelu_backward.restype = None
     return found, reason
 
@@ -36,13 +36,13 @@ def gelu(x: Tensor) -> Tensor:
     return out
 
 
-def gelu_backward(x: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """gelu(x) once more, and the gradient of ``x``, which takes the place of ``gradient``."""
-    out = torch.empty_like(x)
+def gelu_backward(x: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """gelu(x) once more of ``x`` (rows, C); the gradient of ``x``, which takes the place of ``gradient``; and its sum over rows (C,)."""
+    out, total = torch.empty_like(x), x.new_zeros(x.shape[1], dtype=torch.float32)
     kernel()[0].gelu_backward(  # type: ignore[union-attr]
-        DTYPES[x.dtype], pointer(x), x.numel(), pointer(out), pointer(gradient), torch.get_num_threads()
+        DTYPES[x.dtype], pointer(x), *x.shape, *map(pointer, (out, gradient, total)), torch.get_num_threads()
     )
-    return out, gradient
+    return out, gradient, total
 
 
 class NativeMlp(torch.autograd.Function):
@@ -59,10 +59,9 @@ class NativeMlp(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
         x, hidden, w1, w2 = ctx.saved_tensors
         out = gradients[0].flatten(0, -2)
-        activated, inner = gelu_backward(hidden, (out @ w2).view(hidden.shape).contiguous())
-        inner = inner.flatten(0, -2)
-        into_w2, into_w1 = out.t() @ activated.flatten(0, -2), inner.t() @ x.flatten(0, -2)
-        return (inner @ w1).view(x.shape), into_w1, inner.sum(0), into_w2, out.sum(0)
+        activated, inner, into_b1 = gelu_backward(hidden.flatten(0, -2), (out @ w2).contiguous())
+        into_w2, into_w1 = out.t() @ activated, inner.t() @ x.flatten(0, -2)
+        return (inner @ w1).view(x.shape), into_w1, into_b1.to(w1.dtype), into_w2, out.sum(0)
 
 
 def native_mlp(module: Mlp, x: Tensor) -> Tensor | None:
@@ -70,7 +69,7 @@ def native_mlp(module: Mlp, x: Tensor) -> Tensor | None:
     dtype = autocast_dtype(x)
     if not torch.is_grad_enabled() or not suits(x) or dtype not in DTYPES or kernel()[0] is None:
         return None
-    if x.numel() // x.shape[-1] * module.fc1.out_features % MULTIPLE:
+    if module.fc1.out_features % MULTIPLE:
         return None
     parameters = (module.fc1.weight, module.fc1.bias, module.fc2.weight, module.fc2.bias)
     with torch.autocast("cpu", enabled=False):

@@ -5,6 +5,9 @@
 #include <cstring>
 #include <utility>
 #include <vector>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -29,26 +32,31 @@ vec load(const bfloat16* from) {
     return (vec)(__builtin_convertvector(half, ivec) << 16);
 }
 void store(bfloat16* to, vec x) {  // to the nearest, ties to even
+#if defined(__AVX512BF16__)
+    const __m256bh half = _mm512_cvtneps_pbh((__m512)x);
+    std::memcpy(to, &half, sizeof half);
+#else
     ivec bits = (ivec)x;
     hvec half = __builtin_convertvector((bits + 0x7fff + ((bits >> 16) & 1)) >> 16, hvec);
     std::memcpy(to, &half, sizeof half);
+#endif
 }
 vec broadcast(float value) { return value - vec{}; }
 vec larger(vec a, vec b) { return a > b ? a : b; }
 
-// e^x for x <= 0, to about one unit in the last place: 2^n times a polynomial on |r| <= ln 2 / 2 (Cephes)
+// e^x for x <= 0, to about two units in the last place: 2^n in the exponent's bits times a polynomial of 2^f, |f| <= 1/2 (Cephes)
 vec exponential(vec x) {
+    constexpr float LOG2E = 1.44269504088896341f, ROUNDS = 12582912.0f;  // added, it leaves an integer in the lowest bits
     x = larger(broadcast(-87.0f), x);  // in this order a NaN stays one
-    const vec n = (x * 1.44269504088896341f + 12582912.0f) - 12582912.0f;  // rounds to an integer
-    vec r = x - n * 0.693359375f;
-    r = r + n * 2.12194440e-4f;
-    vec p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    return p * (vec)((__builtin_convertvector(n, ivec) + 127) << 23);
+    const vec n = x * LOG2E + ROUNDS;
+    const vec f = x * LOG2E - (n - ROUNDS);
+    vec p = f * 1.535336188319500e-4f + 1.339887440266574e-3f;
+    p = p * f + 9.618437357674640e-3f;
+    p = p * f + 5.550332471162809e-2f;
+    p = p * f + 2.402264791363012e-1f;
+    p = p * f + 6.931472028550421e-1f;
+    p = p * f + 1.0f;
+    return (vec)((ivec)p + ((ivec)n << 23));
 }
 
 // a reduction over the lanes, in every lane of the answer: halves, quarters, … meet

@@ -2,79 +2,18 @@
 //
 // A table of row numbers says which tokens meet in a window, so nothing is padded, rolled, partitioned or put back: the shift is in
 // the table, and a token of the padding (row -1) is the bias of the joint projection, which is what both versions feed to attention
-// there. Everything is computed in float32; tokens are float32 or bfloat16. GCC's vector extensions make of it what the processor has.
+// there. Tokens are float32 or bfloat16; sums and the softmax are float32, and so are
+// factors, unless the processor multiplies bfloat16 (cells.hpp). GCC's vector extensions make of it what the processor has.
 //
 // Shapes: B batch, L tokens of a map, W windows, N tokens per window, H heads, D channels of a head, C = H D.
 //   qkv (B, L, 3, H, D)   pad (3, H, D)   index (W, N)   region (W, N)   mixed (W)   bias (H, N, P), P = N rounded up to whole vectors
-#include "vectors.hpp"
+#include <algorithm>
+
+#include "cells.hpp"
 
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int TILE = 4, ROWS = 7;  // 7 x 4 accumulators and 4 operands are the 32 registers; 49 tokens are 7 x 7
-#else
-constexpr int TILE = 2, ROWS = 4;
-#endif
 constexpr float MASKED = -100.0f, NOWHERE = -1e30f;
-
-// exchange the off-diagonal quarters of ever larger blocks
-template <int STEP, int... LANE> void exchange(vec& a, vec& b, std::integer_sequence<int, LANE...>) {
-    const vec first = __builtin_shufflevector(a, b, (LANE & STEP ? LANES + LANE - STEP : LANE)...);
-    b = __builtin_shufflevector(a, b, (LANE & STEP ? LANES + LANE : LANE + STEP)...);
-    a = first;
-}
-template <int STEP> void transpose(vec* rows) {
-    for (int row = 0; row < LANES; ++row)
-        if (!(row & STEP)) exchange<STEP>(rows[row], rows[row + STEP], std::make_integer_sequence<int, LANES>{});
-    if constexpr (STEP * 2 < LANES) transpose<STEP * 2>(rows);
-}
-// tokens (N, D) to (D, P); N is padded with zeros in the source
-template <int D> void transposed(const float* from, float* to, int P) {
-    for (int token = 0; token < P; token += LANES)
-        for (int channel = 0; channel < D; channel += LANES) {
-            vec rows[LANES];
-            for (int row = 0; row < LANES; ++row) rows[row] = load(from + (token + row) * D + channel);
-            transpose<1>(rows);
-            for (int row = 0; row < LANES; ++row) store(to + (channel + row) * P + token, rows[row]);
-        }
-}
-
-// out (R, P) = a (R, D) times b (D, P)
-template <int D, int R, int T> void product_tile(const float* a, const float* b, int P, float* out) {
-    vec total[R][T] = {};
-    for (int channel = 0; channel < D; ++channel) {
-        vec column[T];
-        for (int part = 0; part < T; ++part) column[part] = load(b + channel * P + part * LANES);
-        for (int row = 0; row < R; ++row)
-            for (int part = 0; part < T; ++part) total[row][part] += a[row * D + channel] * column[part];
-    }
-    for (int row = 0; row < R; ++row)
-        for (int part = 0; part < T; ++part) store(out + row * P + part * LANES, total[row][part]);
-}
-template <int D, int R> void product(const float* a, const float* b, int P, float* out) {
-    int column = 0;
-    for (; column + TILE * LANES <= P; column += TILE * LANES) product_tile<D, R, TILE>(a, b + column, P, out + column);
-    for (; column < P; column += LANES) product_tile<D, R, 1>(a, b + column, P, out + column);
-}
-
-// out (R, D) = sum over m of a[row * across + m * along] b (m, D)
-template <int D, int R> void weighted(const float* a, int across, int along, const float* b, int count, float* out) {
-    vec total[R][D / LANES] = {};
-    for (int m = 0; m < count; ++m)
-        for (int part = 0; part < D / LANES; ++part) {
-            const vec value = load(b + m * D + part * LANES);
-            for (int row = 0; row < R; ++row) total[row][part] += a[row * across + m * along] * value;
-        }
-    for (int row = 0; row < R; ++row)
-        for (int part = 0; part < D / LANES; ++part) store(out + row * D + part * LANES, total[row][part]);
-}
-
-// rows in blocks of ROWS, the rest one at a time
-template <typename Block, typename Single> void in_blocks(int count, Block block, Single single) {
-    int row = 0;
-    for (; row + ROWS <= count; row += ROWS) block(row);
-    for (; row < count; ++row) single(row);
-}
 
 struct Shape {
     int64_t batch, tokens, windows;
@@ -88,81 +27,100 @@ template <typename T> struct Operands {
     const float* scale;  // (H): what queries are multiplied by
 };
 
-// What one window and head needs, in float32, zero beyond N.
-template <int D> struct Window {
-    int N, P;
-    std::vector<float> q, k, v, kt, p, share, q_length, k_length;
-    explicit Window(const Shape& s)
-        : N(s.N), P(s.P), q(P * D), k(P * D), v(P * D), kt(P * D), p((size_t)P * P), share(P), q_length(P, 1.f), k_length(P, 1.f) {}
+// copy or widen
+template <int D, typename T> void take(const T* from, T* to) { std::memcpy(to, from, D * sizeof(T)); }
+template <int D> void take(const bfloat16* from, float* to) { for (int c = 0; c < D; c += LANES) store(to + c, load(from + c)); }
 
-    template <typename T> void gather(const Operands<T>& in, const Shape& s, int64_t b, int64_t w, int h) {
+// What one window and head needs, zero beyond N. A logit is q k times q_factor of its row and k_factor of its column.
+template <typename U, int D> struct Window {
+    using number = typename U::number;
+    using cell = typename U::cell;
+    const Shape& s;
+    const int N, P;
+    Buffer<number> q, k, v;
+    Buffer<cell> other;  // the second factor of a product: a transpose, or grouped rows
+    Buffer<float> p, most, share, q_factor, k_factor, regions;
+    explicit Window(const Shape& s)
+        : s(s), N(s.N), P(s.P), q(P * D), k(P * D), v(P * D), other(P * D), p((size_t)P * P), most(P), share(P), q_factor(P),
+          k_factor(P), regions(P) {}
+
+    template <typename T> void gather(const Operands<T>& in, int64_t b, int64_t w, int h) {
         const int64_t C = s.channels();
         for (int t = 0; t < N; ++t) {
             const int32_t row = in.index[w * N + t];
             const T* token = (row < 0 ? in.pad : in.qkv + (b * s.tokens + row) * 3 * C) + h * D;
-            for (int c = 0; c < D; c += LANES) {
-                store(&q[t * D + c], load(token + c));
-                store(&k[t * D + c], load(token + C + c));
-                store(&v[t * D + c], load(token + 2 * C + c));
-            }
-            if (s.cosine) { q_length[t] = unit(&q[t * D]); k_length[t] = unit(&k[t * D]); }
-            for (int c = 0; c < D; c += LANES) store(&q[t * D + c], load(&q[t * D + c]) * in.scale[h]);
+            take<D>(token, q + t * D); take<D>(token + C, k + t * D); take<D>(token + 2 * C, v + t * D);
+            q_factor[t] = s.cosine ? in.scale[h] / length(q + t * D) : in.scale[h];
+            k_factor[t] = s.cosine ? 1 / length(k + t * D) : 1;
         }
-        transposed<D>(k.data(), kt.data(), P);
     }
-    // x / |x| in place; returns |x|, and 1 for a zero vector, which stays as it is
-    static float unit(float* x) {
+    // |x|, and 1 for a zero vector, which stays as it is
+    static float length(const number* x) {
         vec squares = {};
         for (int c = 0; c < D; c += LANES) squares += load(x + c) * load(x + c);
-        const float length = std::sqrt(sum(squares));
-        if (length == 0) return 1;
-        for (int c = 0; c < D; c += LANES) store(x + c, load(x + c) * (1 / length));
-        return length;
+        const float found = std::sqrt(sum(squares));
+        return found == 0 ? 1 : found;
     }
     // p = softmax(q kᵀ + bias + mask), rows of P, zero beyond N; each row still to be multiplied by its share
     template <typename T> void attend(const Operands<T>& in, int64_t w, int h) {
-        in_blocks(N, [&](int row) { product<D, ROWS>(&q[row * D], kt.data(), P, &p[(size_t)row * P]); },
-                  [&](int row) { product<D, 1>(&q[row * D], kt.data(), P, &p[(size_t)row * P]); });
-        float regions[4096];
+        transposed<U, D>(k + 0, other + 0, P);
+        product<U, D>(q + 0, other + 0, N, P, p + 0);
         const bool mixed = in.mixed && in.mixed[w];
-        if (mixed) for (int t = 0; t < P; ++t) regions[t] = t < N ? in.region[w * N + t] : 0;
-        for (int row = 0; row < N; ++row) softmax(&p[(size_t)row * P], in.bias + ((size_t)h * N + row) * P, mixed ? regions : nullptr, row);
+        if (mixed) for (int t = 0; t < N; ++t) regions[t] = in.region[w * N + t];
+        // two passes over all rows, so that neither waits at the end of each row
+        for (int row = 0; row < N; ++row) most[row] = bound(in.bias + ((size_t)h * N + row) * P, mixed, row);
+        for (int row = 0; row < N; ++row) share[row] = 1 / raise(p + (size_t)row * P, most[row]);
     }
-    void softmax(float* logits, const float* bias, const float* regions, int row) {
+    // logits of a row from products; their maximum
+    float bound(const float* bias, bool mixed, int row) {
+        float* logits = p + (size_t)row * P;
         vec most = broadcast(NOWHERE);
         for (int c = 0; c < P; c += LANES) {
-            vec x = load(logits + c) + load(bias + c);
-            if (regions) x += (vec)((load(regions + c) != regions[row]) & (ivec)broadcast(MASKED));
+            vec x = load(logits + c) * (load(k_factor + c) * q_factor[row]) + load(bias + c);
+            if (mixed) x += (vec)((load(regions + c) != regions[row]) & (ivec)broadcast(MASKED));
             store(logits + c, x);
             most = larger(most, x);
         }
-        most = maximum(most);
+        return maximum(most)[0];
+    }
+    // e to the logits of a row, in place; their sum
+    float raise(float* logits, float most) {
         vec all = {};
         for (int c = 0; c < P; c += LANES) {
             const vec x = exponential(load(logits + c) - most);
             store(logits + c, x);
             all += x;
         }
-        share[row] = 1 / sum(all);
+        return sum(all);
+    }
+    // numbers into a row of cells
+    static void put(cell* row, int column, vec x) { store(reinterpret_cast<number*>(row) + column, x); }
+    // out (N, D) = weights times the rows of b, which are grouped for that
+    void sum_rows(const cell* weights, int across, int along, const number* b, float* out) {
+        grouped<U, D>(b, other + 0, N);
+        weighted<U, D>(weights, across, along, other + 0, N, out);
     }
 };
 
-template <int D, typename T> void forward(const Operands<T>& in, const Shape& s, T* out, int threads) {
+template <typename U, int D, typename T> void forward(const Operands<T>& in, const Shape& s, T* out, int threads) {
     in_parallel(s.batch * s.windows * s.H, threads, [&](int64_t first, int64_t last, int) {
-        Window<D> win(s);
-        std::vector<float> o(s.P * D);
+        Window<U, D> win(s);
+        Buffer<typename U::cell> weights((size_t)s.P * s.P);
+        Buffer<float> o(s.P * D);
+        const int across = s.P / U::STEP;
         for (int64_t task = first; task < last; ++task) {
             const int h = task % s.H;
             const int64_t w = task / s.H % s.windows, b = task / s.H / s.windows;
-            win.gather(in, s, b, w, h);
+            win.gather(in, b, w, h);
             win.attend(in, w, h);
-            in_blocks(s.N, [&](int row) { weighted<D, ROWS>(&win.p[(size_t)row * s.P], s.P, 1, win.v.data(), s.N, &o[row * D]); },
-                      [&](int row) { weighted<D, 1>(&win.p[(size_t)row * s.P], s.P, 1, win.v.data(), s.N, &o[row * D]); });
+            for (int row = 0; row < s.N; ++row)
+                for (int c = 0; c < s.P; c += LANES) win.put(weights + row * across, c, load(win.p + row * s.P + c));
+            win.sum_rows(weights + 0, across, 1, win.v + 0, o + 0);
             for (int t = 0; t < s.N; ++t) {
                 const int32_t row = in.index[w * s.N + t];
                 if (row < 0) continue;
                 T* to = out + (b * s.tokens + row) * s.channels() + h * D;
-                for (int c = 0; c < D; c += LANES) store(to + c, load(&o[t * D + c]) * win.share[t]);
+                for (int c = 0; c < D; c += LANES) store(to + c, load(o + t * D + c) * win.share[t]);
             }
         }
     });
@@ -171,15 +129,79 @@ template <int D, typename T> void forward(const Operands<T>& in, const Shape& s,
 // Sums that threads keep apart and that are added in the order of the threads, so that a result repeats to the bit.
 struct Sums { std::vector<float> bias, pad, scale; };
 
-// gradient of x given that of x / |x|, in place
-template <int D> void through_unit(float* gradient, const float* unit, float length) {
+// gradient of x given that of u = x / |x|, in place
+template <int D> void through_unit(float* gradient, const float* u, float length) {
     vec along = {};
-    for (int c = 0; c < D; c += LANES) along += load(gradient + c) * load(unit + c);
+    for (int c = 0; c < D; c += LANES) along += load(gradient + c) * load(u + c);
     const float projection = sum(along);
-    for (int c = 0; c < D; c += LANES) store(gradient + c, (load(gradient + c) - projection * load(unit + c)) * (1 / length));
+    for (int c = 0; c < D; c += LANES) store(gradient + c, (load(gradient + c) - projection * load(u + c)) * (1 / length));
 }
 
-template <int D, typename T>
+// What the pass back needs beside the window: gradients (g) of what is written after it.
+template <typename U, int D> struct Back : Window<U, D> {
+    using Base = Window<U, D>;
+    using Base::N, Base::P, Base::q, Base::k, Base::v, Base::p, Base::other, Base::share, Base::q_factor, Base::k_factor;
+    Buffer<typename U::number> go;
+    Buffer<float> gs, gq, gk, gv;
+    Buffer<typename U::cell> by_row, by_column, seen;  // g of the logits times k_factor, and grouped times q_factor; p grouped
+    explicit Back(const Shape& s)
+        : Base(s), go(P * D), gs((size_t)P * P), gq(P * D), gk(P * D), gv(P * D), by_row((size_t)P * P), by_column((size_t)P * P),
+          seen((size_t)P * P) {}
+
+    // through the softmax, gs = p (gp - sum over p gp), and on to queries, keys and values; total (N, P) gathers gs
+    void back(float* total) {
+        transposed<U, D>(v + 0, other + 0, P);
+        product<U, D>(go + 0, other + 0, N, P, gs + 0);
+        const int whole = N / U::STEP * U::STEP;
+        for (int row = 0; row < whole; row += U::STEP) through_softmax<U::STEP>(row, total);
+        if (whole < N) through_softmax<1>(whole, total);
+        this->sum_rows(by_row + 0, P / U::STEP, 1, k + 0, gq + 0);
+        this->sum_rows(by_column + 0, 1, P, q + 0, gk + 0);
+        this->sum_rows(seen + 0, 1, P, go + 0, gv + 0);
+    }
+    template <int ROWS> void through_softmax(int first, float* total) {  // of a group, which the last one need not fill
+        float mean[U::STEP];
+        for (int r = 0; r < ROWS; ++r) {
+            const size_t at = (size_t)(first + r) * P;
+            vec along = {};
+            for (int c = 0; c < P; c += LANES) along += load(gs + at + c) * load(p + at + c);
+            mean[r] = sum(along) * share[first + r];
+        }
+        for (int c = 0; c < P; c += LANES) {
+            vec g[U::STEP] = {}, shares[U::STEP] = {};
+            for (int r = 0; r < ROWS; ++r) {
+                const size_t at = (size_t)(first + r) * P;
+                shares[r] = load(p + at + c) * share[first + r];
+                g[r] = shares[r] * (load(gs + at + c) - mean[r]);
+                store(total + at + c, load(total + at + c) + g[r]);
+                this->put(by_row + at / U::STEP, c, g[r] * load(k_factor + c));
+                g[r] *= q_factor[first + r];
+            }
+            store_cells<U>(by_column + first / U::STEP * P + c, U::group(g));
+            store_cells<U>(seen + first / U::STEP * P + c, U::group(shares));
+        }
+    }
+    // scale's gradient, and for cosines through the lengths, all for the query and the key of one token
+    void finish(int t, float scale, float& gscale) {
+        float unit[D];
+        const auto normal = [&](const typename U::number* from, float factor) {
+            for (int c = 0; c < D; c += LANES) store(unit + c, load(from + c) * factor);
+        };
+        normal(q + t * D, q_factor[t] / scale);
+        vec along = {};
+        for (int c = 0; c < D; c += LANES) {
+            along += load(gq + t * D + c) * load(unit + c);
+            store(gq + t * D + c, load(gq + t * D + c) * scale);
+        }
+        gscale += sum(along);
+        if (!this->s.cosine) return;
+        through_unit<D>(gq + t * D, unit, scale / q_factor[t]);
+        normal(k + t * D, k_factor[t]);
+        through_unit<D>(gk + t * D, unit, 1 / k_factor[t]);
+    }
+};
+
+template <typename U, int D, typename T>
 void backward(const Operands<T>& in, const Shape& s, const T* gout, T* gqkv, float* gbias, float* gpad, float* gscale, int threads) {
     const int64_t C = s.channels();
     const int N = s.N, P = s.P;
@@ -187,63 +209,27 @@ void backward(const Operands<T>& in, const Shape& s, const T* gout, T* gqkv, flo
     in_parallel(s.batch * s.windows * s.H, threads, [&](int64_t first, int64_t last, int thread) {
         Sums& own = sums[thread];
         own.bias.assign((size_t)s.H * N * P, 0); own.pad.assign(3 * C, 0); own.scale.assign(s.H, 0);
-        Window<D> win(s);
-        std::vector<float> go(P * D), vt(P * D), gs((size_t)P * P), gq(P * D), gk(P * D), gv(P * D);
+        Back<U, D> win(s);
+        const typename U::number nothing[D] = {};
         for (int64_t task = first; task < last; ++task) {
             const int h = task % s.H;
             const int64_t w = task / s.H % s.windows, b = task / s.H / s.windows;
-            win.gather(in, s, b, w, h);
+            const int32_t* rows = in.index + w * N;
+            win.gather(in, b, w, h);
             win.attend(in, w, h);
+            for (int t = 0; t < N; ++t)
+                if (rows[t] < 0) take<D>(nothing, win.go + t * D);
+                else take<D>(gout + (b * s.tokens + rows[t]) * C + h * D, win.go + t * D);
+            win.back(&own.bias[(size_t)h * N * P]);
             for (int t = 0; t < N; ++t) {
-                const int32_t row = in.index[w * N + t];
-                for (int c = 0; c < D; c += LANES)
-                    store(&go[t * D + c], row < 0 ? vec{} : load(gout + (b * s.tokens + row) * C + h * D + c));
-            }
-            transposed<D>(win.v.data(), vt.data(), P);
-            in_blocks(N, [&](int row) { product<D, ROWS>(&go[row * D], vt.data(), P, &gs[(size_t)row * P]); },
-                      [&](int row) { product<D, 1>(&go[row * D], vt.data(), P, &gs[(size_t)row * P]); });
-            for (int row = 0; row < N; ++row) {  // through the softmax: gs = p (gp - sum over p gp)
-                float *g = &gs[(size_t)row * P], *p = &win.p[(size_t)row * P], *total = &own.bias[((size_t)h * N + row) * P];
-                vec along = {};
-                for (int c = 0; c < P; c += LANES) {
-                    store(p + c, load(p + c) * win.share[row]);
-                    along += load(g + c) * load(p + c);
-                }
-                const float mean = sum(along);
-                for (int c = 0; c < P; c += LANES) {
-                    const vec x = load(p + c) * (load(g + c) - mean);
-                    store(g + c, x);
-                    store(total + c, load(total + c) + x);
-                }
-            }
-            in_blocks(N, [&](int row) {
-                weighted<D, ROWS>(&gs[(size_t)row * P], P, 1, win.k.data(), N, &gq[row * D]);
-                weighted<D, ROWS>(&gs[row], 1, P, win.q.data(), N, &gk[row * D]);
-                weighted<D, ROWS>(&win.p[row], 1, P, go.data(), N, &gv[row * D]);
-            }, [&](int row) {
-                weighted<D, 1>(&gs[(size_t)row * P], P, 1, win.k.data(), N, &gq[row * D]);
-                weighted<D, 1>(&gs[row], 1, P, win.q.data(), N, &gk[row * D]);
-                weighted<D, 1>(&win.p[row], 1, P, go.data(), N, &gv[row * D]);
-            });
-            for (int t = 0; t < N; ++t) {
-                vec along = {};
-                for (int c = 0; c < D; c += LANES) {
-                    along += load(&gq[t * D + c]) * load(&win.q[t * D + c]);
-                    store(&gq[t * D + c], load(&gq[t * D + c]) * in.scale[h]);
-                }
-                own.scale[h] += sum(along) / in.scale[h];
-                if (s.cosine) {
-                    for (int c = 0; c < D; c += LANES) store(&win.q[t * D + c], load(&win.q[t * D + c]) * (1 / in.scale[h]));
-                    through_unit<D>(&gq[t * D], &win.q[t * D], win.q_length[t]);
-                    through_unit<D>(&gk[t * D], &win.k[t * D], win.k_length[t]);
-                }
-                const int32_t row = in.index[w * N + t];
-                for (int c = 0; c < D; c += LANES) {
-                    const vec parts[3] = {load(&gq[t * D + c]), load(&gk[t * D + c]), load(&gv[t * D + c])};
-                    for (int part = 0; part < 3; ++part)
-                        if (row < 0) { float* to = &own.pad[part * C + h * D + c]; store(to, load(to) + parts[part]); }
-                        else store(gqkv + (b * s.tokens + row) * 3 * C + part * C + h * D + c, parts[part]);
-                }
+                win.finish(t, in.scale[h], own.scale[h]);
+                const float* parts[3] = {win.gq + t * D, win.gk + t * D, win.gv + t * D};
+                for (int part = 0; part < 3; ++part)
+                    for (int c = 0; c < D; c += LANES) {
+                        const int64_t at = part * C + h * D + c;
+                        if (rows[t] < 0) store(&own.pad[at], load(&own.pad[at]) + load(parts[part] + c));
+                        else store(gqkv + (b * s.tokens + rows[t]) * 3 * C + at, load(parts[part] + c));
+                    }
             }
         }
     });
@@ -261,11 +247,20 @@ template <typename T> Operands<T> operands(const void* qkv, const void* pad, con
     return {static_cast<const T*>(qkv), static_cast<const T*>(pad), bias, index, region, mixed, scale};
 }
 
-template <typename Call> int dispatch(int D, Call call) {  // 0 where the width of a head is one of these
+// call with what products multiply, the type of the tokens and the width of a head; 0 where that is one of these
+template <typename Call> int dispatch(int half, int D, Call call) {
+    const auto width = [&](auto D) {
+#if defined(__AVX512BF16__)
+        if constexpr (D / Pair::STEP >= LANES)
+            if (half) return call(Pair{}, bfloat16{}, D), 0;
+#endif
+        if (half) call(Single{}, bfloat16{}, D); else call(Single{}, float{}, D);
+        return 0;
+    };
     switch (D) {
-        case 16: call(std::integral_constant<int, 16>{}); return 0;
-        case 32: call(std::integral_constant<int, 32>{}); return 0;
-        case 64: call(std::integral_constant<int, 64>{}); return 0;
+        case 16: return width(std::integral_constant<int, 16>{});
+        case 32: return width(std::integral_constant<int, 32>{});
+        case 64: return width(std::integral_constant<int, 64>{});
     }
     return 1;
 }
@@ -286,20 +281,19 @@ int team() {  // how many threads OpenMP would use: torch's number, where its Op
 
 int attention_forward(int half, const void* qkv, const void* pad, const float* bias, const int32_t* index, const uint8_t* region,
                       const uint8_t* mixed, const float* scale, const Shape* s, void* out, int threads) {
-    return dispatch(s->D, [&](auto D) {
-        if (half) forward<D>(operands<bfloat16>(qkv, pad, bias, index, region, mixed, scale), *s, static_cast<bfloat16*>(out), threads);
-        else forward<D>(operands<float>(qkv, pad, bias, index, region, mixed, scale), *s, static_cast<float*>(out), threads);
+    return dispatch(half, s->D, [&](auto U, auto T, auto D) {
+        using number = decltype(T);
+        forward<decltype(U), D>(operands<number>(qkv, pad, bias, index, region, mixed, scale), *s, static_cast<number*>(out), threads);
     });
 }
 
 int attention_backward(int half, const void* qkv, const void* pad, const float* bias, const int32_t* index, const uint8_t* region,
                        const uint8_t* mixed, const float* scale, const Shape* s, const void* gout, void* gqkv, float* gbias,
                        float* gpad, float* gscale, int threads) {
-    return dispatch(s->D, [&](auto D) {
-        if (half) backward<D>(operands<bfloat16>(qkv, pad, bias, index, region, mixed, scale), *s, static_cast<const bfloat16*>(gout),
-                              static_cast<bfloat16*>(gqkv), gbias, gpad, gscale, threads);
-        else backward<D>(operands<float>(qkv, pad, bias, index, region, mixed, scale), *s, static_cast<const float*>(gout),
-                         static_cast<float*>(gqkv), gbias, gpad, gscale, threads);
+    return dispatch(half, s->D, [&](auto U, auto T, auto D) {
+        using number = decltype(T);
+        backward<decltype(U), D>(operands<number>(qkv, pad, bias, index, region, mixed, scale), *s, static_cast<const number*>(gout),
+                                 static_cast<number*>(gqkv), gbias, gpad, gscale, threads);
     });
 }
 

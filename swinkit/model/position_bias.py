@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .windows import Size
@@ -58,7 +59,7 @@ class TableBias(nn.Module):
             self.index.copy_(relative_position_index(self.window))
 
     def forward(self) -> Tensor:
-        return self.table[self.index].permute(2, 0, 1)
+        return F.embedding(self.index, self.table).permute(2, 0, 1)  # whose backward pass is faster than that of indexing
 
 
 class MlpBias(nn.Module):
@@ -88,4 +89,4 @@ class MlpBias(nn.Module):
 
     def forward(self) -> Tensor:
         bias = 16 * torch.sigmoid(self.mlp(self.coordinates))
-        return bias[self.index].permute(2, 0, 1)
+        return F.embedding(self.index, bias).permute(2, 0, 1)
