@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from experiments import mechanism, simmim_pays
-from experiments.simmim_pays import Plan, labelled, run
+from experiments.arms import Plan, labelled
+from experiments.simmim_pays import run
 
 from ..train.pictures import write_idx
 
@@ -44,7 +45,7 @@ def test_it_runs_goes_on_where_it_was_killed_and_judges(fashion, tmp_path, monke
     monkeypatch.setattr(simmim_pays, "tuned", killed)
     with pytest.raises(KeyboardInterrupt):
         run(TINY, tmp_path, tmp_path / "runs")
-    stored = json.loads((tmp_path / "runs" / "cells.json").read_text())["cells"]
+    stored = json.loads((tmp_path / "runs" / "cells" / "faithful-V1.json").read_text())["cells"]
     assert not (tmp_path / "simmim_pays.json").exists()
     result = run(TINY, tmp_path, tmp_path / "runs")
     assert json.loads((tmp_path / "simmim_pays.json").read_text())["claims"] == result["claims"]
