@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing import parent_process
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from .collection import Collection, shown
 from .decode import Undecodable
 from .randomness import ORDER, keys
 from .transforms import Evaluation, Training, sample_keys
+
+TIMEOUT = 60.0  # seconds without a batch after which a worker, or the disk that it reads from, is taken to stand still
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,17 @@ class Batch:
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
 
-def epoch_order(indices: Sequence[int], seed: int, epoch: int) -> np.ndarray:
+class Epoch(NamedTuple):
+    """Which pass over the pictures, of which run: what order and augmentation are a function of, with the picture's index."""
+
+    seed: int
+    number: int
+
+
+def epoch_order(indices: Sequence[int], epoch: Epoch) -> np.ndarray:
     """``indices`` in the order of ``epoch``."""
     chosen = np.asarray(indices, np.int64)
-    return chosen[np.argsort(keys(seed, epoch, chosen, ORDER), kind="stable")]
+    return chosen[np.argsort(keys(*epoch, chosen, ORDER), kind="stable")]
 
 
 def cut(order: np.ndarray, batch_size: int, drop_last: bool) -> list[np.ndarray]:
@@ -55,17 +65,15 @@ def cut(order: np.ndarray, batch_size: int, drop_last: bool) -> list[np.ndarray]
 
 
 def train_batches(
-    collection: Collection, indices: Sequence[int], transform: Training, batch_size: int, seed: int, epoch: int,
-    start_batch: int = 0, workers: int = 0, timeout: float = 60, drop_last: bool = True,
-) -> Iterator[Batch]:  # fmt: skip
-    """The batches of ``epoch`` from ``start_batch`` on.
+    collection: Collection, batches: list[np.ndarray], transform: Training, epoch: Epoch, workers: int = 0
+) -> Iterator[Batch]:
+    """``batches`` of indices, some or all of ``epoch``, augmented as it is for each picture in that epoch.
 
     ``workers`` processes decode (none for pictures held in memory, where they would only slow it down). Raises
     :class:`~swinkit.data.decode.Undecodable` naming a picture that broke, and :class:`SwinkitError` for a worker that died or
-    gave nothing for ``timeout`` seconds.
+    gave nothing for :data:`TIMEOUT` seconds.
     """
-    batches = cut(epoch_order(indices, seed, epoch), batch_size, drop_last)[start_batch:]
-    return _deliver(_Batches(collection, batches, transform, (seed, epoch)), workers, timeout)
+    return _deliver(_Batches(collection, batches, transform, epoch), workers, TIMEOUT)
 
 
 def eval_batches(
@@ -74,9 +82,9 @@ def eval_batches(
     transform: Evaluation,
     batch_size: int,
     workers: int = 0,
-    timeout: float = 60,
+    timeout: float = TIMEOUT,
 ) -> Iterator[Batch]:
-    """All of ``indices`` in their order; otherwise as :func:`train_batches`."""
+    """All of ``indices`` in their order, for ``timeout`` see :func:`train_batches`."""
     batches = cut(np.asarray(indices, np.int64), batch_size, drop_last=False)
     return _deliver(_Batches(collection, batches, transform, None), workers, timeout)
 
@@ -84,9 +92,7 @@ def eval_batches(
 class _Batches(Dataset[Batch | Undecodable]):
     """Whole batches by number; a picture that cannot be read comes back as its error, which the main process raises."""
 
-    def __init__(
-        self, collection: Collection, batches: list[np.ndarray], transform: Evaluation, epoch: tuple[int, int] | None
-    ) -> None:
+    def __init__(self, collection: Collection, batches: list[np.ndarray], transform: Evaluation, epoch: Epoch | None) -> None:
         self.collection, self.batches, self.transform, self.epoch = collection, batches, transform, epoch
 
     def __len__(self) -> int:
@@ -98,7 +104,7 @@ class _Batches(Dataset[Batch | Undecodable]):
             images = self._whole(indices) if self.collection.pixels is not None else self._one_by_one(indices)
         except Undecodable as error:
             return error
-        labels, epoch = self.collection.label_matrix(indices), self.epoch[1] if self.epoch else 0
+        labels, epoch = self.collection.label_matrix(indices), self.epoch.number if self.epoch else 0
         return Batch(images, torch.from_numpy(labels), torch.from_numpy(indices.copy()), epoch)
 
     def _whole(self, indices: np.ndarray) -> Tensor:
@@ -153,7 +159,7 @@ def _from_workers(batches: _Batches, workers: int, timeout: float) -> Iterator[B
 
 
 @contextlib.contextmanager
-def explained_workers(timeout: float = 60) -> Iterator[None]:
+def explained_workers(timeout: float = TIMEOUT) -> Iterator[None]:
     """Whatever uses batches stands in this context: torch's signal handler tells of a dead worker by a RuntimeError wherever
     the process happens to be, which becomes a :class:`SwinkitError` here."""
     try:

@@ -16,7 +16,7 @@ from swinkit.data.augment import Augmentation
 from swinkit.data.collection import Collection
 from swinkit.data.decode import Undecodable
 from swinkit.data.layouts import open_data
-from swinkit.data.loader import Batch, cut, epoch_order, eval_batches, explained_workers, train_batches
+from swinkit.data.loader import Batch, Epoch, cut, epoch_order, eval_batches, explained_workers, train_batches
 from swinkit.data.transforms import evaluation, training
 from swinkit.errors import DataError, SwinkitError
 from swinkit.preprocessing import Preprocessing
@@ -44,7 +44,8 @@ def same(one: list[Batch], other: list[Batch]) -> bool:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_any_number_of_workers_gives_the_same_bits(folder, workers):
     def batches(count: int) -> list[Batch]:
-        return list(train_batches(folder, range(14), training(SMALL, FULL), 3, 5, 2, workers=count, drop_last=False))
+        plan = cut(epoch_order(range(14), Epoch(5, 2)), 3, drop_last=False)
+        return list(train_batches(folder, plan, training(SMALL, FULL), Epoch(5, 2), count))
 
     torch.manual_seed(1)
     expected = torch.rand(2)
@@ -62,8 +63,11 @@ def test_any_number_of_workers_gives_the_same_bits(folder, workers):
 def test_starting_late_yields_the_very_same_batches(seed, epoch, size, start, drop):
     data = open_data("digits")
     indices, transform = range(100, 130), training(GRAY, LIGHT)
-    whole = list(train_batches(data, indices, transform, size, seed, epoch, drop_last=drop))
-    assert same(list(train_batches(data, indices, transform, size, seed, epoch, start, drop_last=drop)), whole[start:])
+    this = Epoch(seed, epoch)
+    plan = cut(epoch_order(indices, this), size, drop)
+    whole = list(train_batches(data, plan, transform, this))
+    assert same(list(train_batches(data, plan[start:], transform, this)), whole[start:])
+    assert {batch.epoch for batch in whole} == {epoch}
     seen = torch.cat([batch.indices for batch in whole]).tolist()
     assert len(set(seen)) == len(seen)
     assert set(seen) <= set(indices)
@@ -74,12 +78,12 @@ def test_starting_late_yields_the_very_same_batches(seed, epoch, size, start, dr
 @given(count=st.integers(0, 50), seed=st.integers(0, 2**63 - 1), epoch=st.integers(0, 1000))
 def test_order_is_a_permutation_of_seed_and_epoch(count, seed, epoch):
     indices = np.arange(count) * 3 + 1
-    order = epoch_order(indices, seed, epoch)
+    order = epoch_order(indices, Epoch(seed, epoch))
     assert sorted(order) == indices.tolist()
-    assert np.array_equal(order, epoch_order(indices[::-1], seed, epoch))
+    assert np.array_equal(order, epoch_order(indices[::-1], Epoch(seed, epoch)))
     if count > 15:
-        assert not np.array_equal(order, epoch_order(indices, seed, epoch + 1))
-        assert not np.array_equal(order, epoch_order(indices, seed + 1, epoch))
+        assert not np.array_equal(order, epoch_order(indices, Epoch(seed, epoch + 1)))
+        assert not np.array_equal(order, epoch_order(indices, Epoch(seed + 1, epoch)))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
