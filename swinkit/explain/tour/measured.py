@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from ...machine import processor
 from ...model.windows import WindowGrid
 from ...study.macs import count_macs, padding_share
 from ...study.vit import VITS, build_vit, count_vit_macs
+from ...study.ways import compare_ways, has_kernel
 from ...tasks import create_model
 from .costs import VIT
 from .padded import PaddedGrid
@@ -33,11 +34,12 @@ class Effort:
 @torch.inference_mode()
 def in_turn(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, dict[str, Any]]:
     """Milliseconds of each of ``runs``, by :func:`swinkit.timing.in_turn`: median, fastest, slowest."""
-    taken = {name: [second * 1e3 for second in seconds] for name, seconds in timing.in_turn(runs, repeats).items()}
-    return {
-        name: {"median": statistics.median(times), "low": min(times), "high": max(times), "runs": repeats}
-        for name, times in taken.items()
-    }
+    return {name: milliseconds(seconds) for name, seconds in timing.in_turn(runs, repeats).items()}
+
+
+def milliseconds(seconds: Sequence[float]) -> dict[str, Any]:
+    taken = [second * 1e3 for second in seconds]
+    return {"median": statistics.median(taken), "low": min(taken), "high": max(taken), "runs": len(taken)}
 
 
 def machine() -> dict[str, Any]:
@@ -104,7 +106,7 @@ def performance(subject: Subject, effort: Effort) -> dict[str, Any]:
 
 
 def speed_ups(subject: Subject, effort: Effort) -> dict[str, Any]:
-    """What can be had without another library, each measured on the tour's model: batches, no autograd, a size that fits."""
+    """What can be had without another library, each measured on the tour's model: ways to run it, batches, no autograd, a size that fits."""
     model, config = subject.model, subject.model.config
     height, width = config.image_size
     stride = config.strides[-1]
@@ -112,16 +114,27 @@ def speed_ups(subject: Subject, effort: Effort) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "size": [height, width], "awkward": list(awkward), "padding": padding_share(config, awkward),
         "padding_native": padding_share(config, (height, width)), "batch": 16 if subject.tiny else 4,
+        "ways": ways(subject, effort), "kernel": has_kernel(), "fastest": None,
     }  # fmt: skip
     if not effort.repeats:
         return answer
     one, many = (torch.randn(count, config.in_channels, height, width) for count in (1, answer["batch"]))
     runs = {"one": _call(model, one), "batch": _call(model, many), "autograd": _recorded(model, one)}
     times = in_turn(runs, effort.repeats)
+    answer["fastest"] = max(answer["ways"], key=lambda way: way["gain"])
     answer["times"] = times
     answer["batch_gain"] = times["one"]["median"] * answer["batch"] / times["batch"]["median"]
     answer["autograd_cost"] = times["autograd"]["median"] / times["one"]["median"]
     return answer
+
+
+def ways(subject: Subject, effort: Effort) -> list[dict[str, Any]]:
+    """The tour's model on the tour's picture, run in every way: time, how many times as fast as plain, and how far the answer moved."""
+    rows = [{"name": name, **row} for name, row in compare_ways(subject.model, subject.image, effort.repeats).items()]
+    for row in rows if effort.repeats else ():
+        row["time"] = milliseconds(row.pop("seconds"))
+        row["gain"] = rows[0]["time"]["median"] / row["time"]["median"]
+    return rows
 
 
 def _call(model: nn.Module, images: Tensor) -> Callable[[], Any]:

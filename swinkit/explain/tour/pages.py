@@ -60,9 +60,9 @@ def render(facts: dict[str, Any], language: str = "en", command: str = "swinkit 
         lstrip_blocks=True, finalize=_inert,
     )  # fmt: skip
     environment.filters |= {
-        "n": numbers.whole, "d": numbers.decimal, "sci": numbers.small, "mac": numbers.macs, "mb": numbers.megabytes,
+        "n": numbers.whole, "d": numbers.decimal, "sci": numbers.small, "apart": numbers.difference, "mac": numbers.macs, "mb": numbers.megabytes,
     }  # fmt: skip
-    known = {"f": facts, "version": __version__, "command": command}
+    known = {"t_ways": texts(language)["optimise"]["ways"], "f": facts, "version": __version__, "command": command}
     written = filled(texts(language), environment, known)
     environment.globals |= {"t": written, "charts": drawn_charts(facts, written, numbers)}
     style = files("swinkit.report").joinpath("templates/report.css").read_text("utf-8") + _read("tour.css")
@@ -100,7 +100,8 @@ class Numbers:
         return self._local(f"{value:,.0f}")
 
     def decimal(self, value: float, digits: int = 1) -> str:
-        return self._local(f"{value:,.{digits}f}").replace("-", "−")
+        rounded = round(value, digits) or 0.0  # no minus before a zero
+        return self._local(f"{rounded:,.{digits}f}").replace("-", "−")
 
     def small(self, value: float) -> str:
         """A difference: 0, 0.02 or 1.2·10⁻⁷."""
@@ -111,6 +112,11 @@ class Numbers:
         power = math.floor(math.log10(abs(value)))
         raised = str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
         return f"{self.decimal(value / 10**power, 1)}·10{raised}"
+
+    def difference(self, value: float) -> str:
+        """How far two ways of computing the same lie apart."""
+        exact = "0 (бит в бит)" if self.russian else "0 (bit for bit)"
+        return exact if value == 0 else self.small(value)
 
     def macs(self, value: float) -> str:
         unit, letter = _scale(value)

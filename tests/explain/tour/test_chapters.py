@@ -135,6 +135,26 @@ def test_timings_are_taken_in_turn_and_can_be_left_out() -> None:
     assert timed["ratio"] == timed["times"]["vit"]["median"] / timed["times"]["swin"]["median"]
 
 
+@pytest.mark.parametrize("variant", ["swin_nano", "swinv2_nano"])
+def test_every_way_of_running_a_model_answers_as_the_model_does(variant: str) -> None:
+    subject = open_subject(None, variant)
+    before = {name: tensor.clone() for name, tensor in subject.model.state_dict().items()}
+    rows = measured.ways(subject, Effort(0))
+    assert rows[0] == {"name": "plain", "difference": 0.0, "same": True}
+    assert [row["name"] for row in rows[:3]] == ["plain", "folded", "native"]
+    assert all(row["difference"] < 1e-5 for row in rows[1:3])
+    assert all(1e-5 < row["difference"] < 0.05 for row in rows[3:])  # bfloat16, where the processor has it
+    assert all(torch.equal(before[name], tensor) for name, tensor in subject.model.state_dict().items())
+    assert all(parameter.requires_grad for parameter in subject.model.parameters())
+
+
+def test_the_gain_of_a_way_is_against_the_plain_model(subject: Subject) -> None:
+    rows = measured.ways(subject, Effort(2))
+    assert rows[0]["gain"] == 1
+    assert all(row["gain"] == rows[0]["time"]["median"] / row["time"]["median"] for row in rows)
+    assert all(row["time"]["runs"] == 2 for row in rows)
+
+
 def test_parameters_of_the_variants_are_the_published_ones() -> None:
     rows = {row["alias"]: row["parameters"] for row in variants()}
     assert {name: round(rows[name] / 1e6) for name in ("swin_t", "swin_s", "swin_b", "swin_l")} == {

@@ -99,6 +99,8 @@ def test_a_language_that_is_not_there_is_refused() -> None:
 def test_numbers_are_written_as_the_language_writes_them() -> None:
     assert Numbers("en").whole(1234567) == "1,234,567"
     assert Numbers("ru").decimal(1234.5) == "1\u202f234,5"
+    assert Numbers("en").decimal(-0.00001, 4) == "0.0000"
+    assert (Numbers("en").difference(0.0), Numbers("ru").difference(0.25)) == ("0 (bit for bit)", "0,250")
     assert Numbers("en").small(1.25e-7) == "1.3·10⁻⁷" or Numbers("en").small(1.25e-7) == "1.2·10⁻⁷"
     assert Numbers("en").macs(4.5e9) == "4.50 GMAC"
 
@@ -230,6 +232,17 @@ def test_layers_heads_channels_and_blocks_step(tab: Any) -> None:
         tab.keyboard.press("ArrowRight")
         heard.add(said(tab, "block"))
     assert len(heard) == 14
+
+
+def test_the_ways_to_run_it_are_measured_and_their_errors_told(facts: dict[str, Any], pages: dict[str, Path]) -> None:
+    rows = {row["name"]: row for row in facts["speed"]["ways"]}
+    assert {"plain", "folded", "native"} <= set(rows)
+    for language, page in pages.items():
+        table = re.search(r'<table class="ways-table">.*?</table>', page.read_text("utf-8"), re.S)
+        assert table
+        assert table[0].count("<tr>") == 1 + len(rows)
+        assert Numbers(language).small(rows["native"]["difference"]) in table[0]
+        assert f"{Numbers(language).decimal(rows['native']['gain'], 2)}×" in table[0]
 
 
 @BROWSER

@@ -155,7 +155,7 @@
       paintHeat(canvas, maps, step.at, false, true);
       const size = maps.shape[1] * maps.shape[2], one = maps.bytes.subarray(step.at * size, (step.at + 1) * size);
       const value = (byte) => local(maps.low + byte / 255 * (maps.high - maps.low), 2);
-      out.textContent = say(T.channel, { i: shown[step.at], low: value(Math.min(...one)), high: value(Math.max(...one)) });
+      out.textContent = say(T.channel, { i: shown[step.at] + 1, low: value(Math.min(...one)), high: value(Math.max(...one)) });
     };
     const step = stepper(figure, "channel", () => shown.length, paint, (at) => `${at + 1} / ${shown.length}`);
     paintLater(paint);
@@ -250,8 +250,9 @@
       const real = held.filter((token) => token >= 0).length, sizes = [0, 0, 0, 0], values = { i: step.at + 1, n: S[name].windows.length, t: real, e: held.length - real };
       held.forEach((_, seat) => { sizes[region(name, step.at, seat)]++; });
       const there = sizes.filter((size) => size), open = there.reduce((sum, size) => sum + size * size, 0);
-      Object.assign(values, { g: there.length, sizes: there.join(" + "), p: local(held.length ** 2), m: local(held.length ** 2 - open) });
+      Object.assign(values, { sizes: there.join(" + "), p: local(held.length ** 2), m: local(held.length ** 2 - open) });
       out.textContent = say(T["window_" + name], values);
+      figure.querySelector(".regions").style.visibility = name === "cyclic" ? "visible" : "hidden";
     }
     const all = () => { map.draw(); paintRolled(); paintMask(); step.show(); };
     const step = stepper(figure, "window", () => S[way()].windows.length, () => all(), (at) => `${at + 1} / ${S[way()].windows.length}`);
@@ -311,7 +312,7 @@
       frame(ctx, r, c, cell);
       out.textContent = say(T.attention, { r: r + 1, c: c + 1, v: seen, w: local(peak * data[row * n + best] / 2.55, 1), r1: Math.floor(held[best] / columns) + 1, c1: held[best] % columns + 1 });
       few.textContent = L.heads < L.all_heads ? say(T.few, { shown: L.heads, all: L.all_heads }) : "";
-    }, [1, 1]);
+    }, D.attention.layers[0].size.map((side) => Math.floor(side / 2)));
     select.addEventListener("change", () => { head.at = 0; head.show(); grid.draw(); });
   }
 
