@@ -32,15 +32,22 @@
     return `rgb(${mix(247, end[0], t)},${mix(246, end[1], t)},${mix(243, end[2], t)})`;
   }
 
+  function middle(packed, index) {
+    // mean of one map and its farthest value from it: softmax does not see a constant, so biases are drawn about their mean
+    const [rows, columns] = packed.shape.slice(-2), all = packed.bytes ??= bytes(packed.data), own = all.subarray((index || 0) * rows * columns, ((index || 0) + 1) * rows * columns);
+    const value = (byte) => packed.low + byte / 255 * (packed.high - packed.low), mean = value(own.reduce((sum, byte) => sum + byte, 0) / own.length);
+    return { mean, most: Math.max(value(Math.max(...own)) - mean, mean - value(Math.min(...own))) || 1 };
+  }
+
   function paintHeat(canvas, packed, index, signed, stretch) {
     // one map of `packed`; `stretch` uses the whole range of gray for this map instead of for all of them
     const [rows, columns] = packed.shape.slice(-2), all = packed.bytes ??= bytes(packed.data), from = (index || 0) * rows * columns;
-    const { ctx, cell } = sized(canvas, rows, columns), most = Math.max(Math.abs(packed.low), Math.abs(packed.high)) || 1;
+    const { ctx, cell } = sized(canvas, rows, columns), { mean, most } = signed ? middle(packed, index) : {};
     let dark = 0, bright = 255;
     if (stretch) { const own = all.subarray(from, from + rows * columns); dark = Math.min(...own); bright = Math.max(dark + 1, ...own); }
     for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) {
       const byte = all[from + r * columns + c], share = (byte - dark) / (bright - dark), value = packed.low + byte / 255 * (packed.high - packed.low);
-      ctx.fillStyle = signed ? diverging(value / most) : gray(share);
+      ctx.fillStyle = signed ? diverging((value - mean) / most) : gray(share);
       ctx.fillRect(c * cell, r * cell, cell + 0.5, cell + 0.5);
     }
     return { ctx, cell };
@@ -275,11 +282,11 @@
     const grid = board(figure, () => layer().window, (canvas, { r, c }, rows, columns) => {
       const packed = layer().tables, [, high, wide] = packed.shape, { ctx, cell } = paintHeat(table, packed, head.at, true);
       ctx.strokeStyle = "#000"; ctx.lineWidth = 3; ctx.strokeRect(c * cell, r * cell, columns * cell, rows * cell);
-      const own = sized(canvas, rows, columns), most = Math.max(Math.abs(packed.low), Math.abs(packed.high)) || 1;
+      const own = sized(canvas, rows, columns), { mean, most } = middle(packed, head.at);
       let low = Infinity, best = null;
       for (let y = 0; y < rows; y++) for (let x = 0; x < columns; x++) {
         const at = head.at * high * wide + (r - y + rows - 1) * wide + (c - x + columns - 1), value = packed.low + packed.bytes[at] / 255 * (packed.high - packed.low);
-        own.ctx.fillStyle = diverging(value / most); own.ctx.fillRect(x * own.cell, y * own.cell, own.cell + 0.5, own.cell + 0.5);
+        own.ctx.fillStyle = diverging((value - mean) / most); own.ctx.fillRect(x * own.cell, y * own.cell, own.cell + 0.5, own.cell + 0.5);
         low = Math.min(low, value); if (!best || value > best.value) best = { value, y, x };
       }
       frame(own.ctx, r, c, own.cell);
