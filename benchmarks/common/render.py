@@ -1,7 +1,7 @@
-"""The README's tables of measurements, rendered from benchmarks/results/*.json between their markers.
+"""The tables of measurements of README.md and README.ru.md, rendered from benchmarks/results/*.json between their markers.
 
-python -m benchmarks.common.render            # write the README anew
-python -m benchmarks.common.render --check    # exit code 1 if it is not what the results say
+python -m benchmarks.common.render            # write both anew
+python -m benchmarks.common.render --check    # exit code 1 if one is not what the results say
 """
 
 from __future__ import annotations
@@ -9,52 +9,86 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from .russian import russian
 
 ROOT = Path(__file__).resolve().parents[2]
 MARKED = re.compile(r"(<!-- results: (\w+) -->\n)(.*?)(<!-- end of results -->)", re.DOTALL)
+UNFINISHED = "**Stopped before its end**: more is to be measured."
+LIBRARIES = ("torch", "timm", "transformers", "openvino", "onnxruntime")
 
 
-def table(result: dict[str, Any]) -> str:
+class Language(NamedTuple):
+    """How a README speaks: ``say`` translates what the results say, the others are templates."""
+
+    say: Callable[[str], str]
+    absent: str
+    origin: str
+    no_flags: str
+
+
+ENGLISH = Language(
+    str,
+    "Not measured yet: `{command}`.",
+    "`{command}` on {processor}, {cores} cores ({flags}); {versions}; [raw samples]({raw}).",
+    "flags unknown",
+)
+RUSSIAN = Language(
+    russian,
+    "Ещё не измерено: `{command}`.",
+    "`{command}`: {processor}, ядер: {cores} ({flags}); {versions}; [все замеры]({raw}).",
+    "возможности неизвестны",
+)
+READMES = {"README.md": ENGLISH, "README.ru.md": RUSSIAN}
+
+
+def table(result: dict[str, Any], language: Language = ENGLISH) -> str:
     """Markdown of one benchmark: its table, its notes, the command and the machine."""
     content = result["table"]
-    lines = [content["columns"], ["---"] * len(content["columns"]), *content["rows"]]
-    written = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines)
-    said = content["notes"] + (["**Stopped before its end**: more is to be measured."] if result.get("unfinished") else [])
-    notes = "".join(f"\n{note}" for note in said)
+    rows = [[language.say(cell) for cell in row] for row in (content["columns"], *content["rows"])]
+    rows.insert(1, ["---"] * len(content["columns"]))
+    written = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+    said = content["notes"] + ([UNFINISHED] if result.get("unfinished") else [])
+    notes = "".join(f"\n{language.say(note)}" for note in said)
     environment, processor = result["environment"], result["environment"]["processor"]
-    versions = ", ".join(
-        f"{name} {environment[name]}"
-        for name in ("torch", "timm", "transformers", "openvino", "onnxruntime")
-        if environment.get(name)
-    )
-    origin = (
-        f"`{result['command']}` on {processor['name']}, {processor['usable_cores']} cores ({', '.join(processor['flags'] or ['flags unknown'])}); {versions}; "
-        f"[raw samples](benchmarks/results/{result['benchmark']}.json)."
+    origin = language.origin.format(
+        command=result["command"],
+        processor=processor["name"],
+        cores=processor["usable_cores"],
+        flags=", ".join(processor["flags"] or [language.no_flags]),
+        versions=", ".join(f"{name} {environment[name]}" for name in LIBRARIES if environment.get(name)),
+        raw=f"benchmarks/results/{result['benchmark']}.json",
     )
     return f"\n{written}\n{notes}\n\n{origin}\n\n"
 
 
-def render(text: str, results: Path) -> str:
+def render(text: str, results: Path, language: Language = ENGLISH) -> str:
     """``text`` with every marked table made anew; one whose results are absent says which command makes them."""
 
     def fill(match: re.Match[str]) -> str:
         path = results / f"{match[2]}.json"
         known = path.is_file() and "table" in (content := json.loads(path.read_text(encoding="utf-8")))
-        body = table(content) if known else f"\nNot measured yet: `python benchmarks/{match[2]}.py`.\n\n"
-        return match[1] + body + match[4]
+        absent = language.absent.format(command=f"python benchmarks/{match[2]}.py")
+        return match[1] + (table(content, language) if known else f"\n{absent}\n\n") + match[4]
 
     return MARKED.sub(fill, text)
 
 
 def main() -> None:
-    path = ROOT / "README.md"
-    before = path.read_text(encoding="utf-8")
-    after = render(before, ROOT / "benchmarks" / "results")
-    if "--check" in sys.argv[1:]:
-        sys.exit(f"{path} is not what the results say; python -m benchmarks.common.render" if after != before else 0)
-    path.write_text(after, encoding="utf-8")
+    stale = []
+    for name, language in READMES.items():
+        path = ROOT / name
+        before = path.read_text(encoding="utf-8")
+        after = render(before, ROOT / "benchmarks" / "results", language)
+        if after != before:
+            stale.append(name)
+            if "--check" not in sys.argv[1:]:
+                path.write_text(after, encoding="utf-8")
+    if stale and "--check" in sys.argv[1:]:
+        sys.exit(f"{' and '.join(stale)}: not what the results say; python -m benchmarks.common.render")
 
 
 if __name__ == "__main__":

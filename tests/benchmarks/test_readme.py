@@ -1,4 +1,4 @@
-"""The README's tables of measurements are what benchmarks/results says."""
+"""The READMEs' tables of measurements are what benchmarks/results says, in the language of each."""
 
 from __future__ import annotations
 
@@ -6,20 +6,28 @@ import json
 import re
 from pathlib import Path
 
-from benchmarks.common.render import MARKED, render
+import pytest
+
+from benchmarks.common.render import MARKED, READMES, RUSSIAN, render
+from benchmarks.common.russian import russian
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = ROOT / "benchmarks" / "results"
+TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in READMES}
 
 
-def test_the_readme_is_what_the_results_say():
-    assert render(README, ROOT / "benchmarks" / "results") == README, "To render it anew: python -m benchmarks.common.render"
+@pytest.mark.parametrize("name", READMES)
+def test_a_readme_is_what_the_results_say(name):
+    rendered = render(TEXTS[name], RESULTS, READMES[name])
+    assert rendered == TEXTS[name], "To render it anew: python -m benchmarks.common.render"
 
 
-def test_every_table_has_its_benchmark():
-    named = [match[2] for match in MARKED.finditer(README)]
-    assert len(named) == README.count("<!-- results:") == README.count("<!-- end of results -->") > 0
-    assert all((ROOT / "benchmarks" / f"{name}.py").is_file() for name in named)
+def test_every_table_has_its_benchmark_and_stands_in_every_language():
+    for text in TEXTS.values():
+        named = [match[2] for match in MARKED.finditer(text)]
+        assert len(named) == text.count("<!-- results:") == text.count("<!-- end of results -->") > 0
+        assert all((ROOT / "benchmarks" / f"{name}.py").is_file() for name in named)
+    assert len({tuple(match[2] for match in MARKED.finditer(text)) for text in TEXTS.values()}) == 1
 
 
 def test_a_table_is_rendered_from_its_result(tmp_path):
@@ -35,4 +43,38 @@ def test_a_table_is_rendered_from_its_result(tmp_path):
     assert "stale" not in rendered
     assert "Not measured yet: `python benchmarks/floor.py`" in rendered
     assert render(rendered, tmp_path) == rendered
+    translated = render(text, tmp_path, RUSSIAN)
+    assert "| сеть | мс |" in translated
+    assert "Ещё не измерено: `python benchmarks/floor.py`" in translated
     assert re.search(r"`python benchmarks/latency.py` on Chip, 2 cores \(AVX2\); torch 9.9; \[raw samples\]", rendered)
+
+
+@pytest.mark.parametrize(
+    ("english", "ours"),
+    [
+        ("times as fast", "во сколько раз быстрее"),
+        ("pictures/s, bfloat16", "изображений/с, bfloat16"),
+        ("SwinV2-T 256, window 8, batch 1", "SwinV2-T 256, окно 8, батч 1"),
+        ("timm, OpenVINO, the best peer: 29.5", "timm, OpenVINO, лучший соперник: 29.5"),
+        ("768 x 768: s a step", "768 x 768: с на шаг"),
+        ("native attention and activation checkpointing", "своё внимание и пересчёт активаций"),
+        ("37 s", "37 с"),
+        (
+            "Bar: a step at 1536 x 1536 under 16 GB. Peak memory is of the whole process.",
+            "Планка: шаг при 1536 x 1536 менее чем в 16 ГБ. Пик памяти – всего процесса.",
+        ),
+        ("MemoryError: swin_bar", "MemoryError: swin_bar"),
+    ],
+)
+def test_what_tables_say_is_translated(english, ours):
+    assert russian(english) == ours
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_headers_and_notes_are_all_translated(path):
+    """What is left in Latin letters is a name."""
+    table = json.loads(path.read_text(encoding="utf-8")).get("table", {"columns": [], "notes": []})
+    names = r"swinkit|\w+\d+\w*|top-1|OpenVINO|ONNX|Runtime|float|Swin-T|DeiT-S|torch|eager|compiled|compile|PyTorch|MAC|GMAC|x"
+    for text in [*table["columns"], *table["notes"]]:
+        rest = re.sub(rf"(?<![\w-])({names})(?![\w-])", "", russian(text))
+        assert not re.findall(r"[A-Za-z]{2,}", rest), russian(text)

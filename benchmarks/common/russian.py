@@ -1,0 +1,95 @@
+"""What the benchmarks' tables say, in Russian, for README.ru.md; what is not here (names, messages of failures) stays as it is."""
+
+from __future__ import annotations
+
+import re
+
+# parts of headers and cells, found as whole words, the longest first
+PHRASES = {
+    "network": "сеть",
+    "model": "модель",
+    "library": "библиотека",
+    "precision": "точность",
+    "bar": "планка",
+    "aim": "цель",
+    "engine": "движок",
+    "beside": "рядом с",
+    "what": "что",
+    "measures": "меры",
+    "batch": "батч",
+    "window": "окно",
+    "ms": "мс",
+    "MB": "МБ",
+    "GB": "ГБ",
+    "peer": "соперник",
+    "peer, ms": "соперник, мс",
+    "the best peer": "лучший соперник",
+    "no peer ran": "ни один соперник не запустился",
+    "pictures/s": "изображений/с",
+    "times as fast": "во сколько раз быстрее",
+    "swinkit is times as fast": "во сколько раз swinkit быстрее",
+    "times as light": "во сколько раз меньше памяти",
+    "largest error": "наибольшая ошибка",
+    "floor": "предел",
+    "share of the floor": "доля предела",
+    "training step": "шаг обучения",
+    "peak memory": "пик памяти",
+    "memory": "память",
+    "and not more memory": "и памяти не больше",
+    "top-1 equal": "тот же класс",
+    "as it comes": "по умолчанию",
+    "inference script": "скрипт предсказания",
+    "bfloat16 weights": "веса в bfloat16",
+    "sparse over faithful": "разреженное против полного",
+    "faithful over transformers": "полное против transformers",
+    "pixels a side": "пикселей в стороне",
+    "ns a pixel": "нс на пиксель",
+    "s a step": "с на шаг",
+    "more than": "больше",
+    "no measure": "без мер",
+    "native attention": "своё внимание",
+    "activation checkpointing": "пересчёт активаций",
+    "sequential attention": "внимание по очереди",
+    "activation checkpointing and sequential attention": "пересчёт активаций и внимание по очереди",
+    "native attention and activation checkpointing": "своё внимание и пересчёт активаций",
+    "sizes, each with batches 1 to 3": "размеров, каждый при батчах от 1 до 3",
+    "export took": "экспорт занял",
+    "same class as float32": "тот же класс, что в float32",
+    "largest class drop": "наибольшая потеря класса",
+    "layers in float": "слоёв осталось во float",
+    "this processor does not multiply bfloat16": "этот процессор не умножает bfloat16",
+}
+
+# whole sentences of notes, with what varies in groups
+SENTENCES = {
+    r"This processor does not multiply bfloat16, so that float32 was measured\.":
+        "Этот процессор не умножает bfloat16, поэтому измерено float32.",
+    r"As it comes, swinkit computes in (\w+); the peers in float32\.":
+        r"По умолчанию swinkit считает в \1, соперники – в float32.",
+    r"([\d,]+) pictures; the model told ([\d.]+)% of the last pieces that it was trained on right\.":
+        r"Изображений: \1; модель верно назвала \2% последних кусочков, на которых обучалась.",
+    r"Largest difference of a logit from PyTorch's\.": "Наибольшее отличие логита от PyTorch.",
+    r"Bars: (\d+)% of the same class, at most ([\d.]+) points of top-1\. One picture at a time in OpenVINO\.":
+        r"Планки: тот же класс в \1%, потеря верных не более \2 пункта. По одному изображению в OpenVINO.",
+    r"Bar: a step at (\d+ x \d+) under (\d+) GB\.": r"Планка: шаг при \1 менее чем в \2 ГБ.",
+    r"Peak memory is of the whole process\.": "Пик памяти – всего процесса.",
+    r"Latency a pixel of swinkit: largest over smallest ([\d.]+) \(bar: each within ([\d.]+) of constant\)\.":
+        r"Задержка swinkit на пиксель: наибольшая к наименьшей \1 (планка: в пределах \2 от постоянной).",
+    r"Peak memory of swinkit against a straight line in the number of pixels: off by at most ([\d.]+)%\.":
+        r"Пик памяти swinkit отклоняется от прямой по числу пикселей не более чем на \1%.",
+    r"Time a MAC at (\d+), Swin-T over DeiT-S, (.+?): ([\d.]+ \(.+?\)) \(bar: at most ([\d.]+); (\d+) and (\d+) GMAC/s\)\.":
+        r"Время на MAC при \1, Swin-T к DeiT-S, \2: \3 (планка: не более \4; \5 и \6 GMAC/с).",
+    "swinkit's engine, DeiT-S on torch eager": "движок swinkit, DeiT-S на torch eager",
+    "swinkit's engine, DeiT-S compiled": "движок swinkit, DeiT-S после torch.compile",
+    r"\*\*Stopped before its end\*\*: more is to be measured\.": "**Остановлено до конца**: измерено не всё.",
+    r"^(\d+) s$": r"\1 с",
+}  # fmt: skip
+
+WORDS = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, sorted(PHRASES, key=len, reverse=True)))})(?![\w-])")
+
+
+def russian(text: str) -> str:
+    """A header, a cell or a note in Russian, as far as it is known."""
+    for english, ours in SENTENCES.items():
+        text = re.sub(english, ours, text)
+    return WORDS.sub(lambda match: PHRASES[match[0]], text)
