@@ -70,10 +70,11 @@ def test_what_tables_say_is_translated(english, ours):
     assert russian(english) == ours
 
 
-@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
-def test_headers_and_notes_are_all_translated(path):
+@pytest.mark.parametrize("name", [match[2] for match in MARKED.finditer(TEXTS["README.md"])])
+def test_headers_and_notes_are_all_translated(name):
     """What is left in Latin letters is a name."""
-    table = json.loads(path.read_text(encoding="utf-8")).get("table", {"columns": [], "notes": []})
+    path = RESULTS / f"{name}.json"
+    table = json.loads(path.read_text(encoding="utf-8"))["table"] if path.exists() else {"columns": [], "notes": []}
     names = r"swinkit|\w+\d+\w*|top-1|OpenVINO|ONNX|Runtime|float|Swin-T|DeiT-S|torch|eager|compiled|compile|PyTorch|MAC|GMAC|x"
     for text in [*table["columns"], *table["notes"]]:
         rest = re.sub(rf"(?<![\w-])({names})(?![\w-])", "", russian(text))
