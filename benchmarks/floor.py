@@ -15,12 +15,10 @@ from typing import Any, NamedTuple
 from common.measuring import (
     FLOOR,
     KEEP_MEMORY,
-    NO_BFLOAT16,
     Candidate,
     Pace,
     Results,
     Table,
-    bfloat16,
     figure,
     options,
     take_turns,
@@ -92,11 +90,7 @@ def main() -> None:
     chosen = options(__file__, __doc__, rounds=12, seconds=0.4)
     results = Results(__file__, chosen.out, table)
     pace = Pace(2, 0.0, 2) if chosen.quick else Pace(chosen.rounds, chosen.seconds, 2, most=60)
-    for case in QUICK if chosen.quick else CASES:
-        if case.precision == "bfloat16" and not bfloat16():
-            results.add({**case._asdict(), "fault": NO_BFLOAT16})
-        else:
-            results.add(run(case, pace))
+    results.measure(QUICK if chosen.quick else CASES, lambda case: run(case, pace))
     results.finish()
 
 

@@ -18,14 +18,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from common.measuring import (
-    NO_BFLOAT16,
     Candidate,
     Measured,
     Pace,
     Results,
     Table,
     best,
-    bfloat16,
     faster,
     figure,
     options,
@@ -104,6 +102,12 @@ def run(case: Case, pace: Pace, compile_these: Sequence[str], folder: Path) -> d
     }  # fmt: skip
 
 
+def quickest_compiled(result: dict[str, Any]) -> str | None:
+    """The library whose compiled network comes closest to ours."""
+    ratios = {name: ratio["value"] for name, ratio in result["ratios"].items() if name.endswith("compiled")}
+    return min(ratios, key=ratios.__getitem__).partition(",")[0] if ratios else None
+
+
 def rows(case: dict[str, Any]) -> list[list[str]]:
     """What the README says of one case: our latency, then the rivals that bars are about."""
     if case.get("fault"):
@@ -145,21 +149,16 @@ def main() -> None:
     pace = Pace(2, 0.0, 1) if chosen.quick else Pace(chosen.rounds, chosen.seconds, 1, most=110)
     winner: dict[tuple[str, str], str] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for case in QUICK if chosen.quick else CASES:
-            if case.precision == "bfloat16" and not bfloat16():
-                results.add({**case._asdict(), "fault": NO_BFLOAT16})
-                continue
+
+        def measured(case: Case) -> dict[str, Any]:
             known = winner.get((case.model, case.precision))
             compile_these = ("timm",) if chosen.quick else LIBRARIES if known is None else (known,)
             result = run(case, pace, compile_these, Path(folder))
-            quickest = min(
-                (name for name in result["ratios"] if name.endswith("compiled")),
-                key=lambda name: result["ratios"][name]["value"],
-                default=None,
-            )
-            if quickest:
-                winner[case.model, case.precision] = quickest.partition(",")[0]
-            results.add(result)
+            if quickest := quickest_compiled(result):
+                winner[case.model, case.precision] = quickest
+            return result
+
+        results.measure(QUICK if chosen.quick else CASES, measured)
     results.finish()
 
 

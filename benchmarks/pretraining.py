@@ -14,13 +14,11 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from common.measuring import (
-    NO_BFLOAT16,
     Candidate,
     Measured,
     Pace,
     Results,
     Table,
-    bfloat16,
     faster,
     figure,
     options,
@@ -107,11 +105,7 @@ def main() -> None:
     chosen = options(__file__, __doc__, rounds=10, seconds=1.0)
     results = Results(__file__, chosen.out, table)
     pace = Pace(2, 0.0, 1) if chosen.quick else Pace(chosen.rounds, chosen.seconds, 1)
-    for case in QUICK if chosen.quick else CASES:
-        if case.precision == "bfloat16" and not bfloat16():
-            results.add({**case._asdict(), "fault": NO_BFLOAT16})
-        else:
-            results.add(run(case, pace))
+    results.measure(QUICK if chosen.quick else CASES, lambda case: run(case, pace))
     results.finish()
 
 

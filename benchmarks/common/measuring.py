@@ -6,7 +6,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,6 @@ NO_BFLOAT16 = "this processor does not multiply bfloat16"
 __all__ = [
     "FLOOR",
     "KEEP_MEMORY",
-    "NO_BFLOAT16",
     "Candidate",
     "Measured",
     "Pace",
@@ -105,6 +104,12 @@ class Results:
             self.tabulate()
         except Exception as fault:  # costs what is still to be measured nothing; finish raises it
             tell(f"no table yet: {fault!r}")
+
+    def measure(self, cases: Iterable[Any], run: Callable[[Any], dict[str, Any]]) -> None:
+        """Add what ``run`` says of each of ``cases``; of those in bfloat16 that this processor does not multiply, just that."""
+        for case in cases:
+            impossible = case.precision == "bfloat16" and not bfloat16()
+            self.add({**case._asdict(), "fault": NO_BFLOAT16} if impossible else run(case))
 
     def save(self) -> None:
         self.content["seconds"] = round(time.monotonic() - self.begun, 1)

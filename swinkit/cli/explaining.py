@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..explain.atlas import BlockBias, atlas
 from ..explain.explanation import Explainer, View
-from ..explain.paint import diverging, outlined, paint_over, stamped
+from ..explain.paint import outlined, paint_over, stamped
 from ..explain.scores import Target, class_target
 from ..explain.trust import Check
 from ..report.explained import ExplainedPage, Figure, Group, Proof, Verdict, write_explained
 from ..weights.atomic import write_atomically, write_json
+from .biases import biases
 
-ATLAS = (
-    "What each head adds to its logits for every offset between two patches, query minus key, the same for every picture: the middle "
-    "is a patch and itself. Blue is less than the head's mean, orange more."
-)
 SHOWN = 640  # pixels of the longer side of a painted picture
 
 # check -> (what was measured, which limit it keeps)
@@ -187,38 +183,6 @@ def facts_of(view: View, explainer: Explainer) -> dict[str, str]:
     }
 
 
-def bias_figures(found: Sequence[BlockBias], keep: Callable[[str, np.ndarray], None]) -> list[Figure]:
-    """One figure a block: the surfaces of its heads side by side, blue for less, orange for more attention."""
-    figures = []
-    for block in found:
-        centred = block.surface - block.surface.mean(dim=(1, 2), keepdim=True)
-        reach = float(centred.abs().max())
-        scale = max(1, 150 // block.surface.shape[1])
-        tiles = [np.kron(diverging(head.numpy(), reach), np.ones((scale, scale, 1), np.uint8)) for head in centred]
-        picture = _tiled(tiles)
-        name = f"stage {block.stage + 1}, block {block.block + 1}, window {block.window[0]} x {block.window[1]}"
-        keep(f"bias-stage{block.stage + 1}-block{block.block + 1}-window{block.window[0]}", picture)
-        low, high = float(block.entropy.min()), float(block.entropy.max())
-        told = (
-            f"Heads from left to right. By the bias alone: entropy {low:.1f} to {high:.1f} bits (even attention has "
-            f"{np.log2(block.window[0] * block.window[1]):.1f}), reach {float(block.reach.min()):.1f} to {float(block.reach.max()):.1f} tokens. "
-            f"Full colour is {reach:.2f} from the head's mean."
-        )
-        figures.append(Figure(picture, name, told))
-    return figures
-
-
-def _tiled(tiles: Sequence[np.ndarray], across: int = 8, gap: int = 6) -> np.ndarray:
-    """Tiles (H, W, 3) in rows of at most ``across``, on white."""
-    height, width = tiles[0].shape[:2]
-    rows, columns = -(-len(tiles) // across), min(across, len(tiles))
-    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
-    for number, tile in enumerate(tiles):
-        top, left = number // across * (height + gap), number % across * (width + gap)
-        sheet[top : top + height, left : left + width] = tile
-    return sheet
-
-
 def to_dict(view: View, explainer: Explainer, file: str) -> dict[str, Any]:
     """A view for JSON; places are in pixels of the picture."""
     frame = explainer.frame
@@ -237,7 +201,7 @@ def write(studio: Studio, looked: Sequence[Looked], asked: Asked) -> dict[str, A
         figures = [studio.figure(view, part.small) for view in part.views]
         heads = [head for view in part.views if "heads" in view.facts for head in studio.heads(view)]
         groups.append(Group(part.heading, part.lead, [*figures, *heads]))
-    groups += biases(studio, asked.options)
+    groups += biases(explainer, asked.options, studio.keep)
     answers = [(target.name, explainer.share(target)) for target in ranked(explainer)[:5]]
     page = ExplainedPage(
         title=f"Why {answers[0][0]}?",
@@ -253,24 +217,6 @@ def write(studio: Studio, looked: Sequence[Looked], asked: Asked) -> dict[str, A
     }  # fmt: skip
     write_json(studio.folder / "explanation.json", found)
     return found
-
-
-def biases(studio: Studio, options: dict[str, Any]) -> list[Group]:
-    """The bias atlas, and the same at another window."""
-    if not options["atlas"]:
-        return []
-    model = studio.explainer.model
-    groups = [Group("Bias atlas", ATLAS, bias_figures(atlas(model), studio.keep))]
-    if options["window"]:
-        resized = atlas(model, options["window"], options["resizing"])
-        how = (
-            f"tables resized by {options['resizing']}"
-            if studio.explainer.config.version == 1
-            else "log-CPB asked at new offsets"
-        )
-        heading = f"Bias atlas, windows of {options['window']} x {options['window']}"
-        groups.append(Group(heading, f"The same heads after a change of window: {how}.", bias_figures(resized, studio.keep)))
-    return groups
 
 
 def ranked(explainer: Explainer) -> list[Target]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections import namedtuple
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from benchmarks.common.measuring import Results, Table
+from benchmarks.common.measuring import NO_BFLOAT16, Results, Table
 from benchmarks.common.render import table as rendered
 
 ROOT = Path(__file__).parents[2] / "benchmarks"
@@ -66,6 +67,27 @@ def test_a_table_that_fails_stops_nothing_before_the_end(tmp_path, capsys):
         results.finish()
     assert read(out)["cases"] == [{"seconds": 0.0}, {"seconds": 0.5}]
     assert read(out)["unfinished"]
+
+
+def test_cases_that_the_processor_cannot_compute_are_said_so(tmp_path, monkeypatch):
+    case = namedtuple("Case", ("name", "precision"))
+    cases = [case("one", "float32"), case("two", "bfloat16")]
+    results = Results(
+        "latency.py", tmp_path / "latency.json", lambda cases: Table(("name",), [[case["name"]] for case in cases])
+    )
+    monkeypatch.setattr("benchmarks.common.measuring.bfloat16", lambda: False)
+    results.measure(cases, lambda case: {**case._asdict(), "seconds": 1})
+    first, second = results.content["cases"]
+    assert first == {"name": "one", "precision": "float32", "seconds": 1}
+    assert second == {"name": "two", "precision": "bfloat16", "fault": NO_BFLOAT16}
+    assert results.content["table"]["rows"] == [["one"], ["two"]]
+
+
+def test_the_quickest_compiled_peer_is_the_one_to_compile_again(monkeypatch):
+    ratios = {"timm, eager": {"value": 1.0}, "timm, compiled": {"value": 2.0}, "torchvision, compiled": {"value": 1.5}}
+    quickest = script("latency", monkeypatch).quickest_compiled
+    assert quickest({"ratios": ratios}) == "torchvision"
+    assert quickest({"ratios": {"timm, eager": {"value": 1.0}}}) is None
 
 
 @pytest.mark.parametrize("name", MEASURED)

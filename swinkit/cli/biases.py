@@ -1,0 +1,66 @@
+"""The bias atlas on the page of ``explain``: what each head adds for every offset, whatever the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..explain.atlas import BlockBias, atlas
+from ..explain.explanation import Explainer
+from ..explain.paint import diverging
+from ..report.explained import Figure, Group
+
+Keep: TypeAlias = Callable[[str, np.ndarray], None]
+
+ATLAS = (
+    "What each head adds to its logits for every offset between two patches, query minus key, the same for every picture: the middle "
+    "is a patch and itself. Blue is less than the head's mean, orange more."
+)
+
+
+def biases(explainer: Explainer, options: dict[str, Any], keep: Keep) -> list[Group]:
+    """The bias atlas, and the same at another window, where they are asked for; ``keep`` writes a named picture."""
+    if not options["atlas"]:
+        return []
+    model = explainer.model
+    groups = [Group("Bias atlas", ATLAS, bias_figures(atlas(model), keep))]
+    if options["window"]:
+        resized = atlas(model, options["window"], options["resizing"])
+        how = f"tables resized by {options['resizing']}" if explainer.config.version == 1 else "log-CPB asked at new offsets"
+        heading = f"Bias atlas, windows of {options['window']} x {options['window']}"
+        groups.append(Group(heading, f"The same heads after a change of window: {how}.", bias_figures(resized, keep)))
+    return groups
+
+
+def bias_figures(found: Sequence[BlockBias], keep: Keep) -> list[Figure]:
+    """One figure a block: the surfaces of its heads side by side, blue for less, orange for more attention."""
+    figures = []
+    for block in found:
+        centred = block.surface - block.surface.mean(dim=(1, 2), keepdim=True)
+        reach = float(centred.abs().max())
+        scale = max(1, 150 // block.surface.shape[1])
+        tiles = [np.kron(diverging(head.numpy(), reach), np.ones((scale, scale, 1), np.uint8)) for head in centred]
+        picture = _tiled(tiles)
+        name = f"stage {block.stage + 1}, block {block.block + 1}, window {block.window[0]} x {block.window[1]}"
+        keep(f"bias-stage{block.stage + 1}-block{block.block + 1}-window{block.window[0]}", picture)
+        low, high = float(block.entropy.min()), float(block.entropy.max())
+        told = (
+            f"Heads from left to right. By the bias alone: entropy {low:.1f} to {high:.1f} bits (even attention has "
+            f"{np.log2(block.window[0] * block.window[1]):.1f}), reach {float(block.reach.min()):.1f} to {float(block.reach.max()):.1f} tokens. "
+            f"Full colour is {reach:.2f} from the head's mean."
+        )
+        figures.append(Figure(picture, name, told))
+    return figures
+
+
+def _tiled(tiles: Sequence[np.ndarray], across: int = 8, gap: int = 6) -> np.ndarray:
+    """Tiles (H, W, 3) in rows of at most ``across``, on white."""
+    height, width = tiles[0].shape[:2]
+    rows, columns = -(-len(tiles) // across), min(across, len(tiles))
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for number, tile in enumerate(tiles):
+        top, left = number // across * (height + gap), number % across * (width + gap)
+        sheet[top : top + height, left : left + width] = tile
+    return sheet
