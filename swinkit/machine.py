@@ -47,6 +47,15 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def available_memory() -> int | None:
+    """Bytes that can still be had, here or in this container (cgroup v2); None where that is not known."""
+    free = re.search(r"^MemAvailable:\s*(\d+) kB", read("/proc/meminfo"), re.MULTILINE)
+    limit, held = (read(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
+    known = [int(free[1]) * 1024] if free else []
+    known += [max(0, int(limit) - int(held))] if limit.isdigit() and held.isdigit() else []
+    return min(known, default=None)
+
+
 def processor() -> dict[str, Any]:
     """Name, cores and flags that matter here; None for what is not known. ``bfloat16``: the hardware multiplies it."""
     text = read("/proc/cpuinfo")

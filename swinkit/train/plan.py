@@ -13,12 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..machine import available_memory
 from ..tasks import Task
 from ..tasks.devices import computes_bfloat16
 from .feed import Feed
 from .loop import cut, ran_out_of_memory, too_large
 
 WORTHWHILE = 1.1  # how many times faster half precision must be
+BESIDE = 2  # a step holds so many times what it keeps for the backward pass: gradients on their way, and what is freed late
 PUBLISHED = (  # least picture side, weights that fit
     (288, "hf-hub:microsoft/swin-base-patch4-window12-384"),
     (224, "hf-hub:microsoft/swin-tiny-patch4-window7-224"),
@@ -69,8 +71,9 @@ def rehearse(task: Task, model: nn.Module, batch: Any, precision: str | None, ac
     device = next(model.parameters()).device
     batch = batch.to(device)
     choices = [precision] if precision else ["32-true", *(["bf16-mixed"] if computes_bfloat16(device) else [])]
-    parts, seconds = accumulate, {}
+    seconds: dict[str, float] = {}
     with undisturbed(model):
+        parts = max(accumulate, parts_that_fit(task, model, batch))
         for choice in choices:
             while choice not in seconds:
                 try:
@@ -83,6 +86,33 @@ def rehearse(task: Task, model: nn.Module, batch: Any, precision: str | None, ac
                     parts *= 2
     best = "bf16-mixed" if seconds.get("bf16-mixed", math.inf) * WORTHWHILE < seconds.get("32-true", 0) else choices[0]
     return Rehearsal(seconds[best], best, parts)
+
+
+def parts_that_fit(task: Task, model: nn.Module, batch: Any) -> int:
+    """A power of two: into so many parts ``batch`` is cut that a step takes half of the memory that is left, by what one picture takes.
+
+    Only on a processor, where the system does not refuse memory that it does not have, but ends the process later.
+    """
+    available = available_memory()
+    if next(model.parameters()).device.type != "cpu" or available is None:
+        return 1
+    kept: dict[int, int] = {}  # by address, since layers share tensors
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    model.train()
+    mixed = task.mix(batch)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        loss = task.loss(model, mixed[:1])
+    for parameter in model.parameters():
+        kept.pop(parameter.untyped_storage().data_ptr(), None)
+    del loss
+    needed, parts = BESIDE * sum(kept.values()) * len(mixed), 1
+    while needed / parts > available / 2 and parts < len(mixed):
+        parts *= 2
+    return parts
 
 
 def load_first(feed: Feed) -> tuple[Any, float]:

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ import torch
 from swinkit.data.augment import Augmentation
 from swinkit.data.collection import Collection
 from swinkit.data.loader import Batch
+from swinkit.machine import available_memory
 from swinkit.preprocessing import Preprocessing
 from swinkit.train import plan
 from swinkit.train.feed import Feed
@@ -42,6 +44,17 @@ def test_the_rehearsal_leaves_no_trace():
 
 def test_parts_shrink_until_memory_suffices():
     assert rehearse(Counting(limit=3), torch.nn.Linear(3, 1), torch.rand(8, 3), "32-true", 1).accumulate == 4
+
+
+@pytest.mark.parametrize(("gigabytes", "parts"), [(None, 1), (1000, 1), (1.5, 2), (1e-9, 64)])
+def test_parts_fit_into_the_memory_that_is_left(gigabytes, parts, monkeypatch):
+    monkeypatch.setattr(plan, "available_memory", lambda: gigabytes and int(gigabytes * 1e9))
+    wide = torch.nn.Sequential(torch.nn.Linear(3, 1_000_000), torch.nn.GELU(), torch.nn.Linear(1_000_000, 1))
+    assert plan.parts_that_fit(Counting(), wide, torch.rand(64, 3)) == parts  # 4 MB a picture enter and 4 MB leave the GELU
+
+
+def test_the_memory_that_is_left_is_known_on_linux():
+    assert sys.platform != "linux" or 0 < available_memory() < 2**50
 
 
 def test_the_batch_goes_where_the_network_is(monkeypatch):
