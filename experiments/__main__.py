@@ -10,7 +10,7 @@ import torch
 from . import amplitudes, position, shift, vit, window_growth
 from .mechanism import Budget, show
 
-PICTURES = {shift: 24_000, position: 24_000, window_growth: 24_000, amplitudes: 12_000, vit: 24_000}
+PICTURES = {shift: 60_000, position: 60_000, window_growth: 60_000, amplitudes: 24_000, vit: 60_000}
 
 
 def main() -> None:

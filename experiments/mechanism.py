@@ -25,8 +25,10 @@ from swinkit.data.collection import Collection
 from swinkit.data.layouts import open_data
 from swinkit.data.loader import eval_batches
 from swinkit.data.transforms import evaluation
+from swinkit.kernels.accelerate import accelerate
 from swinkit.preprocessing import Preprocessing
 from swinkit.tasks.classification import ClassificationTask
+from swinkit.tasks.devices import computes_bfloat16
 from swinkit.train.feed import Feed
 from swinkit.train.loop import Trainer
 from swinkit.train.session import make_fabric
@@ -70,16 +72,16 @@ def configuration(version: int = 1, side: int = SIDE, **fields: Any) -> SwinConf
 
 
 def train(build: Callable[[], nn.Module], budget: Budget, seed: int, side: int = SIDE, **settings: Any) -> nn.Module:
-    """The network that ``build`` makes, trained from nothing on pictures of ``side`` pixels by the toolkit's own recipe.
+    """The network that ``build`` makes, trained from nothing on pictures of ``side`` pixels by the toolkit's own recipe and kernels.
 
     ``settings`` are fields of :class:`TrainSettings`. Returns the averaged weights, in evaluation mode.
     """
     torch.manual_seed(seed)
-    model, collection = build(), fashion()
+    model, collection = accelerate(build()), fashion()
     indices = part(collection, "train")
     epochs = max(1, math.ceil(budget.pictures / len(indices)))
     given = TrainSettings(
-        data="fashion", seed=seed, epochs=epochs, batch_size=BATCH, precision="32-true", device="cpu", **settings
+        data="fashion", seed=seed, epochs=epochs, batch_size=BATCH, precision=precision(), device="cpu", **settings
     )
     indices = indices[: max(1, budget.pictures // epochs)]
     settled = settle(given, DataFacts(len(indices), 0, side, 1, gray=True), fine_tuning=False)
@@ -91,6 +93,11 @@ def train(build: Callable[[], nn.Module], budget: Budget, seed: int, side: int =
             trainer.step(batch)
             trainer.progress.step += 1
     return trainer.average.model
+
+
+def precision() -> str:
+    """bfloat16 where the processor multiplies it."""
+    return "bf16-mixed" if computes_bfloat16(torch.device("cpu")) else "32-true"
 
 
 @functools.cache
@@ -160,7 +167,8 @@ def keep(name: str, budget: Budget, result: Mapping[str, Any], chart: Markup, fo
     """Write ``result`` with what reproduces it as NAME.json, and ``chart`` as NAME.svg; returns what was written."""
     command = f"python -m experiments.{name} --pictures {budget.pictures} --seeds {budget.seeds} --test {budget.test}"
     whole = {
-        "experiment": name, "command": command, "budget": asdict(budget), "data": "Fashion-MNIST",
+        "experiment": name, "command": command, "budget": asdict(budget), "precision": precision(),
+        "data": "Fashion-MNIST",
         "versions": {"python": platform.python_version(), "torch": torch.__version__}, **result,
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)

@@ -24,11 +24,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from swinkit.train.plan import computes_bfloat16
 from swinkit.weights.atomic import write_json
 
 from .arms import FAITHFUL, NOTHING, SPARSE, Arm, Plan, measured, pretrained, step_ratio, tuned
-from .mechanism import RESULTS, Claim, interval, judged
+from .mechanism import RESULTS, Claim, interval, judged, precision
 
 RUNS = Path("runs/simmim_pays")
 DECIDE = ("epochs", "pictures", "held", "test", "precision")  # what cells depend on, beside their names
@@ -155,8 +154,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="that share the arms (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=Plan.threads, help="of each process (default: %(default)s)")
     given = parser.parse_args()
-    precision = "bf16-mixed" if computes_bfloat16(torch.device("cpu")) else "32-true"
-    plan = Plan(epochs=given.epochs, seeds=given.seeds, threads=given.threads, precision=precision)
+    plan = Plan(epochs=given.epochs, seeds=given.seeds, threads=given.threads, precision=precision())
     result = run(plan, processes=given.processes)
     for claim in result["claims"]:
         found = claim["difference"]

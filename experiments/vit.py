@@ -86,4 +86,4 @@ def run(budget: Budget, folder: Path = RESULTS) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    command_line(run, __doc__, pictures=24_000)
+    command_line(run, __doc__, pictures=60_000)

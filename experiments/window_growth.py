@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from swinkit.kernels.accelerate import accelerate
 from swinkit.model.classifier import SwinClassifier
 from swinkit.report.plots import Curve, line_chart
 from swinkit.weights.resize import fit, moved
@@ -30,7 +31,7 @@ def grown(model: SwinClassifier, side: int) -> SwinClassifier:
     target = moved(model.config, (side, side), (window, window))
     larger = SwinClassifier(target)
     larger.load_state_dict(fit(model.state_dict(), model.config, target, "bicubic"))
-    return larger.eval()
+    return accelerate(larger.eval())
 
 
 def transfer(version: int, budget: Budget, seed: int) -> dict[int, float]:
@@ -50,4 +51,4 @@ def run(budget: Budget, folder: Path = RESULTS) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    command_line(run, __doc__, pictures=24_000)
+    command_line(run, __doc__, pictures=60_000)

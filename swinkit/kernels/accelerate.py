@@ -13,12 +13,13 @@ from .attention import native_attention
 from .memory import keep_freed_memory
 from .mlp import native_mlp
 from .norm import native_norm, native_norm_for_layer
+from .residual import native_residual
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
 def accelerate(model: Model) -> Model:
-    """Let every window attention, MLP and norm of ``model`` use its kernel where that applies; returns ``model``.
+    """Let every window attention, MLP, norm and branch of ``model`` use its kernel where that applies; returns ``model``.
 
     On a processor the process also keeps the memory that it frees (:func:`~swinkit.kernels.memory.keep_freed_memory`).
     """
@@ -31,8 +32,10 @@ def accelerate(model: Model) -> Model:
             module.form = native_mlp
         elif isinstance(module, LayerNorm) and module.form is None:
             module.form = native_norm
-        elif isinstance(module, Block) and module.branch is pre_norm:
-            module.norm1.form = module.norm2.form = native_norm_for_layer
+        elif isinstance(module, Block):
+            module.form = native_residual
+            if module.branch is pre_norm:
+                module.norm1.form = module.norm2.form = native_norm_for_layer
         elif isinstance(module, PatchMerging) and module.norm_first:
             module.norm.form = native_norm_for_layer
     return model

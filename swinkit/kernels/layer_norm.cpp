@@ -39,11 +39,12 @@ void forward(const X* x, const float* weight, const float* bias, const Y* residu
     });
 }
 
-// With n = LN(x) before scale and offset, and g the gradient of n: gx = scale (g - mean(g) - n mean(g n)).
+// With n = LN(x) before scale and offset, and g the gradient of n: gx = scale (g - mean(g) - n mean(g n)), and beside, the gradient
+// that reaches x by another way.
 // Threads sum scale's and offset's gradients apart, and are added in their order, so that a result repeats to the bit.
 template <typename X, typename Y>
-void backward(const X* x, const float* weight, const Statistics* kept, const Y* gout, int64_t rows, int C, X* gx, float* gweight,
-              float* gbias, int threads) {
+void backward(const X* x, const float* weight, const Statistics* kept, const Y* gout, const X* beside, int64_t rows, int C, X* gx,
+              float* gweight, float* gbias, int threads) {
     std::vector<std::vector<float>> sums(threads);
     in_parallel(rows, threads, [&](int64_t first, int64_t last, int thread) {
         std::vector<float>& own = sums[thread];
@@ -63,7 +64,9 @@ void backward(const X* x, const float* weight, const Statistics* kept, const Y* 
             const float slope = sum(along) / C, shift = sum(all) / C;
             for (int c = 0; c < C; c += LANES) {
                 const vec n = (load(x + r * C + c) - mean) * scale;
-                store(gx + r * C + c, scale * (load(gout + r * C + c) * load(weight + c) - shift - n * slope));
+                vec g = scale * (load(gout + r * C + c) * load(weight + c) - shift - n * slope);
+                if (beside) g += load(beside + r * C + c);
+                store(gx + r * C + c, g);
             }
         }
     });
@@ -90,11 +93,21 @@ void norm_forward(int xhalf, int yhalf, void* x, const float* weight, const floa
     });
 }
 
-void norm_backward(int xhalf, int yhalf, void* x, const float* weight, const Statistics* kept, void* gout, int64_t rows, int C,
-                   void* gx, float* gweight, float* gbias, int threads) {
+void norm_backward(int xhalf, int yhalf, void* x, const float* weight, const Statistics* kept, void* gout, void* beside, int64_t rows,
+                   int C, void* gx, float* gweight, float* gbias, int threads) {
     dispatch(xhalf, yhalf, [&](auto X, auto Y) {
-        backward(static_cast<decltype(X)>(x), weight, kept, static_cast<decltype(Y)>(gout), rows, C, static_cast<decltype(X)>(gx),
-                 gweight, gbias, threads);
+        backward(static_cast<decltype(X)>(x), weight, kept, static_cast<decltype(Y)>(gout), static_cast<decltype(X)>(beside), rows, C,
+                 static_cast<decltype(X)>(gx), gweight, gbias, threads);
+    });
+}
+
+// out = x + y, of the type of x, in one pass; count is a multiple of 16
+void add(int xhalf, int yhalf, void* x, void* y, int64_t count, void* out, int threads) {
+    dispatch(xhalf, yhalf, [&](auto X, auto Y) {
+        in_parallel(count / LANES, threads, [&](int64_t first, int64_t last, int) {
+            for (int64_t at = first * LANES; at < last * LANES; at += LANES)
+                store(static_cast<decltype(X)>(out) + at, load(static_cast<decltype(X)>(x) + at) + load(static_cast<decltype(Y)>(y) + at));
+        });
     });
 }
 

@@ -23,8 +23,9 @@ def kernel() -> tuple[ctypes.CDLL | None, str]:
     if found is not None:
         code, count, pointers = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
         found.norm_forward.argtypes = (code, code, *[pointers] * 4, ctypes.c_float, count, code, pointers, pointers, code)
-        found.norm_backward.argtypes = (code, code, *[pointers] * 4, count, code, *[pointers] * 3, code)
-        found.norm_forward.restype = found.norm_backward.restype = None
+        found.norm_backward.argtypes = (code, code, *[pointers] * 5, count, code, *[pointers] * 3, code)
+        found.add.argtypes = (code, code, pointers, pointers, count, pointers, code)
+        found.norm_forward.restype = found.norm_backward.restype = found.add.restype = None
     return found, reason
 
 
@@ -45,6 +46,19 @@ def layer_norm(
     return out
 
 
+def layer_norm_backward(
+    x: Tensor, weight: Tensor, statistics: Tensor, gradient: Tensor, beside: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of ``x``, scale and offset from that of LN(x); ``beside``, like ``x``, is added to the first."""
+    gradient, width = gradient.contiguous(), x.shape[-1]
+    into, into_weight, into_bias = torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(weight)
+    kernel()[0].norm_backward(  # type: ignore[union-attr]
+        DTYPES[x.dtype], DTYPES[gradient.dtype], *map(pointer, (x, weight, statistics, gradient, beside)), x.numel() // width, width,
+        *map(pointer, (into, into_weight, into_bias)), torch.get_num_threads(),
+    )  # fmt: skip
+    return into, into_weight, into_bias
+
+
 class NativeNorm(torch.autograd.Function):
     """LN(x), from the type of ``x`` to ``dtype``; keeps mean and deviation of each row."""
 
@@ -59,13 +73,7 @@ class NativeNorm(torch.autograd.Function):
     @once_differentiable  # a second derivative would lack what the kernel computes
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         x, weight, statistics = ctx.saved_tensors
-        out, width = gradients[0].contiguous(), x.shape[-1]
-        into, into_weight, into_bias = torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(weight)
-        kernel()[0].norm_backward(  # type: ignore[union-attr]
-            DTYPES[x.dtype], DTYPES[out.dtype], *map(pointer, (x, weight, statistics, out)), x.numel() // width, width,
-            *map(pointer, (into, into_weight, into_bias)), torch.get_num_threads(),
-        )  # fmt: skip
-        return into, into_weight, into_bias, None, None
+        return *layer_norm_backward(x, weight, statistics, gradients[0]), None, None
 
 
 def native_norm(module: nn.LayerNorm, x: Tensor) -> Tensor | None:
@@ -79,7 +87,10 @@ def native_norm_for_layer(module: nn.LayerNorm, x: Tensor) -> Tensor | None:
 
 
 def _native(module: nn.LayerNorm, x: Tensor, dtype: torch.dtype) -> Tensor | None:
-    fits = x.dtype in DTYPES and dtype in DTYPES and module.weight.dtype == module.bias.dtype == torch.float32
-    if not fits or not suits(x) or x.shape[-1] % MULTIPLE or kernel()[0] is None:
-        return None
-    return NativeNorm.apply(x, module.weight, module.bias, module.eps, dtype)
+    return NativeNorm.apply(x, module.weight, module.bias, module.eps, dtype) if fits(module, x, dtype) else None
+
+
+def fits(module: nn.LayerNorm, x: Tensor, dtype: torch.dtype) -> bool:
+    """Whether the kernel computes ``module`` of ``x`` with an answer of ``dtype``."""
+    known = x.dtype in DTYPES and dtype in DTYPES and module.weight.dtype == module.bias.dtype == torch.float32
+    return known and suits(x) and x.shape[-1] % MULTIPLE == 0 and kernel()[0] is not None

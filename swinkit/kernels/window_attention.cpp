@@ -2,8 +2,8 @@
 //
 // A table of row numbers says which tokens meet in a window, so nothing is padded, rolled, partitioned or put back: the shift is in
 // the table, and a token of the padding (row -1) is the bias of the joint projection, which is what both versions feed to attention
-// there. Tokens are float32 or bfloat16; sums and the softmax are float32, and so are
-// factors, unless the processor multiplies bfloat16 (cells.hpp). GCC's vector extensions make of it what the processor has.
+// there. Tokens are float32 or bfloat16. Sums and the softmax are float32; factors are too, unless the processor multiplies bfloat16
+// (cells.hpp). GCC's vector extensions make of it what the processor has.
 //
 // Shapes: B batch, L tokens of a map, W windows, N tokens per window, H heads, D channels of a head, C = H D.
 //   qkv (B, L, 3, H, D)   pad (3, H, D)   index (W, N)   region (W, N)   mixed (W)   bias (H, N, P), P = N rounded up to whole vectors

@@ -14,14 +14,14 @@ from .position_bias import MlpBias, TableBias
 from .windows import WindowGrid
 
 
-def pre_norm(norm: nn.Module, layer: nn.Module, x: Tensor, *rest: Any) -> Tensor:
-    """layer(LN(x)) (Swin, equation 3)."""
-    return layer(norm(x), *rest)
+def pre_norm(norm: nn.Module, layer: nn.Module, drop: nn.Module, x: Tensor, *rest: Any) -> Tensor:
+    """x + layer(LN(x)) (Swin, equation 3)."""
+    return x + drop(layer(norm(x), *rest))
 
 
-def post_norm(norm: nn.Module, layer: nn.Module, x: Tensor, *rest: Any) -> Tensor:
-    """LN(layer(x)), res-post-norm (V2, section 3.2 and figure 1)."""
-    return norm(layer(x, *rest))
+def post_norm(norm: nn.Module, layer: nn.Module, drop: nn.Module, x: Tensor, *rest: Any) -> Tensor:
+    """x + LN(layer(x)), res-post-norm (V2, section 3.2 and figure 1)."""
+    return x + drop(norm(layer(x, *rest)))
 
 
 class LayerNorm(nn.LayerNorm):
@@ -68,7 +68,9 @@ class DropPath(nn.Module):
 
 
 class Block(nn.Module):
-    """One block of ``stage`` (Swin, figure 3b and equation 3; V2, figure 1)."""
+    """One block of ``stage`` (Swin, figure 3b and equation 3; V2, figure 1); ``form`` of its branches as WindowAttention's."""
+
+    form: Callable[..., Tensor | None] | None = None
 
     def __init__(self, config: SwinConfig, stage: int, index: int) -> None:
         super().__init__()
@@ -89,6 +91,10 @@ class Block(nn.Module):
         self.norm3 = LayerNorm(width) if extra else nn.Identity()  # keeps the main branch of V2-H and V2-G tame
 
     def forward(self, x: Tensor, grid: WindowGrid) -> Tensor:
-        x = x + self.drop_path(self.branch(self.norm1, self.attention, x, grid))
-        x = x + self.drop_path(self.branch(self.norm2, self.mlp, x))
+        x = self.residual(self.norm1, self.attention, x, grid)
+        x = self.residual(self.norm2, self.mlp, x)
         return self.norm3(x)
+
+    def residual(self, norm: LayerNorm, layer: nn.Module, x: Tensor, *rest: Any) -> Tensor:
+        y = self.form(self, norm, layer, x, *rest) if self.form is not None else None
+        return self.branch(norm, layer, self.drop_path, x, *rest) if y is None else y

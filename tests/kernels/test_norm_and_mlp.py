@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from swinkit import create_model
-from swinkit.kernels import mlp, norm
+from swinkit.kernels import mlp, norm, residual
 from swinkit.kernels.accelerate import accelerate
 from swinkit.model.block import LayerNorm, Mlp
+from swinkit.model.windows import WindowGrid
+from tests.shaking import shake
 
 pytestmark = pytest.mark.skipif(norm.kernel()[0] is None, reason=f"no native kernel here: {norm.kernel()[1]}")
 
@@ -20,10 +24,10 @@ pytestmark = pytest.mark.skipif(norm.kernel()[0] is None, reason=f"no native ker
 def test_layer_norm(width, affine, summed):
     x = 3 + torch.randn(5, 7, width)
     weight, bias = (torch.randn(width), torch.randn(width)) if affine else (None, None)
-    residual = torch.randn_like(x) if summed else None
+    other = torch.randn_like(x) if summed else None
     expected = F.layer_norm(x.double(), (width,), *(t if t is None else t.double() for t in (weight, bias)))
-    expected = expected + residual if summed else expected
-    torch.testing.assert_close(norm.layer_norm(x, weight, bias, residual).double(), expected, rtol=1e-5, atol=1e-5)
+    expected = expected + other if summed else expected
+    torch.testing.assert_close(norm.layer_norm(x, weight, bias, other).double(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_in_bfloat16_it_rounds_once():
@@ -62,15 +66,50 @@ def test_before_a_layer_a_norm_rounds_as_autocast_does():
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_every_norm_of_a_model_that_learns_is_native(version, monkeypatch):
-    calls = []
-    monkeypatch.setattr(
-        norm.NativeNorm, "apply", lambda x, *rest: calls.append(rest[-1]) or F.layer_norm(x, x.shape[-1:]).to(rest[-1])
-    )
+    found = []
+
+    def counted(x, weight, bias, residual, eps, dtype, statistics):
+        found.append(dtype)
+        return layer_norm(x, weight, bias, residual, eps, dtype, statistics)
+
+    layer_norm = norm.layer_norm
+    for module in (norm, residual):
+        monkeypatch.setattr(module, "layer_norm", counted)
     model = accelerate(create_model("swin_nano" if version == 1 else "swinv2_nano"))
     with torch.autocast("cpu", torch.bfloat16):
         model(torch.randn(1, model.config.in_channels, 28, 28))
-    assert len(calls) == sum(isinstance(module, torch.nn.LayerNorm) for module in model.modules())
-    assert calls.count(torch.bfloat16) == (len(calls) - 2 if version == 1 else 0)  # all but patch embedding's and the last
+    assert len(found) == sum(isinstance(module, torch.nn.LayerNorm) for module in model.modules())
+    assert found.count(torch.bfloat16) == (len(found) - 2 if version == 1 else 0)  # all but patch embedding's and the last
+
+
+@pytest.mark.parametrize(
+    "types", [(torch.float32, torch.bfloat16), (torch.bfloat16, torch.float32), (torch.float32, torch.float32)]
+)
+def test_sums_of_two_types(types):
+    x, y = (torch.randn(5, 7, 32).to(dtype) for dtype in types)
+    assert torch.equal(residual.add(x, y), (x.float() + y.float()).to(x.dtype))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("half", [False, True])
+def test_branches_and_their_gradients(version, half):
+    """Exact but for rounding: in bfloat16 no further from double precision than twice as far as torch."""
+    torch.manual_seed(0)
+    block = shake(create_model("swin_nano" if version == 1 else "swinv2_nano").backbone.stages[1].blocks[0])
+    x, towards = torch.randn(2, 7, 7, 64), torch.randn(2, 7, 7, 64)
+
+    def gradients(block, x):
+        x = x.detach().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half and x.dtype == torch.float32):
+            y = block(x, WindowGrid.regular(x, (7, 7)))
+        return [y.detach(), *torch.autograd.grad((y * towards).sum(), (x, *block.parameters()))]
+
+    exact, torchs = gradients(copy.deepcopy(block).double(), x.double()), gradients(block, x)
+    accelerate(block)
+    assert block.form is residual.native_residual
+    for found, plain, want in zip(gradients(block, x), torchs, exact, strict=True):
+        allowed = 2 * float((plain - want).abs().max()) + 1e-5 * float(want.abs().max())
+        torch.testing.assert_close(found.double(), want, rtol=0, atol=allowed)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
