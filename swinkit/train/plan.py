@@ -105,7 +105,10 @@ def parts_that_fit(task: Task, model: nn.Module, batch: Any) -> int:
     model.train()
     mixed = task.mix(batch)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        loss = task.loss(model, mixed[:1])
+        try:
+            loss = task.loss(model, mixed[:1])
+        except RuntimeError as fault:
+            raise (too_large(fault) if ran_out_of_memory(fault) else fault) from None
     for parameter in model.parameters():
         kept.pop(parameter.untyped_storage().data_ptr(), None)
     del loss
