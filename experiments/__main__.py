@@ -10,7 +10,7 @@ import torch
 from . import amplitudes, position, shift, vit, window_growth
 from .mechanism import Budget, show
 
-PICTURES = {shift: 60_000, position: 60_000, window_growth: 60_000, amplitudes: 24_000, vit: 60_000}
+EXPERIMENTS = (shift, position, window_growth, amplitudes, vit)
 
 
 def main() -> None:
@@ -22,9 +22,9 @@ def main() -> None:
     if given.threads:
         torch.set_num_threads(given.threads)
     begun, found = time.perf_counter(), []
-    for experiment, pictures in PICTURES.items():
+    for experiment in EXPERIMENTS:
         print(experiment.__name__, flush=True)
-        found.append(experiment.run(Budget(round(pictures * given.scale), given.seeds, threads=given.threads)))
+        found.append(experiment.run(Budget(round(experiment.PICTURES * given.scale), given.seeds, threads=given.threads)))
     print(f"\nAll in {(time.perf_counter() - begun) / 60:.0f} minutes.")
     for result in found:
         show(result)

@@ -43,8 +43,7 @@ struct Pair {
 template <typename T> struct Buffer {  // zeros, aligned to whole vectors
     std::vector<vec> held;
     explicit Buffer(size_t count) : held((count * sizeof(T) + sizeof(vec) - 1) / sizeof(vec)) {}
-    T* operator+(size_t at) { return reinterpret_cast<T*>(held.data()) + at; }
-    T& operator[](size_t at) { return *(*this + at); }
+    operator T*() { return reinterpret_cast<T*>(held.data()); }
 };
 template <typename U> typename U::cells load_cells(const typename U::cell* from) {
     typename U::cells x; std::memcpy(&x, from, sizeof x); return x;

@@ -27,13 +27,10 @@ template <typename T> void forward(const T* x, int64_t count, T* out, int thread
     });
 }
 
-// out = gelu(x) again, and gradient turned from that of the output to that of the input, of which gsum (width) receives the sum over
-// rows: the gradient of the bias added before. Threads sum apart and are added in their order, so that a result repeats to the bit.
+// out = gelu(x) again, and gradient turned from that of the output to that of the input, whose sum over rows goes to gsum (width):
+// the gradient of the bias added before
 template <typename T> void backward(const T* x, int64_t rows, int width, T* out, T* gradient, float* gsum, int threads) {
-    std::vector<std::vector<float>> sums(threads);
-    in_parallel(rows, threads, [&](int64_t first, int64_t last, int thread) {
-        std::vector<float>& own = sums[thread];
-        own.assign(width, 0);
+    const auto total = summed(rows, threads, width, [&](int64_t first, int64_t last, float* own) {
         for (int64_t row = first; row < last; ++row)
             for (int c = 0; c < width; c += LANES) {
                 const int64_t at = row * width + c;
@@ -42,11 +39,10 @@ template <typename T> void backward(const T* x, int64_t rows, int width, T* out,
                 store(out + at, value * n.below);
                 const vec g = load(gradient + at) * (n.below + value * n.density);
                 store(gradient + at, g);
-                store(&own[c], load(&own[c]) + g);
+                store(own + c, load(own + c) + g);
             }
     });
-    for (const std::vector<float>& own : sums)
-        for (size_t c = 0; c < own.size(); ++c) gsum[c] += own[c];
+    std::copy(total.begin(), total.end(), gsum);
 }
 
 }  // namespace

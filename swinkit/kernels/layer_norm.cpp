@@ -41,22 +41,18 @@ void forward(const X* x, const float* weight, const float* bias, const Y* residu
 
 // With n = LN(x) before scale and offset, and g the gradient of n: gx = scale (g - mean(g) - n mean(g n)), and beside, the gradient
 // that reaches x by another way.
-// Threads sum scale's and offset's gradients apart, and are added in their order, so that a result repeats to the bit.
 template <typename X, typename Y>
 void backward(const X* x, const float* weight, const Statistics* kept, const Y* gout, const X* beside, int64_t rows, int C, X* gx,
               float* gweight, float* gbias, int threads) {
-    std::vector<std::vector<float>> sums(threads);
-    in_parallel(rows, threads, [&](int64_t first, int64_t last, int thread) {
-        std::vector<float>& own = sums[thread];
-        own.assign(2 * C, 0);
+    const auto total = summed(rows, threads, 2 * C, [&](int64_t first, int64_t last, float* own) {
         for (int64_t r = first; r < last; ++r) {
             const auto [mean, scale] = kept[r];
             vec along = {}, all = {};
             for (int c = 0; c < C; c += LANES) {
                 const vec n = (load(x + r * C + c) - mean) * scale;
                 vec g = load(gout + r * C + c);
-                store(&own[c], load(&own[c]) + g * n);
-                store(&own[C + c], load(&own[C + c]) + g);
+                store(own + c, load(own + c) + g * n);
+                store(own + C + c, load(own + C + c) + g);
                 g *= load(weight + c);
                 along += g * n;
                 all += g;
@@ -70,8 +66,8 @@ void backward(const X* x, const float* weight, const Statistics* kept, const Y* 
             }
         }
     });
-    for (const std::vector<float>& own : sums)
-        for (size_t c = 0; c < own.size() / 2; ++c) { gweight[c] += own[c]; gbias[c] += own[C + c]; }
+    std::copy_n(total.begin(), C, gweight);
+    std::copy_n(total.begin() + C, C, gbias);
 }
 
 // call with null pointers to the types of x and of y, as the two codes say

@@ -1,5 +1,6 @@
 // What the kernels share: vectors as wide as the processor's, float32 and bfloat16 in memory, a team of threads.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -81,6 +82,20 @@ template <typename Work> void in_parallel(int64_t tasks, int threads, Work work)
 #else
     work(0, tasks, 0);
 #endif
+}
+
+// The sum over all tasks of what work(first, last, own) adds to own (width). Threads sum apart and are added in their order, so that
+// a result repeats to the bit.
+template <typename Work> std::vector<float> summed(int64_t tasks, int threads, size_t width, Work work) {
+    std::vector<std::vector<float>> apart(threads);
+    in_parallel(tasks, threads, [&](int64_t first, int64_t last, int thread) {
+        apart[thread].assign(width, 0);
+        work(first, last, apart[thread].data());
+    });
+    std::vector<float> total(width, 0);
+    for (const std::vector<float>& own : apart)  // empty where fewer threads came than were asked for
+        for (size_t c = 0; c < own.size(); ++c) total[c] += own[c];
+    return total;
 }
 
 }  // namespace

@@ -7,8 +7,6 @@
 //
 // Shapes: B batch, L tokens of a map, W windows, N tokens per window, H heads, D channels of a head, C = H D.
 //   qkv (B, L, 3, H, D)   pad (3, H, D)   index (W, N)   region (W, N)   mixed (W)   bias (H, N, P), P = N rounded up to whole vectors
-#include <algorithm>
-
 #include "cells.hpp"
 
 namespace {
@@ -63,8 +61,8 @@ template <typename U, int D> struct Window {
     }
     // p = softmax(q kᵀ + bias + mask), rows of P, zero beyond N; each row still to be multiplied by its share
     template <typename T> void attend(const Operands<T>& in, int64_t w, int h) {
-        transposed<U, D>(k + 0, other + 0, P);
-        product<U, D>(q + 0, other + 0, N, P, p + 0);
+        transposed<U, D>(k, other, P);
+        product<U, D>(q, other, N, P, p);
         const bool mixed = in.mixed && in.mixed[w];
         if (mixed) for (int t = 0; t < N; ++t) regions[t] = in.region[w * N + t];
         // two passes over all rows, so that neither waits at the end of each row
@@ -97,8 +95,8 @@ template <typename U, int D> struct Window {
     static void put(cell* row, int column, vec x) { store(reinterpret_cast<number*>(row) + column, x); }
     // out (N, D) = weights times the rows of b, which are grouped for that
     void sum_rows(const cell* weights, int across, int along, const number* b, float* out) {
-        grouped<U, D>(b, other + 0, N);
-        weighted<U, D>(weights, across, along, other + 0, N, out);
+        grouped<U, D>(b, other, N);
+        weighted<U, D>(weights, across, along, other, N, out);
     }
 };
 
@@ -115,7 +113,7 @@ template <typename U, int D, typename T> void forward(const Operands<T>& in, con
             win.attend(in, w, h);
             for (int row = 0; row < s.N; ++row)
                 for (int c = 0; c < s.P; c += LANES) win.put(weights + row * across, c, load(win.p + row * s.P + c));
-            win.sum_rows(weights + 0, across, 1, win.v + 0, o + 0);
+            win.sum_rows(weights, across, 1, win.v, o);
             for (int t = 0; t < s.N; ++t) {
                 const int32_t row = in.index[w * s.N + t];
                 if (row < 0) continue;
@@ -125,9 +123,6 @@ template <typename U, int D, typename T> void forward(const Operands<T>& in, con
         }
     });
 }
-
-// Sums that threads keep apart and that are added in the order of the threads, so that a result repeats to the bit.
-struct Sums { std::vector<float> bias, pad, scale; };
 
 // gradient of x given that of u = x / |x|, in place
 template <int D> void through_unit(float* gradient, const float* u, float length) {
@@ -150,14 +145,14 @@ template <typename U, int D> struct Back : Window<U, D> {
 
     // through the softmax, gs = p (gp - sum over p gp), and on to queries, keys and values; total (N, P) gathers gs
     void back(float* total) {
-        transposed<U, D>(v + 0, other + 0, P);
-        product<U, D>(go + 0, other + 0, N, P, gs + 0);
+        transposed<U, D>(v, other, P);
+        product<U, D>(go, other, N, P, gs);
         const int whole = N / U::STEP * U::STEP;
         for (int row = 0; row < whole; row += U::STEP) through_softmax<U::STEP>(row, total);
         if (whole < N) through_softmax<1>(whole, total);
-        this->sum_rows(by_row + 0, P / U::STEP, 1, k + 0, gq + 0);
-        this->sum_rows(by_column + 0, 1, P, q + 0, gk + 0);
-        this->sum_rows(seen + 0, 1, P, go + 0, gv + 0);
+        this->sum_rows(by_row, P / U::STEP, 1, k, gq);
+        this->sum_rows(by_column, 1, P, q, gk);
+        this->sum_rows(seen, 1, P, go, gv);
     }
     template <int ROWS> void through_softmax(int first, float* total) {  // of a group, which the last one need not fill
         float mean[U::STEP];
@@ -205,10 +200,8 @@ template <typename U, int D, typename T>
 void backward(const Operands<T>& in, const Shape& s, const T* gout, T* gqkv, float* gbias, float* gpad, float* gscale, int threads) {
     const int64_t C = s.channels();
     const int N = s.N, P = s.P;
-    std::vector<Sums> sums(threads);
-    in_parallel(s.batch * s.windows * s.H, threads, [&](int64_t first, int64_t last, int thread) {
-        Sums& own = sums[thread];
-        own.bias.assign((size_t)s.H * N * P, 0); own.pad.assign(3 * C, 0); own.scale.assign(s.H, 0);
+    const int64_t pads = (int64_t)s.H * N * P, scales = pads + 3 * C;  // where the sums of these begin, behind those of the bias
+    const auto total = summed(s.batch * s.windows * s.H, threads, scales + s.H, [&](int64_t first, int64_t last, float* own) {
         Back<U, D> win(s);
         const typename U::number nothing[D] = {};
         for (int64_t task = first; task < last; ++task) {
@@ -220,26 +213,22 @@ void backward(const Operands<T>& in, const Shape& s, const T* gout, T* gqkv, flo
             for (int t = 0; t < N; ++t)
                 if (rows[t] < 0) take<D>(nothing, win.go + t * D);
                 else take<D>(gout + (b * s.tokens + rows[t]) * C + h * D, win.go + t * D);
-            win.back(&own.bias[(size_t)h * N * P]);
+            win.back(own + (size_t)h * N * P);
             for (int t = 0; t < N; ++t) {
-                win.finish(t, in.scale[h], own.scale[h]);
+                win.finish(t, in.scale[h], own[scales + h]);
                 const float* parts[3] = {win.gq + t * D, win.gk + t * D, win.gv + t * D};
                 for (int part = 0; part < 3; ++part)
                     for (int c = 0; c < D; c += LANES) {
                         const int64_t at = part * C + h * D + c;
-                        if (rows[t] < 0) store(&own.pad[at], load(&own.pad[at]) + load(parts[part] + c));
+                        if (rows[t] < 0) store(own + pads + at, load(own + pads + at) + load(parts[part] + c));
                         else store(gqkv + (b * s.tokens + rows[t]) * 3 * C + at, load(parts[part] + c));
                     }
             }
         }
     });
-    for (const Sums& own : sums) {
-        if (own.bias.empty()) continue;
-        for (int64_t row = 0; row < (int64_t)s.H * N; ++row)
-            for (int c = 0; c < N; ++c) gbias[row * N + c] += own.bias[row * P + c];
-        for (int64_t c = 0; c < 3 * C; ++c) gpad[c] += own.pad[c];
-        for (int h = 0; h < s.H; ++h) gscale[h] += own.scale[h];
-    }
+    for (int64_t row = 0; row < (int64_t)s.H * N; ++row) std::copy_n(&total[row * P], N, gbias + row * N);
+    std::copy_n(&total[pads], 3 * C, gpad);
+    std::copy_n(&total[scales], s.H, gscale);
 }
 
 template <typename T> Operands<T> operands(const void* qkv, const void* pad, const float* bias, const int32_t* index,

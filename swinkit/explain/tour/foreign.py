@@ -43,9 +43,9 @@ def judged(subject: Subject) -> dict[str, Any] | None:
 
 def rarity(values: Tensor) -> Tensor:
     """For each of (N,), the asked one first, the share of the known ones, itself counted in, that are as large or larger."""
-    return ((values[None, 1:] >= values[:, None]).sum(dim=1) + torch.cat((torch.ones(1), torch.zeros(len(values) - 1)))) / len(
-        values
-    )
+    count = (values[None, 1:] >= values[:, None]).sum(dim=1)
+    count[0] += 1  # every known one counts itself already
+    return count / len(values)
 
 
 def strangeness(subject: Subject, known: Sequence[np.ndarray], painter: Painter) -> Iterator[tuple[str, Tensor]]:
