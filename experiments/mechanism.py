@@ -84,7 +84,7 @@ def train(build: Callable[[], nn.Module], budget: Budget, seed: int, side: int =
         data="fashion", seed=seed, epochs=epochs, batch_size=BATCH, precision=precision(), device="cpu", **settings
     )
     indices = indices[: max(1, budget.pictures // epochs)]
-    settled = settle(given, DataFacts(len(indices), 0, side, 1, gray=True), fine_tuning=False)
+    settled = settle(given, DataFacts(len(indices), 0, side, 1, gray=True), learned_from="nothing")
     feed = Feed(collection, indices, (), preprocessing(side), settled.augment, settled.batch_size, seed)  # type: ignore[arg-type]
     task = ClassificationTask(collection.classes, False, settled)
     trainer = Trainer(make_fabric(settled), task, model, feed, settled)

@@ -39,6 +39,7 @@ from swinkit.explain.rollout import rollout
 from swinkit.explain.scores import class_target
 from swinkit.explain.seeing import backbone_of
 from swinkit.explain.trust import layers_of, shuffled
+from swinkit.kernels.accelerate import accelerate
 from swinkit.tasks import described
 from swinkit.train.optim import build_optimizers, set_learning_rate
 from swinkit.train.settings import TrainSettings
@@ -48,8 +49,8 @@ CLASSES = ("Trouser", "Pullover", "Sandal", "Bag", "Ankle boot")
 SIDE, CROP = 56, 28
 SCENE = SceneSettings(side=SIDE, objects=(2, 2), object_sides=(20, 26))
 PHASES = (  # scenes, batch, steps
-    (SceneSettings(side=CROP, objects=(1, 1), object_sides=(19, 27)), 64, 700),
-    (replace(SCENE, objects=(0, 2)), 32, 250),
+    (SceneSettings(side=CROP, objects=(1, 1), object_sides=(19, 27)), 64, 1000),
+    (replace(SCENE, objects=(0, 2)), 32, 400),
 )
 RATE = 0.004
 MODELS = {1: "swin_nano", 2: "swinv2_nano"}
@@ -78,7 +79,7 @@ def batch_of(scenes: Scenes, indices: range) -> tuple[Tensor, Tensor, list[Scene
 
 def trained(version: int, seed: int, scale: float) -> nn.Module:
     torch.manual_seed(seed)
-    model = swinkit.create_model(MODELS[version], num_classes=len(CLASSES), image_size=CROP)
+    model = accelerate(swinkit.create_model(MODELS[version], num_classes=len(CLASSES), image_size=CROP))
     pool, grounds = objects("train"), open_photographs("train")
     for phase, (settings, size, steps) in enumerate(PHASES):
         steps = max(2, round(steps * scale))

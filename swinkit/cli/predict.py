@@ -58,10 +58,10 @@ FEW = 3  # inputs, up to which the next command names them
 @click.option("--engine", default="native", show_default=True, metavar="NAME", help="What computes on the CPU; auto measures.")
 @click.option(
     "--precision",
-    type=click.Choice(["float32", "bfloat16"]),
-    default="float32",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
     show_default=True,
-    help="bfloat16 is faster where the processor has it, and rounds.",
+    help="float32 is exact; bfloat16 rounds to three digits; auto is bfloat16 where the processor multiplies it.",
 )
 @shared("out", "device", "json", "quiet")
 def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: float, **options: Any) -> None:

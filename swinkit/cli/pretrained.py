@@ -57,7 +57,7 @@ def verdict_headlines(verdict: Verdict | None) -> list[Headline]:
         if gain.low is not None and gain.high is not None
         else ""
     )
-    note = f"top-1 with {verdict.labels:,} labels, against the best from nothing"
+    note = f"top-1 with {verdict.labels:,} labels, against as many epochs from nothing"
     return [
         Headline("Was it worth it?", verdict.word, note=note),
         Headline("Gain in points", f"{gain.value * 100:+.1f}", interval),

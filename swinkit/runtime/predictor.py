@@ -23,7 +23,7 @@ from ..errors import DataError, UsageError
 from ..model.classifier import SwinClassifier
 from ..results import Classification, Failure
 from ..tasks import decoder_of
-from ..tasks.devices import find_device
+from ..tasks.devices import computes_bfloat16, find_device
 from .engines import Engine, build, check
 from .export.answering import Answering, load_any, refuse_embeddings
 from .inputs import Input, expand
@@ -43,8 +43,9 @@ class Predictor:
     through the model at once, 32 by default; without resizing, as many pixels as so many pictures of the model's size.
 
     On the CPU an ``engine`` of :mod:`swinkit.runtime.engines` computes, with the weights as they are at the first answer: "native" by
-    default, which is exact; "auto" measures which is fastest here, "eager" is the model itself. ``precision`` "bfloat16" is
-    faster where the processor has it, and rounds.
+    default; "auto" measures which is fastest here, "eager" is the model itself. ``precision`` "float32" is exact, "bfloat16" rounds to
+    three digits and is faster where the processor multiplies it; "auto" is bfloat16 there for the engines native and auto, and float32
+    everywhere else. The attribute ``precision`` is what was chosen.
 
     Call it with one picture: a path, the bytes of a file, a Pillow image, an array (H, W) or (H, W, C), a tensor (C, H, W), each
     uint8 or floating in 0..1; the answer is a :class:`Classification`, and :class:`DataError` is raised when it cannot be read.
@@ -54,7 +55,7 @@ class Predictor:
 
     def __init__(
         self, model: str | Path | nn.Module, image_size: int | tuple[int, int] | None = None, device: str = "auto",
-        batch_size: int | None = None, engine: str = "native", precision: str = "float32",
+        batch_size: int | None = None, engine: str = "native", precision: str = "auto",
     ) -> None:  # fmt: skip
         network: Any = model if isinstance(model, nn.Module) else load_any(model, image_size)
         if isinstance(model, nn.Module) and device == "auto":
@@ -71,18 +72,22 @@ class Predictor:
         self.preprocessing = self.model.preprocessing.model_copy(update=size)
         self.batch_size = batch_size or 32
         self._transform = evaluation(self.preprocessing)
+        by_engine = place.type == "cpu" and isinstance(self.model, SwinClassifier)
+        if precision == "auto":
+            rounds = by_engine and engine in ("native", "auto") and computes_bfloat16(place)
+            precision = "bfloat16" if rounds else "float32"
         self.precision = precision
-        self._engine = self._choose(engine, precision)
+        self._engine = self._choose(engine, by_engine)
 
-    def _choose(self, engine: str, precision: str) -> Callable[[], Engine] | None:
+    def _choose(self, engine: str, by_engine: bool) -> Callable[[], Engine] | None:
         """What makes the engine when the first pictures come, and keeps it; None where the model answers by itself."""
-        check(engine, precision)
-        if self.device.type != "cpu" or not isinstance(self.model, SwinClassifier):
-            if precision != "float32":
-                raise UsageError(f"precision {precision} is for models of swinkit on the CPU. Mend: leave it out")
+        check(engine, self.precision)
+        if not by_engine:
+            if self.precision != "float32":
+                raise UsageError(f"precision {self.precision} is for models of swinkit on the CPU. Mend: leave it out")
             return None
         shape = (self.batch_size, self.preprocessing.channels, *self.preprocessing.size)
-        return functools.cache(lambda: build(self.model, precision, shape, engine))
+        return functools.cache(lambda: build(self.model, self.precision, shape, engine))
 
     def __call__(self, inputs: Picture | Iterable[Picture], embeddings: bool = False) -> Classification | list[Answer]:
         if isinstance(inputs, str | Path) and _names_several(str(inputs)):

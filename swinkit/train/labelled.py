@@ -58,7 +58,7 @@ class Labelled:
         )  # fmt: skip
 
     def settle(self, settings: TrainSettings, facts: DataFacts, start: Start) -> TrainSettings:
-        return settle(settings, facts, bool(start.state))
+        return settle(settings, facts, start.learned_from)
 
     def network(self, settings: TrainSettings) -> nn.Module:
         return SwinClassifier(SwinConfig.model_validate(settings.swin))

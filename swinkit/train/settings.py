@@ -17,6 +17,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0)]
+LearnedFrom = Literal["nothing", "pictures", "labels"]  # what weights to begin with have seen: pictures alone are SimMIM's
 SMALL = 64  # pixels of the longer side up to which pictures are small: swin_nano, shifts instead of crops
 
 
@@ -125,8 +126,13 @@ class DataFacts:
     gray: bool = False
 
 
-def settle(settings: TrainSettings, facts: DataFacts, fine_tuning: bool) -> TrainSettings:
-    """``settings`` with every None that the data decides replaced; what is given stays as it is."""
+def settle(settings: TrainSettings, facts: DataFacts, learned_from: LearnedFrom) -> TrainSettings:
+    """``settings`` with every None that the data decides replaced; what is given stays as it is.
+
+    An encoder that learned from pictures alone is trained as long and with as much mixing as one from nothing, since it has no idea of
+    classes yet; only that rates fall towards its first layer, as in SimMIM (arXiv 2111.09886, section 4.1).
+    """
+    fine_tuning = learned_from == "labels"
     epochs = settings.epochs or default_epochs(facts.pictures, fine_tuning)
     batch_size = settings.batch_size or default_batch_size(facts.pictures)
     batch_size = min(batch_size, facts.pictures)
@@ -138,8 +144,8 @@ def settle(settings: TrainSettings, facts: DataFacts, fine_tuning: bool) -> Trai
         "epochs": epochs,
         "batch_size": batch_size,
         "optimizer": optimizer,
-        "lr": default_rate(optimizer, batch_size, facts.side, fine_tuning),
-        "layer_decay": 0.8 if fine_tuning and not small else 1.0,  # a small network's stem has little that is worth sparing
+        "lr": default_rate(optimizer, batch_size, facts.side, fine_tuning) * (2 if small and learned_from == "pictures" else 1),
+        "layer_decay": default_layer_decay(learned_from, small),
         "warmup_epochs": round(max(min(epochs / 10, 5.0), 0.1), 2),
         "ema": round(1 - 1 / max(10, min(5000, steps / 20)), 5),
         "label_smoothing": 0.1,
@@ -163,6 +169,13 @@ def default_epochs(pictures: int, fine_tuning: bool) -> int:
 def default_batch_size(pictures: int) -> int:
     """A power of two from 8 to 128 that gives at least eight steps per epoch."""
     return 2 ** int(min(7, max(3, math.log2(max(1, pictures / 8)))))
+
+
+def default_layer_decay(learned_from: LearnedFrom, small: bool) -> float:
+    """SimMIM's encoders are spared most. A small classifier's stem has little that is worth sparing."""
+    if learned_from == "pictures":
+        return 0.75
+    return 0.8 if learned_from == "labels" and not small else 1.0
 
 
 def default_rate(optimizer: str, batch_size: int, side: int, fine_tuning: bool) -> float:

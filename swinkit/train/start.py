@@ -18,7 +18,7 @@ from ..preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from ..tasks import is_variant, open_saved
 from ..validation import validated
 from ..variants import ALIASES, VARIANTS, configure
-from .settings import SMALL, RunSettings
+from .settings import SMALL, LearnedFrom, RunSettings
 
 LEAST = 24  # pixels; smaller pictures are enlarged, or the last stage would see next to nothing
 DEFAULT_SMALL, DEFAULT_LARGE = 28, 112
@@ -27,7 +27,8 @@ CLASSIFIER = ("backbone.", "norm.", "head.")
 
 @dataclass(frozen=True)
 class Start:
-    """``state`` holds the weights to begin with, none for a fresh network; ``notes`` say what became of them.
+    """``state`` holds the weights to begin with, none for a fresh network; ``notes`` say what became of them, ``learned_from`` what
+    they have seen.
 
     ``build`` makes the network, a classifier by default.
     """
@@ -38,6 +39,7 @@ class Start:
     state: dict[str, Tensor] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
     build: Callable[[SwinConfig], nn.Module] = SwinClassifier
+    learned_from: LearnedFrom = "nothing"
 
     def network(self, seed: int, drop_path: float) -> nn.Module:
         """The network with fresh weights drawn with ``seed``, over them those of ``state``.
@@ -162,7 +164,8 @@ def _saved(settings: RunSettings, collection: Collection, parts: tuple[str, ...]
         config = config.model_copy(update={"num_classes": len(collection.classes)})
     config = validated(SwinConfig, config.model_dump() | _architecture(settings, collection))
     preprocessing = settings.preprocessing or _for_size(file.preprocessing, config)
-    return Start(str(settings.model), config, preprocessing, state, tuple(notes))
+    learned_from: LearnedFrom = "labels" if file.masking is None else "pictures"
+    return Start(str(settings.model), config, preprocessing, state, tuple(notes), learned_from=learned_from)
 
 
 def _for_size(preprocessing: Preprocessing, config: SwinConfig) -> Preprocessing:

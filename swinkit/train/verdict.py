@@ -46,7 +46,7 @@ class Rated:
 class Verdict:
     """``word`` is "worth it" where pre-training gains for certain, "no" where it loses for certain, else "not yet".
 
-    ``gain`` is top-1 of ``ways[0]``, the fine-tuned, less that of the best from nothing, its interval from pictures drawn in pairs.
+    ``gain`` is top-1 of ``ways[0]``, the fine-tuned, less that of ``ways[1]``, from nothing; its interval is from pictures drawn in pairs.
     """
 
     word: str
@@ -64,62 +64,56 @@ class Verdict:
         return cls(**{**stored, "gain": Figure(**stored["gain"]), "ways": ways})
 
     def __str__(self) -> str:
-        best = max(self.ways[1:], key=lambda way: way.top1.value)
+        tuned, nothing = self.ways
         return (
-            f"{self.word.capitalize()}: with {self.labels:,} labels {self.ways[0].top1.value:.1%} right after pre-training, "
-            f"{best.top1.value:.1%} {best.name}; {self.gain.value * 100:+.1f} points "
+            f"{self.word.capitalize()}: with {self.labels:,} labels {tuned.top1.value:.1%} right after pre-training, "
+            f"{nothing.top1.value:.1%} {nothing.name}; {self.gain.value * 100:+.1f} points "
             f"({(self.gain.low or 0) * 100:+.1f} to {(self.gain.high or 0) * 100:+.1f}) on {self.judged:,} pictures."
         )
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a verdict takes: ``labels`` pictures of ``classes``, learned from for ``tuned`` epochs twice and for ``whole`` once."""
+    """What a verdict takes: ``labels`` pictures of ``classes``, learned from twice for ``epochs``."""
 
     labels: int
     classes: int
-    tuned: int
-    whole: int
+    epochs: int
 
     @property
     def steps(self) -> int:
-        return (2 * self.tuned + self.whole) * max(1, self.labels // default_batch_size(self.labels))
+        return 2 * self.epochs * max(1, self.labels // default_batch_size(self.labels))
 
     def __str__(self) -> str:
-        return (
-            f"The verdict will take three trainings on up to {self.labels:,} labelled pictures, of {self.tuned}, {self.tuned} and {self.whole} epochs, "
-            f"about {self.steps:,} steps in all; --no-verdict leaves it out"
-        )
+        return f"The verdict will take two trainings on up to {self.labels:,} labelled pictures, of {self.epochs} epochs each, about {self.steps:,} steps in all; --no-verdict leaves it out"
 
 
 def foreseen(settings: PretrainSettings) -> Cost:
     """What the verdict of a pre-training with ``settings``, which have a labelled set, will take."""
     collection = open_data(str(settings.probe))
     labels = min(MOST, sum(sample.split in (None, "train") for sample in collection.samples))
-    epochs = (default_epochs(labels, fine_tuning) for fine_tuning in (True, False))
-    return Cost(labels, len(collection.classes), *epochs)
+    return Cost(labels, len(collection.classes), default_epochs(labels, fine_tuning=False))
 
 
 def weigh(run: Path, display: Display) -> Verdict | None:
     """The verdict on the finished pre-training in ``run``; None where it was given no labelled set.
 
-    Three runs below ``run/verdict``: fine-tuned; from nothing for as many epochs; from nothing as ``train`` would do it by itself,
-    which takes longer. Killed, it goes on where it was.
+    Two runs below ``run/verdict``, fine-tuned and from nothing, each as ``train`` does it by itself, for as many epochs. Killed, it goes
+    on where it was.
     """
     settings = validated(PretrainSettings, yaml.safe_load((run / "config.yaml").read_text("utf-8")))
     if settings.probe is None or not settings.verdict:
         return None
     cost = foreseen(settings)
-    labels, tuned, whole = cost.labels, cost.tuned, cost.whole
+    labels, epochs = cost.labels, cost.epochs
     again = settings.swin or {}
     nothing = {"model": "swin_nano", "swin": again, "image_size": again["image_size"], "preprocessing": settings.preprocessing}
     plan = {
-        "pretrained": ("fine-tuned", tuned, {"model": str(run)}),
-        "nothing": ("from nothing, as many epochs", tuned, nothing),
-        "nothing-longer": ("from nothing, as long as it likes", whole, nothing),
+        "pretrained": ("fine-tuned", {"model": str(run)}),
+        "nothing": ("from nothing, as many epochs", nothing),
     }
     ways, hits = [], []
-    for folder, (name, epochs, start) in plan.items():
+    for folder, (name, start) in plan.items():
         display.say(f"Verdict: {name}, {epochs} epochs")
         path = run / "verdict" / folder
         try:
@@ -138,9 +132,9 @@ def weigh(run: Path, display: Display) -> Verdict | None:
 
 
 def compared(hits: list[np.ndarray], ways: list[Rated], labels: int) -> Verdict:
-    """The verdict from which pictures each way got right, (N,) bool, the fine-tuned first."""
-    best = max(hits[1:], key=lambda right: right.mean())
-    apart = hits[0].astype(float) - best
+    """The verdict from which pictures each of two ways got right, (N,) bool, the fine-tuned first."""
+    tuned, nothing = hits
+    apart = tuned.astype(float) - nothing
     interval = bootstrap(lambda rows: float(apart[rows].mean()), len(apart), draws=DRAWS)
     gain = Figure(float(apart.mean()), interval.low, interval.high)
     sign = 1 if interval.low > 0 else -1 if interval.high < 0 else 0

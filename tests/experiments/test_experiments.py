@@ -67,7 +67,7 @@ def same_weights(build, other):
 
 @torch.no_grad()
 def test_without_a_shift_windows_of_the_first_stage_never_meet():
-    for build, meet in ((shift.shifted, True), (shift.unshifted, False)):
+    for build, meet in ((lambda: shift.shifted(7), True), (lambda: shift.unshifted(7), False)):
         model = shake(build())
         stage = model.backbone.stages[0]
         x = model.backbone.embed(IMAGES)
@@ -94,8 +94,8 @@ def position_grid(x):
 
 
 def test_the_arms_of_a_comparison_differ_in_what_is_compared_only():
-    assert {name for name, _ in shift.shifted().named_parameters()} == {
-        name for name, _ in shift.unshifted().named_parameters()
+    assert {name for name, _ in shift.shifted(7).named_parameters()} == {
+        name for name, _ in shift.unshifted(7).named_parameters()
     }
     names = {name for name, _ in position.relative().named_parameters()}
     without = {name for name, _ in position.unbiased(ape=False).named_parameters()}

@@ -27,4 +27,4 @@ def model_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def predictor(model_folder):
-    return swinkit.Predictor(str(model_folder), batch_size=8)
+    return swinkit.Predictor(str(model_folder), batch_size=8, precision="float32")

@@ -31,7 +31,7 @@ def collection(classes=CLASSES, count=12, multi_label=False, seed=0):
 def test_answers_are_the_predictors_in_the_order_of_the_indices(temperature, model_folder):
     model, data = swinkit.load(model_folder), collection()
     model.metadata = {"temperature": temperature}
-    predictor = swinkit.Predictor(model)
+    predictor = swinkit.Predictor(model, precision="float32")
     judged = evaluate(model, data, [7, 2, 11], batch_size=2)
     assert judged.indices.tolist() == [7, 2, 11]
     assert judged.sources == ["7.png", "2.png", "11.png"]

@@ -139,7 +139,7 @@ def variant(predictor, **changes):
 
 
 def test_a_stored_temperature_is_applied(predictor):
-    soft = Predictor(variant(predictor, metadata={"temperature": 2.5}))
+    soft = Predictor(variant(predictor, metadata={"temperature": 2.5}), precision="float32")
     logits = np.log(predictor(picture(3)).probabilities)
     expected = np.exp(logits / 2.5) / np.exp(logits / 2.5).sum()
     assert soft(picture(3)).probabilities == pytest.approx(expected.tolist(), abs=1e-4)
@@ -165,7 +165,7 @@ def test_pictures_of_their_own_size_are_answered_as_alone(predictor):
 
 
 def test_another_size_is_used_and_is_another_fingerprint(model_folder, predictor):
-    large = Predictor(model_folder, image_size=32)
+    large = Predictor(model_folder, image_size=32, precision="float32")
     assert large.preprocessing.size == (32, 32)
     assert large.fingerprint() != predictor.fingerprint()
     assert large(picture(1)).probabilities != scores(predictor(picture(1)))
@@ -186,7 +186,7 @@ def test_fault_17_a_strip_is_not_scaled_into_a_bomb(predictor, monkeypatch):
 
 
 def test_the_same_weights_have_the_same_fingerprint(model_folder, predictor):
-    assert Predictor(str(model_folder)).fingerprint() == predictor.fingerprint()
+    assert Predictor(str(model_folder), precision="float32").fingerprint() == predictor.fingerprint()
 
 
 def test_what_is_missing_is_said(predictor):
@@ -224,9 +224,23 @@ def test_results_turn_into_plain_data():
 
 def test_every_engine_gives_the_same_answer(model_folder):
     pictures = [picture(index) for index in range(3)]
-    answers = [swinkit.Predictor(model_folder, engine=engine)(pictures) for engine in ("eager", "native")]
+    answers = [swinkit.Predictor(model_folder, engine=engine, precision="float32")(pictures) for engine in ("eager", "native")]
     for one, other in zip(*answers, strict=True):
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("there", "options", "chosen"),
+    [
+        (True, {}, "bfloat16"),
+        (False, {}, "float32"),
+        (True, {"engine": "eager"}, "float32"),
+        (True, {"precision": "float32"}, "float32"),
+    ],
+)
+def test_precision_is_chosen_by_the_processor_unless_it_is_given(there, options, chosen, model_folder, monkeypatch):
+    monkeypatch.setattr("swinkit.runtime.predictor.computes_bfloat16", lambda device: there)
+    assert swinkit.Predictor(model_folder, **options).precision == chosen
 
 
 def test_precision_rounds_and_is_part_of_what_decides_an_answer(model_folder, predictor, monkeypatch):

@@ -1,9 +1,13 @@
+from typing import get_args
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from swinkit.train.settings import DataFacts, TrainSettings, settle
+from swinkit.train.settings import DataFacts, LearnedFrom, TrainSettings, settle
+
+BEGINNINGS = get_args(LearnedFrom)
 
 MEASURED = {
     "precision",
@@ -22,45 +26,55 @@ MEASURED = {
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(8, 2_000_000), st.sampled_from([28, 64, 224]), st.booleans(), st.sampled_from([1, 3, 4]))
-def test_settling_leaves_nothing_open_but_what_is_measured_or_found(pictures, side, fine_tuning, channels):
-    settled = settle(TrainSettings(), DataFacts(pictures, pictures // 10, side, channels), fine_tuning)
+@given(st.integers(8, 2_000_000), st.sampled_from([28, 64, 224]), st.sampled_from(BEGINNINGS), st.sampled_from([1, 3, 4]))
+def test_settling_leaves_nothing_open_but_what_is_measured_or_found(pictures, side, learned_from, channels):
+    settled = settle(TrainSettings(), DataFacts(pictures, pictures // 10, side, channels), learned_from)
     open_still = {name for name, value in settled.model_dump().items() if value is None}
     assert open_still <= MEASURED
     assert settled.batch_size <= pictures
-    assert settled == settle(settled, DataFacts(pictures, pictures // 10, side, channels), fine_tuning)
+    assert settled == settle(settled, DataFacts(pictures, pictures // 10, side, channels), learned_from)
 
 
 def test_what_is_given_stays():
     given_settings = TrainSettings(epochs=7, lr=0.5, mixup=0.0, batch_size=4)
-    settled = settle(given_settings, DataFacts(300, 30, 28, 1), False)
+    settled = settle(given_settings, DataFacts(300, 30, 28, 1), "nothing")
     assert (settled.epochs, settled.lr, settled.mixup, settled.batch_size) == (7, 0.5, 0.0, 4)
 
 
 def test_small_sets_get_more_passes_and_more_mixing_than_large_ones():
-    small = settle(TrainSettings(), DataFacts(300, 30, 28, 1), False)
-    large = settle(TrainSettings(), DataFacts(60_000, 5000, 28, 1), False)
+    small = settle(TrainSettings(), DataFacts(300, 30, 28, 1), "nothing")
+    large = settle(TrainSettings(), DataFacts(60_000, 5000, 28, 1), "nothing")
     assert small.epochs > 5 * large.epochs
     assert small.cutmix > large.cutmix
     assert (small.keep, large.keep) == ("last", "best")  # 30 pictures cannot tell which epoch was best
 
 
 def test_fine_tuning_is_shorter_and_spares_the_stem():
-    fresh, tuned = (settle(TrainSettings(), DataFacts(300, 30, 224, 3), tuning) for tuning in (False, True))
+    fresh, tuned = (settle(TrainSettings(), DataFacts(300, 30, 224, 3), learned_from) for learned_from in ("nothing", "labels"))
     assert tuned.epochs < fresh.epochs
     assert tuned.lr < fresh.lr
     assert tuned.layer_decay < fresh.layer_decay == 1
 
 
 def test_small_pictures_are_learned_by_muon_and_all_depths_alike():
-    for tuning in (False, True):
-        settled = settle(TrainSettings(), DataFacts(200, 30, 28, 1), tuning)
+    for learned_from in ("nothing", "labels"):
+        settled = settle(TrainSettings(), DataFacts(200, 30, 28, 1), learned_from)
         assert (settled.optimizer, settled.layer_decay) == ("muon", 1.0)
+
+
+@pytest.mark.parametrize("side", [28, 224])
+def test_an_encoder_without_an_idea_of_classes_learns_as_long_as_from_nothing(side):
+    fresh, tuned = (
+        settle(TrainSettings(), DataFacts(300, 30, side, 3), learned_from) for learned_from in ("nothing", "pictures")
+    )
+    assert tuned.layer_decay < fresh.layer_decay == 1
+    assert tuned.lr == (2 * fresh.lr if side == 28 else fresh.lr)
+    assert tuned.model_copy(update={"layer_decay": 1.0, "lr": fresh.lr}) == fresh
 
 
 def test_small_pictures_are_mirrored_only_if_they_have_colour():
     def flip(**facts):
-        return settle(TrainSettings(), DataFacts(300, 30, **{"side": 28, "channels": 3, **facts}), False).augment.flip
+        return settle(TrainSettings(), DataFacts(300, 30, **{"side": 28, "channels": 3, **facts}), "nothing").augment.flip
 
     assert flip()
     assert not flip(gray=True)  # digits stored as PNG come with three equal channels
@@ -69,8 +83,8 @@ def test_small_pictures_are_mirrored_only_if_they_have_colour():
 
 
 def test_a_skew_switches_class_weights_on():
-    assert settle(TrainSettings(), DataFacts(300, 30, 28, 1, skew=10), False).class_weights
-    assert not settle(TrainSettings(), DataFacts(300, 30, 28, 1, skew=1.5), False).class_weights
+    assert settle(TrainSettings(), DataFacts(300, 30, 28, 1, skew=10), "nothing").class_weights
+    assert not settle(TrainSettings(), DataFacts(300, 30, 28, 1, skew=1.5), "nothing").class_weights
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"lr": -1}, {"ema": 1.0}, {"keep": "first"}, {"leraning_rate": 1}])

@@ -20,10 +20,11 @@ from swinkit.runtime.export.bundle import Bundle
 def test_a_bundle_predicts_as_its_model(model: str, bundle: str, channels: int, request: pytest.FixtureRequest) -> None:
     exported: Bundle = request.getfixturevalue(bundle)
     pictures = list(np.random.default_rng(0).integers(0, 256, (5, 40, 50, channels), dtype=np.uint8))
-    original, graph = Predictor(request.getfixturevalue(model)), Predictor(exported.path)
+    original, graph = Predictor(request.getfixturevalue(model), precision="float32"), Predictor(exported.path)
     for wanted, got in zip(original(pictures), graph(pictures), strict=True):
         assert got.label == wanted.label
         assert np.abs(np.array(got.probabilities) - np.array(wanted.probabilities)).max() < 1e-4
+    assert graph.precision == "float32"
     assert graph.fingerprint() == Predictor(exported.path).fingerprint() != original.fingerprint()
 
 
