@@ -106,9 +106,9 @@ def main() -> None:
     machine = {"platform": platform.platform(), "processor": platform.processor(), "python": platform.python_version()}
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "source.pth"
-        made = subprocess.run(
-            [sys.executable, "-c", MAKE, options.model, str(source)], capture_output=True, text=True, check=True
-        )
+        made = subprocess.run([sys.executable, "-c", MAKE, options.model, str(source)], capture_output=True, text=True)
+        if made.returncode:
+            raise SystemExit(f"{options.model} cannot be the source: {made.stderr.strip().splitlines()[-1]}")
         weights = int(made.stdout)
         for repeat in range(options.repeats):
             for target in options.to:

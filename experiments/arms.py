@@ -38,7 +38,7 @@ class Plan:
     """``epochs`` of pre-training. An arm tries several budgets of epochs per number of labels with ``tries`` seeds; the best, judged on
     ``held`` training pictures whose labels nothing learned from, is repeated with all ``seeds`` (``more_seeds`` with more labels)."""
 
-    epochs: int = 25
+    epochs: int = 22
     labels: tuple[int, ...] = (FEW, MORE)
     few_budgets: tuple[int, ...] = (300, 600)
     few_tuned: tuple[int, ...] = (300,)
