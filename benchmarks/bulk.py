@@ -121,7 +121,15 @@ def main() -> None:
         shared = {"folder": str(pictures), "parts": parts}
         pace = Pace(parts, 0.0, 1, most=900)
         found = take_turns(candidates(model, work, shared), pace, say=tell)
-        results.add({"pictures": count, "parts": parts, "training_top1": learned, "comes": Predictor(model).precision, **summary(found, work, count / parts)})
+        results.add(
+            {
+                "pictures": count,
+                "parts": parts,
+                "training_top1": learned,
+                "comes": Predictor(model).precision,
+                **summary(found, work, count / parts),
+            }
+        )
     results.finish()
 
 

@@ -16,7 +16,7 @@ EXPERIMENTS = (shift, position, window_growth, amplitudes, vit)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the pictures that each run sees (default: 1)")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each arm (default: 3)")
+    parser.add_argument("--seeds", type=int, help="runs of each arm; each experiment's own number by default")
     parser.add_argument("--threads", type=int, help="of the processor; all by default")
     given = parser.parse_args()
     if given.threads:
@@ -24,7 +24,8 @@ def main() -> None:
     begun, found = time.perf_counter(), []
     for experiment in EXPERIMENTS:
         print(experiment.__name__, flush=True)
-        found.append(experiment.run(Budget(round(experiment.PICTURES * given.scale), given.seeds, threads=given.threads)))
+        pictures, seeds = round(experiment.PICTURES * given.scale), given.seeds or experiment.SEEDS
+        found.append(experiment.run(Budget(pictures, seeds, threads=given.threads)))
     print(f"\nAll in {(time.perf_counter() - begun) / 60:.0f} minutes.")
     for result in found:
         show(result)

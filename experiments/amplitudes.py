@@ -38,6 +38,7 @@ from .mechanism import (
 )
 
 PICTURES = 24_000  # seen in training by each run, unless told otherwise
+SEEDS = 3  # runs of each arm, likewise
 DEPTHS = (2, 12, 2)
 CLAIM = Claim(
     "the logarithm of the growth along stage 2 is larger with pre-norm than with post-norm", "Swin V2, section 3.2, figure 2"
@@ -105,4 +106,4 @@ def run(budget: Budget, folder: Path = RESULTS) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    command_line(run, __doc__, PICTURES)
+    command_line(run, __doc__, PICTURES, SEEDS)

@@ -179,11 +179,11 @@ def keep(name: str, budget: Budget, result: Mapping[str, Any], chart: Markup, fo
     return whole
 
 
-def command_line(run: Callable[[Budget], Mapping[str, Any]], purpose: str | None, pictures: int) -> None:
+def command_line(run: Callable[[Budget], Mapping[str, Any]], purpose: str | None, pictures: int, seeds: int) -> None:
     """Run an experiment as a program: its budget from the command line, its verdicts on the screen."""
     parser = argparse.ArgumentParser(description=purpose, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=pictures, help="seen in training by each run (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each arm (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=seeds, help="runs of each arm (default: %(default)s)")
     parser.add_argument("--test", type=int, default=10_000, help="test pictures that judge each run (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="of the processor; all by default")
     budget = Budget(**vars(parser.parse_args()))

@@ -18,6 +18,7 @@ from .mechanism import RESULTS, Budget, Claim, command_line, configuration, inte
 
 PAPER = "Swin, section 4.4, table 4"
 PICTURES = 60_000  # seen in training by each run, unless told otherwise
+SEEDS = 5  # runs of each arm, likewise
 CLAIMS = {
     ("relative", "none"): Claim("top-1 with relative bias is above top-1 without position", f"{PAPER} (81.3 against 80.1)"),
     ("relative", "absolute"): Claim(
@@ -66,4 +67,4 @@ def run(budget: Budget, folder: Path = RESULTS) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    command_line(run, __doc__, PICTURES)
+    command_line(run, __doc__, PICTURES, SEEDS)

@@ -21,6 +21,7 @@ from swinkit.report.plots import interval_chart
 from .mechanism import RESULTS, Budget, Claim, command_line, configuration, interval, judged, keep, over_seeds, top1, train
 
 PICTURES = 60_000  # seen in training by each run, unless told otherwise
+SEEDS = 5  # runs of each arm, likewise
 WINDOWS = (2, 7)
 CLAIMS = {
     window: Claim(
@@ -71,4 +72,4 @@ def run(budget: Budget, folder: Path = RESULTS) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    command_line(run, __doc__, PICTURES)
+    command_line(run, __doc__, PICTURES, SEEDS)

@@ -34,6 +34,7 @@ from .mechanism import (
 )
 
 PICTURES = 60_000  # seen in training by each run, unless told otherwise
+SEEDS = 3  # runs of each arm, likewise
 SIDES = (SIDE, 2 * SIDE)
 VIT = VitConfig("vit_nano", width=66, heads=3, gmacs=0.0, depth=8, patch=4, num_classes=10)
 CLAIMS = {
@@ -87,4 +88,4 @@ def run(budget: Budget, folder: Path = RESULTS) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    command_line(run, __doc__, PICTURES)
+    command_line(run, __doc__, PICTURES, SEEDS)

@@ -18,6 +18,7 @@ from swinkit.weights.resize import fit, moved
 from .mechanism import RESULTS, SIDE, Budget, Claim, command_line, configuration, judged, keep, over_seeds, top1, train
 
 PICTURES = 60_000  # seen in training by each run, unless told otherwise
+SEEDS = 3  # runs of each arm, likewise
 SIZES = {28: 7, 42: 11, 56: 14}  # pixels: window
 ARMS = {"V1, bicubic table": 1, "V2, log-CPB": 2}
 CLAIM = Claim(
@@ -52,4 +53,4 @@ def run(budget: Budget, folder: Path = RESULTS) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    command_line(run, __doc__, PICTURES)
+    command_line(run, __doc__, PICTURES, SEEDS)

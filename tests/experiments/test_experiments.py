@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from experiments import amplitudes, position, shift, vit, window_growth
+from experiments import amplitudes, position, shift, table, vit, window_growth
 from experiments.mechanism import Budget, Claim, configuration, interval, judged
 from swinkit.data.bundled import fashion_folder
 from swinkit.errors import DataError
@@ -136,3 +136,13 @@ def test_each_is_one_command_that_explains_itself(module, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="0"):
         runpy.run_module(f"experiments.{module}", run_name="__main__")
     assert "--seeds" in capsys.readouterr().out
+
+
+def test_the_page_of_claims_is_what_the_results_say():
+    text = table.PAGE.read_text(encoding="utf-8")
+    assert table.render(text) == text
+    for path in table.RESULTS.glob("*.json"):
+        claims = json.loads(path.read_text(encoding="utf-8")).get("claims", ())
+        assert all(f"| {claim['text']}." in text and f"| {claim['verdict']} |" in text for claim in claims), path.name
+    assert "stale" not in table.render("<!-- results: shift -->\nstale\n<!-- end of results -->")
+    assert "python -m experiments.nothing" in table.render("<!-- results: nothing -->\n<!-- end of results -->")
