@@ -42,7 +42,7 @@ class Plan:
     labels: tuple[int, ...] = (FEW, MORE)
     few_budgets: tuple[int, ...] = (300, 600)
     few_tuned: tuple[int, ...] = (300,)
-    more_budgets: tuple[int, ...] = (60,)
+    more_budgets: tuple[int, ...] = (40,)
     tries: int = 1
     seeds: int = 5
     more_seeds: int = 3

@@ -196,7 +196,7 @@ def interval_chart(name: str, rows: Mapping[str, Mapping[str, float | None]], sh
     every = np.array([value for row in rows.values() for value in row.values() if value is not None and np.isfinite(value)])
     low, high = float(every.min()), float(every.max())
     air = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
-    left, floor = 150, TOP + 26 * len(rows)
+    left, floor = max(150, 20 + 7 * max(map(len, rows))), TOP + 26 * len(rows)
     x = Scale(low - air, high + air, left, 2 * WIDTH - 24)
     written = (lambda value: percent(value, 0 if high - low > 0.05 else 1)) if share else number
     parts = []

@@ -9,6 +9,7 @@ from torch import nn
 
 from ..model.attention import ScaledCosine
 from ..model.position_bias import MlpBias, TableBias
+from .muon import BatchedMuon
 from .settings import RunSettings
 
 EXEMPT_MODULES = (TableBias, MlpBias, ScaledCosine)
@@ -80,8 +81,7 @@ def build_optimizers(model: nn.Module, settings: RunSettings) -> list[torch.opti
         torch.optim.AdamW(parameter_groups(model, settings, every - hidden), lr=lr, betas=(0.9, 0.999), fused=True)
     ]
     if hidden:
-        groups = parameter_groups(model, settings, hidden)
-        built.append(torch.optim.Muon(groups, lr=lr, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"))
+        built.append(BatchedMuon(parameter_groups(model, settings, hidden), lr, settings.weight_decay))
     return built
 
 
