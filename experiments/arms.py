@@ -18,7 +18,7 @@ from swinkit.model.classifier import SwinClassifier
 from swinkit.tasks import open_saved
 from swinkit.tasks.classification import ClassificationTask
 from swinkit.tasks.pretraining import PretrainingTask
-from swinkit.tasks.probing import Probe
+from swinkit.tasks.probing import Probe, fit_head
 from swinkit.train.feed import Feed
 from swinkit.train.loop import Trainer
 from swinkit.train.session import begin, make_fabric, resume
@@ -45,7 +45,7 @@ class Plan:
     more_budgets: tuple[int, ...] = (40,)
     tries: int = 1
     seeds: int = 5
-    more_seeds: int = 3
+    more_seeds: int = 2
     pictures: int = 60_000
     held: int = 4000
     test: int = 10_000
@@ -157,7 +157,10 @@ def tuned(plan: Plan, arm: Arm, run: str | None, labels: int, epochs: int, seed:
     collection = fashion()
     feed = Feed(collection, indices, (), preprocessing(SIDE), settled.augment, settled.batch_size, seed)  # type: ignore[arg-type]
     task = ClassificationTask(collection.classes, False, settled)
-    trainer = Trainer(make_fabric(settled), task, begun(arm, run, seed, settled.drop_path or 0.0), feed, settled)
+    model = begun(arm, run, seed, settled.drop_path or 0.0)
+    if settled.fit_head:
+        fit_head(model, collection, indices, preprocessing(SIDE), seed)
+    trainer = Trainer(make_fabric(settled), task, model, feed, settled)
     while trainer.progress.step < trainer.steps:
         for batch in feed.training(trainer.epoch):
             trainer.step(batch)

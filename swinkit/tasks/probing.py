@@ -1,4 +1,5 @@
-"""What frozen features are worth: nearest neighbours and a linear layer on labelled pictures (Wu et al., arXiv 1805.01978; MAE).
+"""What frozen features are worth: nearest neighbours and a linear layer on labelled pictures (Wu et al., arXiv 1805.01978; MAE); and that
+layer as the head with which fine-tuning begins.
 
 N pictures of F features, K classes.
 """
@@ -21,7 +22,9 @@ from ..errors import DataError
 from ..preprocessing import Preprocessing
 
 NEIGHBOURS, TEMPERATURE = 20, 0.07
+SMALLEST = 1e-6  # deviation of a feature that is the same in all pictures
 MOST_LEARNED, MOST_JUDGED = 5000, 2000  # pictures that are enough to tell features apart
+HEAD_DECAY = 1e-2  # a head to go on from is held smaller than one that is only judged
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,28 @@ def make_probe(collection: Collection, train: Sequence[int], test: Sequence[int]
     if collection.multi_label or len(collection.classes) < 2:
         raise DataError(f"{collection.root}: to measure features, pictures need one label each, of at least two classes")
     chance = np.random.default_rng(seed)
+    return Probe(collection, some(train, MOST_LEARNED, chance), some(test, MOST_JUDGED, chance))
 
-    def some(indices: Sequence[int], most: int) -> list[int]:
-        return sorted(chance.permutation(np.asarray(indices))[:most].tolist())
 
-    return Probe(collection, some(train, MOST_LEARNED), some(test, MOST_JUDGED))
+def fit_head(
+    model: Any, collection: Collection, train: Sequence[int], preprocessing: Preprocessing, seed: int, workers: int = 0
+) -> None:
+    """Make the head of ``model`` the regression on the features of up to 5,000 of ``train``, so that the first steps of fine-tuning do
+    not distort what the backbone knows (Kumar et al., arXiv 2202.10054). No other weight changes, nor a random number."""
+    learned = some(train, MOST_LEARNED, np.random.default_rng(seed))
+    x = features(model, collection, learned, preprocessing, 64, workers)
+    mean, deviation = x.mean(dim=0), x.std(dim=0) + SMALLEST
+    truth = torch.from_numpy(collection.label_matrix(learned))
+    weight, bias = linear((x - mean) / deviation, truth, len(collection.classes), HEAD_DECAY)
+    weight /= deviation[:, None]
+    with torch.no_grad():
+        model.head.weight.copy_(weight.T)
+        model.head.bias.copy_(bias - mean @ weight)
+
+
+def some(indices: Sequence[int], most: int, chance: np.random.Generator) -> list[int]:
+    """Up to ``most`` of ``indices``, drawn by ``chance``, in order."""
+    return sorted(chance.permutation(np.asarray(indices))[:most].tolist())
 
 
 @torch.inference_mode()
@@ -72,7 +92,7 @@ def features(
 
 def standardised(learned: Tensor, judged: Tensor) -> tuple[Tensor, Tensor]:
     """Both (N, F), each feature less the mean and by the deviation that it has among ``learned``."""
-    mean, deviation = learned.mean(dim=0), learned.std(dim=0) + 1e-6
+    mean, deviation = learned.mean(dim=0), learned.std(dim=0) + SMALLEST
     return (learned - mean) / deviation, (judged - mean) / deviation
 
 
@@ -84,7 +104,14 @@ def neighbours(learned: Tensor, truth: Tensor, judged: Tensor, classes: int) -> 
 
 
 def linear(learned: Tensor, truth: Tensor, classes: int, decay: float = 1e-3) -> tuple[Tensor, Tensor]:
-    """Weights (F, K) and bias (K,) of a multinomial logistic regression, found by L-BFGS from zero."""
+    """Weights (F, K) and bias (K,) of a logistic regression, found by L-BFGS from zero: multinomial where ``truth`` is (N,) of indices,
+    one per class where it is (N, K) of zeros and ones."""
+
+    def cross_entropy(scores: Tensor, truth: Tensor) -> Tensor:
+        return (
+            F.cross_entropy(scores, truth) if truth.ndim == 1 else classes * F.binary_cross_entropy_with_logits(scores, truth)
+        )
+
     with torch.inference_mode(False), torch.enable_grad():
         x, y = learned.clone(), truth.clone()
         weight = torch.zeros(learned.shape[1], classes, requires_grad=True)
@@ -93,7 +120,7 @@ def linear(learned: Tensor, truth: Tensor, classes: int, decay: float = 1e-3) ->
 
         def closure() -> Tensor:
             optimizer.zero_grad()
-            loss = F.cross_entropy(x @ weight + bias, y) + decay / 2 * weight.square().sum()
+            loss = cross_entropy(x @ weight + bias, y) + decay / 2 * weight.square().sum()
             loss.backward()
             return loss
 

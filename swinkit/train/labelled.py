@@ -17,6 +17,7 @@ from ..errors import DataError
 from ..model.classifier import SwinClassifier
 from ..tasks import Task, find_task
 from ..tasks.classification import balancing_weights
+from ..tasks.probing import fit_head
 from .loop import Trainer
 from .recipe import Say
 from .run import RunFolder
@@ -59,6 +60,10 @@ class Labelled:
 
     def settle(self, settings: TrainSettings, facts: DataFacts, start: Start) -> TrainSettings:
         return settle(settings, facts, start.learned_from)
+
+    def fit_head(self, model: nn.Module, settings: TrainSettings, collection: Collection, split: Split, start: Start) -> None:
+        if settings.fit_head and "head.weight" not in start.state:
+            fit_head(model, collection, split.train, start.preprocessing, settings.seed, settings.workers or 0)
 
     def network(self, settings: TrainSettings) -> nn.Module:
         return SwinClassifier(SwinConfig.model_validate(settings.swin))

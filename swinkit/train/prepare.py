@@ -66,7 +66,7 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
     ground = Ground(recipe, collection, split, start, recipe.facts(collection, split, start))
     settled = recipe.settle(settings, ground.facts, start)
     torch.set_num_threads(settings.threads or torch.get_num_threads())
-    model = accelerate(start.network(settled.seed, settled.drop_path or 0.0).to(device))
+    model = first_network(settled, collection, split, start)
     settled, plan = rehearsed(settings, settled, model, ground)
     if not start.state and ground.facts.side > SMALL and (name := published_weights(ground.facts.side)):
         say(f"From nothing, photographs need many pictures. Published weights that fit: --model {name}")
@@ -79,9 +79,15 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
 
 def initial_network(settings: RunSettings, collection: Collection, split: Split) -> nn.Module:
     """The network with which the run of settled ``settings`` began."""
-    device = find_device(settings.device)
-    start = recipe_of(settings.task).start(settings, collection, split, device)
-    return accelerate(start.network(settings.seed, settings.drop_path or 0.0).to(device))
+    start = recipe_of(settings.task).start(settings, collection, split, find_device(settings.device))
+    return first_network(settings, collection, split, start)
+
+
+def first_network(settings: RunSettings, collection: Collection, split: Split, start: Start) -> nn.Module:
+    """The network with the weights of ``start``, ready for the first step."""
+    model = accelerate(start.network(settings.seed, settings.drop_path or 0.0).to(find_device(settings.device)))
+    recipe_of(settings.task).fit_head(model, settings, collection, split, start)
+    return model
 
 
 def empty_network(settings: RunSettings) -> nn.Module:

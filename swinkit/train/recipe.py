@@ -44,6 +44,9 @@ class Recipe(Protocol):
     def settle(self, settings: Any, facts: DataFacts, start: Start) -> Any:
         """``settings`` with every None that the data decides replaced."""
 
+    def fit_head(self, model: nn.Module, settings: Any, collection: Collection, split: Split, start: Start) -> None:
+        """Give ``model``, with the weights of ``start``, the head with which settled ``settings`` begin."""
+
     def network(self, settings: Any) -> nn.Module:
         """The network of settled settings, for the weights of a checkpoint."""
 

@@ -76,7 +76,7 @@ class TrainSettings(RunSettings):
 
     ``mixup`` and ``cutmix`` are the alpha of their Beta distribution, 0 is off. ``folds`` cuts the pictures into that many and
     validates on number ``fold``, for sets too small to part once. ``per_class`` trains on so few pictures of each class, for
-    experiments.
+    experiments. ``fit_head`` begins with the head that suits the encoder's features as they are, where the head is new.
     """
 
     task: str = "classification"
@@ -88,6 +88,7 @@ class TrainSettings(RunSettings):
     mixup: NotNegative | None = None
     cutmix: NotNegative | None = None
     class_weights: bool | None = None
+    fit_head: bool | None = None
 
 
 class PretrainSettings(RunSettings):
@@ -130,7 +131,8 @@ def settle(settings: TrainSettings, facts: DataFacts, learned_from: LearnedFrom)
     """``settings`` with every None that the data decides replaced; what is given stays as it is.
 
     An encoder that learned from pictures alone is trained as long and with as much mixing as one from nothing, since it has no idea of
-    classes yet; only that rates fall towards its first layer, as in SimMIM (arXiv 2111.09886, section 4.1).
+    classes yet; only that rates fall towards its first layer, as in SimMIM (arXiv 2111.09886, section 4.1), and that the head is fitted
+    first.
     """
     fine_tuning = learned_from == "labels"
     epochs = settings.epochs or default_epochs(facts.pictures, fine_tuning)
@@ -154,6 +156,7 @@ def settle(settings: TrainSettings, facts: DataFacts, learned_from: LearnedFrom)
         "drop_path": 0.1 if facts.side > SMALL else 0.05,
         "augment": default_augmentation(facts, fine_tuning),
         "class_weights": facts.skew > 3,
+        "fit_head": learned_from == "pictures",
         "keep": "best" if facts.validation >= 1000 else "last",
     }
     missing = {key: value for key, value in chosen.items() if getattr(settings, key) is None}

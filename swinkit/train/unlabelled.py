@@ -101,6 +101,11 @@ class Unlabelled:
         missing = {key: value for key, value in chosen.items() if getattr(settings, key) is None}
         return settings.model_copy(update={**missing, "batch_size": batch_size})
 
+    def fit_head(
+        self, model: nn.Module, settings: PretrainSettings, collection: Collection, split: Split, start: Start
+    ) -> None:
+        """Nothing: there is no head."""
+
     def network(self, settings: PretrainSettings) -> nn.Module:
         return SimMIM(SwinConfig.model_validate(settings.swin), settings.masking)
 

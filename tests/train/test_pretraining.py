@@ -21,7 +21,7 @@ from swinkit.model.simmim import SimMIM
 from swinkit.tasks.evaluation import Figure
 from swinkit.tasks.pretraining import sample_masks
 from swinkit.train import fit, pretrain, resume
-from swinkit.train.loop import weight_hash
+from swinkit.train.loop import Trainer, weight_hash
 from swinkit.train.verdict import Rated, compared, read_verdict
 from swinkit.train.watch import RunWatcher
 from swinkit.weights.convert import export
@@ -148,6 +148,20 @@ def test_the_encoder_is_handed_over_and_windows_grow_with_the_pictures(version, 
     before = read_model(run.path).state["backbone.stages.1.blocks.0.mlp.fc1.weight"]
     assert torch.allclose(model.state_dict()["backbone.stages.1.blocks.0.mlp.fc1.weight"], before, atol=1e-6)
     assert model.classes == ("0", "1", "2")
+
+
+def test_the_first_step_finds_a_head_that_suits_the_encoder_also_after_being_killed_before_it(tmp_path, monkeypatch):
+    data = write_pictures(tmp_path / "stripes")
+    encoder = pretrain(data, "swin_nano", tmp_path / "run", **OPTIONS).path
+    still = {**{key: value for key, value in TINY.items() if key not in ("swin", "image_size")}, "lr": 1e-12, "epochs": 1}
+    fitted = fit(data, encoder, tmp_path / "fitted", **still)
+    drawn = fit(data, encoder, tmp_path / "drawn", fit_head=False, **still)
+    assert fitted.validation["loss"] < 0.7 * drawn.validation["loss"]
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "run", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fit(data, encoder, tmp_path / "killed", **still)
+    assert resume(tmp_path / "killed").sha256 == fitted.sha256
 
 
 @pytest.mark.parametrize(
