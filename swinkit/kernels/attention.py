@@ -57,7 +57,10 @@ def kernel() -> tuple[ctypes.CDLL | None, str]:
     """The compiled kernel, or None, and why."""
     found, reason = library("window_attention")
     if found is not None:
-        found.attention_forward.restype = found.attention_backward.restype = ctypes.c_int
+        code, shape, pointers = ctypes.c_int, ctypes.POINTER(Shape), ctypes.c_void_p
+        found.attention_forward.argtypes = (code, *[pointers] * 7, shape, pointers, code)
+        found.attention_backward.argtypes = (code, *[pointers] * 7, shape, *[pointers] * 5, code)
+        found.attention_forward.restype = found.attention_backward.restype = code
     return found, reason
 
 

@@ -92,9 +92,9 @@ def suits(x: Tensor) -> bool:
     )
 
 
-def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
-    """Where a contiguous tensor begins, as a kernel's argument; None is a null pointer."""
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+def pointer(tensor: Tensor | None) -> int | None:
+    """Where a contiguous tensor begins, for an argument that is declared ``c_void_p``; None is a null pointer."""
+    return None if tensor is None else tensor.data_ptr()
 
 
 def autocast_dtype(x: Tensor) -> torch.dtype:

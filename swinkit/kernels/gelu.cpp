@@ -1,28 +1,12 @@
-// GELU by the error function, x Φ(x), and the pass back through it: one look at memory each, where torch takes several.
-// The error function is Abramowitz and Stegun 7.1.26, good to 1.5e-7; its e^(-x²/2) serves the derivative Φ(x) + x φ(x) as well.
-#include "vectors.hpp"
+// GELU and the pass back through it: one look at memory each, where torch takes several.
+#include "gelu.hpp"
 
 namespace {
-
-struct Normal { vec below, density; };  // Φ(x) and φ(x)
-
-Normal normal(vec x) {
-    const vec z = (vec)((ivec)x & 0x7fffffff) * 0.70710678118654752f;
-    const vec t = 1.0f / (1.0f + 0.3275911f * z);
-    const vec e = exponential(-z * z);
-    vec p = t * 1.061405429f - 1.453152027f;
-    p = p * t + 1.421413741f;
-    p = p * t - 0.284496736f;
-    p = p * t + 0.254829592f;
-    const vec beyond = 0.5f * p * t * e;  // Φ(-|x|)
-    return {x < 0 ? beyond : 1.0f - beyond, e * 0.39894228040143268f};
-}
 
 template <typename T> void forward(const T* x, int64_t count, T* out, int threads) {
     in_parallel(count / LANES, threads, [&](int64_t first, int64_t last, int) {
         for (int64_t at = first * LANES; at < last * LANES; at += LANES) {
-            const vec value = load(x + at);
-            store(out + at, value * normal(value).below);
+            store(out + at, gelu(load(x + at)));
         }
     });
 }

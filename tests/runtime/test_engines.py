@@ -47,7 +47,7 @@ def test_native_answers_as_the_model(kind, size):
             assert (answer - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
-@pytest.mark.parametrize("engine", ["eager", "native"])
+@pytest.mark.parametrize("engine", ["eager", "native", "onednn"])
 def test_a_model_without_head_gives_its_embedding(engine):
     model, images = model_of(1, num_classes=0), torch.randn(2, 3, 64, 64)
     answer = engines.build(model, shape=tuple(images.shape), engine=engine)(images)
@@ -75,7 +75,7 @@ def test_an_engine_for_one_shape_answers_as_the_model(engine, version):
             torch.testing.assert_close(pooled, model.pooled(images), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("engine", ["eager", "native"])
+@pytest.mark.parametrize("engine", ["eager", "native", "onednn"])
 def test_bfloat16_differs_by_its_rounding_only(engine, monkeypatch):
     monkeypatch.setattr(engines, "computes_bfloat16", lambda device: True)
     model, images = model_of(1), torch.randn(2, 3, 64, 64)

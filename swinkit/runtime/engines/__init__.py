@@ -45,7 +45,8 @@ class Kind:
 
 ENGINES: dict[str, Kind] = {
     "eager": Kind("the model itself, by torch", any_size=True),
-    "native": Kind("folded, oneDNN with packed weights, native window attention", any_size=True),
+    "native": Kind("folded, by native kernels with packed weights", any_size=True),
+    "onednn": Kind("folded, oneDNN with packed weights, native window attention", any_size=True),
     "openvino": Kind("folded, compiled by OpenVINO for one shape", any_size=False, package="openvino"),
     "onnxruntime": Kind("folded, run by ONNX Runtime for one shape", any_size=False, package="onnxruntime", quick=False),
     "compiled": Kind("folded, compiled by torch for one shape", any_size=False, quick=False),

@@ -1,6 +1,7 @@
-"""Folded layers through oneDNN with weights packed once, and the native window attention: the fastest exact way on a processor.
+"""Folded layers, norms and window attention by the native kernels: the fastest exact way on a processor.
 
-Where there is no compiler the attention is torch's, and what oneDNN does not pack is torch's too; the answers stay the same.
+Layers that the kernel does not suit go through oneDNN with weights packed once. Where there is no compiler attention and norms are
+torch's, and what oneDNN does not pack is torch's too; the answers stay the same.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from ...kernels.attention import HEAD_WIDTHS, Plan, call, kernel, meeting, pad_bias
 from ...kernels.build import DTYPES
+from ...kernels.dense import dense, pack, suits
 from ...kernels.memory import keep_freed_memory
 from ...kernels.norm import MULTIPLE, layer_norm
 from ...kernels.norm import kernel as norms
@@ -53,6 +55,19 @@ class PackedDense(nn.Module):
         if residual is not None:
             return torch.ops.mkldnn._linear_pointwise.binary(x, residual, self.packed, self.bias, "add")
         return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, *self.epilogue)
+
+
+class KernelDense(nn.Module):
+    """An :class:`Affine` by the native kernel, weights packed for it, GELU and the residual sum in the same pass."""
+
+    def __init__(self, affine: Affine, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.columns, self.gelu = affine.weight.shape[0], affine.gelu
+        self.packed = pack(affine.weight.detach(), dtype)
+        self.bias = None if affine.bias is None else affine.bias.detach().to(dtype).float()
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        return dense(x, self.packed, self.bias, self.columns, self.gelu, residual)
 
 
 class PlainNorm(nn.Module):
@@ -150,13 +165,15 @@ class Constants(NamedTuple):
     padded: bool
 
 
-def parts(precision: str, rows: int, fits: bool) -> Parts:
+def parts(precision: str, rows: int, fits: bool, own: bool = True) -> Parts:
     """How this engine computes on this machine; ``rows`` is how many tokens a layer will mostly see, ``fits`` whether all
-    widths suit the norm's kernel."""
+    widths suit the norm's kernel, ``own`` whether linear layers are for the kernel where it suits them."""
     dtype = getattr(torch, precision)
     packs = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
-    def dense(affine: Affine) -> nn.Module:
+    def layer(affine: Affine) -> nn.Module:
+        if own and suits(affine.weight, dtype):
+            return KernelDense(affine, dtype)
         return PackedDense(affine, dtype, rows) if packs else PlainDense(affine, dtype)
 
     def attention(source: Attention) -> nn.Module:
@@ -167,12 +184,12 @@ def parts(precision: str, rows: int, fits: bool) -> Parts:
     def norm(source: nn.LayerNorm | None) -> nn.Module:
         return KernelNorm(source) if dtype in DTYPES and norms()[0] is not None and fits else PlainNorm(source, dtype)
 
-    return Parts(dense, attention, norm, dtype)
+    return Parts(layer, attention, norm, dtype)
 
 
-def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
-    """A callable from pictures to (logits, pooled) for pictures of any size; ``shape`` is the usual one."""
+def build(model: Any, precision: str, shape: tuple[int, ...], own: bool = True) -> Any:
+    """A callable from pictures to (logits, pooled) for pictures of any size; ``shape`` is the usual one, ``own`` as in :func:`parts`."""
     keep_freed_memory()
     rows = shape[0] * math.prod(model.config.grid(0))
     fits = model.config.embed_dim % MULTIPLE == 0
-    return Folded(model, parts(precision, rows, fits)).eval()
+    return Folded(model, parts(precision, rows, fits, own)).eval()

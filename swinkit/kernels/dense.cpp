@@ -1,0 +1,144 @@
+// Linear layers for answering: x Wᵀ + b, then GELU or the residual sum, with weights packed once into panels of a few vectors' width.
+// A tile of rows by a panel of columns stays in registers while the inner dimension passes by. Each sum runs in the order of that
+// dimension, so that an answer depends neither on the batch it came in nor on the number of threads.
+#include "gelu.hpp"
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int ROWS = 8, VECTORS = 3;  // of a tile: 24 sums, 3 vectors of weights and one number of x are 28 of the 32 registers
+#else
+constexpr int ROWS = 4, VECTORS = 3;  // 16 of 16
+#endif
+constexpr int64_t CACHED = 400'000;  // bytes of x that stay in the second cache while panels of weights pass by
+
+typedef int32_t __attribute__((may_alias)) word;
+
+// A step along the inner dimension takes a word of each row: one float32, or two bfloat16 whose products are added at once.
+struct Single {
+    typedef float number;
+    static constexpr int STEP = 1;
+    static vec weights(const word* from) { return load(reinterpret_cast<const float*>(from)); }
+    static vec add(vec sum, word x, vec weights) {
+        float value;
+        std::memcpy(&value, &x, sizeof value);
+        return sum + broadcast(value) * weights;
+    }
+};
+#if defined(__AVX512BF16__)
+struct Pair {
+    typedef bfloat16 number;
+    static constexpr int STEP = 2;
+    static __m512bh weights(const word* from) { return (__m512bh)_mm512_loadu_si512(from); }
+    static vec add(vec sum, word x, __m512bh weights) {
+        return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(x), weights);
+    }
+};
+#endif
+
+struct Shape { int64_t rows, steps, columns; };
+template <typename T> struct Operands {
+    const word *x, *weights;
+    const float* bias;
+    const T* residual;
+    bool gelu;
+    T* out;
+};
+
+// ``ahead`` is fetched meanwhile, a vector a step: weights come from far away, and by themselves they are met at each panel's begin.
+template <typename U, int R, int V>
+void tile(const Operands<typename U::number>& in, const Shape& s, int64_t row, int64_t column, const word* ahead) {
+    const int64_t steps = s.steps, columns = s.columns, corner = row * columns + column;
+    const word *x = in.x + row * steps, *weights = in.weights + column * steps;
+    vec sums[R][V];
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) {
+        const vec bias = in.bias ? load(in.bias + column + v * LANES) : vec{};
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) sums[r][v] = bias;
+    }
+    for (int64_t step = 0; step < steps; ++step, weights += V * LANES, ahead += LANES) {
+        __builtin_prefetch(ahead, 0, 2);
+        decltype(U::weights(weights)) panel[V];
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) panel[v] = U::weights(weights + v * LANES);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+            for (int v = 0; v < V; ++v) sums[r][v] = U::add(sums[r][v], x[r * steps + step], panel[v]);
+    }
+    const auto finish = [&](auto answer) {
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+            for (int v = 0; v < V; ++v) {
+                const int64_t at = corner + r * columns + v * LANES;
+                store(in.out + at, answer(sums[r][v], at));
+            }
+    };
+    if (in.gelu) finish([](vec sum, int64_t) { return gelu(sum); });
+    else if (in.residual) finish([&](vec sum, int64_t at) { return sum + load(in.residual + at); });
+    else finish([](vec sum, int64_t) { return sum; });
+}
+
+// tile<U, R, V> by its numbers of rows and vectors
+template <typename U, int V, int... R> auto tile_of(int rows, std::integer_sequence<int, R...>) {
+    static constexpr decltype(&tile<U, 1, 1>) known[] = {&tile<U, R + 1, V>...};
+    return known[rows - 1];
+}
+template <typename U, int V = VECTORS> auto tile_of(int rows, int vectors) {
+    if constexpr (V > 1) { if (vectors < V) return tile_of<U, V - 1>(rows, vectors); }
+    return tile_of<U, V>(rows, std::make_integer_sequence<int, ROWS>{});
+}
+
+// In blocks of rows that stay in the cache every panel, in each every tile. Threads take equal shares of that order: many rows are
+// parted by rows, few by columns, and then no weight is read twice.
+template <typename U> void forward(const Operands<typename U::number>& in, const Shape& s, int threads) {
+    constexpr int64_t WIDTH = VECTORS * LANES;
+    const int64_t panels = (s.columns + WIDTH - 1) / WIDTH, tiles = (s.rows + ROWS - 1) / ROWS;
+    const int64_t fitting = std::max<int64_t>(1, CACHED / (ROWS * s.steps * (int64_t)sizeof(word)));
+    const int64_t block = s.columns > s.rows ? tiles : std::min(tiles, fitting);
+    in_parallel(tiles * panels, threads, [&](int64_t first, int64_t last, int) {
+        for (int64_t task = first; task < last; ++task) {
+            const int64_t begin = task / (block * panels) * block, high = std::min(block, tiles - begin);  // of this block, in tiles
+            const int64_t within = task - begin * panels, turn = within % high, at = begin + turn, column = within / high * WIDTH;
+            const int64_t row = s.rows * at / tiles, count = s.rows * (at + 1) / tiles - row;  // tiles of about equal height
+            const int64_t next = column + WIDTH < s.columns ? column + WIDTH : column;
+            const word* ahead = in.weights + (next + (turn < VECTORS ? turn : 0) * LANES) * s.steps;
+            tile_of<U>(count, std::min(WIDTH, s.columns - column) / LANES)(in, s, row, column, ahead);
+        }
+    });
+}
+
+}  // namespace
+
+extern "C" {
+
+int dense_vectors() { return VECTORS; }
+
+int dense_lanes([[maybe_unused]] int half) {  // columns of a vector; 0 where this processor is better served otherwise
+#if defined(__AVX512BF16__)
+    return LANES;
+#elif defined(__AVX512F__)
+    return half ? 0 : LANES;
+#else
+    return 0;
+#endif
+}
+
+void dense_forward(int half, const void* x, const void* weights, const float* bias, const void* residual, int gelu, int64_t rows,
+                   int64_t inner, int64_t columns, void* out, int threads) {
+    const auto compute = [&](auto U) {
+        using Unit = decltype(U);
+        using T = typename Unit::number;
+        forward<Unit>({static_cast<const word*>(x), static_cast<const word*>(weights), bias, static_cast<const T*>(residual), gelu != 0,
+                       static_cast<T*>(out)},
+                      {rows, inner / Unit::STEP, columns}, threads);
+    };
+#if defined(__AVX512BF16__)
+    if (half) return compute(Pair{});
+#endif
+    compute(Single{});
+}
+
+}

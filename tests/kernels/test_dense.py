@@ -1,0 +1,80 @@
+"""Linear layers by the native kernel against float64."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swinkit.kernels import dense
+
+DTYPES = [dtype for dtype in (torch.float32, torch.bfloat16) if dense.suits(torch.empty(64, 64), dtype)]
+pytestmark = pytest.mark.skipif(not DTYPES, reason="the kernel is for processors with AVX-512")
+
+
+def drawn(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@given(
+    rows=st.integers(1, 70), inner=st.integers(1, 70).map(lambda half: 2 * half), columns=st.integers(1, 10).map(lambda count: 16 * count),
+    dtype=st.sampled_from(DTYPES or [torch.float32]), offset=st.booleans(), after=st.sampled_from(["nothing", "gelu", "sum"]),
+)  # fmt: skip
+def test_any_shape_is_what_float64_says(rows, inner, columns, dtype, offset, after):
+    x, weight, bias, residual = (
+        tensor.to(dtype)
+        for tensor in (
+            drawn(2, rows, inner),
+            drawn(columns, inner, seed=1),
+            drawn(columns, seed=2),
+            drawn(2, rows, columns, seed=3),
+        )
+    )
+    exact = F.linear(x.double(), weight.double(), bias.double() if offset else None)
+    exact = F.gelu(exact) if after == "gelu" else exact + residual.double() if after == "sum" else exact
+    assert dense.suits(weight, dtype)
+    answer = dense.dense(
+        x,
+        dense.pack(weight, dtype),
+        bias.float() if offset else None,
+        columns,
+        after == "gelu",
+        residual if after == "sum" else None,
+    )
+    tolerance = 1e-6 * inner if dtype == torch.float32 else 2**-8
+    assert answer.dtype == dtype
+    assert ((answer.double() - exact).abs() <= tolerance * (1 + exact.abs())).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("columns", [96, 1152])
+def test_an_answer_depends_neither_on_its_batch_nor_on_the_number_of_threads(columns, dtype):
+    x, weight = drawn(300, 96).to(dtype), drawn(columns, 96, seed=1)
+    packed, threads = dense.pack(weight, dtype), torch.get_num_threads()
+    try:
+        answers = []
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            answers.append(dense.dense(x, packed, None, columns, True))
+    finally:
+        torch.set_num_threads(threads)
+    alone = torch.cat([dense.dense(row, packed, None, columns, True) for row in x.split(1)])
+    assert all(torch.equal(answer, alone) for answer in answers)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gelu_is_exact_where_it_vanishes_and_where_it_does_not_and_passes_nan_on(dtype):
+    values = torch.cat([torch.linspace(-9, 9, 40001), torch.tensor([0.0, 1e-6, -1e-6, 1e4, -1e4, 5.6, -5.6])]).to(dtype)
+    one = torch.eye(16)
+    answer = dense.dense(F.pad(values[:, None], (0, 15)), dense.pack(one, dtype), None, 16, True)[:, 0]
+    exact = F.gelu(values.double())
+    assert ((answer.double() - exact).abs() <= (1.2e-7 if dtype == torch.float32 else 2**-8) * exact.abs().clamp(min=1)).all()
+    near = values.abs() < 1e-3  # where an absolute bound would say nothing
+    assert ((answer.double() - exact)[near].abs() <= (1e-4 if dtype == torch.float32 else 2**-7) * exact[near].abs()).all()
+    assert dense.dense(torch.full((3, 16), torch.nan, dtype=dtype), dense.pack(one, dtype), None, 16, True).isnan().all()
+
+
+def test_what_does_not_fill_vectors_or_pairs_is_left_to_others():
+    assert not dense.suits(torch.empty(100, 64), torch.float32)
+    assert not dense.suits(torch.empty(96, 63), torch.float32)
+    assert not dense.suits(torch.empty(96, 64), torch.float16)
