@@ -48,6 +48,7 @@ def dense(
     """x Wᵀ + b, GELU if asked, + residual: ``x`` (…, in), ``packed`` by :func:`pack` in the type of ``x``, ``bias`` (columns,) in float32,
     ``residual`` (…, columns) in the type of ``x``."""
     x, inner = x.contiguous(), x.shape[-1]
+    residual = None if residual is None else residual.contiguous()
     out = x.new_empty(*x.shape[:-1], columns)
     kernel()[0].dense_forward(  # type: ignore[union-attr]
         DTYPES[x.dtype], *map(pointer, (x, packed, bias, residual)), gelu, x.numel() // inner, inner, columns, pointer(out),
