@@ -17,7 +17,8 @@ from torch.autograd.function import once_differentiable
 
 from ..model.attention import ScaledCosine, WindowAttention
 from ..model.windows import Size, WindowGrid, shift_regions, token_places
-from .build import DTYPES, library, pointer, suits
+from .build import DTYPES, autocast_dtype, library, pointer, suits
+from .dense import NativeLinear
 
 HEAD_WIDTHS = (16, 32, 64)
 NOWHERE = -1e30  # bias of the columns that only fill a vector
@@ -143,9 +144,11 @@ def native_attention(module: WindowAttention, x: Tensor, grid: WindowGrid) -> Te
     if not applies(heads, width, grid.window, x):
         return None
     projection = module.projection_bias()
-    qkv = F.linear(x, module.qkv.weight, projection)
-    if qkv.dtype not in DTYPES:
+    dtype = autocast_dtype(x)
+    if dtype not in DTYPES:
         return None
+    with torch.autocast("cpu", enabled=False):
+        qkv = NativeLinear.apply(x.to(dtype), module.qkv.weight, projection)
     pad = qkv.new_zeros(3 * width) if projection is None else projection.to(qkv.dtype)
     similarity = module.similarity
     cosine = isinstance(similarity, ScaledCosine)

@@ -53,17 +53,6 @@ template <typename U> const typename U::cell* cells_of(const typename U::number*
     return reinterpret_cast<const typename U::cell*>(rows);
 }
 
-// exchange the off-diagonal quarters of ever larger blocks
-template <int STEP, typename V, int... LANE> void exchange(V& a, V& b, std::integer_sequence<int, LANE...>) {
-    const V first = __builtin_shufflevector(a, b, (LANE & STEP ? LANES + LANE - STEP : LANE)...);
-    b = __builtin_shufflevector(a, b, (LANE & STEP ? LANES + LANE : LANE + STEP)...);
-    a = first;
-}
-template <int STEP, typename V> void transpose(V* rows) {
-    for (int row = 0; row < LANES; ++row)
-        if (!(row & STEP)) exchange<STEP>(rows[row], rows[row + STEP], std::make_integer_sequence<int, LANES>{});
-    if constexpr (STEP * 2 < LANES) transpose<STEP * 2>(rows);
-}
 // tokens (N, D) to cells (D / STEP, P); N is padded with zeros in the source
 template <typename U, int D> void transposed(const typename U::number* from, typename U::cell* to, int P) {
     constexpr int across = D / U::STEP;

@@ -2,39 +2,11 @@
 // A tile of rows by a panel of columns stays in registers while the inner dimension passes by. Each sum runs in the order of that
 // dimension, so that an answer depends neither on the batch it came in nor on the number of threads.
 #include "gelu.hpp"
+#include "packing.hpp"
 
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int ROWS = 8, VECTORS = 3;  // of a tile: 24 sums, 3 vectors of weights and one number of x are 28 of the 32 registers
-#else
-constexpr int ROWS = 4, VECTORS = 3;  // 16 of 16
-#endif
 constexpr int64_t CACHED = 400'000;  // bytes of x that stay in the second cache while panels of weights pass by
-
-typedef int32_t __attribute__((may_alias)) word;
-
-// A step along the inner dimension takes a word of each row: one float32, or two bfloat16 whose products are added at once.
-struct Single {
-    typedef float number;
-    static constexpr int STEP = 1;
-    static vec weights(const word* from) { return load(reinterpret_cast<const float*>(from)); }
-    static vec add(vec sum, word x, vec weights) {
-        float value;
-        std::memcpy(&value, &x, sizeof value);
-        return sum + broadcast(value) * weights;
-    }
-};
-#if defined(__AVX512BF16__)
-struct Pair {
-    typedef bfloat16 number;
-    static constexpr int STEP = 2;
-    static __m512bh weights(const word* from) { return (__m512bh)_mm512_loadu_si512(from); }
-    static vec add(vec sum, word x, __m512bh weights) {
-        return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(x), weights);
-    }
-};
-#endif
 
 struct Shape { int64_t rows, steps, columns; };
 template <typename T> struct Operands {
@@ -94,7 +66,6 @@ template <typename U, int V = VECTORS> auto tile_of(int rows, int vectors) {
 // In blocks of rows that stay in the cache every panel, in each every tile. Threads take equal shares of that order: many rows are
 // parted by rows, few by columns, and then no weight is read twice.
 template <typename U> void forward(const Operands<typename U::number>& in, const Shape& s, int threads) {
-    constexpr int64_t WIDTH = VECTORS * LANES;
     const int64_t panels = (s.columns + WIDTH - 1) / WIDTH, tiles = (s.rows + ROWS - 1) / ROWS;
     const int64_t fitting = std::max<int64_t>(1, CACHED / (ROWS * s.steps * (int64_t)sizeof(word)));
     const int64_t block = s.columns > s.rows ? tiles : std::min(tiles, fitting);
@@ -114,8 +85,6 @@ template <typename U> void forward(const Operands<typename U::number>& in, const
 
 extern "C" {
 
-int dense_vectors() { return VECTORS; }
-
 int dense_lanes([[maybe_unused]] int half) {  // columns of a vector; 0 where this processor is better served otherwise
 #if defined(__AVX512BF16__)
     return LANES;
@@ -124,6 +93,14 @@ int dense_lanes([[maybe_unused]] int half) {  // columns of a vector; 0 where th
 #else
     return 0;
 #endif
+}
+
+// weights (columns, inner), or, where they are transposed, (inner, columns)
+void dense_pack(int half, const float* weights, int64_t columns, int64_t inner, int transposed, void* packed, int threads) {
+#if defined(__AVX512BF16__)
+    if (half) return pack<Pair>(weights, columns, inner, transposed != 0, static_cast<word*>(packed), threads);
+#endif
+    pack<Single>(weights, columns, inner, transposed != 0, static_cast<word*>(packed), threads);
 }
 
 void dense_forward(int half, const void* x, const void* weights, const float* bias, const void* residual, int gelu, int64_t rows,

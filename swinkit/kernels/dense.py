@@ -1,12 +1,15 @@
-"""Linear layers for answering by a native kernel: weights packed once, GELU or the residual sum in the same pass."""
+"""Linear layers by a native kernel: weights packed into the order in which it reads them, GELU or the residual sum in the same pass."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .build import DTYPES, library, pointer
 
@@ -18,28 +21,35 @@ def kernel() -> tuple[ctypes.CDLL | None, str]:
     if found is not None:
         code, count, pointers = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
         found.dense_lanes.argtypes, found.dense_lanes.restype = (code,), code
-        found.dense_vectors.argtypes, found.dense_vectors.restype = (), code
+        found.dense_pack.argtypes = (code, pointers, count, count, code, pointers, code)
         found.dense_forward.argtypes = (code, *[pointers] * 4, code, count, count, count, pointers, code)
-        found.dense_forward.restype = None
+        found.dense_pack.restype = found.dense_forward.restype = None
     return found, reason
 
 
 def suits(weight: Tensor, dtype: torch.dtype) -> bool:
     """Whether the kernel computes with ``weight`` (out, in) in ``dtype`` here, and is not the slower way: what has AVX-512 and no AMX."""
-    if dtype not in DTYPES or kernel()[0] is None or (dtype == torch.bfloat16 and torch.cpu._is_amx_tile_supported()):
-        return False
-    lanes = kernel()[0].dense_lanes(DTYPES[dtype])  # type: ignore[union-attr]
+    lanes = _lanes(dtype)
     return lanes > 0 and weight.shape[0] % lanes == 0 and weight.shape[1] % 2 == 0
 
 
-def pack(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """``weight`` (out, in) in ``dtype``, flat, in the order in which the kernel reads it: panels of three vectors of outputs, the last one
-    of what is left; in each, the inputs one after another, bfloat16 two at a time."""
-    library = kernel()[0]
-    width = library.dense_lanes(DTYPES[dtype]) * library.dense_vectors()  # type: ignore[union-attr]
-    together = 2 if dtype == torch.bfloat16 else 1
-    panels = weight.to(dtype).split(width)
-    return torch.cat([panel.unflatten(1, (-1, together)).transpose(0, 1).flatten() for panel in panels])
+@functools.cache
+def _lanes(dtype: torch.dtype) -> int:
+    if dtype not in DTYPES or kernel()[0] is None or (dtype == torch.bfloat16 and torch.cpu._is_amx_tile_supported()):
+        return 0
+    return int(kernel()[0].dense_lanes(DTYPES[dtype]))  # type: ignore[union-attr]
+
+
+def pack(weight: Tensor, dtype: torch.dtype, transposed: bool = False) -> Tensor:
+    """``weight`` (out, in), or, if ``transposed``, (in, out), in ``dtype``, flat, in the order in which the kernel reads it: panels of
+    three vectors of outputs, the last one of what is left; in each, the inputs one after another, bfloat16 two at a time."""
+    weight = weight.detach().float().contiguous()
+    packed = torch.empty(weight.numel(), dtype=dtype)
+    outputs, inputs = reversed(weight.shape) if transposed else weight.shape
+    kernel()[0].dense_pack(  # type: ignore[union-attr]
+        DTYPES[dtype], pointer(weight), outputs, inputs, transposed, pointer(packed), torch.get_num_threads()
+    )
+    return packed
 
 
 def dense(
@@ -55,3 +65,36 @@ def dense(
         torch.get_num_threads(),
     )  # fmt: skip
     return out
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x Wᵀ + b in the type of ``x``, whatever that of ``weight`` (out, in): weights that change are packed anew each time."""
+    if suits(weight, x.dtype):
+        return dense(x, pack(weight, x.dtype), None if bias is None else bias.float(), weight.shape[0])
+    return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
+
+
+def linear_backward(gradient: Tensor, weight: Tensor) -> Tensor:
+    """The gradient of ``x`` from that of :func:`linear`, (…, out)."""
+    if suits(weight.t(), gradient.dtype):
+        return dense(gradient, pack(weight, gradient.dtype, transposed=True), None, weight.shape[1])
+    return gradient @ weight.to(gradient.dtype)
+
+
+class NativeLinear(torch.autograd.Function):
+    """:func:`linear` for training; keeps the weights themselves, not what they were rounded to."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.bias_type = None if bias is None else bias.dtype
+        return linear(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        out = gradients[0].contiguous()
+        rows = out.flatten(0, -2)
+        into_weight = (rows.t() @ x.flatten(0, -2)).to(weight.dtype)
+        return linear_backward(out, weight), into_weight, None if ctx.bias_type is None else rows.sum(0).to(ctx.bias_type)

@@ -7,12 +7,12 @@ import functools
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..model.block import Mlp
 from .build import DTYPES, autocast_dtype, library, pointer, suits
+from .dense import linear, linear_backward
 
 MULTIPLE = 16  # of channels
 
@@ -50,18 +50,18 @@ class NativeMlp(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
-        hidden = F.linear(x, w1, b1).contiguous()
+        hidden = linear(x, w1, b1).contiguous()
         ctx.save_for_backward(x, hidden, w1, w2)
-        return F.linear(gelu(hidden), w2, b2)
+        return linear(gelu(hidden), w2, b2)
 
     @staticmethod
     @once_differentiable  # a second derivative would lack what the kernel computes
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
         x, hidden, w1, w2 = ctx.saved_tensors
         out = gradients[0].flatten(0, -2)
-        activated, inner, into_b1 = gelu_backward(hidden.flatten(0, -2), (out @ w2).contiguous())
-        into_w2, into_w1 = out.t() @ activated, inner.t() @ x.flatten(0, -2)
-        return (inner @ w1).view(x.shape), into_w1, into_b1.to(w1.dtype), into_w2, out.sum(0)
+        activated, inner, into_b1 = gelu_backward(hidden.flatten(0, -2), linear_backward(out, w2).contiguous())
+        into_w2, into_w1 = (out.t() @ activated).to(w2.dtype), (inner.t() @ x.flatten(0, -2)).to(w1.dtype)
+        return linear_backward(inner, w1).view(x.shape), into_w1, into_b1.to(w1.dtype), into_w2, out.sum(0).to(w2.dtype)
 
 
 def native_mlp(module: Mlp, x: Tensor) -> Tensor | None:
@@ -71,6 +71,5 @@ def native_mlp(module: Mlp, x: Tensor) -> Tensor | None:
         return None
     if module.fc1.out_features % MULTIPLE:
         return None
-    parameters = (module.fc1.weight, module.fc1.bias, module.fc2.weight, module.fc2.bias)
     with torch.autocast("cpu", enabled=False):
-        return NativeMlp.apply(x.to(dtype), *(parameter.to(dtype) for parameter in parameters))
+        return NativeMlp.apply(x.to(dtype), module.fc1.weight, module.fc1.bias, module.fc2.weight, module.fc2.bias)

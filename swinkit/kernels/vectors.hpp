@@ -73,6 +73,18 @@ vec total(vec x) { return reduced(x, [](vec a, vec b) { return a + b; }); }
 vec maximum(vec x) { return reduced(x, larger); }
 float sum(vec x) { return total(x)[0]; }
 
+// LANES rows of as many numbers, transposed: the off-diagonal quarters of ever larger blocks are exchanged
+template <int STEP, typename V, int... LANE> void exchange(V& a, V& b, std::integer_sequence<int, LANE...>) {
+    const V first = __builtin_shufflevector(a, b, (LANE & STEP ? LANES + LANE - STEP : LANE)...);
+    b = __builtin_shufflevector(a, b, (LANE & STEP ? LANES + LANE : LANE + STEP)...);
+    a = first;
+}
+template <int STEP = 1, typename V> void transpose(V* rows) {
+    for (int row = 0; row < LANES; ++row)
+        if (!(row & STEP)) exchange<STEP>(rows[row], rows[row + STEP], std::make_integer_sequence<int, LANES>{});
+    if constexpr (STEP * 2 < LANES) transpose<STEP * 2>(rows);
+}
+
 // work(first, last, thread) on equal shares of the tasks; which share is whose depends on their number alone
 template <typename Work> void in_parallel(int64_t tasks, int threads, Work work) {
 #ifdef _OPENMP

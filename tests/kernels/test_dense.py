@@ -46,6 +46,18 @@ def test_any_shape_is_what_float64_says(rows, inner, columns, dtype, offset, aft
     assert ((answer.double() - exact).abs() <= tolerance * (1 + exact.abs())).all()
 
 
+@given(
+    inner=st.integers(1, 70).map(lambda half: 2 * half), columns=st.integers(1, 10).map(lambda count: 16 * count),
+    dtype=st.sampled_from(DTYPES or [torch.float32]), transposed=st.booleans(),
+)  # fmt: skip
+def test_weights_are_packed_as_torch_would_rearrange_them(inner, columns, dtype, transposed):
+    weight = drawn(columns, inner)
+    together = 2 if dtype == torch.bfloat16 else 1
+    panels = weight.to(dtype).split(48)
+    expected = torch.cat([panel.unflatten(1, (-1, together)).transpose(0, 1).flatten() for panel in panels])
+    assert torch.equal(dense.pack(weight.t() if transposed else weight, dtype, transposed), expected)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("columns", [96, 1152])
 def test_an_answer_depends_neither_on_its_batch_nor_on_the_number_of_threads(columns, dtype):
@@ -78,3 +90,20 @@ def test_what_does_not_fill_vectors_or_pairs_is_left_to_others():
     assert not dense.suits(torch.empty(100, 64), torch.float32)
     assert not dense.suits(torch.empty(96, 63), torch.float32)
     assert not dense.suits(torch.empty(96, 64), torch.float16)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("inner", "columns"), [(64, 192), (50, 96), (96, 100)]
+)  # the kernel there and back, one way only, neither
+def test_gradients_are_those_of_a_linear_layer(inner, columns, dtype):
+    x = drawn(3, 7, inner).to(dtype).requires_grad_()
+    weight, bias = drawn(columns, inner, seed=1).requires_grad_(), drawn(columns, seed=2).requires_grad_()
+    towards = drawn(3, 7, columns, seed=3).to(dtype)
+    found = torch.autograd.grad(dense.NativeLinear.apply(x, weight, bias), (x, weight, bias), towards)
+    rounded = (x.detach().double(), weight.detach().to(dtype).double(), bias.detach().double())
+    exact = [tensor.requires_grad_() for tensor in rounded]
+    wanted = torch.autograd.grad(F.linear(*exact), exact, towards.double())
+    assert [gradient.dtype for gradient in found] == [dtype, torch.float32, torch.float32]
+    for gradient, want in zip(found, wanted, strict=True):
+        assert (gradient.double() - want).abs().max() <= (1e-5 if dtype == torch.float32 else 2**-7) * want.abs().max()

@@ -63,7 +63,7 @@ class KernelDense(nn.Module):
     def __init__(self, affine: Affine, dtype: torch.dtype) -> None:
         super().__init__()
         self.columns, self.gelu = affine.weight.shape[0], affine.gelu
-        self.packed = pack(affine.weight.detach(), dtype)
+        self.packed = pack(affine.weight, dtype)
         self.bias = None if affine.bias is None else affine.bias.detach().to(dtype).float()
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
