@@ -42,7 +42,8 @@ class Plan:
     labels: tuple[int, ...] = (FEW, MORE)
     few_budgets: tuple[int, ...] = (300, 600)
     few_tuned: tuple[int, ...] = (300,)
-    more_budgets: tuple[int, ...] = (40,)
+    more_budgets: tuple[int, ...] = (40, 120)
+    more_tuned: tuple[int, ...] = (40,)
     tries: int = 1
     seeds: int = 5
     more_seeds: int = 2
@@ -56,9 +57,10 @@ class Plan:
         return self.seeds if labels == self.labels[0] else min(self.seeds, self.more_seeds)
 
     def budgets(self, labels: int, arm: Arm) -> tuple[int, ...]:
-        if labels != self.labels[0]:
-            return self.more_budgets
-        return self.few_budgets if arm.kind == "nothing" else self.few_tuned
+        few = labels == self.labels[0]
+        if arm.kind == "nothing":
+            return self.few_budgets if few else self.more_budgets
+        return self.few_tuned if few else self.more_tuned
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,16 @@ from experiments.simmim_pays import run
 from ..train.pictures import write_idx
 
 TINY = Plan(
-    epochs=1, labels=(20, 40), few_budgets=(1,), few_tuned=(1,), more_budgets=(1,), seeds=2, pictures=200, held=50, test=50
+    epochs=1,
+    labels=(20, 40),
+    few_budgets=(1,),
+    few_tuned=(1,),
+    more_budgets=(1,),
+    more_tuned=(1,),
+    seeds=2,
+    pictures=200,
+    held=50,
+    test=50,
 )
 
 
