@@ -4,11 +4,7 @@
 
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int ROWS = 8, VECTORS = 3;  // of a tile: 24 sums, 3 vectors of weights and one number of x are 28 of the 32 registers
-#else
-constexpr int ROWS = 4, VECTORS = 3;  // 16 of 16
-#endif
+constexpr int ROWS = 8, VECTORS = 3;  // of a tile: 24 sums, 3 vectors of weights and one number of x are 28 of AVX-512's 32 registers
 constexpr int64_t WIDTH = VECTORS * LANES;  // of a panel
 
 typedef int32_t __attribute__((may_alias)) word;

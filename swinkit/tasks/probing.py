@@ -1,5 +1,6 @@
-"""What frozen features are worth: nearest neighbours and a linear layer on labelled pictures (Wu et al., arXiv 1805.01978; MAE); and that
-layer as the head with which fine-tuning begins.
+"""What frozen features are worth by nearest neighbours and a linear layer; and that layer as the head with which fine-tuning begins.
+
+Nearest neighbours as Wu et al. (arXiv 1805.01978), the linear layer as MAE (arXiv 2111.06377).
 
 N pictures of F features, K classes.
 """

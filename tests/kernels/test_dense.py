@@ -6,16 +6,30 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swinkit.kernels import dense
+from swinkit.kernels import attention, dense
 
-DTYPES = [dtype for dtype in (torch.float32, torch.bfloat16) if dense.suits(torch.empty(64, 64), dtype)]
-pytestmark = pytest.mark.skipif(not DTYPES, reason="the kernel is for processors with AVX-512")
+BOTH = [torch.float32, torch.bfloat16]
+DTYPES = [dtype for dtype in BOTH if dense.suits(torch.empty(64, 64), dtype)]
+offered = pytest.mark.skipif(
+    not DTYPES, reason="the kernel is for processors with AVX-512 and no AMX, and for those with a compiler"
+)
+
+
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() != "AVX512" or attention.kernel()[0] is None,
+    reason="no processor, or no compiler, that it is meant for",
+)
+def test_it_is_there_where_it_is_meant_to_be():
+    """A kernel that does not compile would otherwise only look like another processor, and skip what follows."""
+    assert dense.kernel()[0] is not None, dense.kernel()[1]
+    assert torch.float32 in DTYPES
 
 
 def drawn(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+@offered
 @given(
     rows=st.integers(1, 70), inner=st.integers(1, 70).map(lambda half: 2 * half), columns=st.integers(1, 10).map(lambda count: 16 * count),
     dtype=st.sampled_from(DTYPES or [torch.float32]), offset=st.booleans(), after=st.sampled_from(["nothing", "gelu", "sum"]),
@@ -46,6 +60,7 @@ def test_any_shape_is_what_float64_says(rows, inner, columns, dtype, offset, aft
     assert ((answer.double() - exact).abs() <= tolerance * (1 + exact.abs())).all()
 
 
+@offered
 @given(
     inner=st.integers(1, 70).map(lambda half: 2 * half), columns=st.integers(1, 10).map(lambda count: 16 * count),
     dtype=st.sampled_from(DTYPES or [torch.float32]), transposed=st.booleans(),
@@ -58,6 +73,7 @@ def test_weights_are_packed_as_torch_would_rearrange_them(inner, columns, dtype,
     assert torch.equal(dense.pack(weight.t() if transposed else weight, dtype, transposed), expected)
 
 
+@offered
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("columns", [96, 1152])
 def test_an_answer_depends_neither_on_its_batch_nor_on_the_number_of_threads(columns, dtype):
@@ -74,6 +90,7 @@ def test_an_answer_depends_neither_on_its_batch_nor_on_the_number_of_threads(col
     assert all(torch.equal(answer, alone) for answer in answers)
 
 
+@offered
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_gelu_is_exact_where_it_vanishes_and_where_it_does_not_and_passes_nan_on(dtype):
     values = torch.cat([torch.linspace(-9, 9, 40001), torch.tensor([0.0, 1e-6, -1e-6, 1e4, -1e4, 5.6, -5.6])]).to(dtype)
@@ -92,7 +109,7 @@ def test_what_does_not_fill_vectors_or_pairs_is_left_to_others():
     assert not dense.suits(torch.empty(96, 64), torch.float16)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", BOTH)
 @pytest.mark.parametrize(
     ("inner", "columns"), [(64, 192), (50, 96), (96, 100)]
 )  # the kernel there and back, one way only, neither
