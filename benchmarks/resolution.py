@@ -3,8 +3,8 @@
     python benchmarks/resolution.py
 
 One picture at a time in float32. swinkit's engine and torch's, eager and compiled, each measure both networks where they can; DeiT-S is timm's, with
-fused attention. Each runs in a process of its own, all of one size in turn. MACs a second are useful MACs over latency. Results go to
-benchmarks/results/resolution.json.
+fused attention. Each runs in a process of its own, all of one size in turn. Memory is what a process holds at most beyond what it held with
+its libraries and pictures. MACs a second are useful MACs over latency. Results go to benchmarks/results/resolution.json.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from common.measuring import Candidate, Pace, Results, Table, figure, options, t
 
 from swinkit.study import statistics
 from swinkit.study.macs import count_macs
+from swinkit.study.process import Worker
 from swinkit.study.vit import VITS, count_vit_macs
 from swinkit.variants import configure
 
@@ -40,7 +41,10 @@ def candidates(side: int, model: str, compiled: bool) -> list[Candidate]:
 
 def run(side: int, model: str, pace: Pace, compiled: bool) -> dict[str, Any]:
     print(f"{side} x {side}", flush=True)
-    found = take_turns(candidates(side, model, compiled), pace, say=tell)
+    listed = candidates(side, model, compiled)
+    with Worker(OURS, listed[0].target, listed[0].arguments) as worker:
+        worker.ready()  # measures engines where they were not, so that what follows holds the chosen one alone
+    found = take_turns(listed, pace, say=tell)
     swin = count_macs(configure(model), (side, side), padding=False)
     macs = {"Swin-T": swin.total - swin.position, "DeiT-S": count_vit_macs(VITS["deit_s"], (side, side)).total}
     return {"side": side, "macs": macs, "subjects": {name: measured.to_dict() for name, measured in found.items()}}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from swinkit.config import SwinConfig
 from swinkit.model.classifier import SwinClassifier
 from swinkit.study.process import Subject
-from swinkit.study.subjects import different_inputs, run_plainly, subject_of
+from swinkit.study.subjects import Inputs, run_plainly, subject_of
 from swinkit.variants import configure
 from tests.peers.building import logits_of, peer_of
 from tests.shaking import shake
@@ -46,13 +46,13 @@ def ours(model: str, batch: int, size: tuple[int, int], precision: str, engine: 
 
     net = network(model, image_size=size[0])
     run = engines.build(net, precision=precision, shape=(batch, 3, *size), engine=engine)
-    return subject_of(run, different_inputs((batch, 3, *size)), engine=run.name, precision=run.precision)
+    return subject_of(run, Inputs((batch, 3, *size)), engine=run.name, precision=run.precision)
 
 
 def reference(model: str, batch: int, size: tuple[int, int]) -> Subject:
     """The network in float64, which decides what is an error."""
     net = network(model, image_size=size[0]).double()
-    return subject_of(torch.inference_mode()(lambda images: net(images.double()).double()), different_inputs((batch, 3, *size)))
+    return subject_of(torch.inference_mode()(lambda images: net(images.double()).double()), Inputs((batch, 3, *size)))
 
 
 def theirs(library: str, way: str, model: str, batch: int, size: tuple[int, int], precision: str) -> Subject:
@@ -60,7 +60,7 @@ def theirs(library: str, way: str, model: str, batch: int, size: tuple[int, int]
     net = network(model, image_size=size[0])
     built = peer(library, net.config, net.state_dict())
     run = WAYS[way](built, (batch, 3, *size), precision)
-    return subject_of(run, different_inputs((batch, 3, *size)), library=library, way=way, precision=precision)
+    return subject_of(run, Inputs((batch, 3, *size)), library=library, way=way, precision=precision)
 
 
 def eager(net: nn.Module, shape: tuple[int, ...], precision: str) -> Callable[[Tensor], Tensor]:
@@ -129,4 +129,4 @@ def deit(way: str, side: int) -> Subject:
     torch.manual_seed(0)
     net = timm.create_model("deit_small_patch16_224", img_size=side).eval()
     run = WAYS[way](net, (1, 3, side, side), "float32")
-    return subject_of(run, different_inputs((1, 3, side, side)), library="timm", way=way, precision="float32")
+    return subject_of(run, Inputs((1, 3, side, side)), library="timm", way=way, precision="float32")

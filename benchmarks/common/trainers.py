@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from swinkit.kernels.accelerate import accelerate
 from swinkit.model.classifier import SwinClassifier
 from swinkit.study.process import Subject
-from swinkit.study.subjects import different_inputs
+from swinkit.study.subjects import Inputs
 from swinkit.variants import configure
 from tests.peers.building import NETWORKS
 
@@ -45,8 +45,9 @@ def ours(model: str, batch: int, size: tuple[int, int], precision: str, native: 
     net: Any = SwinClassifier(config).train()
     if native:
         accelerate(net)
-    pictures = different_inputs((batch, config.in_channels, *size))
-    return Subject(stepper(net, net, pictures, config.num_classes, precision), {"library": "swinkit", "precision": precision})
+    pictures = Inputs((batch, config.in_channels, *size))
+    about = {"library": "swinkit", "precision": precision}
+    return Subject(stepper(net, net, pictures, config.num_classes, precision), about, inputs=pictures.noise.nbytes)
 
 
 def limited(gigabytes: float, **arguments: Any) -> Subject:
@@ -68,7 +69,6 @@ def theirs(library: str, way: str, model: str, batch: int, size: tuple[int, int]
         if isinstance(getattr(module, "drop_prob", None), float):
             module.drop_prob = 0.0  # type: ignore[assignment]
     forward = torch.compile(net) if way == "compiled" else net
-    pictures = different_inputs((batch, config.in_channels, *size))
-    return Subject(
-        stepper(net, forward, pictures, config.num_classes, precision), {"library": library, "way": way, "precision": precision}
-    )
+    pictures = Inputs((batch, config.in_channels, *size))
+    about = {"library": library, "way": way, "precision": precision}
+    return Subject(stepper(net, forward, pictures, config.num_classes, precision), about, inputs=pictures.noise.nbytes)

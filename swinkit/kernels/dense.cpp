@@ -1,4 +1,5 @@
-// Linear layers for answering: x Wᵀ + b, then GELU or the residual sum, with weights packed once into panels of a few vectors' width.
+// Linear layers: x Wᵀ + b, then GELU or the residual sum, with weights packed into panels of a few vectors' width; and, on the way back
+// through the layer behind a GELU, the way back through the GELU in the same pass.
 // A tile of rows by a panel of columns stays in registers while the inner dimension passes by. Each sum runs in the order of that
 // dimension, so that an answer depends neither on the batch it came in nor on the number of threads.
 #include "gelu.hpp"
@@ -15,13 +16,39 @@ template <typename T> struct Operands {
     const T* residual;
     bool gelu;
     T* out;
+    T* before;  // where what enters the GELU is kept, if anywhere
+    // on the way back: what entered the GELU; out receives the gradient there, ``activated`` gelu(entered), ``total`` out's sum over rows
+    const T* entered;
+    T* activated;
+    float* total;
 };
+
+// A tile's ``sums`` are the gradient of what left the GELU. Not unrolled: each vector is work enough.
+template <typename T, int R, int V>
+void back(const Operands<T>& in, int64_t columns, int64_t column, int64_t corner, const vec (&sums)[R][V]) {
+    for (int v = 0; v < V; ++v) {
+        float* own = in.total + column + v * LANES;
+        vec total = load(own);
+        for (int r = 0; r < R; ++r) {
+            const int64_t at = corner + r * columns + v * LANES;
+            const vec entered = load(in.entered + at), gradient = sums[r][v] * gelu_slope<T>(entered);
+            store(in.activated + at, gelu<T>(entered));
+            store(in.out + at, gradient);
+            total += gradient;
+        }
+        store(own, total);
+    }
+}
 
 // ``ahead`` is fetched meanwhile, a vector a step: weights come from far away, and by themselves they are met at each panel's begin.
 template <typename U, int R, int V>
 void tile(const Operands<typename U::number>& in, const Shape& s, int64_t row, int64_t column, const word* ahead) {
+    using T = typename U::number;
     const int64_t steps = s.steps, columns = s.columns, corner = row * columns + column;
     const word *x = in.x + row * steps, *weights = in.weights + column * steps;
+    if (in.entered)
+        for (int r = 0; r < R; ++r)
+            for (int64_t c = 0; c < V * LANES; c += 64 / (int64_t)sizeof(T)) __builtin_prefetch(in.entered + corner + r * columns + c);
     vec sums[R][V];
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) {
@@ -48,7 +75,12 @@ void tile(const Operands<typename U::number>& in, const Shape& s, int64_t row, i
                 store(in.out + at, answer(sums[r][v], at));
             }
     };
-    if (in.gelu) finish([](vec sum, int64_t) { return gelu(sum); });
+    if (in.entered) {
+        vec kept[R][V];  // a copy, so that the sums themselves need no address and stay in registers
+        std::memcpy(kept, sums, sizeof kept);
+        back<T, R, V>(in, columns, column, corner, kept);
+    } else if (in.before) finish([&](vec sum, int64_t at) { store(in.before + at, sum); return gelu<T>(sum); });
+    else if (in.gelu) finish([](vec sum, int64_t) { return gelu<T>(sum); });
     else if (in.residual) finish([&](vec sum, int64_t at) { return sum + load(in.residual + at); });
     else finish([](vec sum, int64_t) { return sum; });
 }
@@ -65,20 +97,32 @@ template <typename U, int V = VECTORS> auto tile_of(int rows, int vectors) {
 
 // In blocks of rows that stay in the cache every panel, in each every tile. Threads take equal shares of that order: many rows are
 // parted by rows, few by columns, and then no weight is read twice.
-template <typename U> void forward(const Operands<typename U::number>& in, const Shape& s, int threads) {
+template <typename U> void product(const Operands<typename U::number>& in, const Shape& s, int threads) {
     const int64_t panels = (s.columns + WIDTH - 1) / WIDTH, tiles = (s.rows + ROWS - 1) / ROWS;
-    const int64_t fitting = std::max<int64_t>(1, CACHED / (ROWS * s.steps * (int64_t)sizeof(word)));
+    const int64_t touched = in.entered ? 3 : in.residual || in.before ? 2 : 1;  // arrays as wide as the answer
+    const int64_t bytes = s.steps * sizeof(word) + s.columns * sizeof(typename U::number) * touched;
+    const int64_t fitting = std::max<int64_t>(1, CACHED / (ROWS * bytes));
     const int64_t block = s.columns > s.rows ? tiles : std::min(tiles, fitting);
-    in_parallel(tiles * panels, threads, [&](int64_t first, int64_t last, int) {
+    const auto total = summed(tiles * panels, threads, in.total ? s.columns : 0, [&](int64_t first, int64_t last, float* own) {
+        Operands<typename U::number> mine = in;
+        mine.total = own;
         for (int64_t task = first; task < last; ++task) {
             const int64_t begin = task / (block * panels) * block, high = std::min(block, tiles - begin);  // of this block, in tiles
             const int64_t within = task - begin * panels, turn = within % high, at = begin + turn, column = within / high * WIDTH;
             const int64_t row = s.rows * at / tiles, count = s.rows * (at + 1) / tiles - row;  // tiles of about equal height
             const int64_t next = column + WIDTH < s.columns ? column + WIDTH : column;
             const word* ahead = in.weights + (next + (turn < VECTORS ? turn : 0) * LANES) * s.steps;
-            tile_of<U>(count, std::min(WIDTH, s.columns - column) / LANES)(in, s, row, column, ahead);
+            tile_of<U>(count, std::min(WIDTH, s.columns - column) / LANES)(mine, s, row, column, ahead);
         }
     });
+    std::copy(total.begin(), total.end(), in.total);
+}
+
+template <typename Work> void with_unit([[maybe_unused]] int half, Work work) {
+#if defined(__AVX512BF16__)
+    if (half) return work(Pair{});
+#endif
+    work(Single{});
 }
 
 }  // namespace
@@ -97,25 +141,29 @@ int dense_lanes([[maybe_unused]] int half) {  // columns of a vector; 0 where th
 
 // weights (columns, inner), or, where they are transposed, (inner, columns)
 void dense_pack(int half, const float* weights, int64_t columns, int64_t inner, int transposed, void* packed, int threads) {
-#if defined(__AVX512BF16__)
-    if (half) return pack<Pair>(weights, columns, inner, transposed != 0, static_cast<word*>(packed), threads);
-#endif
-    pack<Single>(weights, columns, inner, transposed != 0, static_cast<word*>(packed), threads);
+    with_unit(half, [&](auto U) { pack<decltype(U)>(weights, columns, inner, transposed != 0, static_cast<word*>(packed), threads); });
 }
 
+// ``before``, if there is one, keeps what enters the GELU
 void dense_forward(int half, const void* x, const void* weights, const float* bias, const void* residual, int gelu, int64_t rows,
-                   int64_t inner, int64_t columns, void* out, int threads) {
-    const auto compute = [&](auto U) {
-        using Unit = decltype(U);
-        using T = typename Unit::number;
-        forward<Unit>({static_cast<const word*>(x), static_cast<const word*>(weights), bias, static_cast<const T*>(residual), gelu != 0,
-                       static_cast<T*>(out)},
-                      {rows, inner / Unit::STEP, columns}, threads);
-    };
-#if defined(__AVX512BF16__)
-    if (half) return compute(Pair{});
-#endif
-    compute(Single{});
+                   int64_t inner, int64_t columns, void* out, void* before, int threads) {
+    with_unit(half, [&](auto U) {
+        using T = typename decltype(U)::number;
+        product<decltype(U)>({static_cast<const word*>(x), static_cast<const word*>(weights), bias, static_cast<const T*>(residual), gelu != 0,
+                              static_cast<T*>(out), static_cast<T*>(before)},
+                             {rows, inner / U.STEP, columns}, threads);
+    });
+}
+
+// gradient (rows, inner) by weights, then back through the GELU that ``entered`` (rows, columns) went through; total (columns)
+void dense_backward(int half, const void* gradient, const void* weights, const void* entered, int64_t rows, int64_t inner,
+                    int64_t columns, void* out, void* activated, float* total, int threads) {
+    with_unit(half, [&](auto U) {
+        using T = typename decltype(U)::number;
+        product<decltype(U)>({static_cast<const word*>(gradient), static_cast<const word*>(weights), nullptr, nullptr, false,
+                              static_cast<T*>(out), nullptr, static_cast<const T*>(entered), static_cast<T*>(activated), total},
+                             {rows, inner / U.STEP, columns}, threads);
+    });
 }
 
 }

@@ -22,8 +22,9 @@ def kernel() -> tuple[ctypes.CDLL | None, str]:
         code, count, pointers = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
         found.dense_lanes.argtypes, found.dense_lanes.restype = (code,), code
         found.dense_pack.argtypes = (code, pointers, count, count, code, pointers, code)
-        found.dense_forward.argtypes = (code, *[pointers] * 4, code, count, count, count, pointers, code)
-        found.dense_pack.restype = found.dense_forward.restype = None
+        found.dense_forward.argtypes = (code, *[pointers] * 4, code, count, count, count, pointers, pointers, code)
+        found.dense_backward.argtypes = (code, *[pointers] * 3, count, count, count, *[pointers] * 3, code)
+        found.dense_pack.restype = found.dense_forward.restype = found.dense_backward.restype = None
     return found, reason
 
 
@@ -53,18 +54,32 @@ def pack(weight: Tensor, dtype: torch.dtype, transposed: bool = False) -> Tensor
 
 
 def dense(
-    x: Tensor, packed: Tensor, bias: Tensor | None, columns: int, gelu: bool = False, residual: Tensor | None = None
-) -> Tensor:
+    x: Tensor, packed: Tensor, bias: Tensor | None, columns: int, gelu: bool = False, residual: Tensor | None = None,
+    before: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """x Wᵀ + b, GELU if asked, + residual: ``x`` (…, in), ``packed`` by :func:`pack` in the type of ``x``, ``bias`` (columns,) in float32,
-    ``residual`` (…, columns) in the type of ``x``."""
+    ``residual`` (…, columns) in the type of ``x``; ``before``, like the answer, receives what enters the GELU."""
     x, inner = x.contiguous(), x.shape[-1]
     residual = None if residual is None else residual.contiguous()
     out = x.new_empty(*x.shape[:-1], columns)
     kernel()[0].dense_forward(  # type: ignore[union-attr]
         DTYPES[x.dtype], *map(pointer, (x, packed, bias, residual)), gelu, x.numel() // inner, inner, columns, pointer(out),
-        torch.get_num_threads(),
+        pointer(before), torch.get_num_threads(),
     )  # fmt: skip
     return out
+
+
+def dense_backward(gradient: Tensor, packed: Tensor, entered: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """From ``gradient`` (rows, in) of gelu(x) Wᵀ back to that of x, with x (rows, columns) ``entered`` and W ``packed`` transposed: the
+    gradient, gelu(x), and the gradient's sum over rows, float32, (columns,)."""
+    gradient, (rows, columns) = gradient.contiguous(), entered.shape
+    out, activated = torch.empty_like(entered), torch.empty_like(entered)
+    total = entered.new_empty(columns, dtype=torch.float32)
+    kernel()[0].dense_backward(  # type: ignore[union-attr]
+        DTYPES[gradient.dtype], *map(pointer, (gradient, packed, entered)), rows, gradient.shape[1], columns,
+        *map(pointer, (out, activated, total)), torch.get_num_threads(),
+    )  # fmt: skip
+    return out, activated, total
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -6,7 +6,7 @@ namespace {
 template <typename T> void forward(const T* x, int64_t count, T* out, int threads) {
     in_parallel(count / LANES, threads, [&](int64_t first, int64_t last, int) {
         for (int64_t at = first * LANES; at < last * LANES; at += LANES) {
-            store(out + at, gelu(load(x + at)));
+            store(out + at, gelu<T>(load(x + at)));
         }
     });
 }
@@ -19,9 +19,8 @@ template <typename T> void backward(const T* x, int64_t rows, int width, T* out,
             for (int c = 0; c < width; c += LANES) {
                 const int64_t at = row * width + c;
                 const vec value = load(x + at);
-                const Normal n = normal(value);
-                store(out + at, value * n.below);
-                const vec g = load(gradient + at) * (n.below + value * n.density);
+                store(out + at, gelu<T>(value));
+                const vec g = load(gradient + at) * gelu_slope<T>(value);
                 store(gradient + at, g);
                 store(own + c, load(own + c) + g);
             }

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..model.block import Mlp
+from . import dense
 from .build import DTYPES, autocast_dtype, library, pointer, suits
 from .dense import linear, linear_backward
 
@@ -45,21 +46,39 @@ def gelu_backward(x: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return out, gradient, total
 
 
+def enter(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """x Wᵀ + b and its GELU, in one pass where the kernel of linear layers applies."""
+    if not dense.suits(weight, x.dtype):
+        hidden = linear(x, weight, bias).contiguous()
+        return hidden, gelu(hidden)
+    hidden = x.new_empty(*x.shape[:-1], len(weight))
+    return hidden, dense.dense(x, dense.pack(weight, x.dtype), bias.float(), len(weight), True, before=hidden)
+
+
+def leave(gradient: Tensor, weight: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """From the gradient of gelu(hidden) Wᵀ, (rows, out), back to that of ``hidden`` (rows, in): the gradient, gelu(hidden), and the
+    gradient's sum over rows; in one pass where the kernel of linear layers applies."""
+    if dense.suits(weight.t(), gradient.dtype):
+        return dense.dense_backward(gradient, dense.pack(weight, gradient.dtype, transposed=True), hidden)
+    activated, inner, total = gelu_backward(hidden, linear_backward(gradient, weight).contiguous())
+    return inner, activated, total
+
+
 class NativeMlp(torch.autograd.Function):
     """gelu(x W1ᵀ + b1) W2ᵀ + b2; keeps what enters the GELU and computes what leaves it anew."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
-        hidden = linear(x, w1, b1).contiguous()
+        hidden, activated = enter(x, w1, b1)
         ctx.save_for_backward(x, hidden, w1, w2)
-        return linear(gelu(hidden), w2, b2)
+        return linear(activated, w2, b2)
 
     @staticmethod
     @once_differentiable  # a second derivative would lack what the kernel computes
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
         x, hidden, w1, w2 = ctx.saved_tensors
         out = gradients[0].flatten(0, -2)
-        activated, inner, into_b1 = gelu_backward(hidden.flatten(0, -2), linear_backward(out, w2).contiguous())
+        inner, activated, into_b1 = leave(out, w2, hidden.flatten(0, -2))
         into_w2, into_w1 = (out.t() @ activated).to(w2.dtype), (inner.t() @ x.flatten(0, -2)).to(w1.dtype)
         return linear_backward(inner, w1).view(x.shape), into_w1, into_b1.to(w1.dtype), into_w2, out.sum(0).to(w2.dtype)
 

@@ -8,17 +8,11 @@
 // Shapes: B batch, L tokens of a map, W windows, N tokens per window, H heads, D channels of a head, C = H D.
 //   qkv (B, L, 3, H, D)   pad (3, H, D)   index (W, N)   region (W, N)   mixed (W)   bias (H, N, P), P = N rounded up to whole vectors
 #include "cells.hpp"
+#include "shape.hpp"
 
 namespace {
 
 constexpr float MASKED = -100.0f, NOWHERE = -1e30f;
-
-struct Shape {
-    int64_t batch, tokens, windows;
-    int N, H, P, cosine;
-    int64_t channels() const { return (int64_t)H * D; }
-    int D;
-};
 
 template <typename T> struct Operands {
     const T* qkv; const T* pad; const float* bias; const int32_t* index; const uint8_t* region; const uint8_t* mixed;

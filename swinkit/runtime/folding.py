@@ -56,12 +56,17 @@ class Parts:
     ``dense`` from an :class:`Affine`, (x, residual=None) -> x Wᵀ + b, GELU if asked, + residual;
     ``attend`` from an :class:`Attention`, (qkv (B, L, 3C), map size, grid) -> (B, L, C);
     ``norm`` from a layer norm, or from None for one without scale and offset, (x, residual=None) -> residual + LN(x).
+    ``stage`` from a :class:`FoldedStage` of such modules, (x, map size) -> (x, map size); by default the stage itself.
+
+    ``patches`` cuts pictures (B, channels, H, W) into patches (B, L, channels · side²) of ``dtype``, see :func:`cut_by_reshape`.
     """
 
     dense: Callable[[Affine], nn.Module]
     attend: Callable[[Attention], nn.Module]
     norm: Callable[[nn.LayerNorm | None], nn.Module]
     dtype: torch.dtype = torch.float32
+    stage: Callable[[FoldedStage], nn.Module] = lambda stage: stage
+    patches: Callable[[Tensor, int], Tensor] | None = None
 
 
 def behind_norm(norm: nn.LayerNorm, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -151,21 +156,27 @@ class PostNormBlock(nn.Module):
         return self.norm3(x)
 
 
+def cut_by_reshape(images: Tensor, side: int) -> Tensor:
+    """(B, channels, H, W) to (B, L, channels · side²): each patch channel by channel, zeros beyond the picture."""
+    rows, columns = counts = counts_of(images.shape[2:], (side, side))
+    pixels = pad_to(images.permute(0, 2, 3, 1), counts, (side, side)).permute(0, 3, 1, 2)
+    x = pixels.reshape(images.shape[0], images.shape[1], rows, side, columns, side)
+    return x.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+
+
 class FoldedEmbed(nn.Module):
-    """Patch partition as a reshape, embedding as a linear layer: pictures (B, channels, H, W) to tokens (B, L, C)."""
+    """Embedding as a linear layer on patches: pictures (B, channels, H, W) to tokens (B, L, C)."""
 
     def __init__(self, source: PatchEmbed, parts: Parts) -> None:
         super().__init__()
-        self.patch, self.source, self.dtype = source.patch, source, parts.dtype
+        self.patch, self.source = source.patch, source
+        self.patches = parts.patches or (lambda images, side: cut_by_reshape(images.to(parts.dtype), side))
         self.proj = parts.dense(Affine(source.proj.weight.flatten(1), source.proj.bias))
         self.norm = parts.norm(source.norm)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Size]:
-        unit = self.patch, self.patch
-        rows, columns = counts = counts_of(images.shape[2:], unit)
-        pixels = pad_to(images.to(self.dtype).permute(0, 2, 3, 1), counts, unit).permute(0, 3, 1, 2)
-        x = pixels.reshape(images.shape[0], images.shape[1], rows, self.patch, columns, self.patch)
-        x = self.norm(self.proj(x.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)))
+        rows, columns = counts = counts_of(images.shape[2:], (self.patch, self.patch))
+        x = self.norm(self.proj(self.patches(images, self.patch)))
         if self.source.position is not None:
             x = x + self.source.position_for(x.view(x.shape[0], rows, columns, -1)).flatten(1, 2).to(x.dtype)
         return x, counts
@@ -213,7 +224,7 @@ class Folded(nn.Module):
     def __init__(self, model: SwinClassifier, parts: Parts) -> None:
         super().__init__()
         self.embed = FoldedEmbed(model.backbone.patch_embed, parts)
-        self.stages = nn.ModuleList(FoldedStage(stage, parts) for stage in model.backbone.stages)  # type: ignore[arg-type]
+        self.stages = nn.ModuleList(parts.stage(FoldedStage(stage, parts)) for stage in model.backbone.stages)  # type: ignore[arg-type]
         self.norm, self.head = model.norm, model.head
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from ..model.position_bias import TableBias
 from ..model.windows import WindowGrid
 from .models import PLAIN
 from .process import Subject
-from .subjects import different_inputs, run_plainly
+from .subjects import Inputs, run_plainly
 
 WIDTH, HEADS, WINDOW, STRIDE = 384, 12, 7, 16  # of Swin-T's third stage; DeiT-S has the same width and stride
 
@@ -54,5 +54,5 @@ def layer(kind: str, size: tuple[int, int], precision: str) -> Subject:
     torch.manual_seed(0)
     module: Any = GlobalAttention(WIDTH, HEADS) if kind == "MSA" else WindowedAttention(WIDTH, HEADS, WINDOW)
     run = run_plainly(module.eval(), precision)
-    maps = different_inputs((1, size[0] // STRIDE, size[1] // STRIDE, WIDTH))
+    maps = Inputs((1, size[0] // STRIDE, size[1] // STRIDE, WIDTH))
     return Subject(lambda index: run(maps(index)), {"engine": PLAIN, "precision": precision})

@@ -33,12 +33,14 @@ LONG = 2.0  # seconds of a run beside which cold caches do not count
 class Subject:
     """Something to measure: ``step(i)`` runs it once on the i-th input, whatever i.
 
-    ``about`` is JSON-ready and goes to the results. ``answers(path)`` saves what it answers to its inputs as a .npy file.
+    ``about`` is JSON-ready and goes to the results. ``answers(path)`` saves what it answers to its inputs as a .npy file. ``inputs`` is
+    how many bytes these take, which are not the subject's own.
     """
 
     step: Callable[[int], Any]
     about: Mapping[str, Any] = field(default_factory=dict)
     answers: Callable[[str], Any] | None = None
+    inputs: int = 0
 
 
 class WorkerFault(SwinkitError):
@@ -81,7 +83,7 @@ class Worker:
         return self.ask("time", seconds=seconds, least=least)
 
     def memory(self) -> dict[str, int | None]:
-        """Bytes: ``loaded`` when its module was imported, ``resting`` after it, ``peak`` while it ran."""
+        """Bytes: ``loaded`` when its module was imported, its inputs with it, ``resting`` after it, ``peak`` while it ran."""
         return self.ask("memory")
 
     def answers(self, path: Path) -> None:
@@ -157,6 +159,8 @@ class Server:
         make = getattr(importlib.import_module(module), function)
         self.loaded = memory.resident()
         self.subject = make(**arguments)
+        if self.loaded is not None:
+            self.loaded += self.subject.inputs
         self.subject.step(0)  # what is built on first use is built now
         self.resting = memory.resident()
         memory.reset_peak()

@@ -24,12 +24,16 @@ INPUTS, ROOM = 32, 2**28
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def different_inputs(shape: tuple[int, ...]) -> Callable[[int], Tensor]:
-    """A function from i to the i-th of :data:`INPUTS` different batches of ``shape``, (B, …), cut from one tensor of noise."""
-    batch, *rest = shape
-    count = min(INPUTS, max(1, ROOM // (4 * prod(rest)) - batch))
-    noise = torch.randn(count + batch - 1, *rest, generator=torch.Generator().manual_seed(0))
-    return lambda index: noise[index % count : index % count + batch]
+class Inputs:
+    """Up to :data:`INPUTS` different batches of ``shape``, (B, …), cut from one tensor of noise; called with i, the i-th, whatever i."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.batch, *rest = shape
+        self.count = min(INPUTS, max(1, ROOM // (4 * prod(rest)) - self.batch))
+        self.noise = torch.randn(self.count + self.batch - 1, *rest, generator=torch.Generator().manual_seed(0))
+
+    def __call__(self, index: int) -> Tensor:
+        return self.noise[index % self.count : index % self.count + self.batch]
 
 
 def run_plainly(model: nn.Module, precision: str) -> Callable[[Tensor], Tensor]:
@@ -43,7 +47,7 @@ def run_plainly(model: nn.Module, precision: str) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def subject_of(run: Callable[[Tensor], Tensor], picture: Callable[[int], Tensor], **about: Any) -> Subject:
+def subject_of(run: Callable[[Tensor], Tensor], picture: Inputs, **about: Any) -> Subject:
     """``run`` on the pictures, one batch a step; its answers are those to the first :data:`INPUTS` batches."""
 
     def answers(path: str) -> None:
@@ -51,7 +55,7 @@ def subject_of(run: Callable[[Tensor], Tensor], picture: Callable[[int], Tensor]
 
         np.save(path, torch.cat([run(picture(index)) for index in range(INPUTS)]).numpy())
 
-    return Subject(lambda index: run(picture(index)), about, answers)
+    return Subject(lambda index: run(picture(index)), about, answers, picture.noise.nbytes)
 
 
 def swin(model: str, batch: int, size: tuple[int, int], precision: str, engine: str) -> Subject:
@@ -66,7 +70,7 @@ def swin(model: str, batch: int, size: tuple[int, int], precision: str, engine: 
         shape = (batch, network.config.in_channels, *size)
         run = engines.build(network, precision=precision, shape=shape, engine=engine)
         about = {"engine": run.name, "precision": run.precision}
-    return subject_of(run, different_inputs((batch, network.config.in_channels, *size)), **about)
+    return subject_of(run, Inputs((batch, network.config.in_channels, *size)), **about)
 
 
 def vit(model: str, batch: int, size: tuple[int, int], precision: str, engine: str = PLAIN) -> Subject:
@@ -78,7 +82,7 @@ def vit(model: str, batch: int, size: tuple[int, int], precision: str, engine: s
     if engine == "compiled":
         network = torch.compile(network)  # type: ignore[assignment]
     run = run_plainly(network, precision)
-    return subject_of(run, different_inputs((batch, 3, *size)), engine=engine, precision=precision)
+    return subject_of(run, Inputs((batch, 3, *size)), engine=engine, precision=precision)
 
 
 def gemm_floor(model: str, batch: int, size: tuple[int, int], precision: str) -> Subject:

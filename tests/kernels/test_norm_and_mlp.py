@@ -125,6 +125,26 @@ def test_gelu_and_its_gradient(dtype):
     torch.testing.assert_close(total.double(), exact.grad.sum(0), rtol=1e-5, atol=1e-5)  # not of the rounded ones
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("width", [32, 50, 51])  # of an odd width linear layers are torch's, and GELU goes apart
+def test_an_mlp_that_learns_and_its_gradients(width, dtype):
+    torch.manual_seed(0)
+    module, x, towards = Mlp(width, 112), torch.randn(3, 70, width), torch.randn(3, 70, width)
+
+    def gradients(module, x, half):
+        x = x.detach().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            y = module(x)
+        return [y.detach(), *torch.autograd.grad((y * towards).sum(), (x, *module.parameters()))]
+
+    half = dtype == torch.bfloat16
+    exact, torchs = gradients(copy.deepcopy(module).double(), x.double(), False), gradients(module, x, half)
+    module.form = mlp.native_mlp
+    for found, plain, want in zip(gradients(module, x, half), torchs, exact, strict=True):
+        allowed = 2 * float((plain - want).abs().max()) + 1e-5 * float(want.abs().max())
+        torch.testing.assert_close(found.double(), want, rtol=0, atol=allowed)
+
+
 def test_a_model_that_only_answers_keeps_its_own_mlp():
     module = Mlp(32, 128)
     assert mlp.native_mlp(module, torch.randn(4, 32)) is not None

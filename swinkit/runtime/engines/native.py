@@ -19,9 +19,12 @@ from ...kernels.dense import dense, pack, suits
 from ...kernels.memory import keep_freed_memory
 from ...kernels.norm import MULTIPLE, layer_norm
 from ...kernels.norm import kernel as norms
+from ...kernels.stage import cut_into_patches
+from ...kernels.stage import kernel as stages
 from ...model.attention import unit
 from ...model.windows import MASKED, Size, WindowGrid
-from ..folding import Affine, Attention, Folded, Parts
+from ..folding import Affine, Attention, Folded, FoldedStage, Parts, cut_by_reshape
+from .native_stage import WholeStage
 
 KEPT = 32  # sizes of which an attention remembers what depends on them
 
@@ -62,12 +65,12 @@ class KernelDense(nn.Module):
 
     def __init__(self, affine: Affine, dtype: torch.dtype) -> None:
         super().__init__()
-        self.columns, self.gelu = affine.weight.shape[0], affine.gelu
+        self.weight_shape, self.gelu = tuple(affine.weight.shape), affine.gelu
         self.packed = pack(affine.weight, dtype)
         self.bias = None if affine.bias is None else affine.bias.detach().to(dtype).float()
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        return dense(x, self.packed, self.bias, self.columns, self.gelu, residual)
+        return dense(x, self.packed, self.bias, self.weight_shape[0], self.gelu, residual)
 
 
 class PlainNorm(nn.Module):
@@ -184,7 +187,17 @@ def parts(precision: str, rows: int, fits: bool, own: bool = True) -> Parts:
     def norm(source: nn.LayerNorm | None) -> nn.Module:
         return KernelNorm(source) if dtype in DTYPES and norms()[0] is not None and fits else PlainNorm(source, dtype)
 
-    return Parts(layer, attention, norm, dtype)
+    def stage(source: FoldedStage) -> nn.Module:
+        computing = [part for part in source.modules() if not (isinstance(part, nn.Identity) or list(part.children()))]
+        native = all(isinstance(part, KernelDense | KernelNorm | KernelAttention) for part in computing)
+        return WholeStage(source, dtype) if native and stages()[0] is not None else source
+
+    def patches(images: Tensor, side: int) -> Tensor:
+        if dtype in DTYPES and stages()[0] is not None:
+            return cut_into_patches(images, side, dtype)
+        return cut_by_reshape(images.to(dtype), side)
+
+    return Parts(layer, attention, norm, dtype, stage, patches)
 
 
 def build(model: Any, precision: str, shape: tuple[int, ...], own: bool = True) -> Any:
