@@ -6,10 +6,11 @@ from typing import TypeVar
 
 from torch import nn
 
-from ..model.attention import WindowAttention
+from ..model.attention import Linear, WindowAttention
 from ..model.backbone import PatchMerging
 from ..model.block import Block, LayerNorm, Mlp, pre_norm
 from .attention import native_attention
+from .dense import native_linear
 from .memory import keep_freed_memory
 from .mlp import native_mlp
 from .norm import native_norm, native_norm_for_layer
@@ -19,7 +20,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def accelerate(model: Model) -> Model:
-    """Let every window attention, MLP, norm and branch of ``model`` use its kernel where that applies; returns ``model``.
+    """Let every window attention, MLP, linear layer, norm and branch of ``model`` use its kernel where that applies; returns ``model``.
 
     On a processor the process also keeps the memory that it frees (:func:`~swinkit.kernels.memory.keep_freed_memory`).
     """
@@ -30,6 +31,8 @@ def accelerate(model: Model) -> Model:
             module.form = native_attention
         elif isinstance(module, Mlp):
             module.form = native_mlp
+        elif isinstance(module, Linear):
+            module.form = native_linear
         elif isinstance(module, LayerNorm) and module.form is None:
             module.form = native_norm
         elif isinstance(module, Block):

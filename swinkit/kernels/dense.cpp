@@ -17,27 +17,20 @@ template <typename T> struct Operands {
     bool gelu;
     T* out;
     T* before;  // where what enters the GELU is kept, if anywhere
-    // on the way back: what entered the GELU; out receives the gradient there, ``activated`` gelu(entered), ``total`` out's sum over rows
+    // on the way back: what entered the GELU; out receives the gradient there, ``activated`` gelu(entered)
     const T* entered;
     T* activated;
-    float* total;
 };
 
 // A tile's ``sums`` are the gradient of what left the GELU. Not unrolled: each vector is work enough.
-template <typename T, int R, int V>
-void back(const Operands<T>& in, int64_t columns, int64_t column, int64_t corner, const vec (&sums)[R][V]) {
-    for (int v = 0; v < V; ++v) {
-        float* own = in.total + column + v * LANES;
-        vec total = load(own);
-        for (int r = 0; r < R; ++r) {
+template <typename T, int R, int V> void back(const Operands<T>& in, int64_t columns, int64_t corner, const vec (&sums)[R][V]) {
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < V; ++v) {
             const int64_t at = corner + r * columns + v * LANES;
-            const vec entered = load(in.entered + at), gradient = sums[r][v] * gelu_slope<T>(entered);
+            const vec entered = load(in.entered + at);
             store(in.activated + at, gelu<T>(entered));
-            store(in.out + at, gradient);
-            total += gradient;
+            store(in.out + at, sums[r][v] * gelu_slope<T>(entered));
         }
-        store(own, total);
-    }
 }
 
 // ``ahead`` is fetched meanwhile, a vector a step: weights come from far away, and by themselves they are met at each panel's begin.
@@ -78,7 +71,7 @@ void tile(const Operands<typename U::number>& in, const Shape& s, int64_t row, i
     if (in.entered) {
         vec kept[R][V];  // a copy, so that the sums themselves need no address and stay in registers
         std::memcpy(kept, sums, sizeof kept);
-        back<T, R, V>(in, columns, column, corner, kept);
+        back<T, R, V>(in, columns, corner, kept);
     } else if (in.before) finish([&](vec sum, int64_t at) { store(in.before + at, sum); return gelu<T>(sum); });
     else if (in.gelu) finish([](vec sum, int64_t) { return gelu<T>(sum); });
     else if (in.residual) finish([&](vec sum, int64_t at) { return sum + load(in.residual + at); });
@@ -103,26 +96,16 @@ template <typename U> void product(const Operands<typename U::number>& in, const
     const int64_t bytes = s.steps * sizeof(word) + s.columns * sizeof(typename U::number) * touched;
     const int64_t fitting = std::max<int64_t>(1, CACHED / (ROWS * bytes));
     const int64_t block = s.columns > s.rows ? tiles : std::min(tiles, fitting);
-    const auto total = summed(tiles * panels, threads, in.total ? s.columns : 0, [&](int64_t first, int64_t last, float* own) {
-        Operands<typename U::number> mine = in;
-        mine.total = own;
+    in_parallel(tiles * panels, threads, [&](int64_t first, int64_t last, int) {
         for (int64_t task = first; task < last; ++task) {
             const int64_t begin = task / (block * panels) * block, high = std::min(block, tiles - begin);  // of this block, in tiles
             const int64_t within = task - begin * panels, turn = within % high, at = begin + turn, column = within / high * WIDTH;
             const int64_t row = s.rows * at / tiles, count = s.rows * (at + 1) / tiles - row;  // tiles of about equal height
             const int64_t next = column + WIDTH < s.columns ? column + WIDTH : column;
             const word* ahead = in.weights + (next + (turn < VECTORS ? turn : 0) * LANES) * s.steps;
-            tile_of<U>(count, std::min(WIDTH, s.columns - column) / LANES)(mine, s, row, column, ahead);
+            tile_of<U>(count, std::min(WIDTH, s.columns - column) / LANES)(in, s, row, column, ahead);
         }
     });
-    std::copy(total.begin(), total.end(), in.total);
-}
-
-template <typename Work> void with_unit([[maybe_unused]] int half, Work work) {
-#if defined(__AVX512BF16__)
-    if (half) return work(Pair{});
-#endif
-    work(Single{});
 }
 
 }  // namespace
@@ -155,13 +138,13 @@ void dense_forward(int half, const void* x, const void* weights, const float* bi
     });
 }
 
-// gradient (rows, inner) by weights, then back through the GELU that ``entered`` (rows, columns) went through; total (columns)
+// gradient (rows, inner) by weights, then back through the GELU that ``entered`` (rows, columns) went through
 void dense_backward(int half, const void* gradient, const void* weights, const void* entered, int64_t rows, int64_t inner,
-                    int64_t columns, void* out, void* activated, float* total, int threads) {
+                    int64_t columns, void* out, void* activated, int threads) {
     with_unit(half, [&](auto U) {
         using T = typename decltype(U)::number;
         product<decltype(U)>({static_cast<const word*>(gradient), static_cast<const word*>(weights), nullptr, nullptr, false,
-                              static_cast<T*>(out), nullptr, static_cast<const T*>(entered), static_cast<T*>(activated), total},
+                              static_cast<T*>(out), nullptr, static_cast<const T*>(entered), static_cast<T*>(activated)},
                              {rows, inner / U.STEP, columns}, threads);
     });
 }

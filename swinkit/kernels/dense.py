@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .build import DTYPES, library, pointer
+from ..model.attention import Linear
+from .build import DTYPES, autocast_dtype, library, pointer
+from .build import suits as applies
 
 
 @functools.cache
@@ -23,7 +25,7 @@ def kernel() -> tuple[ctypes.CDLL | None, str]:
         found.dense_lanes.argtypes, found.dense_lanes.restype = (code,), code
         found.dense_pack.argtypes = (code, pointers, count, count, code, pointers, code)
         found.dense_forward.argtypes = (code, *[pointers] * 4, code, count, count, count, pointers, pointers, code)
-        found.dense_backward.argtypes = (code, *[pointers] * 3, count, count, count, *[pointers] * 3, code)
+        found.dense_backward.argtypes = (code, *[pointers] * 3, count, count, count, pointers, pointers, code)
         found.dense_pack.restype = found.dense_forward.restype = found.dense_backward.restype = None
     return found, reason
 
@@ -69,17 +71,16 @@ def dense(
     return out
 
 
-def dense_backward(gradient: Tensor, packed: Tensor, entered: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def dense_backward(gradient: Tensor, packed: Tensor, entered: Tensor) -> tuple[Tensor, Tensor]:
     """From ``gradient`` (rows, in) of gelu(x) Wᵀ back to that of x, with x (rows, columns) ``entered`` and W ``packed`` transposed: the
-    gradient, gelu(x), and the gradient's sum over rows, float32, (columns,)."""
+    gradient, and gelu(x)."""
     gradient, (rows, columns) = gradient.contiguous(), entered.shape
     out, activated = torch.empty_like(entered), torch.empty_like(entered)
-    total = entered.new_empty(columns, dtype=torch.float32)
     kernel()[0].dense_backward(  # type: ignore[union-attr]
         DTYPES[gradient.dtype], *map(pointer, (gradient, packed, entered)), rows, gradient.shape[1], columns,
-        *map(pointer, (out, activated, total)), torch.get_num_threads(),
+        *map(pointer, (out, activated)), torch.get_num_threads(),
     )  # fmt: skip
-    return out, activated, total
+    return out, activated
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -96,6 +97,38 @@ def linear_backward(gradient: Tensor, weight: Tensor) -> Tensor:
     return gradient @ weight.to(gradient.dtype)
 
 
+@functools.cache
+def _weights() -> Any:
+    found, _ = library("weight_gradient")
+    if found is not None:
+        code, count, pointers = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
+        found.weight_gradient.argtypes = (code, pointers, pointers, count, count, count, pointers, pointers, code)
+        found.weight_gradient.restype = None
+    return found
+
+
+def weight_gradient(gradient: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """From ``gradient`` (rows, out) of :func:`linear` and its ``x`` (rows, in) the gradients of weights (out, in) and bias (out,), float32."""
+    (rows, outputs), inputs = gradient.shape, x.shape[1]
+    lanes = _lanes(x.dtype)
+    if not lanes or outputs % lanes or inputs % lanes or _weights() is None:
+        return (gradient.t() @ x).float(), gradient.sum(0, dtype=torch.float32)
+    gradient, x = gradient.contiguous(), x.contiguous()
+    out, sums = (x.new_empty(shape, dtype=torch.float32) for shape in ((outputs, inputs), (outputs,)))
+    _weights().weight_gradient(
+        DTYPES[x.dtype],
+        pointer(gradient),
+        pointer(x),
+        rows,
+        outputs,
+        inputs,
+        pointer(out),
+        pointer(sums),
+        torch.get_num_threads(),
+    )
+    return out, sums
+
+
 class NativeLinear(torch.autograd.Function):
     """:func:`linear` for training; keeps the weights themselves, not what they were rounded to."""
 
@@ -110,6 +143,15 @@ class NativeLinear(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         x, weight = ctx.saved_tensors
         out = gradients[0].contiguous()
-        rows = out.flatten(0, -2)
-        into_weight = (rows.t() @ x.flatten(0, -2)).to(weight.dtype)
-        return linear_backward(out, weight), into_weight, None if ctx.bias_type is None else rows.sum(0).to(ctx.bias_type)
+        into_weight, into_bias = weight_gradient(out.flatten(0, -2), x.flatten(0, -2))
+        bias = None if ctx.bias_type is None else into_bias.to(ctx.bias_type)
+        return linear_backward(out, weight), into_weight.to(weight.dtype), bias
+
+
+def native_linear(module: Linear, x: Tensor) -> Tensor | None:
+    """What :class:`~swinkit.model.attention.Linear` computes while it learns, or None where the kernel does not apply."""
+    dtype = autocast_dtype(x)
+    if not torch.is_grad_enabled() or not applies(x) or not suits(module.weight, dtype):
+        return None
+    with torch.autocast("cpu", enabled=False):
+        return NativeLinear.apply(x.to(dtype), module.weight, module.bias)

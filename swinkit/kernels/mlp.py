@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from ..model.block import Mlp
 from . import dense
 from .build import DTYPES, autocast_dtype, library, pointer, suits
-from .dense import linear, linear_backward
+from .dense import linear, linear_backward, weight_gradient
 
 MULTIPLE = 16  # of channels
 
@@ -25,7 +25,7 @@ def kernel() -> tuple[ctypes.CDLL | None, str]:
     if found is not None:
         code, count, pointers = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
         found.gelu_forward.argtypes = (code, pointers, count, pointers, code)
-        found.gelu_backward.argtypes = (code, pointers, count, code, *[pointers] * 3, code)
+        found.gelu_backward.argtypes = (code, pointers, count, pointers, pointers, code)
         found.gelu_forward.restype = found.gelu_backward.restype = None
     return found, reason
 
@@ -37,13 +37,13 @@ def gelu(x: Tensor) -> Tensor:
     return out
 
 
-def gelu_backward(x: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """gelu(x) once more of ``x`` (rows, C); the gradient of ``x``, which takes the place of ``gradient``; and its sum over rows (C,)."""
-    out, total = torch.empty_like(x), x.new_zeros(x.shape[1], dtype=torch.float32)
+def gelu_backward(x: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradient of ``x`` from ``gradient``, that of its GELU, whose place it takes, and the GELU once more."""
+    out = torch.empty_like(x)
     kernel()[0].gelu_backward(  # type: ignore[union-attr]
-        DTYPES[x.dtype], pointer(x), *x.shape, *map(pointer, (out, gradient, total)), torch.get_num_threads()
+        DTYPES[x.dtype], pointer(x), x.numel(), *map(pointer, (out, gradient)), torch.get_num_threads()
     )
-    return out, gradient, total
+    return gradient, out
 
 
 def enter(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,13 +55,12 @@ def enter(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     return hidden, dense.dense(x, dense.pack(weight, x.dtype), bias.float(), len(weight), True, before=hidden)
 
 
-def leave(gradient: Tensor, weight: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """From the gradient of gelu(hidden) Wᵀ, (rows, out), back to that of ``hidden`` (rows, in): the gradient, gelu(hidden), and the
-    gradient's sum over rows; in one pass where the kernel of linear layers applies."""
+def leave(gradient: Tensor, weight: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    """From the gradient of gelu(hidden) Wᵀ, (rows, out), back to that of ``hidden`` (rows, in), and gelu(hidden); in one pass where the
+    kernel of linear layers applies."""
     if dense.suits(weight.t(), gradient.dtype):
         return dense.dense_backward(gradient, dense.pack(weight, gradient.dtype, transposed=True), hidden)
-    activated, inner, total = gelu_backward(hidden, linear_backward(gradient, weight).contiguous())
-    return inner, activated, total
+    return gelu_backward(hidden, linear_backward(gradient, weight).contiguous())
 
 
 class NativeMlp(torch.autograd.Function):
@@ -77,10 +76,12 @@ class NativeMlp(torch.autograd.Function):
     @once_differentiable  # a second derivative would lack what the kernel computes
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
         x, hidden, w1, w2 = ctx.saved_tensors
-        out = gradients[0].flatten(0, -2)
-        inner, activated, into_b1 = leave(out, w2, hidden.flatten(0, -2))
-        into_w2, into_w1 = (out.t() @ activated).to(w2.dtype), (inner.t() @ x.flatten(0, -2)).to(w1.dtype)
-        return linear_backward(inner, w1).view(x.shape), into_w1, into_b1.to(w1.dtype), into_w2, out.sum(0).to(w2.dtype)
+        out = gradients[0].flatten(0, -2).contiguous()
+        inner, activated = leave(out, w2, hidden.flatten(0, -2))
+        into_w2, into_b2 = weight_gradient(out, activated)
+        into_w1, into_b1 = weight_gradient(inner, x.flatten(0, -2))
+        into = (into_w1, into_b1, into_w2, into_b2)
+        return linear_backward(inner, w1).view(x.shape), *(tensor.to(w1.dtype) for tensor in into)
 
 
 def native_mlp(module: Mlp, x: Tensor) -> Tensor | None:

@@ -32,11 +32,24 @@ struct Pair {
         const hvec low = (hvec)_mm512_cvtneps_pbh((__m512)load(one)), high = (hvec)_mm512_cvtneps_pbh((__m512)load(two));
         return __builtin_convertvector(low, ivec) | __builtin_convertvector(high, ivec) << 16;
     }
+    static ivec words(const bfloat16* one, const bfloat16* two) {
+        hvec low, high;
+        std::memcpy(&low, one, sizeof low);
+        std::memcpy(&high, two, sizeof high);
+        return __builtin_convertvector(low, ivec) | __builtin_convertvector(high, ivec) << 16;
+    }
     static vec add(vec sum, word x, __m512bh weights) {
         return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(x), weights);
     }
 };
 #endif
+
+template <typename Work> void with_unit([[maybe_unused]] int half, Work work) {
+#if defined(__AVX512BF16__)
+    if (half) return work(Pair{});
+#endif
+    work(Single{});
+}
 
 // Where the vector of outputs that begins with ``column`` stands in the packed weights, and how far it is from one step to the next.
 struct Standing { int64_t at, stride; };

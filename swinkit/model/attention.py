@@ -6,6 +6,7 @@ Shapes: B batch, H and W rows and columns of the map, C channels, nW windows, N 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -74,6 +75,16 @@ class Form(Protocol):
     def __call__(self, module: WindowAttention, x: Tensor, grid: WindowGrid, /) -> Tensor | None: ...
 
 
+class Linear(nn.Linear):
+    """A linear layer of each token by itself; ``form`` as WindowAttention's."""
+
+    form: Callable[[Linear, Tensor], Tensor | None] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.form(self, x) if self.form is not None else None
+        return super().forward(x) if y is None else y
+
+
 class WindowAttention(nn.Module):
     """(Shifted) window multi-head self-attention, (S)W-MSA (Swin, section 3.2).
 
@@ -89,7 +100,7 @@ class WindowAttention(nn.Module):
         self.heads = heads
         self.chunk = chunk  # windows that attend at once; 0 is all
         self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias and key_bias)
-        self.proj = nn.Linear(width, width)
+        self.proj = Linear(width, width)
         self.similarity = similarity
         self.bias = bias
         self.form: Form | None = None

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..config import SwinConfig
-from .attention import ScaledCosine
+from .attention import Linear, ScaledCosine
 from .block import Block, LayerNorm
 from .position_bias import MlpBias, TableBias
 from .windows import WindowGrid, counts_of, pad_to
@@ -53,7 +53,7 @@ class PatchMerging(nn.Module):
         super().__init__()
         self.norm_first = version == 1
         self.norm = LayerNorm(4 * width if self.norm_first else 2 * width)
-        self.reduction = nn.Linear(4 * width, 2 * width, bias=False)
+        self.reduction = Linear(4 * width, 2 * width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = counts = counts_of(x.shape[1:3], (2, 2))

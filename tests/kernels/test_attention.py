@@ -71,13 +71,22 @@ def test_without_projection_bias(version):
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_bfloat16_is_nearer_to_float32_than_the_models_own(version):
-    plain, fast = pair(small(version))
-    images = torch.randn(4, 3, 90, 100)
-    truth = plain(images)
-    with torch.autocast("cpu", torch.bfloat16):
-        ours, theirs = ((model(images).float() - truth).abs().max() for model in (fast, plain))
-    assert 0 < ours <= 1.2 * theirs
+def test_bfloat16_is_as_near_to_float32_as_the_models_own(version):
+    """On the average over networks: of a single one either may be half as far again, by the chance of rounding."""
+    ours, theirs = [], []
+    for seed in range(12):
+        plain, fast = pair(small(version))
+        for model in (plain, fast):
+            chance = torch.Generator().manual_seed(seed)
+            for parameter in model.parameters():
+                size = float(parameter.detach().abs().mean())
+                parameter.data += 0.5 * size * torch.randn(parameter.shape, generator=chance)
+        images = torch.randn(2, 3, 60, 70, generator=torch.Generator().manual_seed(seed))
+        truth = plain(images)
+        with torch.autocast("cpu", torch.bfloat16):
+            for model, errors in ((fast, ours), (plain, theirs)):
+                errors.append(float((model(images).float() - truth).detach().abs().mean()))
+    assert 0 < sum(ours) <= 1.1 * sum(theirs)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])

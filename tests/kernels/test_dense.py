@@ -6,7 +6,10 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swinkit import create_model
 from swinkit.kernels import attention, dense
+from swinkit.kernels.accelerate import accelerate
+from swinkit.model.attention import Linear
 
 BOTH = [torch.float32, torch.bfloat16]
 DTYPES = [dtype for dtype in BOTH if dense.suits(torch.empty(64, 64), dtype)]
@@ -124,3 +127,50 @@ def test_gradients_are_those_of_a_linear_layer(inner, columns, dtype):
     assert [gradient.dtype for gradient in found] == [dtype, torch.float32, torch.float32]
     for gradient, want in zip(found, wanted, strict=True):
         assert (gradient.double() - want).abs().max() <= (1e-5 if dtype == torch.float32 else 2**-7) * want.abs().max()
+
+
+@pytest.mark.parametrize("dtype", BOTH)
+@pytest.mark.parametrize(
+    ("rows", "outputs", "inputs"),
+    [(1, 16, 16), (7, 32, 48), (999, 80, 112), (401, 272, 272), (50, 20, 16), (50, 16, 21)],
+)  # one row, an odd number, several blocks of rows, an answer that threads part, widths that are not the kernel's
+def test_gradients_of_weights_and_bias_are_sums_over_rows(rows, outputs, inputs, dtype):
+    gradient, x = drawn(rows, outputs).to(dtype), drawn(rows, inputs, seed=1).to(dtype)
+    weight, bias = dense.weight_gradient(gradient, x)
+    assert weight.dtype == bias.dtype == torch.float32
+    own = dense.suits(torch.empty(16, 16), dtype) and outputs % 16 == inputs % 16 == 0
+    rounded = 2**-8 if dtype == torch.bfloat16 and not own else 1e-6
+    for found, want in ((weight, gradient.double().t() @ x.double()), (bias, gradient.double().sum(0))):
+        torch.testing.assert_close(found.double(), want, rtol=0, atol=rounded * rows**0.5 * 8)
+
+
+@offered
+@given(
+    rows=st.integers(1, 900), outputs=st.integers(1, 9), inputs=st.integers(1, 9), threads=st.integers(1, 3),
+    dtype=st.sampled_from(DTYPES or [torch.float32]),
+)  # fmt: skip
+def test_gradients_of_weights_for_any_shape_and_number_of_threads(rows, outputs, inputs, threads, dtype):
+    gradient, x = drawn(rows, 16 * outputs).to(dtype), drawn(rows, 16 * inputs, seed=1).to(dtype)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        weight, bias = dense.weight_gradient(gradient, x)
+        assert torch.equal(weight, dense.weight_gradient(gradient, x)[0])
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(weight.double(), gradient.double().t() @ x.double(), rtol=0, atol=1e-5 * rows**0.5)
+    torch.testing.assert_close(bias.double(), gradient.double().sum(0), rtol=0, atol=1e-5 * rows**0.5)
+
+
+@offered
+def test_the_layers_of_an_accelerated_model_learn_by_the_kernel(monkeypatch):
+    model, x = accelerate(create_model("swin_nano")), torch.randn(2, 3, 28, 28)
+    calls = []
+    apply = dense.NativeLinear.apply
+    monkeypatch.setattr(dense.NativeLinear, "apply", lambda *given: calls.append(given[1].shape) or apply(*given))
+    model(x).sum().backward()
+    layers = [module for module in model.modules() if isinstance(module, Linear)]
+    assert len(layers) == sum(model.config.depths) + len(model.config.depths) - 1  # last projections, and reductions of merging
+    assert all(layer.weight.shape in calls and layer.weight.grad is not None for layer in layers)
+    with torch.no_grad():
+        assert dense.native_linear(layers[0], x) is None
