@@ -149,9 +149,9 @@ class NativeLinear(torch.autograd.Function):
 
 
 def native_linear(module: Linear, x: Tensor) -> Tensor | None:
-    """What :class:`~swinkit.model.attention.Linear` computes while it learns, or None where the kernel does not apply."""
+    """What :class:`~swinkit.model.attention.Linear` computes, or None where the kernel does not apply."""
     dtype = autocast_dtype(x)
-    if not torch.is_grad_enabled() or not applies(x) or not suits(module.weight, dtype):
+    if not applies(x) or not suits(module.weight, dtype):
         return None
     with torch.autocast("cpu", enabled=False):
         return NativeLinear.apply(x.to(dtype), module.weight, module.bias)

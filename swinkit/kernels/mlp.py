@@ -85,9 +85,9 @@ class NativeMlp(torch.autograd.Function):
 
 
 def native_mlp(module: Mlp, x: Tensor) -> Tensor | None:
-    """What :class:`Mlp` computes while it learns, or None where the kernel does not apply."""
+    """What :class:`Mlp` computes, or None where the kernel does not apply."""
     dtype = autocast_dtype(x)
-    if not torch.is_grad_enabled() or not suits(x) or dtype not in DTYPES or kernel()[0] is None:
+    if not suits(x) or dtype not in DTYPES or kernel()[0] is None:
         return None
     if module.fc1.out_features % MULTIPLE:
         return None
