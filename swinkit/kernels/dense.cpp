@@ -49,16 +49,12 @@ void tile(const Operands<typename U::number>& in, const Shape& s, int64_t row, i
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) sums[r][v] = bias;
     }
-    for (int64_t step = 0; step < steps; ++step, weights += V * LANES, ahead += LANES) {
+    int64_t step = 0;
+    do {  // tested at its end, the loop leaves the sums in their registers
         __builtin_prefetch(ahead, 0, 2);
-        decltype(U::weights(weights)) panel[V];
-#pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) panel[v] = U::weights(weights + v * LANES);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r)
-#pragma GCC unroll 8
-            for (int v = 0; v < V; ++v) sums[r][v] = U::add(sums[r][v], x[r * steps + step], panel[v]);
-    }
+        add_step<U>(sums, [&](int r) { return x[r * steps + step]; }, weights);
+        weights += V * LANES, ahead += LANES;
+    } while (++step < steps);
     const auto finish = [&](auto answer) {
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r)
@@ -124,7 +120,10 @@ int dense_lanes([[maybe_unused]] int half) {  // columns of a vector; 0 where th
 
 // weights (columns, inner), or, where they are transposed, (inner, columns)
 void dense_pack(int half, const float* weights, int64_t columns, int64_t inner, int transposed, void* packed, int threads) {
-    with_unit(half, [&](auto U) { pack<decltype(U)>(weights, columns, inner, transposed != 0, static_cast<word*>(packed), threads); });
+    with_unit(half, [&](auto U) {
+        const auto way = transposed ? pack_transposed<decltype(U)> : pack<decltype(U)>;
+        way(weights, columns, inner, static_cast<word*>(packed), threads);
+    });
 }
 
 // ``before``, if there is one, keeps what enters the GELU

@@ -98,32 +98,31 @@ def linear_backward(gradient: Tensor, weight: Tensor) -> Tensor:
 
 
 @functools.cache
-def _weights() -> Any:
-    found, _ = library("weight_gradient")
+def weights_kernel() -> tuple[ctypes.CDLL | None, str]:
+    """The compiled kernel of :func:`weight_gradient`, or None, and why."""
+    found, reason = library("weight_gradient")
     if found is not None:
         code, count, pointers = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
         found.weight_gradient.argtypes = (code, pointers, pointers, count, count, count, pointers, pointers, code)
         found.weight_gradient.restype = None
-    return found
+    return found, reason
 
 
 def weight_gradient(gradient: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     """From ``gradient`` (rows, out) of :func:`linear` and its ``x`` (rows, in) the gradients of weights (out, in) and bias (out,), float32."""
     (rows, outputs), inputs = gradient.shape, x.shape[1]
-    lanes = _lanes(x.dtype)
-    if not lanes or outputs % lanes or inputs % lanes or _weights() is None:
+    lanes, native = _lanes(x.dtype), weights_kernel()[0]
+    if native is None or not lanes or not rows or outputs % lanes or inputs % lanes:
         return (gradient.t() @ x).float(), gradient.sum(0, dtype=torch.float32)
     gradient, x = gradient.contiguous(), x.contiguous()
     out, sums = (x.new_empty(shape, dtype=torch.float32) for shape in ((outputs, inputs), (outputs,)))
-    _weights().weight_gradient(
+    native.weight_gradient(
         DTYPES[x.dtype],
-        pointer(gradient),
-        pointer(x),
+        *map(pointer, (gradient, x)),
         rows,
         outputs,
         inputs,
-        pointer(out),
-        pointer(sums),
+        *map(pointer, (out, sums)),
         torch.get_num_threads(),
     )
     return out, sums

@@ -17,16 +17,16 @@ template <int COUNT> struct Fading {
     alignas(64) float terms[COUNT][PIECES];  // coefficients by power of z / PIECE less the piece's number
     template <typename Function> explicit Fading(Function function) {
         for (int piece = 0; piece < PIECES; ++piece) {
-            double at[COUNT], slope[COUNT], term[COUNT] = {};
+            double at[COUNT], value[COUNT], term[COUNT] = {};
             for (int n = 0; n < COUNT; ++n) {
                 at[n] = piece ? 0.5 - 0.5 * std::cos((n + 0.5) * M_PI / COUNT) : n / (COUNT - 1.0);
-                slope[n] = function((piece + at[n]) * PIECE);
+                value[n] = function((piece + at[n]) * PIECE);
             }
             for (int order = 1; order < COUNT; ++order)  // Newton's divided differences
-                for (int n = COUNT - 1; n >= order; --n) slope[n] = (slope[n] - slope[n - 1]) / (at[n] - at[n - order]);
-            for (int n = COUNT - 1; n >= 0; --n) {  // (… (slope₅ (t - at₄) + slope₄) (t - at₃) + …), multiplied out
+                for (int n = COUNT - 1; n >= order; --n) value[n] = (value[n] - value[n - 1]) / (at[n] - at[n - order]);
+            for (int n = COUNT - 1; n >= 0; --n) {  // (… (value₅ (t - at₄) + value₄) (t - at₃) + …), multiplied out
                 for (int power = COUNT - 1; power > 0; --power) term[power] = term[power - 1] - at[n] * term[power];
-                term[0] = slope[n] - at[n] * term[0];
+                term[0] = value[n] - at[n] * term[0];
             }
             for (int power = 0; power < COUNT; ++power) terms[power][piece] = (float)term[power];
         }

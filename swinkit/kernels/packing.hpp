@@ -51,6 +51,18 @@ template <typename Work> void with_unit([[maybe_unused]] int half, Work work) {
     work(Single{});
 }
 
+// sums (R, V) += a step: the word of each row, by a panel of V vectors
+template <typename U, int R, int V, typename Row>
+__attribute__((always_inline)) inline void add_step(vec (&sums)[R][V], Row row, const word* weights) {
+    decltype(U::weights(weights)) panel[V];
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) panel[v] = U::weights(weights + v * LANES);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) sums[r][v] = U::add(sums[r][v], row(r), panel[v]);
+}
+
 // Where the vector of outputs that begins with ``column`` stands in the packed weights, and how far it is from one step to the next.
 struct Standing { int64_t at, stride; };
 Standing standing(int64_t column, int64_t columns, int64_t steps) {
@@ -58,19 +70,27 @@ Standing standing(int64_t column, int64_t columns, int64_t steps) {
     return {panel * steps + column - panel, std::min(WIDTH, columns - panel)};
 }
 
-// from weights (columns, inner), or, where they are transposed, (inner, columns)
-template <typename U> void pack(const float* weights, int64_t columns, int64_t inner, bool transposed, word* packed, int threads) {
+// from weights (inner, columns): row by row
+template <typename U> void pack_transposed(const float* weights, int64_t columns, int64_t inner, word* packed, int threads) {
+    const int64_t steps = inner / U::STEP;
+    in_parallel(steps, threads, [&](int64_t first, int64_t last, int) {
+        for (int64_t step = first; step < last; ++step) {
+            const float* from = weights + step * U::STEP * columns;
+            for (int64_t column = 0; column < columns; column += LANES) {
+                const Standing place = standing(column, columns, steps);
+                const ivec words = U::words(from + column, from + columns + column);
+                std::memcpy(packed + place.at + step * place.stride, &words, sizeof words);
+            }
+        }
+    });
+}
+
+// from weights (columns, inner): blocks of as many rows as a vector has numbers, transposed
+template <typename U> void pack(const float* weights, int64_t columns, int64_t inner, word* packed, int threads) {
     const int64_t steps = inner / U::STEP;
     in_parallel(columns / LANES, threads, [&](int64_t first, int64_t last, int) {
         for (int64_t column = first * LANES; column < last * LANES; column += LANES) {
             const Standing place = standing(column, columns, steps);
-            word* to = packed + place.at;
-            const auto put = [&](int64_t step, ivec words) { std::memcpy(to + step * place.stride, &words, sizeof words); };
-            if (transposed) {
-                const float* from = weights + column;
-                for (int64_t step = 0; step < steps; ++step, from += U::STEP * columns) put(step, U::words(from, from + columns));
-                continue;
-            }
             for (int64_t step = 0; step < steps; step += LANES) {
                 const int64_t begin = std::max<int64_t>(0, std::min(step, steps - LANES));  // the last block may meet the one before
                 ivec rows[LANES];
@@ -80,7 +100,8 @@ template <typename U> void pack(const float* weights, int64_t columns, int64_t i
                     rows[row] = U::words(steps < LANES ? std::copy_n(from, inner, short_row) - inner : from);
                 }
                 transpose(rows);
-                for (int row = 0; row < std::min<int64_t>(LANES, steps); ++row) put(begin + row, rows[row]);
+                for (int row = 0; row < std::min<int64_t>(LANES, steps); ++row)
+                    std::memcpy(packed + place.at + (begin + row) * place.stride, &rows[row], sizeof rows[row]);
             }
         }
     });

@@ -132,8 +132,8 @@ void cut(const float* pictures, int64_t batch, int64_t channels, int64_t height,
 
 extern "C" {
 
-// x: tokens (batch, height, width, C) or, where the stage merges, of the map before, (batch, height, width, C of it). out (batch, L, C)
-// may be x where the stage does not merge. The rest is room, see Pass.
+// x: tokens (batch, height, width, C), which become out, or, where the stage merges, of the map before, (batch, height, width, C of it);
+// out is (batch, L, C). The rest is room, see Pass.
 void stage_forward(const Kernels* kernels, const Stage* s, int64_t batch, int64_t height, int64_t width, const void* x, void* out,
                    void* narrow, void* other, void* wide, int threads) {
     const int64_t bytes = s->half ? 2 : 4, tokens = s->merges ? (height + 1) / 2 * ((width + 1) / 2) : height * width;
@@ -141,7 +141,7 @@ void stage_forward(const Kernels* kernels, const Stage* s, int64_t batch, int64_
     if (s->merges) {
         merged(static_cast<const char*>(x), batch, height, width, s->reduction.inner / 4 * bytes, static_cast<char*>(wide), threads);
         pass.merge();
-    } else if (x != out) std::memcpy(out, x, batch * tokens * s->width * bytes);
+    }
     pass.blocks();
 }
 

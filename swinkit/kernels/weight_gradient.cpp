@@ -2,16 +2,27 @@
 // rows, is long and whose answer is mostly small. Both factors are rearranged block by block, as tiles of the answer want to read them.
 #include "packing.hpp"
 #include <memory>
+#include <unistd.h>
 
 namespace {
 
-constexpr int64_t DEPTH = 200;  // steps of a block at most: a panel of x and a tile of the gradient then share the first cache
-constexpr int64_t CHUNK = 64;   // columns of the gradient that are rearranged at once, and stay in the second
+constexpr int64_t CHUNK = 512;  // columns of the gradient that are rearranged at once, and stay in the second cache
 constexpr int64_t SMALL = 1 << 16;  // numbers of an answer that each thread may sum up for itself
 
-template <typename T> struct Operands { const T *gradient, *x; int64_t rows, outputs, inputs; };
+// Steps of a block at most: a panel of x and a tile of the gradient take three quarters of the first cache.
+int64_t deepest() {
+    int64_t bytes = 0;
+#if defined(_SC_LEVEL1_DCACHE_SIZE)
+    bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+#endif
+    return (bytes > 0 ? bytes : 32768) * 3 / 4 / ((WIDTH + ROWS) * (int64_t)sizeof(word));
+}
 
-// words of ``columns`` columns of from (rows, stride), from row ``first`` on, a step after the other: put(step, column, words)
+template <typename T> struct Operands { const T *gradient, *x; int64_t rows, outputs, inputs; };
+// What is multiplied at once: ``steps`` steps of x and of ``width`` columns of the gradient, from these on; ``rows`` rows are left.
+template <typename T> struct Share { const T *gradient, *x; int64_t rows, steps, width; };
+
+// words of ``columns`` columns of from (rows, stride), a step after the other: put(step, column, words)
 template <typename U, typename Put>
 void rearranged(const typename U::number* from, int64_t stride, int64_t rows, int64_t steps, int64_t columns, float* sums, Put put) {
     const std::vector<typename U::number> nothing(columns);
@@ -27,58 +38,82 @@ void rearranged(const typename U::number* from, int64_t stride, int64_t rows, in
     }
 }
 
-// out (ROWS, V vectors of inputs) += gradient (steps, ROWS) by x (steps, V vectors)
-template <typename U, int V> void tile(const word* gradient, const word* x, int64_t steps, float* out, int64_t inputs) {
+// Lines of memory that are read later, one at each step.
+struct Ahead { const char* from; int64_t stride; };
+
+// The ``index``-th of the lines that a step of columns of from (rows, stride) consists of.
+template <typename U> Ahead line(const typename U::number* from, int64_t stride, int64_t index) {
+    const auto* first = from + index % U::STEP * stride + index / U::STEP * (64 / (int64_t)sizeof *from);
+    return {reinterpret_cast<const char*>(first), U::STEP * stride * (int64_t)sizeof *from};
+}
+
+// out (ROWS, V vectors of inputs) += gradient (steps, ROWS) by x (steps, V vectors), or, if ``fresh``, becomes that
+template <typename U, int V>
+void tile(const word* gradient, const word* x, int64_t steps, bool fresh, Ahead ahead, float* out, int64_t inputs) {
+    static const float zeros[WIDTH] = {};
+    const float* before = fresh ? zeros : out;
+    const int64_t apart = fresh ? 0 : inputs;
     vec sums[ROWS][V];
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) sums[r][v] = load(out + r * inputs + v * LANES);
-    for (int64_t step = 0; step < steps; ++step, gradient += ROWS, x += V * LANES) {
-        decltype(U::weights(x)) panel[V];
-#pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) panel[v] = U::weights(x + v * LANES);
-#pragma GCC unroll 8
-        for (int r = 0; r < ROWS; ++r)
-#pragma GCC unroll 8
-            for (int v = 0; v < V; ++v) sums[r][v] = U::add(sums[r][v], gradient[r], panel[v]);
-    }
+        for (int v = 0; v < V; ++v) sums[r][v] = load(before + r * apart + v * LANES);
+    do {  // tested at its end, the loop leaves the sums in their registers
+        __builtin_prefetch(ahead.from, 0, 2);
+        add_step<U>(sums, [&](int r) { return gradient[r]; }, x);
+        gradient += ROWS, x += V * LANES, ahead.from += ahead.stride;
+    } while (--steps);
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 8
         for (int v = 0; v < V; ++v) store(out + r * inputs + v * LANES, sums[r][v]);
 }
 
-// What steps ``first`` to ``last`` of the rows add to the answer's rows ``low`` to ``high``, and to their sums.
+// Adds what a share comes to, or, if ``fresh``, puts it there; meanwhile ``following`` is fetched.
+template <typename U>
+void add_share(const Operands<typename U::number>& in, const Share<typename U::number>& share, const Share<typename U::number>& following,
+               bool fresh, word* gradients, word* panel, float* out, float* sums) {
+    const int64_t steps = share.steps;
+    rearranged<U>(share.gradient, in.outputs, share.rows, steps, share.width, sums, [&](int64_t step, int64_t c, ivec words) {
+        for (int part = 0; part < LANES / ROWS; ++part)
+            std::memcpy(&gradients[((c / ROWS + part) * steps + step) * ROWS], (const word*)&words + part * ROWS, ROWS * sizeof(word));
+    });
+    int64_t fetched = 0;  // lines of the gradient
+    for (int64_t column = 0; column < in.inputs; column += WIDTH) {
+        const int64_t wide = std::min(WIDTH, in.inputs - column);
+        rearranged<U>(share.x + column, in.inputs, share.rows, steps, wide, nullptr,
+                      [&](int64_t step, int64_t c, ivec words) { std::memcpy(&panel[step * wide + c], &words, sizeof words); });
+        const auto* beside = column + WIDTH < in.inputs ? share.x + column + WIDTH : following.x;
+        for (int64_t r = 0; r < share.width; r += ROWS) {
+            const word* gradient = &gradients[r * steps];
+            float* corner = out + r * in.inputs + column;
+            Ahead ahead{reinterpret_cast<const char*>(gradient), 0};
+            if (r < VECTORS * ROWS) ahead = line<U>(beside, in.inputs, r / ROWS);
+            else if (fetched < following.width / LANES) ahead = line<U>(following.gradient, in.outputs, fetched++);
+            switch (wide / LANES) {
+                case 3: tile<U, 3>(gradient, panel, steps, fresh, ahead, corner, in.inputs); break;
+                case 2: tile<U, 2>(gradient, panel, steps, fresh, ahead, corner, in.inputs); break;
+                default: tile<U, 1>(gradient, panel, steps, fresh, ahead, corner, in.inputs);
+            }
+        }
+    }
+}
+
+// What steps ``first`` to ``last`` of the rows come to in the answer's rows ``low`` to ``high``, and in their sums, to which it is added.
 template <typename U>
 void accumulate(const Operands<typename U::number>& in, int64_t first, int64_t last, int64_t low, int64_t high, float* out, float* sums) {
-    const int64_t blocks = (last - first + DEPTH - 1) / DEPTH;
-    const std::unique_ptr<int32_t[]> xs(new int32_t[DEPTH * in.inputs]), gradients(new int32_t[DEPTH * CHUNK]);
-    for (int64_t block = 0; block < blocks; ++block) {
-        const int64_t begin = first + (last - first) * block / blocks, steps = first + (last - first) * (block + 1) / blocks - begin;
-        const int64_t row = begin * U::STEP, rows = in.rows - row;
-        rearranged<U>(in.x + row * in.inputs, in.inputs, rows, steps, in.inputs, nullptr, [&](int64_t step, int64_t c, ivec words) {
-            const Standing place = standing(c, in.inputs, steps);
-            std::memcpy(&xs[place.at + step * place.stride], &words, sizeof words);
-        });
-        for (int64_t chunk = low; chunk < high; chunk += CHUNK) {
-            const int64_t width = std::min(CHUNK, high - chunk);
-            rearranged<U>(in.gradient + row * in.outputs + chunk, in.outputs, rows, steps, width, sums + chunk,
-                          [&](int64_t step, int64_t c, ivec words) {
-                for (int part = 0; part < LANES / ROWS; ++part)
-                    std::memcpy(&gradients[((c / ROWS + part) * steps + step) * ROWS], (const word*)&words + part * ROWS, ROWS * sizeof(word));
-            });
-            for (int64_t column = 0; column < in.inputs; column += WIDTH)
-                for (int64_t r = 0; r < width; r += ROWS) {
-                    const word *gradient = &gradients[r * steps], *x = &xs[column * steps];
-                    float* corner = out + (chunk + r) * in.inputs + column;
-                    switch (std::min(WIDTH, in.inputs - column) / LANES) {
-                        case 3: tile<U, 3>(gradient, x, steps, corner, in.inputs); break;
-                        case 2: tile<U, 2>(gradient, x, steps, corner, in.inputs); break;
-                        default: tile<U, 1>(gradient, x, steps, corner, in.inputs);
-                    }
-                }
-        }
+    static const int64_t depth = deepest();
+    const int64_t blocks = (last - first + depth - 1) / depth, chunks = (high - low + CHUNK - 1) / CHUNK;
+    const auto share = [&](int64_t block, int64_t column) {
+        const int64_t begin = first + (last - first) * block / blocks, end = first + (last - first) * (block + 1) / blocks;
+        const int64_t row = begin * U::STEP, width = std::min(CHUNK, high - column);
+        return Share<typename U::number>{in.gradient + row * in.outputs + column, in.x + row * in.inputs, in.rows - row, end - begin, width};
+    };
+    const std::unique_ptr<int32_t[]> gradients(new int32_t[depth * CHUNK]), panel(new int32_t[depth * WIDTH]);
+    for (int64_t index = 0; index < blocks * chunks; ++index) {
+        const int64_t next = std::min(index + 1, blocks * chunks - 1), column = low + index % chunks * CHUNK;
+        add_share<U>(in, share(index / chunks, column), share(next / chunks, low + next % chunks * CHUNK), index < chunks, gradients.get(),
+                     panel.get(), out + column * in.inputs, sums + column);
     }
 }
 
@@ -94,7 +129,6 @@ template <typename U> void product(const Operands<typename U::number>& in, float
         return;
     }
     in_parallel(in.outputs / LANES, threads, [&](int64_t first, int64_t last, int) {
-        std::fill(out + first * LANES * in.inputs, out + last * LANES * in.inputs, 0.0f);
         std::fill(sums + first * LANES, sums + last * LANES, 0.0f);
         accumulate<U>(in, 0, steps, first * LANES, last * LANES, out, sums);
     });
@@ -104,7 +138,7 @@ template <typename U> void product(const Operands<typename U::number>& in, float
 
 extern "C" {
 
-// gradient (rows, outputs) and x (rows, inputs) to out (outputs, inputs) and sums (outputs); both widths are multiples of 16
+// gradient (rows, outputs) and x (rows, inputs) to out (outputs, inputs) and sums (outputs); rows are one or more, both widths multiples of 16
 void weight_gradient(int half, const void* gradient, const void* x, int64_t rows, int64_t outputs, int64_t inputs, float* out, float* sums,
                      int threads) {
     with_unit(half, [&](auto U) {

@@ -49,6 +49,14 @@ class Attention:
     cosine: bool
 
 
+def cut_by_reshape(images: Tensor, side: int, dtype: torch.dtype) -> Tensor:
+    """(B, channels, H, W) to (B, L, channels · side²) of ``dtype``: each patch channel by channel, zeros beyond the picture."""
+    rows, columns = counts = counts_of(images.shape[2:], (side, side))
+    pixels = pad_to(images.to(dtype).permute(0, 2, 3, 1), counts, (side, side)).permute(0, 3, 1, 2)
+    x = pixels.reshape(images.shape[0], images.shape[1], rows, side, columns, side)
+    return x.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+
+
 @dataclass(frozen=True)
 class Parts:
     """How an engine computes, and the type of its tokens. Each entry makes a module:
@@ -58,7 +66,7 @@ class Parts:
     ``norm`` from a layer norm, or from None for one without scale and offset, (x, residual=None) -> residual + LN(x).
     ``stage`` from a :class:`FoldedStage` of such modules, (x, map size) -> (x, map size); by default the stage itself.
 
-    ``patches`` cuts pictures (B, channels, H, W) into patches (B, L, channels · side²) of ``dtype``, see :func:`cut_by_reshape`.
+    ``patches`` cuts pictures into patches of ``dtype``, as :func:`cut_by_reshape` does.
     """
 
     dense: Callable[[Affine], nn.Module]
@@ -66,7 +74,7 @@ class Parts:
     norm: Callable[[nn.LayerNorm | None], nn.Module]
     dtype: torch.dtype = torch.float32
     stage: Callable[[FoldedStage], nn.Module] = lambda stage: stage
-    patches: Callable[[Tensor, int], Tensor] | None = None
+    patches: Callable[[Tensor, int, torch.dtype], Tensor] = cut_by_reshape
 
 
 def behind_norm(norm: nn.LayerNorm, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -156,27 +164,19 @@ class PostNormBlock(nn.Module):
         return self.norm3(x)
 
 
-def cut_by_reshape(images: Tensor, side: int) -> Tensor:
-    """(B, channels, H, W) to (B, L, channels · side²): each patch channel by channel, zeros beyond the picture."""
-    rows, columns = counts = counts_of(images.shape[2:], (side, side))
-    pixels = pad_to(images.permute(0, 2, 3, 1), counts, (side, side)).permute(0, 3, 1, 2)
-    x = pixels.reshape(images.shape[0], images.shape[1], rows, side, columns, side)
-    return x.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
-
-
 class FoldedEmbed(nn.Module):
     """Embedding as a linear layer on patches: pictures (B, channels, H, W) to tokens (B, L, C)."""
 
     def __init__(self, source: PatchEmbed, parts: Parts) -> None:
         super().__init__()
         self.patch, self.source = source.patch, source
-        self.patches = parts.patches or (lambda images, side: cut_by_reshape(images.to(parts.dtype), side))
+        self.patches, self.dtype = parts.patches, parts.dtype
         self.proj = parts.dense(Affine(source.proj.weight.flatten(1), source.proj.bias))
         self.norm = parts.norm(source.norm)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Size]:
         rows, columns = counts = counts_of(images.shape[2:], (self.patch, self.patch))
-        x = self.norm(self.proj(self.patches(images, self.patch)))
+        x = self.norm(self.proj(self.patches(images, self.patch, self.dtype)))
         if self.source.position is not None:
             x = x + self.source.position_for(x.view(x.shape[0], rows, columns, -1)).flatten(1, 2).to(x.dtype)
         return x, counts

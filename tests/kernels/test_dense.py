@@ -132,8 +132,8 @@ def test_gradients_are_those_of_a_linear_layer(inner, columns, dtype):
 @pytest.mark.parametrize("dtype", BOTH)
 @pytest.mark.parametrize(
     ("rows", "outputs", "inputs"),
-    [(1, 16, 16), (7, 32, 48), (999, 80, 112), (401, 272, 272), (50, 20, 16), (50, 16, 21)],
-)  # one row, an odd number, several blocks of rows, an answer that threads part, widths that are not the kernel's
+    [(0, 16, 16), (1, 16, 16), (7, 32, 48), (999, 80, 112), (401, 272, 272), (50, 20, 16), (50, 16, 21)],
+)  # none, one row, an odd number, several blocks of rows, an answer that threads part, widths that are not the kernel's
 def test_gradients_of_weights_and_bias_are_sums_over_rows(rows, outputs, inputs, dtype):
     gradient, x = drawn(rows, outputs).to(dtype), drawn(rows, inputs, seed=1).to(dtype)
     weight, bias = dense.weight_gradient(gradient, x)

@@ -25,7 +25,7 @@ SMALL = {"patch_size": 2, "embed_dim": 32, "depths": (2, 3, 1), "num_heads": (1,
 )  # fmt: skip
 def test_patches_are_those_of_a_reshape(batch, channels, height, width, side, dtype):
     images = torch.randn(batch, channels, height, width, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(stage.cut_into_patches(images, side, dtype), cut_by_reshape(images.to(dtype), side))
+    assert torch.equal(stage.cut_into_patches(images, side, dtype), cut_by_reshape(images, side, dtype))
 
 
 @offered
@@ -49,7 +49,7 @@ def test_a_whole_stage_answers_as_its_parts_do(dtype, fields, batch, size):
 
 @offered
 def test_it_remembers_no_more_sizes_than_it_should(monkeypatch):
-    monkeypatch.setattr("swinkit.runtime.engines.native_stage.KEPT", 2)
+    monkeypatch.setattr("swinkit.runtime.engines.remembering.KEPT", 2)
     model = shake(SwinClassifier(SwinConfig(image_size=32, in_channels=3, version=1, **SMALL)))
     folded = Folded(model, parts("float32", 256, fits=True)).eval()
     answers = {side: folded(torch.ones(1, 3, side, side))[0] for side in (16, 32, 48)}

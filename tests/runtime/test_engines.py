@@ -120,7 +120,7 @@ def test_pictures_of_many_sizes_do_not_fill_the_memory(monkeypatch):
 
 def test_an_attention_forgets_sizes(monkeypatch):
     monkeypatch.setattr(native, "kernel", lambda: (None, "none here"))
-    monkeypatch.setattr(native, "KEPT", 2)
+    monkeypatch.setattr("swinkit.runtime.engines.remembering.KEPT", 2)
     model = model_of(1, depths=(2,), num_heads=(1,))
     run = engines.build(model, shape=(1, 3, 32, 32), engine="native")
     for side in (32, 36, 40, 44, 48):

@@ -25,8 +25,7 @@ from ...model.attention import unit
 from ...model.windows import MASKED, Size, WindowGrid
 from ..folding import Affine, Attention, Folded, FoldedStage, Parts, cut_by_reshape
 from .native_stage import WholeStage
-
-KEPT = 32  # sizes of which an attention remembers what depends on them
+from .remembering import remembered
 
 
 class PlainDense(nn.Module):
@@ -129,11 +128,7 @@ class GatheredAttention(nn.Module):
         self.constants: dict[tuple[Size, WindowGrid], Constants] = {}
 
     def forward(self, qkv: Tensor, size: Size, grid: WindowGrid) -> Tensor:
-        known = self.constants.get((size, grid))
-        if known is None:
-            if len(self.constants) == KEPT:
-                self.constants.clear()
-            known = self.constants[size, grid] = self.settle(size, grid)
+        known: Constants = remembered(self.constants, (size, grid), self.settle)
         batch, _, triple = qkv.shape
         if known.padded:
             qkv = torch.cat((qkv, self.pad.expand(batch, 1, triple)), dim=1)
@@ -192,11 +187,7 @@ def parts(precision: str, rows: int, fits: bool, own: bool = True) -> Parts:
         native = all(isinstance(part, KernelDense | KernelNorm | KernelAttention) for part in computing)
         return WholeStage(source, dtype) if native and stages()[0] is not None else source
 
-    def patches(images: Tensor, side: int) -> Tensor:
-        if dtype in DTYPES and stages()[0] is not None:
-            return cut_into_patches(images, side, dtype)
-        return cut_by_reshape(images.to(dtype), side)
-
+    patches = cut_into_patches if dtype in DTYPES and stages()[0] is not None else cut_by_reshape
     return Parts(layer, attention, norm, dtype, stage, patches)
 
 

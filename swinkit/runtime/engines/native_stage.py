@@ -13,8 +13,7 @@ from ...kernels.build import DTYPES, pointer
 from ...kernels.norm import EPS
 from ...model.windows import Size, counts_of
 from ..folding import FoldedStage, PreNormBlock, grids_of
-
-KEPT = 32  # sizes of which a stage remembers its grids
+from .remembering import remembered
 
 
 class Settled(NamedTuple):
@@ -44,14 +43,10 @@ class WholeStage(nn.Module):
         if merge is not None:
             self.widest = max(self.widest, merge.reduction.weight_shape[1])
             self.fields |= {"reduction": _dense(merge.reduction), "merging": _norm(merge.norm)}
-        self.settled: dict[Size, Settled] = {}
+        self.settled: dict[tuple[Size], Settled] = {}
 
     def forward(self, x: Tensor, size: Size) -> tuple[Tensor, Size]:
-        known = self.settled.get(size)
-        if known is None:
-            if len(self.settled) == KEPT:
-                self.settled.clear()
-            known = self.settled[size] = self.settle(size)
+        known: Settled = remembered(self.settled, (size,), self.settle)
         return native.run_stage(known.stage, x, size, self.widest), known.counts
 
     def settle(self, size: Size) -> Settled:

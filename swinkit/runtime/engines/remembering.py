@@ -1,0 +1,17 @@
+"""What an engine's parts computed for a size of map, kept for the next picture of that size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+KEPT = 32  # sizes; one more, and all are forgotten
+
+
+def remembered(known: dict[Any, Any], key: tuple[Any, ...], make: Callable[..., Any]) -> Any:
+    """``known[key]``, which is ``make(*key)`` where it is missing. A plain dictionary, because torch.compile looks into nothing else."""
+    if key not in known:
+        if len(known) == KEPT:
+            known.clear()
+        known[key] = make(*key)
+    return known[key]
