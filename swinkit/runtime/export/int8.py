@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -64,44 +65,50 @@ def quantise_until(
 ) -> tuple[Any, Verdict]:
     """int8 everywhere; where that changes too many answers, again with the most harmful layers in float."""
     calibration = [manifest.input.from_normalised(image, manifest.preprocessing) for image in pictures.calibration]
+    judge = Judge(reference, manifest, pictures, gate)
     progress(f"quantising, calibrated on {len(calibration)} pictures")
     quantised = quantise(reference, calibration)
-    verdict = judge(reference, quantised, (), manifest, pictures, gate, progress)
+    progress("answering held-out pictures in float32 and in int8")
+    verdict = judge(quantised)
     if verdict.faults:
         progress("; ".join(verdict.faults))
         progress("looking for the layers that do the harm, and returning them to float")
         quantised, in_float = quantise_with_fallback(reference, calibration, 1 - (1 - gate.agreement) / 2)
-        verdict = judge(reference, quantised, in_float, manifest, pictures, gate, progress)
+        progress("answering held-out pictures once more in int8")
+        verdict = judge(quantised, in_float)
     if verdict.faults:
         raise GateError("int8 changes too many answers, so nothing was written: " + "; ".join(verdict.faults) + f"\n{verdict}")
     return quantised, verdict
 
 
-def judge(
-    reference: Any, quantised: Any, in_float: tuple[str, ...], manifest: Manifest, pictures: Pictures, gate: Gate,
-    progress: Progress,
-) -> Verdict:  # fmt: skip
-    """Both graphs on the held-out pictures, and their speed with one picture. What is not int8 computes in the machine's best float."""
-    precisions = float_precisions()
-    floats = {precision: compiled(reference, precision) for precision in precisions}
-    int8 = compiled(quantised, precisions[-1])
-    progress("answering held-out pictures in float32 and in int8")
-    answers = _answers(floats["float32"], int8, manifest, pictures)
-    first = manifest.input.from_normalised(pictures.calibration[0], manifest.preprocessing)
-    seconds = median_seconds({**floats, "int8": int8}, first)
-    return Verdict(answers, manifest.classes, in_float, seconds, gate)
+class Judge:
+    """Compares int8 graphs with ``reference`` on the held-out pictures, which float32 answers once, and in speed with one picture.
+    What is not int8 computes in the machine's best float."""
 
+    def __init__(self, reference: Any, manifest: Manifest, pictures: Pictures, gate: Gate) -> None:
+        self.manifest, self.pictures, self.gate = manifest, pictures, gate
+        self.floats = {precision: compiled(reference, precision) for precision in float_precisions()}
 
-def _answers(float32: Run, int8: Run, manifest: Manifest, pictures: Pictures) -> Answers:
-    best: dict[str, list[np.ndarray]] = {"float32": [], "int8": []}
-    truth: list[np.ndarray] | None = []
-    for images, labels in pictures.held_out():
-        taken = manifest.input.from_normalised(images, manifest.preprocessing)
-        best["float32"].append(float32(taken).argmax(axis=1))
-        best["int8"].append(int8(taken).argmax(axis=1))
-        truth = None if truth is None or labels is None else [*truth, labels]
-    float32_best, int8_best = (np.concatenate(found) for found in best.values())
-    return Answers(float32_best, int8_best, None if truth is None else np.concatenate(truth))
+    def __call__(self, quantised: Any, in_float: tuple[str, ...] = ()) -> Verdict:
+        int8 = compiled(quantised, [*self.floats][-1])
+        best, truth = self.float32
+        answers = Answers(best, self.answered(int8)[0], truth)
+        first = self.manifest.input.from_normalised(self.pictures.calibration[0], self.manifest.preprocessing)
+        seconds = median_seconds({**self.floats, "int8": int8}, first)
+        return Verdict(answers, self.manifest.classes, in_float, seconds, self.gate)
+
+    @functools.cached_property
+    def float32(self) -> tuple[np.ndarray, np.ndarray | None]:
+        return self.answered(self.floats["float32"])
+
+    def answered(self, run: Run) -> tuple[np.ndarray, np.ndarray | None]:
+        """The best class of each held-out picture (n,) by ``run``, and the true one (n,) where all are known."""
+        best, truth = [], []
+        for images, labels in self.pictures.held_out():
+            best.append(run(self.manifest.input.from_normalised(images, self.manifest.preprocessing)).argmax(axis=1))
+            truth.append(labels)
+        known = [labels for labels in truth if labels is not None]
+        return np.concatenate(best), np.concatenate(known) if len(known) == len(truth) else None
 
 
 def _as_openvino(graph: bytes) -> Any:
