@@ -19,6 +19,8 @@ from swinkit.study.bench import FLOOR, KEEP_MEMORY  # noqa: E402
 from swinkit.study.turns import Candidate, Measured, Pace, take_turns  # noqa: E402
 from swinkit.weights.atomic import write_json  # noqa: E402
 
+from .render import command  # noqa: E402
+
 RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = ("torch", "torchvision", "timm", "transformers", "onnxruntime", "openvino", "numpy", "pillow")
 NO_BFLOAT16 = "this processor does not multiply bfloat16"
@@ -90,10 +92,11 @@ class Results:
     def __init__(self, script: str, out: Path, table: Callable[[list[dict[str, Any]]], Table]) -> None:
         self.out, self.table = out, table
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        self.name = Path(script).stem
+        self.name, place = Path(script).stem, out.resolve()
+        kept = place.relative_to(RESULTS).with_suffix("").as_posix() if place.is_relative_to(RESULTS) else self.name
         self.begun = time.monotonic()
         self.content: dict[str, Any] = {
-            "benchmark": self.name, "command": f"python benchmarks/{self.name}.py", "environment": environment(), "cases": [],
+            "benchmark": self.name, "command": command(kept), "environment": environment(), "cases": [],
             "unfinished": True,
         }  # fmt: skip
 

@@ -1,6 +1,6 @@
-"""The tables of measurements of README.md and README.ru.md, rendered from benchmarks/results/*.json between their markers.
+"""The tables of measurements of the READMEs and of docs/machines.md, rendered from benchmarks/results between their markers.
 
-python -m benchmarks.common.render            # write both anew
+python -m benchmarks.common.render            # write all anew
 python -m benchmarks.common.render --check    # exit code 1 if one is not what the results say
 """
 
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from .russian import russian
 
 ROOT = Path(__file__).resolve().parents[2]
-MARKED = re.compile(r"(<!-- results: (\w+) -->\n)(.*?)(<!-- end of results -->)", re.DOTALL)
+MARKED = re.compile(r"(<!-- results: ([\w/]+) -->\n)(.*?)(<!-- end of results -->)", re.DOTALL)
 UNFINISHED = "**Stopped before its end**: more is to be measured."
 LIBRARIES = ("torch", "timm", "transformers", "openvino", "onnxruntime")
 
@@ -43,10 +43,21 @@ RUSSIAN = Language(
     "возможности неизвестны",
 )
 READMES = {"README.md": ENGLISH, "README.ru.md": RUSSIAN}
+# a page of the site cannot link to what is outside of it
+DOCUMENTS = {
+    **READMES,
+    "docs/machines.md": ENGLISH._replace(origin=ENGLISH.origin.replace("[raw samples]({raw})", "raw samples: `{raw}`")),
+}
 
 
-def table(result: dict[str, Any], language: Language = ENGLISH) -> str:
-    """Markdown of one benchmark: its table, its notes, the command and the machine."""
+def command(name: str) -> str:
+    """What measures the results ``name``, which are in a folder of their own where they are another processor's."""
+    script = f"python benchmarks/{name.rpartition('/')[2]}.py"
+    return f"{script} --out benchmarks/results/{name}.json" if "/" in name else script
+
+
+def table(name: str, result: dict[str, Any], language: Language = ENGLISH) -> str:
+    """Markdown of the results ``name``: their table, its notes, the command and the machine."""
     content = result["table"]
     rows = [[language.say(cell) for cell in row] for row in (content["columns"], *content["rows"])]
     rows.insert(1, ["---"] * len(content["columns"]))
@@ -60,7 +71,7 @@ def table(result: dict[str, Any], language: Language = ENGLISH) -> str:
         cores=processor["usable_cores"],
         flags=", ".join(processor["flags"] or [language.no_flags]),
         versions=", ".join(f"{name} {environment[name]}" for name in LIBRARIES if environment.get(name)),
-        raw=f"benchmarks/results/{result['benchmark']}.json",
+        raw=f"benchmarks/results/{name}.json",
     )
     return f"\n{written}\n{notes}\n\n{origin}\n\n"
 
@@ -71,15 +82,15 @@ def render(text: str, results: Path, language: Language = ENGLISH) -> str:
     def fill(match: re.Match[str]) -> str:
         path = results / f"{match[2]}.json"
         known = path.is_file() and "table" in (content := json.loads(path.read_text(encoding="utf-8")))
-        absent = language.absent.format(command=f"python benchmarks/{match[2]}.py")
-        return match[1] + (table(content, language) if known else f"\n{absent}\n\n") + match[4]
+        absent = language.absent.format(command=command(match[2]))
+        return match[1] + (table(match[2], content, language) if known else f"\n{absent}\n\n") + match[4]
 
     return MARKED.sub(fill, text)
 
 
 def main() -> None:
     stale = []
-    for name, language in READMES.items():
+    for name, language in DOCUMENTS.items():
         path = ROOT / name
         before = path.read_text(encoding="utf-8")
         after = render(before, ROOT / "benchmarks" / "results", language)

@@ -47,14 +47,14 @@ def test_the_table_grows_with_each_case_and_says_that_it_is_unfinished(tmp_path,
     assert stopped["cases"] == [{"seconds": 0.5}]
     assert stopped["table"] == {"columns": ["case", "per second"], "rows": [["0", "2.0"]], "notes": ["a note"]}
     assert stopped["unfinished"] is True
-    assert "Stopped before its end" in rendered(stopped)
+    assert "Stopped before its end" in rendered("latency", stopped)
     results.add({"seconds": 0.25})
     results.finish()
     assert "1     4.0\na note\n" in capsys.readouterr().out
     whole = read(out)
     assert "unfinished" not in whole
     assert len(whole["table"]["rows"]) == 2
-    assert "Stopped before its end" not in rendered(whole)
+    assert "Stopped before its end" not in rendered("latency", whole)
 
 
 def test_a_table_that_fails_stops_nothing_before_the_end(tmp_path, capsys):

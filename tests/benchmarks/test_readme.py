@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.common.render import MARKED, READMES, RUSSIAN, render
+from benchmarks.common.render import DOCUMENTS, MARKED, READMES, RUSSIAN, render
 from benchmarks.common.russian import russian
 
 ROOT = Path(__file__).parents[2]
@@ -16,10 +16,15 @@ RESULTS = ROOT / "benchmarks" / "results"
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in READMES}
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_a_readme_is_what_the_results_say(name):
-    rendered = render(TEXTS[name], RESULTS, READMES[name])
-    assert rendered == TEXTS[name], "To render it anew: python -m benchmarks.common.render"
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_is_what_the_results_say(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert render(text, RESULTS, DOCUMENTS[name]) == text, "To render it anew: python -m benchmarks.common.render"
+
+
+def test_results_of_another_processor_are_rendered_from_a_folder_of_their_own(tmp_path):
+    text = "<!-- results: chip/floor -->\n<!-- end of results -->\n"
+    assert "Not measured yet: `python benchmarks/floor.py --out benchmarks/results/chip/floor.json`" in render(text, tmp_path)
 
 
 def test_every_table_has_its_benchmark_and_stands_in_every_language():
