@@ -20,6 +20,8 @@ from .feed import Feed
 from .loop import cut, ran_out_of_memory, too_large
 
 WORTHWHILE = 1.1  # how many times faster half precision must be
+ENOUGH, TURNS = 2, 5  # measurements of each precision, and where they are close
+MARGIN = 1.4  # what is close: so much may another job on the machine distort
 BESIDE = 2  # a step holds so many times what it keeps for the backward pass: gradients on their way, and what is freed late
 PUBLISHED = (  # least picture side, weights that fit
     (288, "hf-hub:microsoft/swin-base-patch4-window12-384"),
@@ -66,26 +68,41 @@ class Plan:
 def rehearse(task: Task, model: nn.Module, batch: Any, precision: str | None, accumulate: int) -> Rehearsal:
     """Forward and backward of one batch, in parts so small that memory suffices.
 
-    ``precision`` None tries bfloat16 beside float32 where the processor computes it, and takes it if clearly faster.
+    ``precision`` None tries bfloat16 in turn with float32 where the processor computes it, and takes it if clearly faster.
     """
     device = next(model.parameters()).device
     batch = batch.to(device)
     choices = [precision] if precision else ["32-true", *(["bf16-mixed"] if computes_bfloat16(device) else [])]
-    seconds: dict[str, float] = {}
+    seconds = dict.fromkeys(choices, math.inf)
     with undisturbed(model):
         parts = max(accumulate, parts_that_fit(task, model, batch))
-        for choice in choices:
-            while choice not in seconds:
-                try:
-                    seconds[choice] = min(_timed(task, model, batch, choice, parts) for _ in range(2))
-                except RuntimeError as fault:
-                    if not ran_out_of_memory(fault):
-                        raise
-                    if parts >= len(batch):
-                        raise too_large(fault) from None
-                    parts *= 2
+        for turn in range(TURNS):
+            if turn >= ENOUGH and not _open(seconds):
+                break
+            for choice in choices:
+                taken, parts = _fitting(task, model, batch, choice, parts)
+                seconds[choice] = min(seconds[choice], taken)
     best = "bf16-mixed" if seconds.get("bf16-mixed", math.inf) * WORTHWHILE < seconds.get("32-true", 0) else choices[0]
     return Rehearsal(seconds[best], best, parts)
+
+
+def _open(seconds: dict[str, float]) -> bool:
+    """Whether another job that took time from one of the measurements would have decided."""
+    gain = seconds.get("32-true", math.inf) / seconds.get("bf16-mixed", math.inf)
+    return WORTHWHILE / MARGIN < gain < WORTHWHILE * MARGIN
+
+
+def _fitting(task: Task, model: nn.Module, batch: Any, precision: str, parts: int) -> tuple[float, int]:
+    """Seconds of a step in ``parts`` parts, or, where memory does not suffice, in so many more."""
+    while True:
+        try:
+            return _timed(task, model, batch, precision, parts), parts
+        except RuntimeError as fault:
+            if not ran_out_of_memory(fault):
+                raise
+            if parts >= len(batch):
+                raise too_large(fault) from None
+            parts *= 2
 
 
 def parts_that_fit(task: Task, model: nn.Module, batch: Any) -> int:

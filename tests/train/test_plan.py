@@ -74,6 +74,16 @@ def test_bfloat16_only_where_it_is_clearly_faster(half, chosen, monkeypatch):
     assert rehearse(Counting(), torch.nn.Linear(3, 1), torch.rand(8, 3), None, 1).precision == chosen
 
 
+def test_another_job_during_the_first_measurements_does_not_decide(monkeypatch):
+    """bfloat16 takes half the time, but not while something else ran."""
+    taken = {"32-true": iter([1.0] * 5), "bf16-mixed": iter([0.9, 0.95, 0.5, 0.5, 0.5])}
+    monkeypatch.setattr(plan, "computes_bfloat16", lambda device: True)
+    monkeypatch.setattr(plan, "_timed", lambda task, model, batch, precision, parts: next(taken[precision]))
+    rehearsal = rehearse(Counting(), torch.nn.Linear(3, 1), torch.rand(8, 3), None, 1)
+    assert (rehearsal.precision, rehearsal.seconds) == ("bf16-mixed", 0.5)
+    assert next(taken["bf16-mixed"]) == 0.5  # a third turn was enough
+
+
 def test_no_bfloat16_where_the_processor_emulates_it(monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
