@@ -76,9 +76,9 @@ def starting_point(
 
 
 def check_start(settings: RunSettings) -> None:
-    """Raise :class:`UsageError` for a model that there is not, before every picture is looked at."""
-    if settings.model != "auto":
-        is_variant(settings.model)
+    """Raise :class:`UsageError` for a model that there is not, and what reading it raises, before every picture is looked at."""
+    if settings.model != "auto" and not is_variant(settings.model):
+        open_saved(settings.model, image_size=settings.image_size)
 
 
 def typical_size(collection: Collection, indices: Sequence[int], most: int = 64) -> tuple[int, int]:

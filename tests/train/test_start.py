@@ -8,7 +8,7 @@ from PIL import Image
 import swinkit
 from swinkit.data.collection import Collection, Sample
 from swinkit.data.layouts import open_data
-from swinkit.errors import UsageError
+from swinkit.errors import UsageError, WeightsError
 from swinkit.preprocessing import IMAGENET_MEAN, Preprocessing
 from swinkit.tasks import described
 from swinkit.train.settings import TrainSettings
@@ -107,6 +107,7 @@ def test_an_unknown_name_is_met_with_the_nearest():
         check_start(TrainSettings(model="swin_nana"))
     check_start(TrainSettings(model="auto"))
     check_start(TrainSettings(model="swinv2_t"))
+    check_start(TrainSettings(model="swin_nano.fashion_mnist"))
 
 
 def test_gray_is_one_channel_or_three_equal_ones(tmp_path):
@@ -137,3 +138,10 @@ def test_an_architecture_that_saved_weights_do_not_fit_is_told_in_a_line(saved):
     with pytest.raises(UsageError, match=r"weights of another shape than the settings swin") as caught:
         start.network(0, 0.0)
     assert len(str(caught.value)) < 400
+
+
+def test_a_file_that_cannot_be_read_is_refused_before_every_picture_is_looked_at(tmp_path):
+    broken = tmp_path / "swin.safetensors"
+    broken.write_bytes(b"not weights")
+    with pytest.raises(WeightsError, match=r"swin\.safetensors"):
+        check_start(TrainSettings(model=str(broken)))
