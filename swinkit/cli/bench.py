@@ -22,7 +22,7 @@ from .options import SIZE, check_new, next_command, print_json, say, shared, war
 )  # fmt: skip
 @click.option(
     "--engine", "engines", metavar="NAME", multiple=True,
-    help="Repeatable; auto, the fastest here, and plain, the network as it is trained, by default; a name, or all.",
+    help="Repeatable; auto, the fastest here, and plain, the network as it is trained, by default; native, onednn, openvino, onnxruntime, compiled, eager, or all.",
 )  # fmt: skip
 @click.option("--rounds", metavar="N", type=click.IntRange(min=1), default=10, show_default=True, help="Turns for each engine.")
 @click.option(

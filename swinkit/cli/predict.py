@@ -55,7 +55,13 @@ FEW = 3  # inputs, up to which the next command names them
     show_default=True,
     help="Longest time that decoding one picture may take.",
 )
-@click.option("--engine", default="native", show_default=True, metavar="NAME", help="What computes on the CPU; auto measures.")
+@click.option(
+    "--engine",
+    default="native",
+    show_default=True,
+    metavar="NAME",
+    help="What computes on the CPU: native, onednn, openvino, onnxruntime, compiled or eager; auto measures.",
+)
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),

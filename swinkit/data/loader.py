@@ -146,7 +146,8 @@ def _from_workers(batches: _Batches, workers: int, timeout: float) -> Iterator[B
         batches, batch_size=None, num_workers=min(workers, len(batches)), timeout=timeout, worker_init_fn=_settle_worker,
         generator=torch.Generator(),  # its own, or starting workers would draw from the global one
     )  # fmt: skip
-    iterator = iter(loader)
+    with _sigterm_held_back():
+        iterator = iter(loader)
     with explained_workers(timeout):
         try:
             yield from iterator
@@ -180,6 +181,19 @@ def _worker_reason(message: str, timeout: float) -> str:
         f"A loader worker died: {message.splitlines()[0].rstrip('. ')}. Often the machine ran out of memory. "
         "Mend: resume the run with fewer workers, --set workers=0 needs none"
     )
+
+
+@contextlib.contextmanager
+def _sigterm_held_back() -> Iterator[None]:
+    """Workers that start within inherit it: a SIGTERM waits until they know whom to heed. Here it is heard at the end."""
+    if not hasattr(signal, "sigwaitinfo"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _settle_worker(_: int) -> None:

@@ -1,4 +1,7 @@
-"""Handing the native forms to a model: it computes the same, faster where they apply."""
+"""Handing the native forms to a model: it computes the same, faster where they apply.
+
+Under autocast sums that lead from block to block stay float32 where PyTorch rounds some of them to bfloat16, so that answers differ by that.
+"""
 
 from __future__ import annotations
 

@@ -155,5 +155,5 @@ def native_attention(module: WindowAttention, x: Tensor, grid: WindowGrid) -> Te
     if isinstance(similarity, ScaledCosine):
         scale = similarity.scale(torch.float32).flatten()
     else:
-        scale = torch.full((heads,), (width // heads) ** -0.5)
+        scale = qkv.new_full((heads,), (width // heads) ** -0.5, dtype=torch.float32)
     return NativeAttention.apply(qkv, pad, module.bias(), scale, Plan(grid, heads, cosine))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from ..machine import compiler
 
@@ -56,7 +57,7 @@ def library(name: str) -> tuple[ctypes.CDLL | None, str]:
 def _key(source: Path, command: str) -> str:
     """What a compiled kernel depends on: its sources, how it is compiled, by what, and for which processor."""
     sources = [file.read_bytes() for file in (source, *sorted(source.parent.glob("*.hpp")))]
-    rest = [repr(FLAGS), command, str(Path(command).resolve().stat().st_mtime_ns), processor()]
+    rest = [repr(FLAGS), command, os.environ.get("CXX", ""), str(Path(command).resolve().stat().st_mtime_ns), processor()]
     return hashlib.sha256(b"\0".join([*sources, *(part.encode() for part in rest)])).hexdigest()[:16]
 
 
@@ -86,14 +87,16 @@ def _compile(command: str, source: Path, target: Path) -> None:
 
 
 def suits(x: Tensor) -> bool:
-    """Whether a kernel may be called on ``x``: on the CPU, in eager mode, under no transform of torch.func."""
-    return (
-        x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch._C._functorch.peek_interpreter_stack()  # type: ignore[attr-defined]
-    )
+    """Whether a kernel may be called on ``x``: on the CPU, in eager mode, under no transform of torch.func and no mode that watches or
+    replaces operators, such as a counter of FLOPs or tensors without numbers."""
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    return not (torch._C._functorch.peek_interpreter_stack() or _get_current_dispatch_mode())  # type: ignore[attr-defined]
 
 
 def pointer(tensor: Tensor | None) -> int | None:
     """Where a contiguous tensor begins, for an argument that is declared ``c_void_p``; None is a null pointer."""
+    assert tensor is None or tensor.is_contiguous(), "kernels read memory in its order"
     return None if tensor is None else tensor.data_ptr()
 
 

@@ -47,7 +47,7 @@ def pack(weight: Tensor, dtype: torch.dtype, transposed: bool = False) -> Tensor
     """``weight`` (out, in), or, if ``transposed``, (in, out), in ``dtype``, flat, in the order in which the kernel reads it: panels of
     three vectors of outputs, the last one of what is left; in each, the inputs one after another, bfloat16 two at a time."""
     weight = weight.detach().float().contiguous()
-    packed = torch.empty(weight.numel(), dtype=dtype)
+    packed = weight.new_empty(weight.numel(), dtype=dtype)
     outputs, inputs = reversed(weight.shape) if transposed else weight.shape
     kernel()[0].dense_pack(  # type: ignore[union-attr]
         DTYPES[dtype], pointer(weight), outputs, inputs, transposed, pointer(packed), torch.get_num_threads()
@@ -86,7 +86,7 @@ def dense_backward(gradient: Tensor, packed: Tensor, entered: Tensor) -> tuple[T
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x Wᵀ + b in the type of ``x``, whatever that of ``weight`` (out, in): weights that change are packed anew each time."""
     if suits(weight, x.dtype):
-        return dense(x, pack(weight, x.dtype), None if bias is None else bias.float(), weight.shape[0])
+        return dense(x, pack(weight, x.dtype), None if bias is None else bias.float().contiguous(), weight.shape[0])
     return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
 
 

@@ -52,7 +52,7 @@ def enter(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         hidden = linear(x, weight, bias).contiguous()
         return hidden, gelu(hidden)
     hidden = x.new_empty(*x.shape[:-1], len(weight))
-    return hidden, dense.dense(x, dense.pack(weight, x.dtype), bias.float(), len(weight), True, before=hidden)
+    return hidden, dense.dense(x, dense.pack(weight, x.dtype), bias.float().contiguous(), len(weight), True, before=hidden)
 
 
 def leave(gradient: Tensor, weight: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:

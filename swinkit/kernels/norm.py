@@ -39,6 +39,7 @@ def layer_norm(
     and the reciprocal deviation of each row.
     """
     out, width = torch.empty_like(x, dtype=dtype), x.shape[-1]
+    weight, bias = (None if tensor is None else tensor.contiguous() for tensor in (weight, bias))
     kernel()[0].norm_forward(  # type: ignore[union-attr]
         DTYPES[x.dtype], DTYPES[out.dtype], *map(pointer, (x, weight, bias, residual)), eps, x.numel() // width, width,
         pointer(out), pointer(statistics), torch.get_num_threads(),
@@ -50,7 +51,7 @@ def layer_norm_backward(
     x: Tensor, weight: Tensor, statistics: Tensor, gradient: Tensor, beside: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of ``x``, scale and offset from that of LN(x); ``beside``, like ``x``, is added to the first."""
-    gradient, width = gradient.contiguous(), x.shape[-1]
+    gradient, weight, width = gradient.contiguous(), weight.contiguous(), x.shape[-1]
     into, into_weight, into_bias = torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(weight)
     kernel()[0].norm_backward(  # type: ignore[union-attr]
         DTYPES[x.dtype], DTYPES[gradient.dtype], *map(pointer, (x, weight, statistics, gradient, beside)), x.numel() // width, width,

@@ -1,6 +1,6 @@
 """The branches of a block for training: the norm and both ways of a gradient into a token in one pass, and sums of two types in one.
 
-Under autocast tokens are float32 and what layers answer is bfloat16; torch copies before it adds, forward and backward.
+Under autocast tokens are mostly float32 and what layers answer is bfloat16; torch copies before it adds, forward and backward.
 """
 
 from __future__ import annotations

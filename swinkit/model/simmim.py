@@ -173,11 +173,12 @@ class SparseReconstruction(nn.Module):
     def __init__(self, config: SwinConfig, masking: Masking) -> None:
         super().__init__()
         self.factor = config.strides[-1] // masking.cell
-        width = max(LEAST_WIDTH, config.widths[-1] // NARROWER)
+        width = -(-max(LEAST_WIDTH, config.widths[-1] // NARROWER) // 4) * 4  # sines and cosines of two coordinates
+        heads = next(count for count in range(max(1, width // 32), 0, -1) if width % count == 0)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, config.embed_dim))
         self.drop_token = nn.Parameter(torch.zeros(1, 1, width))
         self.expand = nn.Linear(config.widths[-1], self.factor**2 * width)
-        self.blocks = nn.ModuleList(GlobalBlock(width, max(1, width // 32)) for _ in range(DECODER_DEPTH))
+        self.blocks = nn.ModuleList(GlobalBlock(width, heads) for _ in range(DECODER_DEPTH))
         self.norm = LayerNorm(width)
         self.pixels = nn.Linear(width, masking.cell**2 * config.in_channels)
         for token in (self.mask_token, self.drop_token):

@@ -178,7 +178,7 @@ class FoldedEmbed(nn.Module):
         rows, columns = counts = counts_of(images.shape[2:], (self.patch, self.patch))
         x = self.norm(self.proj(self.patches(images, self.patch, self.dtype)))
         if self.source.position is not None:
-            x = x + self.source.position_for(x.view(x.shape[0], rows, columns, -1)).flatten(1, 2).to(x.dtype)
+            x = x + self.source.position_for(x.view(x.shape[0], rows, columns, x.shape[-1])).flatten(1, 2).to(x.dtype)
         return x, counts
 
 

@@ -99,13 +99,22 @@ class Trainer:
         return bool(self.settings.patience) and self.progress.stale >= self.settings.patience
 
     def step_or_save(self, batch: Any, watcher: Watcher, save: Save) -> tuple[float, float]:
-        """One step; what makes it impossible leaves the last good weights on disk."""
+        """One step, in so many parts that memory suffices; what makes it impossible leaves the last good weights on disk."""
+        loss = self.gradients_that_fit(batch, watcher)
+        try:
+            return self.change(batch, loss)
+        except NonFinite:
+            save(self.state_dict(), self.progress.step)
+            raise
+        except RuntimeError as fault:
+            if not ran_out_of_memory(fault):
+                raise
+            raise half_changed(fault, self.progress.step) from None
+
+    def gradients_that_fit(self, batch: Any, watcher: Watcher) -> float:
         while True:
             try:
-                return self.step(batch)
-            except NonFinite:
-                save(self.state_dict(), self.progress.step)
-                raise
+                return self.gradients(batch)
             except RuntimeError as fault:
                 if not ran_out_of_memory(fault):
                     raise
@@ -113,19 +122,25 @@ class Trainer:
 
     def step(self, batch: Any) -> tuple[float, float]:
         """One optimiser step on ``batch``; returns its mean loss and the learning rate. Raises :class:`NonFinite`."""
+        return self.change(batch, self.gradients(batch))
+
+    def gradients(self, batch: Any) -> float:
+        """The mean loss of ``batch``, whose gradient the parameters then have."""
         torch.manual_seed(seed_of(self.settings.seed, self.progress.step))
-        rate = (self.settings.lr or 0.0) * learning_rate_factor(self.progress.step, self.warmup, self.steps)
-        for optimizer in self.optimizers:
-            set_learning_rate(optimizer, rate)
         self.model.train()
         self.model.zero_grad(set_to_none=True)
-        loss = self.accumulate_gradients(batch)
+        return self.accumulate_gradients(batch)
+
+    def change(self, batch: Any, loss: float) -> tuple[float, float]:
+        """Change the weights by the gradient that they have; returns ``loss`` and the learning rate. Raises :class:`NonFinite`."""
+        rate = (self.settings.lr or 0.0) * learning_rate_factor(self.progress.step, self.warmup, self.steps)
         largest = self.settings.clip_grad or math.inf
         norm = self.fabric.clip_gradients(self.model, self.optimizers[0], max_norm=largest, error_if_nonfinite=False)
         if not (math.isfinite(loss) and norm is not None and math.isfinite(float(norm))):
             self.model.zero_grad(set_to_none=True)
             raise NonFinite(self.describe(batch, loss))
         for optimizer in self.optimizers:
+            set_learning_rate(optimizer, rate)
             optimizer.step()
         self.average.update(self.model.module)
         return loss, rate
@@ -230,6 +245,14 @@ def too_large(fault: BaseException) -> SwinkitError:
     return SwinkitError(
         f"Out of memory with a single picture at once ({fault}). Mend: a smaller --model or --image-size, or "
         "--set swin.gradient_checkpointing=true"
+    )
+
+
+def half_changed(fault: BaseException, step: int) -> SwinkitError:
+    """The error for weights of which only some may have changed: neither taking the step again nor saving them would be right."""
+    return SwinkitError(
+        f"Out of memory at step {step} while the weights changed ({fault}). This step is not saved. Mend: free memory, or a smaller "
+        "--model, and go on from the last save with --resume"
     )
 
 

@@ -16,7 +16,7 @@ from ..data.split import Split
 from ..errors import DataError
 from ..kernels.accelerate import accelerate
 from ..tasks import Task
-from ..tasks.devices import find_device
+from ..tasks.devices import computes_bfloat16, find_device
 from .feed import Feed
 from .plan import Plan, epoch_seconds, load_first, peak_gigabytes, published_weights, rehearse
 from .recipe import Checked, Recipe, Say, recipe_of
@@ -63,6 +63,8 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
     start = recipe.start(settings, collection, split, device)
     for note in start.notes:
         say(note)
+    if settings.precision == "bf16-mixed" and not computes_bfloat16(device):
+        say(f"warning: this {device.type} does not multiply bfloat16: it is emulated, and slower than --set precision=32-true.")
     ground = Ground(recipe, collection, split, start, recipe.facts(collection, split, start))
     settled = recipe.settle(settings, ground.facts, start)
     torch.set_num_threads(settings.threads or torch.get_num_threads())

@@ -1,13 +1,18 @@
 """Every kernel compiles where there is a compiler, and leaves the thread that calls it as it was."""
 
+import copy
 import os
 import platform
 from pathlib import Path
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
+from swinkit import create_model
 from swinkit.kernels import build, mlp
+from swinkit.kernels.accelerate import accelerate
 from swinkit.machine import compiler
 
 SOURCES = sorted(path.stem for path in Path(build.__file__).parent.glob("*.cpp"))
@@ -35,3 +40,24 @@ def test_numbers_too_small_for_a_full_mantissa_are_zero_within_a_kernel_and_not_
             assert (tiny * 0.5).gt(0).all()  # by torch, in the same threads
     finally:
         torch.set_num_threads(threads)
+
+
+def test_kernels_stand_aside_where_operators_are_watched_or_replaced():
+    """A counter of FLOPs sees no kernel, and tensors without numbers have no memory that one could read."""
+    plain, images = create_model("swin_nano"), torch.randn(2, 3, 28, 28)
+    fast = accelerate(copy.deepcopy(plain))
+    totals = []
+    for model in (plain, fast):
+        with FlopCounterMode(display=False) as counter:
+            model(images)
+        totals.append(counter.get_total_flops())
+    assert totals[0] == totals[1] > 0
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        assert fast(mode.from_tensor(images)).shape == plain(images).shape
+
+
+def test_another_default_device_does_not_matter():
+    model, images = accelerate(create_model("swin_nano")), torch.randn(2, 3, 28, 28)
+    expected = model(images)
+    with torch.device("meta"):
+        assert torch.equal(model(images), expected)

@@ -175,3 +175,12 @@ def test_the_learned_position_of_a_covered_token_stays():
     tokens = network.cover(network.backbone.embed(torch.rand(1, 3, 32, 32)), mask)
     expected = network.reconstruction.mask_token[None] + network.backbone.patch_embed.position
     assert torch.allclose(tokens, expected)
+
+
+@pytest.mark.parametrize("width", [42, 100])
+def test_a_sparse_decoder_has_a_width_for_any_encoder(width):
+    """One that its tokens' sines and cosines and its heads divide."""
+    masking = Masking(cell=16, sparse=True)
+    wide = config(embed_dim=width, depths=(1, 1, 1, 1), num_heads=(2, 2, 2, 2), image_size=64)
+    mask = uniform_mask(torch.rand(2, 4, 4), 0.25)
+    assert SimMIM(wide, masking)(torch.rand(2, 3, 64, 64), mask).shape == (2, 3, 64, 64)

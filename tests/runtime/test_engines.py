@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -53,6 +54,34 @@ def test_a_model_without_head_gives_its_embedding(engine):
     answer = engines.build(model, shape=tuple(images.shape), engine=engine)(images)
     with torch.no_grad():
         torch.testing.assert_close(answer, model(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["eager", "native", "onednn", "openvino", "onnxruntime"])
+def test_threads_that_ask_at_once_get_their_own_answers(engine):
+    model = model_of(1, depths=(2, 2), num_heads=(1, 2))
+    run = engines.build(model, shape=(1, 3, 32, 32), engine=engine)
+    pictures = torch.randn(8, 1, 3, 32, 32)
+    with torch.no_grad():
+        expected = [model(images) for images in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda place: run(pictures[place % 8]), range(200)))
+    for place, answer in enumerate(answers):
+        torch.testing.assert_close(answer, expected[place % 8], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("engine", ["native", "onednn"])
+def test_a_model_in_half_precision_is_taken_for_what_its_weights_say(engine):
+    model, images = model_of(2).bfloat16(), torch.randn(2, 3, 64, 64)
+    run = engines.build(model, shape=tuple(images.shape), engine=engine)
+    with torch.no_grad():
+        torch.testing.assert_close(run(images), model.float()(images), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("engine", ["eager", "native", "onednn"])
+@pytest.mark.parametrize("kind", ["v1", "v1 dense, ape", "heads of 8"])
+def test_no_pictures_get_no_answers(engine, kind):
+    run = engines.build(model_of(**KINDS[kind]), shape=(1, 3, 64, 64), engine=engine)
+    assert run(torch.empty(0, 3, 64, 64)).shape == (0, 5)
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -20,6 +20,7 @@ from swinkit.errors import DataError, Interrupted, SwinkitError, UsageError
 from swinkit.tasks.classification import ClassificationMeter, ClassificationTask
 from swinkit.train import fit, resume
 from swinkit.train.checkpoint import CheckpointStore
+from swinkit.train.ema import WeightAverage
 from swinkit.train.loop import NonFinite, Trainer, weight_hash
 from swinkit.train.plan import Rehearsal
 from swinkit.train.session import make_fabric
@@ -102,18 +103,18 @@ def test_fault_06_a_loss_that_is_not_finite_changes_no_weight_and_names_the_file
         return loss(self, model, batch) * (float("nan") if len(calls) == 9 else 1.0)
 
     kept = {}
-    step = Trainer.step
+    change = Trainer.change
 
-    def observed(self, batch):
+    def observed(self, batch, loss):
         kept["before"] = weight_hash(self.model.module.state_dict())
         try:
-            return step(self, batch)
+            return change(self, batch, loss)
         finally:
             kept["after"], kept["trainer"] = weight_hash(self.model.module.state_dict()), self
 
     skip_rehearsal(monkeypatch)
     monkeypatch.setattr(ClassificationTask, "loss", poisoned)
-    monkeypatch.setattr(Trainer, "step", observed)
+    monkeypatch.setattr(Trainer, "change", observed)
     with pytest.raises(NonFinite) as fault:
         fit(data, out=tmp_path / "run", **TINY)
     assert kept["before"] == kept["after"]
@@ -144,6 +145,22 @@ def test_fault_07_out_of_memory_halves_the_parts_and_keeps_the_batch(error, data
     assert "still 8 per step" in (parts.path / "log.txt").read_text()
     assert parts.step == whole.step
     assert parts.validation["loss"] == pytest.approx(whole.validation["loss"], abs=1e-3)  # the same batches, summed in parts
+
+
+def test_out_of_memory_while_the_weights_change_ends_the_run_and_takes_no_step_twice(data, tmp_path, monkeypatch):
+    skip_rehearsal(monkeypatch)
+    steps, update = [], WeightAverage.update
+
+    def greedy(self, model):
+        steps.append(1)
+        if len(steps) == 3:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 1 bytes")
+        update(self, model)
+
+    monkeypatch.setattr(WeightAverage, "update", greedy)
+    with pytest.raises(SwinkitError, match="Out of memory at step 2 while the weights changed"):
+        fit(data, out=tmp_path / "run", **TINY)
+    assert len(steps) == 3
 
 
 def test_the_rehearsal_finds_parts_that_fit(data, tmp_path, monkeypatch):

@@ -71,7 +71,7 @@ class Run:
 
     def __init__(self, model: nn.Module, name: str, precision: str) -> None:
         self.name, self.precision = name, precision
-        self._model = copy.deepcopy(model).eval()
+        self._model = copy.deepcopy(model).float().eval()  # its weights may be rounded, what is folded from them is not
         self._programs: dict[Any, Program] = {}
         self._building = threading.Lock()
 

@@ -133,7 +133,7 @@ class GatheredAttention(nn.Module):
         if known.padded:
             qkv = torch.cat((qkv, self.pad.expand(batch, 1, triple)), dim=1)
         windows = qkv.index_select(1, known.into).view(
-            batch, -1, math.prod(grid.window), 3, self.heads, triple // 3 // self.heads
+            batch, math.prod(grid.counts), math.prod(grid.window), 3, self.heads, triple // 3 // self.heads
         )
         q, k, v = windows.permute(3, 0, 1, 4, 2, 5).unbind(0)
         if self.cosine:

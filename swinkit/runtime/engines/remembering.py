@@ -11,7 +11,7 @@ KEPT = 32  # sizes; one more, and all are forgotten
 def remembered(known: dict[Any, Any], key: tuple[Any, ...], make: Callable[..., Any]) -> Any:
     """``known[key]``, which is ``make(*key)`` where it is missing. A plain dictionary, because torch.compile looks into nothing else."""
     if key not in known:
-        if len(known) == KEPT:
+        if len(known) >= KEPT:  # threads may have added several
             known.clear()
         known[key] = make(*key)
     return known[key]

@@ -36,7 +36,9 @@ def export(
     with unfinished(folder) as draft:
         network = prepared(model)
         manifest = manifest_of(network, target, given)
-        progress(f"exporting to {folder}: tracing one graph for every size; all in all a minute or two")
+        progress(
+            f"exporting to {folder}: tracing one graph for every size, which is then proved at seven: a minute for a small network, many for a large one"
+        )
         program = trace(network, given)
         progress("answering the golden pictures with PyTorch")
         golden = golden_of(network)

@@ -48,7 +48,9 @@ def export_int8(
     with unfinished(folder) as draft:
         network = prepared(model)
         manifest = manifest_of(network, "openvino", given)
-        progress(f"exporting to {folder}: tracing one graph for every size; all in all a minute or two")
+        progress(
+            f"exporting to {folder}: tracing one graph for every size, which is then proved at seven: a minute for a small network, many for a large one"
+        )
         reference = _as_openvino(to_onnx(trace(network, given), manifest)["model.onnx"])
         golden = golden_of(network)
         quantised, verdict = quantise_until(reference, manifest, pictures, gate or Gate(), progress)
