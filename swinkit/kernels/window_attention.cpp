@@ -23,8 +23,6 @@ template <typename T> struct Operands {
 template <int D, typename T> void take(const T* from, T* to) { std::memcpy(to, from, D * sizeof(T)); }
 template <int D> void take(const bfloat16* from, float* to) { for (int c = 0; c < D; c += LANES) store(to + c, load(from + c)); }
 
-struct Place { int64_t b, w; int h; };  // what a task is about: a picture's window, and one head
-
 // What one window and head needs, zero beyond N. A logit is q k times q_factor of its row and k_factor of its column.
 template <typename U, int D> struct Window {
     using number = typename U::number;
@@ -38,7 +36,6 @@ template <typename U, int D> struct Window {
         : s(s), N(s.N), P(s.P), q(P * D), k(P * D), v(P * D), other(P * D), p((size_t)P * P), most(P), share(P), q_factor(P),
           k_factor(P), regions(P) {}
 
-    Place place(int64_t task) const { return {task / s.H / s.windows, task / s.H % s.windows, (int)(task % s.H)}; }
     template <typename T> void gather(const Operands<T>& in, int64_t b, int64_t w, int h) {
         const int64_t C = s.channels();
         for (int t = 0; t < N; ++t) {
@@ -48,20 +45,6 @@ template <typename U, int D> struct Window {
             q_factor[t] = s.cosine ? in.scale[h] / length(q + t * D) : in.scale[h];
             k_factor[t] = s.cosine ? 1 / length(k + t * D) : 1;
         }
-    }
-    // Asks for what the next task gathers, and, where there is one, its gradient. Tokens are far apart: the processor does not foresee them.
-    template <typename T> void fetch(const Operands<T>& in, const Place& next, const T* gradient = nullptr) const {
-        const int64_t C = s.channels();
-        for (int t = 0; t < N; ++t) {
-            const int32_t row = in.index[next.w * N + t];
-            if (row < 0) continue;
-            const int64_t token = next.b * s.tokens + row;
-            for (int part = 0; part < 3; ++part) fetch_row(in.qkv + (token * 3 + part) * C + next.h * D);
-            if (gradient) fetch_row(gradient + token * C + next.h * D);
-        }
-    }
-    template <typename T> static void fetch_row(const T* from) {
-        for (int c = 0; c < D; c += 64 / (int)sizeof(T)) __builtin_prefetch(from + c, 0, 2);
     }
     // |x|, and 1 for a zero vector, which stays as it is
     static float length(const number* x) {
@@ -118,9 +101,9 @@ template <typename U, int D, typename T> void forward(const Operands<T>& in, con
         Buffer<float> o(s.P * D);
         const int across = s.P / U::STEP;
         for (int64_t task = first; task < last; ++task) {
-            const auto [b, w, h] = win.place(task);
+            const int h = task % s.H;
+            const int64_t w = task / s.H % s.windows, b = task / s.H / s.windows;
             win.gather(in, b, w, h);
-            if (task + 1 < last) win.fetch(in, win.place(task + 1));
             win.attend(in, w, h);
             for (int row = 0; row < s.N; ++row)
                 for (int c = 0; c < s.P; c += LANES) win.put(weights + row * across, c, load(win.p + row * s.P + c));
@@ -216,10 +199,10 @@ void backward(const Operands<T>& in, const Shape& s, const T* gout, T* gqkv, flo
         Back<U, D> win(s);
         const typename U::number nothing[D] = {};
         for (int64_t task = first; task < last; ++task) {
-            const auto [b, w, h] = win.place(task);
+            const int h = task % s.H;
+            const int64_t w = task / s.H % s.windows, b = task / s.H / s.windows;
             const int32_t* rows = in.index + w * N;
             win.gather(in, b, w, h);
-            if (task + 1 < last) win.fetch(in, win.place(task + 1), gout);
             win.attend(in, w, h);
             for (int t = 0; t < N; ++t)
                 if (rows[t] < 0) take<D>(nothing, win.go + t * D);
