@@ -70,7 +70,7 @@ def table(name: str, result: dict[str, Any], language: Language = ENGLISH) -> st
         processor=processor["name"],
         cores=processor["usable_cores"],
         flags=", ".join(processor["flags"] or [language.no_flags]),
-        versions=", ".join(f"{name} {environment[name]}" for name in LIBRARIES if environment.get(name)),
+        versions=", ".join(f"{library} {environment[library]}" for library in LIBRARIES if environment.get(library)),
         raw=f"benchmarks/results/{name}.json",
     )
     return f"\n{written}\n{notes}\n\n{origin}\n\n"

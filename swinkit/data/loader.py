@@ -185,7 +185,7 @@ def _worker_reason(message: str, timeout: float) -> str:
 
 @contextlib.contextmanager
 def _sigterm_held_back() -> Iterator[None]:
-    """Workers that start within inherit it: a SIGTERM waits until they know whom to heed. Here it is heard at the end."""
+    """Workers that start within inherit this thread's mask: a SIGTERM waits until they know whom to heed."""
     if not hasattr(signal, "sigwaitinfo"):
         yield
         return

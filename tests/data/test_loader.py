@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from multiprocessing import active_children
 
@@ -16,7 +17,16 @@ from swinkit.data.augment import Augmentation
 from swinkit.data.collection import Collection
 from swinkit.data.decode import Undecodable
 from swinkit.data.layouts import open_data
-from swinkit.data.loader import Batch, Epoch, cut, epoch_order, eval_batches, explained_workers, train_batches
+from swinkit.data.loader import (
+    Batch,
+    Epoch,
+    _sigterm_held_back,
+    cut,
+    epoch_order,
+    eval_batches,
+    explained_workers,
+    train_batches,
+)
 from swinkit.data.transforms import evaluation, training
 from swinkit.errors import DataError, SwinkitError
 from swinkit.preprocessing import Preprocessing
@@ -209,3 +219,14 @@ def test_a_batch_moves_to_the_device_of_the_network():
     moved = batch.to(torch.device("meta"))
     assert (moved.images.device.type, moved.labels.device.type) == ("meta", "meta")
     assert moved.indices.tolist() == [5, 7]
+
+
+@pytest.mark.skipif(
+    not hasattr(signal, "sigwaitinfo"), reason="where a signal's sender is unknown, workers do not choose whom to heed"
+)
+def test_workers_are_born_deaf_to_sigterm_until_they_know_whom_to_heed():
+    tell = "import signal; print(signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    with _sigterm_held_back():
+        within = subprocess.run([sys.executable, "-c", tell], capture_output=True, text=True, check=True).stdout
+    behind = subprocess.run([sys.executable, "-c", tell], capture_output=True, text=True, check=True).stdout
+    assert (within, behind) == ("True\n", "False\n")

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from swinkit.cli.bench import command as bench
+from swinkit.cli.predict import command as predict
 from swinkit.config import SwinConfig
 from swinkit.errors import MissingExtra, UsageError
 from swinkit.model.classifier import SwinClassifier
@@ -216,3 +218,10 @@ def test_what_cannot_be_is_told(monkeypatch):
     monkeypatch.setattr(engines, "is_installed", lambda name: False)
     with pytest.raises(MissingExtra, match="openvino"):
         engines.build(model, engine="openvino")
+
+
+@pytest.mark.parametrize("verb", [bench, predict], ids=lambda verb: verb.name)
+def test_help_names_every_engine(verb):
+    """Written there, because what knows them imports torch, and help does not."""
+    (text,) = (option.help for option in verb.params if "--engine" in option.opts)
+    assert all(name in text for name in engines.ENGINES)
