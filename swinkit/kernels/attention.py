@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from ..model.attention import ScaledCosine, WindowAttention
 from ..model.windows import Size, WindowGrid, shift_regions, token_places
-from .build import DTYPES, autocast_dtype, library, pointer, suits
+from .build import CODE, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer
 from .dense import NativeLinear
 
 HEAD_WIDTHS = (16, 32, 64)
@@ -53,26 +53,23 @@ def meeting(size: Size, window: Size, counts: Size, shift: Size) -> Meeting:
     return Meeting(rows.contiguous(), region.contiguous(), mixed.contiguous())
 
 
-@functools.cache
-def kernel() -> tuple[ctypes.CDLL | None, str]:
-    """The compiled kernel, or None, and why."""
-    found, reason = library("window_attention")
-    if found is not None:
-        code, shape, pointers = ctypes.c_int, ctypes.POINTER(Shape), ctypes.c_void_p
-        found.attention_forward.argtypes = (code, *[pointers] * 7, shape, pointers, code)
-        found.attention_backward.argtypes = (code, *[pointers] * 7, shape, *[pointers] * 5, code)
-        found.attention_forward.restype = found.attention_backward.restype = code
-    return found, reason
+KERNEL = Kernel(
+    "window_attention",
+    lanes=(CODE,),
+    team=(CODE,),
+    attention_forward=(CODE, CODE, *[POINTER] * 7, ctypes.POINTER(Shape), POINTER, CODE),
+    attention_backward=(CODE, CODE, *[POINTER] * 7, ctypes.POINTER(Shape), *[POINTER] * 5, CODE),
+)
 
 
-def applies(heads: int, width: int, window: Size, x: Tensor) -> bool:
-    """Whether the kernel computes attention of this shape for tokens like ``x``: on the CPU, in eager mode, of a known head width."""
-    return suits(x) and width // heads in HEAD_WIDTHS and math.prod(window) <= MOST_TOKENS and kernel()[0] is not None
+def applies(head_width: int, tokens: int, dtype: torch.dtype) -> bool:
+    """Whether the kernel computes attention among ``tokens`` of a window, in ``dtype``."""
+    return head_width in HEAD_WIDTHS and tokens <= MOST_TOKENS and dtype in DTYPES and KERNEL.available
 
 
 def pad_bias(bias: Tensor) -> Tensor:
     """Bias (h, N, N) with columns up to whole vectors, float32: what the kernel reads."""
-    lanes = int(kernel()[0].lanes())  # type: ignore[union-attr]
+    lanes = int(KERNEL.lanes())
     return F.pad(bias.float(), (0, -bias.shape[2] % lanes), value=NOWHERE).contiguous()
 
 
@@ -107,7 +104,7 @@ def call(name: str, plan: Plan, tensors: tuple[Tensor, Tensor, Tensor, Tensor], 
         table.mixed if masked else None,
         scale,
     ]
-    code = getattr(kernel()[0], name)(
+    code = getattr(KERNEL, name)(
         DTYPES[qkv.dtype], *map(pointer, pointers), ctypes.byref(shape), *map(pointer, results), torch.get_num_threads()
     )
     assert code == 0, "the kernel has no such head width"
@@ -141,12 +138,10 @@ class NativeAttention(torch.autograd.Function):
 def native_attention(module: WindowAttention, x: Tensor, grid: WindowGrid) -> Tensor | None:
     """What :meth:`WindowAttention.mix` computes, or None where the kernel does not apply."""
     heads, width = module.heads, x.shape[3]
-    if not applies(heads, width, grid.window, x):
+    dtype = autocast_dtype(x)
+    if not eager_on_cpu(x) or not applies(width // heads, math.prod(grid.window), dtype):
         return None
     projection = module.projection_bias()
-    dtype = autocast_dtype(x)
-    if dtype not in DTYPES:
-        return None
     with torch.autocast("cpu", enabled=False):
         qkv = NativeLinear.apply(x.to(dtype), module.qkv.weight, projection)
     pad = qkv.new_zeros(3 * width) if projection is None else projection.to(qkv.dtype)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,11 +23,40 @@ from ..machine import compiler
 FLAGS = ("-std=gnu++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
 DTYPES = {torch.float32: 0, torch.bfloat16: 1}  # that kernels compute with, and how they are told which
 SECONDS = 120  # longer than any compiler takes that is worth waiting for
+CODE, COUNT, POINTER = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p  # what kernels take; a tensor goes by :func:`pointer`
 
 
 def cache_folder() -> Path:
     """Where compiled kernels are kept: ``$XDG_CACHE_HOME/swinkit/kernels``, by default below ``~/.cache``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swinkit" / "kernels"
+
+
+class Kernel:
+    """The ``functions`` of ``source``.cpp, compiled and loaded when one of them, or whether there are any, is first asked for.
+
+    Each is an attribute, and is declared by the type of its answer and those of its arguments.
+    """
+
+    def __init__(self, source: str, **functions: tuple[Any, ...]) -> None:
+        self.source, self.functions = source, functions
+
+    @property
+    def available(self) -> bool:
+        """Whether this machine could compile it."""
+        return library(self.source)[0] is not None
+
+    @property
+    def reason(self) -> str:
+        """Why it is available, or why not, in a sentence."""
+        return library(self.source)[1]
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self.functions:
+            raise AttributeError(f"{self.source}.cpp declares no {name}")
+        function = getattr(library(self.source)[0], name)
+        function.restype, function.argtypes = self.functions[name][0], self.functions[name][1:]
+        setattr(self, name, function)
+        return function
 
 
 @functools.cache
@@ -86,8 +116,8 @@ def _compile(command: str, source: Path, target: Path) -> None:
         Path(name).unlink(missing_ok=True)
 
 
-def suits(x: Tensor) -> bool:
-    """Whether a kernel may be called on ``x``: on the CPU, in eager mode, under no transform of torch.func and no mode that watches or
+def eager_on_cpu(x: Tensor) -> bool:
+    """Whether any kernel may be called on ``x``: on the CPU, in eager mode, under no transform of torch.func and no mode that watches or
     replaces operators, such as a counter of FLOPs or tensors without numbers."""
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         return False

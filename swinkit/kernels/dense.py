@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 from typing import Any
 
@@ -12,25 +11,21 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..model.attention import Linear
-from .build import DTYPES, autocast_dtype, library, pointer
-from .build import suits as applies
+from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer
+
+KERNEL = Kernel(
+    "dense",
+    dense_lanes=(CODE, CODE),
+    dense_pack=(None, CODE, POINTER, COUNT, COUNT, CODE, POINTER, CODE),
+    dense_forward=(None, CODE, *[POINTER] * 4, CODE, COUNT, COUNT, COUNT, POINTER, POINTER, CODE),
+    dense_backward=(None, CODE, *[POINTER] * 3, COUNT, COUNT, COUNT, POINTER, POINTER, CODE),
+)
+WEIGHTS_KERNEL = Kernel(
+    "weight_gradient", weight_gradient=(None, CODE, POINTER, POINTER, COUNT, COUNT, COUNT, POINTER, POINTER, CODE)
+)
 
 
-@functools.cache
-def kernel() -> tuple[ctypes.CDLL | None, str]:
-    """The compiled kernel, or None, and why."""
-    found, reason = library("dense")
-    if found is not None:
-        code, count, pointers = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
-        found.dense_lanes.argtypes, found.dense_lanes.restype = (code,), code
-        found.dense_pack.argtypes = (code, pointers, count, count, code, pointers, code)
-        found.dense_forward.argtypes = (code, *[pointers] * 4, code, count, count, count, pointers, pointers, code)
-        found.dense_backward.argtypes = (code, *[pointers] * 3, count, count, count, pointers, pointers, code)
-        found.dense_pack.restype = found.dense_forward.restype = found.dense_backward.restype = None
-    return found, reason
-
-
-def suits(weight: Tensor, dtype: torch.dtype) -> bool:
+def applies(weight: Tensor, dtype: torch.dtype) -> bool:
     """Whether the kernel computes with ``weight`` (out, in) in ``dtype`` here, and is not the slower way: what has AVX-512 and no AMX."""
     lanes = _lanes(dtype)
     return lanes > 0 and weight.shape[0] % lanes == 0 and weight.shape[1] % 2 == 0
@@ -38,9 +33,9 @@ def suits(weight: Tensor, dtype: torch.dtype) -> bool:
 
 @functools.cache
 def _lanes(dtype: torch.dtype) -> int:
-    if dtype not in DTYPES or kernel()[0] is None or (dtype == torch.bfloat16 and torch.cpu._is_amx_tile_supported()):
+    if dtype not in DTYPES or not KERNEL.available or (dtype == torch.bfloat16 and torch.cpu._is_amx_tile_supported()):
         return 0
-    return int(kernel()[0].dense_lanes(DTYPES[dtype]))  # type: ignore[union-attr]
+    return int(KERNEL.dense_lanes(DTYPES[dtype]))
 
 
 def pack(weight: Tensor, dtype: torch.dtype, transposed: bool = False) -> Tensor:
@@ -49,9 +44,7 @@ def pack(weight: Tensor, dtype: torch.dtype, transposed: bool = False) -> Tensor
     weight = weight.detach().float().contiguous()
     packed = weight.new_empty(weight.numel(), dtype=dtype)
     outputs, inputs = reversed(weight.shape) if transposed else weight.shape
-    kernel()[0].dense_pack(  # type: ignore[union-attr]
-        DTYPES[dtype], pointer(weight), outputs, inputs, transposed, pointer(packed), torch.get_num_threads()
-    )
+    KERNEL.dense_pack(DTYPES[dtype], pointer(weight), outputs, inputs, transposed, pointer(packed), torch.get_num_threads())
     return packed
 
 
@@ -64,7 +57,7 @@ def dense(
     x, inner = x.contiguous(), x.shape[-1]
     residual = None if residual is None else residual.contiguous()
     out = x.new_empty(*x.shape[:-1], columns)
-    kernel()[0].dense_forward(  # type: ignore[union-attr]
+    KERNEL.dense_forward(
         DTYPES[x.dtype], *map(pointer, (x, packed, bias, residual)), gelu, x.numel() // inner, inner, columns, pointer(out),
         pointer(before), torch.get_num_threads(),
     )  # fmt: skip
@@ -76,7 +69,7 @@ def dense_backward(gradient: Tensor, packed: Tensor, entered: Tensor) -> tuple[T
     gradient, and gelu(x)."""
     gradient, (rows, columns) = gradient.contiguous(), entered.shape
     out, activated = torch.empty_like(entered), torch.empty_like(entered)
-    kernel()[0].dense_backward(  # type: ignore[union-attr]
+    KERNEL.dense_backward(
         DTYPES[gradient.dtype], *map(pointer, (gradient, packed, entered)), rows, gradient.shape[1], columns,
         *map(pointer, (out, activated)), torch.get_num_threads(),
     )  # fmt: skip
@@ -85,44 +78,35 @@ def dense_backward(gradient: Tensor, packed: Tensor, entered: Tensor) -> tuple[T
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x Wᵀ + b in the type of ``x``, whatever that of ``weight`` (out, in): weights that change are packed anew each time."""
-    if suits(weight, x.dtype):
+    if applies(weight, x.dtype):
         return dense(x, pack(weight, x.dtype), None if bias is None else bias.float().contiguous(), weight.shape[0])
     return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
 
 
 def linear_backward(gradient: Tensor, weight: Tensor) -> Tensor:
     """The gradient of ``x`` from that of :func:`linear`, (…, out)."""
-    if suits(weight.t(), gradient.dtype):
+    if applies(weight.t(), gradient.dtype):
         return dense(gradient, pack(weight, gradient.dtype, transposed=True), None, weight.shape[1])
     return gradient @ weight.to(gradient.dtype)
-
-
-@functools.cache
-def weights_kernel() -> tuple[ctypes.CDLL | None, str]:
-    """The compiled kernel of :func:`weight_gradient`, or None, and why."""
-    found, reason = library("weight_gradient")
-    if found is not None:
-        code, count, pointers = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
-        found.weight_gradient.argtypes = (code, pointers, pointers, count, count, count, pointers, pointers, code)
-        found.weight_gradient.restype = None
-    return found, reason
 
 
 def weight_gradient(gradient: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     """From ``gradient`` (rows, out) of :func:`linear` and its ``x`` (rows, in) the gradients of weights (out, in) and bias (out,), float32."""
     (rows, outputs), inputs = gradient.shape, x.shape[1]
-    lanes, native = _lanes(x.dtype), weights_kernel()[0]
-    if native is None or not lanes or not rows or outputs % lanes or inputs % lanes:
+    lanes = _lanes(x.dtype)
+    if not WEIGHTS_KERNEL.available or not lanes or not rows or outputs % lanes or inputs % lanes:
         return (gradient.t() @ x).float(), gradient.sum(0, dtype=torch.float32)
     gradient, x = gradient.contiguous(), x.contiguous()
     out, sums = (x.new_empty(shape, dtype=torch.float32) for shape in ((outputs, inputs), (outputs,)))
-    native.weight_gradient(
+    WEIGHTS_KERNEL.weight_gradient(
         DTYPES[x.dtype],
-        *map(pointer, (gradient, x)),
+        pointer(gradient),
+        pointer(x),
         rows,
         outputs,
         inputs,
-        *map(pointer, (out, sums)),
+        pointer(out),
+        pointer(sums),
         torch.get_num_threads(),
     )
     return out, sums
@@ -150,7 +134,7 @@ class NativeLinear(torch.autograd.Function):
 def native_linear(module: Linear, x: Tensor) -> Tensor | None:
     """What :class:`~swinkit.model.attention.Linear` computes, or None where the kernel does not apply."""
     dtype = autocast_dtype(x)
-    if not applies(x) or not suits(module.weight, dtype):
+    if not eager_on_cpu(x) or not applies(module.weight, dtype):
         return None
     with torch.autocast("cpu", enabled=False):
         return NativeLinear.apply(x.to(dtype), module.weight, module.bias)

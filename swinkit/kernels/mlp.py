@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
 from typing import Any
 
 import torch
@@ -12,43 +10,39 @@ from torch.autograd.function import once_differentiable
 
 from ..model.block import Mlp
 from . import dense
-from .build import DTYPES, autocast_dtype, library, pointer, suits
+from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer
 from .dense import linear, linear_backward, weight_gradient
 
 MULTIPLE = 16  # of channels
+KERNEL = Kernel(
+    "gelu",
+    gelu_forward=(None, CODE, POINTER, COUNT, POINTER, CODE),
+    gelu_backward=(None, CODE, POINTER, COUNT, POINTER, POINTER, CODE),
+)
 
 
-@functools.cache
-def kernel() -> tuple[ctypes.CDLL | None, str]:
-    """The compiled kernel, or None, and why."""
-    found, reason = library("gelu")
-    if found is not None:
-        code, count, pointers = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
-        found.gelu_forward.argtypes = (code, pointers, count, pointers, code)
-        found.gelu_backward.argtypes = (code, pointers, count, pointers, pointers, code)
-        found.gelu_forward.restype = found.gelu_backward.restype = None
-    return found, reason
+def applies(channels: int, dtype: torch.dtype) -> bool:
+    """Whether the kernel computes the GELU of a hidden layer of ``channels``, in ``dtype``."""
+    return channels % MULTIPLE == 0 and dtype in DTYPES and KERNEL.available
 
 
 def gelu(x: Tensor) -> Tensor:
     """x Φ(x) of a contiguous ``x``, float32 or bfloat16."""
     out = torch.empty_like(x)
-    kernel()[0].gelu_forward(DTYPES[x.dtype], pointer(x), x.numel(), pointer(out), torch.get_num_threads())  # type: ignore[union-attr]
+    KERNEL.gelu_forward(DTYPES[x.dtype], pointer(x), x.numel(), pointer(out), torch.get_num_threads())
     return out
 
 
 def gelu_backward(x: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
     """The gradient of ``x`` from ``gradient``, that of its GELU, whose place it takes, and the GELU once more."""
     out = torch.empty_like(x)
-    kernel()[0].gelu_backward(  # type: ignore[union-attr]
-        DTYPES[x.dtype], pointer(x), x.numel(), *map(pointer, (out, gradient)), torch.get_num_threads()
-    )
+    KERNEL.gelu_backward(DTYPES[x.dtype], pointer(x), x.numel(), *map(pointer, (out, gradient)), torch.get_num_threads())
     return gradient, out
 
 
 def enter(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """x Wᵀ + b and its GELU, in one pass where the kernel of linear layers applies."""
-    if not dense.suits(weight, x.dtype):
+    if not dense.applies(weight, x.dtype):
         hidden = linear(x, weight, bias).contiguous()
         return hidden, gelu(hidden)
     hidden = x.new_empty(*x.shape[:-1], len(weight))
@@ -58,7 +52,7 @@ def enter(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
 def leave(gradient: Tensor, weight: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
     """From the gradient of gelu(hidden) Wᵀ, (rows, out), back to that of ``hidden`` (rows, in), and gelu(hidden); in one pass where the
     kernel of linear layers applies."""
-    if dense.suits(weight.t(), gradient.dtype):
+    if dense.applies(weight.t(), gradient.dtype):
         return dense.dense_backward(gradient, dense.pack(weight, gradient.dtype, transposed=True), hidden)
     return gelu_backward(hidden, linear_backward(gradient, weight).contiguous())
 
@@ -87,9 +81,7 @@ class NativeMlp(torch.autograd.Function):
 def native_mlp(module: Mlp, x: Tensor) -> Tensor | None:
     """What :class:`Mlp` computes, or None where the kernel does not apply."""
     dtype = autocast_dtype(x)
-    if not suits(x) or dtype not in DTYPES or kernel()[0] is None:
-        return None
-    if module.fc1.out_features % MULTIPLE:
+    if not eager_on_cpu(x) or not applies(module.fc1.out_features, dtype):
         return None
     with torch.autocast("cpu", enabled=False):
         return NativeMlp.apply(x.to(dtype), module.fc1.weight, module.fc1.bias, module.fc2.weight, module.fc2.bias)

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .build import DTYPES, autocast_dtype, library, pointer, suits
+from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer
 
 EPS = 1e-5
 MULTIPLE = 16  # of channels
+KERNEL = Kernel(
+    "layer_norm",
+    norm_forward=(None, CODE, CODE, *[POINTER] * 4, ctypes.c_float, COUNT, CODE, POINTER, POINTER, CODE),
+    norm_backward=(None, CODE, CODE, *[POINTER] * 5, COUNT, CODE, *[POINTER] * 3, CODE),
+    add=(None, CODE, CODE, POINTER, POINTER, COUNT, POINTER, CODE),
+)
 
 
-@functools.cache
-def kernel() -> tuple[ctypes.CDLL | None, str]:
-    """The compiled kernel, or None, and why."""
-    found, reason = library("layer_norm")
-    if found is not None:
-        code, count, pointers = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
-        found.norm_forward.argtypes = (code, code, *[pointers] * 4, ctypes.c_float, count, code, pointers, pointers, code)
-        found.norm_backward.argtypes = (code, code, *[pointers] * 5, count, code, *[pointers] * 3, code)
-        found.add.argtypes = (code, code, pointers, pointers, count, pointers, code)
-        found.norm_forward.restype = found.norm_backward.restype = found.add.restype = None
-    return found, reason
+def applies(channels: int, *dtypes: torch.dtype) -> bool:
+    """Whether the kernel norms tokens of ``channels`` from and to ``dtypes``."""
+    return channels % MULTIPLE == 0 and all(dtype in DTYPES for dtype in dtypes) and KERNEL.available
 
 
 def layer_norm(
@@ -40,7 +37,7 @@ def layer_norm(
     """
     out, width = torch.empty_like(x, dtype=dtype), x.shape[-1]
     weight, bias = (None if tensor is None else tensor.contiguous() for tensor in (weight, bias))
-    kernel()[0].norm_forward(  # type: ignore[union-attr]
+    KERNEL.norm_forward(
         DTYPES[x.dtype], DTYPES[out.dtype], *map(pointer, (x, weight, bias, residual)), eps, x.numel() // width, width,
         pointer(out), pointer(statistics), torch.get_num_threads(),
     )  # fmt: skip
@@ -53,7 +50,7 @@ def layer_norm_backward(
     """Gradients of ``x``, scale and offset from that of LN(x); ``beside``, like ``x``, is added to the first."""
     gradient, weight, width = gradient.contiguous(), weight.contiguous(), x.shape[-1]
     into, into_weight, into_bias = torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(weight)
-    kernel()[0].norm_backward(  # type: ignore[union-attr]
+    KERNEL.norm_backward(
         DTYPES[x.dtype], DTYPES[gradient.dtype], *map(pointer, (x, weight, statistics, gradient, beside)), x.numel() // width, width,
         *map(pointer, (into, into_weight, into_bias)), torch.get_num_threads(),
     )  # fmt: skip
@@ -88,10 +85,10 @@ def native_norm_for_layer(module: nn.LayerNorm, x: Tensor) -> Tensor | None:
 
 
 def _native(module: nn.LayerNorm, x: Tensor, dtype: torch.dtype) -> Tensor | None:
-    return NativeNorm.apply(x, module.weight, module.bias, module.eps, dtype) if fits(module, x, dtype) else None
+    return NativeNorm.apply(x, module.weight, module.bias, module.eps, dtype) if computes(module, x, dtype) else None
 
 
-def fits(module: nn.LayerNorm, x: Tensor, dtype: torch.dtype) -> bool:
+def computes(module: nn.LayerNorm, x: Tensor, dtype: torch.dtype) -> bool:
     """Whether the kernel computes ``module`` of ``x`` with an answer of ``dtype``."""
-    known = x.dtype in DTYPES and dtype in DTYPES and module.weight.dtype == module.bias.dtype == torch.float32
-    return known and suits(x) and x.shape[-1] % MULTIPLE == 0 and kernel()[0] is not None
+    affine = module.weight.dtype == module.bias.dtype == torch.float32
+    return affine and eager_on_cpu(x) and applies(x.shape[-1], x.dtype, dtype)

@@ -13,16 +13,14 @@ from torch.autograd.function import once_differentiable
 
 from ..model.block import Block, LayerNorm, pre_norm
 from .build import DTYPES, autocast_dtype, pointer
-from .norm import fits, kernel, layer_norm, layer_norm_backward
+from .norm import KERNEL, computes, layer_norm, layer_norm_backward
 
 
 def add(x: Tensor, y: Tensor) -> Tensor:
     """x + y of the type of ``x``; both float32 or bfloat16, each for itself, with a multiple of 16 numbers."""
     x, y = x.contiguous(), y.contiguous()
     out = torch.empty_like(x)
-    kernel()[0].add(  # type: ignore[union-attr]
-        DTYPES[x.dtype], DTYPES[y.dtype], pointer(x), pointer(y), x.numel(), pointer(out), torch.get_num_threads()
-    )
+    KERNEL.add(DTYPES[x.dtype], DTYPES[y.dtype], pointer(x), pointer(y), x.numel(), pointer(out), torch.get_num_threads())
     return out
 
 
@@ -90,7 +88,7 @@ class NormSum(torch.autograd.Function):
 def native_residual(block: Block, norm: LayerNorm, layer: nn.Module, x: Tensor, *rest: Any) -> Tensor | None:
     """What ``block.branch`` computes while it learns, or None where the kernel does not apply."""
     dtype = autocast_dtype(x)
-    if not torch.is_grad_enabled() or not fits(norm, x, dtype):
+    if not torch.is_grad_enabled() or not computes(norm, x, dtype):
         return None
     x = x.contiguous()
     if block.branch is pre_norm:

@@ -12,43 +12,38 @@ from torch import Tensor
 from ..model.windows import Size, WindowGrid, counts_of
 from . import attention, dense, norm
 from .attention import meeting
-from .build import DTYPES, library, pointer
+from .build import CODE, COUNT, DTYPES, POINTER, Kernel, pointer
 
 
 def _structure(name: str, **fields: Any) -> type[ctypes.Structure]:
     return type(name, (ctypes.Structure,), {"_fields_": tuple(fields.items())})
 
 
-_P, _I, _L = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
 # as declared in the kernel's source
-Kernels = _structure("Kernels", dense=_P, attention=_P, norm=_P)
-Dense = _structure("Dense", weights=_P, bias=_P, inner=_L, columns=_L)
-Norm = _structure("Norm", weight=_P, bias=_P)
-Attention = _structure("Attention", pad=_P, bias=_P, scale=_P, heads=_I, padded=_I, cosine=_I)
-Grid = _structure("Grid", index=_P, region=_P, mixed=_P, windows=_L, window=_I)
+Kernels = _structure("Kernels", dense=POINTER, attention=POINTER, norm=POINTER)
+Dense = _structure("Dense", weights=POINTER, bias=POINTER, inner=COUNT, columns=COUNT)
+Norm = _structure("Norm", weight=POINTER, bias=POINTER)
+Attention = _structure("Attention", pad=POINTER, bias=POINTER, scale=POINTER, heads=CODE, padded=CODE, cosine=CODE)
+Grid = _structure("Grid", index=POINTER, region=POINTER, mixed=POINTER, windows=COUNT, window=CODE)
 Block = _structure("Block", qkv=Dense, proj=Dense, fc1=Dense, fc2=Dense, attention=Attention, norms=Norm * 3)
 Stage = _structure(
-    "Stage", half=_I, pre_norm=_I, third_norm_every=_I, merges=_I, eps=ctypes.c_float, width=_L, reduction=Dense, merging=Norm,
-    count=_L, blocks=_P, grids=Grid * 2,
+    "Stage", half=CODE, pre_norm=CODE, third_norm_every=CODE, merges=CODE, eps=ctypes.c_float, width=COUNT, reduction=Dense, merging=Norm,
+    count=COUNT, blocks=POINTER, grids=Grid * 2,
 )  # fmt: skip
 
 
-@functools.cache
-def kernel() -> tuple[ctypes.CDLL | None, str]:
-    """The compiled code, or None, and why."""
-    found, reason = library("stage")
-    if found is not None:
-        found.stage_forward.argtypes = (_P, _P, _L, _L, _L, *[_P] * 5, _I)
-        found.cut_into_patches.argtypes = (_I, _P, _L, _L, _L, _L, _L, _P, _I)
-        found.stage_forward.restype = found.cut_into_patches.restype = None
-    return found, reason
+KERNEL = Kernel(
+    "stage",
+    stage_forward=(None, POINTER, POINTER, COUNT, COUNT, COUNT, *[POINTER] * 5, CODE),
+    cut_into_patches=(None, CODE, POINTER, *[COUNT] * 5, POINTER, CODE),
+)
 
 
 @functools.cache
 def kernels() -> Any:
     """Where the kernels begin that a stage calls."""
-    listed = (dense.kernel()[0].dense_forward, attention.kernel()[0].attention_forward, norm.kernel()[0].norm_forward)  # type: ignore[union-attr]
-    return Kernels(*(ctypes.cast(function, _P) for function in listed))
+    listed = (dense.KERNEL.dense_forward, attention.KERNEL.attention_forward, norm.KERNEL.norm_forward)
+    return Kernels(*(ctypes.cast(function, POINTER) for function in listed))
 
 
 def grid_of(size: Size, grid: WindowGrid) -> tuple[Any, Any]:
@@ -65,7 +60,7 @@ def run_stage(stage: Any, x: Tensor, size: Size, widest: int) -> Tensor:
     rows, columns = counts_of(size, (2, 2)) if stage.merges else size
     narrow, other, wide = (x.new_empty(x.shape[0], rows * columns, channels) for channels in (width, width, widest))
     out = x.new_empty(narrow.shape) if stage.merges else x
-    kernel()[0].stage_forward(  # type: ignore[union-attr]
+    KERNEL.stage_forward(
         ctypes.byref(kernels()), ctypes.byref(stage), x.shape[0], *size, *map(pointer, (x, out, narrow, other, wide)),
         torch.get_num_threads(),
     )  # fmt: skip
@@ -78,7 +73,7 @@ def cut_into_patches(images: Tensor, side: int, dtype: torch.dtype) -> Tensor:
     batch, channels, height, width = images.shape
     rows, columns = counts_of((height, width), (side, side))
     out = images.new_empty(batch, rows * columns, channels * side**2, dtype=dtype)
-    kernel()[0].cut_into_patches(  # type: ignore[union-attr]
+    KERNEL.cut_into_patches(
         DTYPES[dtype], pointer(images), batch, channels, height, width, side, pointer(out), torch.get_num_threads()
     )
     return out

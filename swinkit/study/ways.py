@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..kernels.attention import kernel
+from ..kernels.attention import KERNEL
 from ..runtime import engines
 from ..runtime.engines.fixed import folded
 from ..tasks.devices import computes_bfloat16
@@ -41,7 +41,7 @@ def compare_ways(model: nn.Module, images: Tensor, rounds: int) -> dict[str, dic
 
 def has_kernel() -> bool:
     """Whether "native" computes attention by the compiled kernel on this machine, rather than by torch."""
-    return kernel()[0] is not None
+    return KERNEL.available
 
 
 def _ways(model: nn.Module, images: Tensor) -> dict[str, Callable[[Tensor], Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..kernels.attention import kernel
+from ..kernels.attention import KERNEL
 from ..machine import processor, version
 
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "torchmetrics", "numpy", "pillow", "safetensors", "pydantic")
@@ -29,7 +29,7 @@ def environment() -> dict[str, Any]:
         **{package: version(package) for package in PACKAGES},
         "system": platform.platform(),
         "processor": processor()["name"],
-        "kernel": "native" if kernel()[0] is not None else "none",
+        "kernel": "native" if KERNEL.available else "none",
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],

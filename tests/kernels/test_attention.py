@@ -17,7 +17,7 @@ from swinkit.model.classifier import SwinClassifier
 from swinkit.model.windows import WindowGrid, counts_of, shift_size
 from tests.shaking import shake
 
-pytestmark = pytest.mark.skipif(attention.kernel()[0] is None, reason=f"no native kernel here: {attention.kernel()[1]}")
+pytestmark = pytest.mark.skipif(not attention.KERNEL.available, reason=f"no native kernel here: {attention.KERNEL.reason}")
 
 SIZES = [(64, 64), (224, 224), (37, 300), (112, 160), (201, 90)]
 
@@ -136,13 +136,15 @@ def test_the_table_holds_every_token_once_and_parts_what_the_mask_parts(size, wi
 
 
 def test_stands_aside_for_other_heads_compilers_and_transforms():
-    x = torch.zeros(1, 4, 4, 96)
-    assert attention.applies(3, 96, (7, 7), x)
-    assert not attention.applies(4, 96, (7, 7), x)  # heads of 24
-    assert not attention.applies(3, 96, (70, 70), x)
-    assert not attention.applies(3, 96, (7, 7), x.to("meta"))
+    assert attention.applies(32, 49, torch.float32)
+    assert not attention.applies(24, 49, torch.float32)
+    assert not attention.applies(32, 4900, torch.float32)
+    assert not attention.applies(32, 49, torch.float64)
+    x = torch.zeros(2, 4)
+    assert build.eager_on_cpu(x)
+    assert not build.eager_on_cpu(x.to("meta"))
     seen = []
-    torch.func.vmap(lambda row: seen.append(attention.applies(3, 96, (7, 7), row)) or row)(x)
+    torch.func.vmap(lambda row: seen.append(build.eager_on_cpu(row)) or row)(x)
     assert seen == [False]
     plain, fast = pair(small(1, num_heads=(4, 8, 16)))
     images = torch.randn(1, 3, 40, 40)
@@ -163,13 +165,12 @@ def test_an_accelerated_model_compiles_to_one_graph_without_the_kernel():
 
 
 def test_threads_are_torchs():
-    found, _ = attention.kernel()
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        assert found.team() == 2
+        assert attention.KERNEL.team() == 2
         torch.set_num_threads(1)
-        assert found.team() == 1
+        assert attention.KERNEL.team() == 1
     finally:
         torch.set_num_threads(before)
 

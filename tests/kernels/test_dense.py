@@ -12,19 +12,19 @@ from swinkit.kernels.accelerate import accelerate
 from swinkit.model.attention import Linear
 
 BOTH = [torch.float32, torch.bfloat16]
-DTYPES = [dtype for dtype in BOTH if dense.suits(torch.empty(64, 64), dtype)]
+DTYPES = [dtype for dtype in BOTH if dense.applies(torch.empty(64, 64), dtype)]
 offered = pytest.mark.skipif(
     not DTYPES, reason="the kernel is for processors with AVX-512 and no AMX, and for those with a compiler"
 )
 
 
 @pytest.mark.skipif(
-    torch.backends.cpu.get_cpu_capability() != "AVX512" or attention.kernel()[0] is None,
+    torch.backends.cpu.get_cpu_capability() != "AVX512" or not attention.KERNEL.available,
     reason="no processor, or no compiler, that it is meant for",
 )
 def test_it_is_there_where_it_is_meant_to_be():
     """A kernel that does not compile would otherwise only look like another processor, and skip what follows."""
-    assert dense.kernel()[0] is not None, dense.kernel()[1]
+    assert dense.KERNEL.available, dense.KERNEL.reason
     assert torch.float32 in DTYPES
 
 
@@ -49,7 +49,7 @@ def test_any_shape_is_what_float64_says(rows, inner, columns, dtype, offset, aft
     )
     exact = F.linear(x.double(), weight.double(), bias.double() if offset else None)
     exact = F.gelu(exact) if after == "gelu" else exact + residual.double() if after == "sum" else exact
-    assert dense.suits(weight, dtype)
+    assert dense.applies(weight, dtype)
     answer = dense.dense(
         x,
         dense.pack(weight, dtype),
@@ -107,9 +107,9 @@ def test_gelu_is_exact_where_it_vanishes_and_where_it_does_not_and_passes_nan_on
 
 
 def test_what_does_not_fill_vectors_or_pairs_is_left_to_others():
-    assert not dense.suits(torch.empty(100, 64), torch.float32)
-    assert not dense.suits(torch.empty(96, 63), torch.float32)
-    assert not dense.suits(torch.empty(96, 64), torch.float16)
+    assert not dense.applies(torch.empty(100, 64), torch.float32)
+    assert not dense.applies(torch.empty(96, 63), torch.float32)
+    assert not dense.applies(torch.empty(96, 64), torch.float16)
 
 
 @pytest.mark.parametrize("dtype", BOTH)
@@ -138,7 +138,7 @@ def test_gradients_of_weights_and_bias_are_sums_over_rows(rows, outputs, inputs,
     gradient, x = drawn(rows, outputs).to(dtype), drawn(rows, inputs, seed=1).to(dtype)
     weight, bias = dense.weight_gradient(gradient, x)
     assert weight.dtype == bias.dtype == torch.float32
-    own = dense.suits(torch.empty(16, 16), dtype) and outputs % 16 == inputs % 16 == 0
+    own = dense.applies(torch.empty(16, 16), dtype) and outputs % 16 == inputs % 16 == 0
     rounded = 2**-8 if dtype == torch.bfloat16 and not own else 1e-6
     for found, want in ((weight, gradient.double().t() @ x.double()), (bias, gradient.double().sum(0))):
         torch.testing.assert_close(found.double(), want, rtol=0, atol=rounded * rows**0.5 * 8)

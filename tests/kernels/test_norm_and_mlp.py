@@ -15,7 +15,7 @@ from swinkit.model.block import LayerNorm, Mlp
 from swinkit.model.windows import WindowGrid
 from tests.shaking import shake
 
-pytestmark = pytest.mark.skipif(norm.kernel()[0] is None, reason=f"no native kernel here: {norm.kernel()[1]}")
+pytestmark = pytest.mark.skipif(not norm.KERNEL.available, reason=f"no native kernel here: {norm.KERNEL.reason}")
 
 
 @pytest.mark.parametrize("width", [16, 96, 3072])

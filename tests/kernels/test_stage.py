@@ -13,12 +13,12 @@ from swinkit.runtime.engines.native_stage import WholeStage
 from swinkit.runtime.folding import Folded, cut_by_reshape
 from tests.shaking import shake
 
-DTYPES = [dtype for dtype in (torch.float32, torch.bfloat16) if dense.suits(torch.empty(64, 64), dtype)]
+DTYPES = [dtype for dtype in (torch.float32, torch.bfloat16) if dense.applies(torch.empty(64, 64), dtype)]
 offered = pytest.mark.skipif(not DTYPES, reason="no kernel for linear layers here, so stages are not whole")
 SMALL = {"patch_size": 2, "embed_dim": 32, "depths": (2, 3, 1), "num_heads": (1, 2, 4), "window_size": 4, "num_classes": 10}
 
 
-@pytest.mark.skipif(stage.kernel()[0] is None, reason=f"no native kernel here: {stage.kernel()[1]}")
+@pytest.mark.skipif(not stage.KERNEL.available, reason=f"no native kernel here: {stage.KERNEL.reason}")
 @given(
     batch=st.integers(1, 3), channels=st.integers(1, 4), height=st.integers(1, 40), width=st.integers(1, 40), side=st.integers(1, 8),
     dtype=st.sampled_from([torch.float32, torch.bfloat16]),
@@ -37,7 +37,7 @@ def test_patches_are_those_of_a_reshape(batch, channels, height, width, side, dt
 def test_a_whole_stage_answers_as_its_parts_do(dtype, fields, batch, size):
     torch.manual_seed(0)
     model = shake(SwinClassifier(SwinConfig(image_size=32, in_channels=3, **SMALL, **fields)))
-    folded = Folded(model, parts(str(dtype).removeprefix("torch."), 256, fits=True)).eval()
+    folded = Folded(model, parts(str(dtype).removeprefix("torch."), 256, embed_dim=32)).eval()
     assert all(isinstance(one, WholeStage) for one in folded.stages)
     x, at = folded.embed(torch.randn(batch, 3, *size))
     for whole in folded.stages:
@@ -51,7 +51,7 @@ def test_a_whole_stage_answers_as_its_parts_do(dtype, fields, batch, size):
 def test_it_remembers_no_more_sizes_than_it_should(monkeypatch):
     monkeypatch.setattr("swinkit.runtime.engines.remembering.KEPT", 2)
     model = shake(SwinClassifier(SwinConfig(image_size=32, in_channels=3, version=1, **SMALL)))
-    folded = Folded(model, parts("float32", 256, fits=True)).eval()
+    folded = Folded(model, parts("float32", 256, embed_dim=32)).eval()
     answers = {side: folded(torch.ones(1, 3, side, side))[0] for side in (16, 32, 48)}
     assert all(len(whole.settled) <= 2 for whole in folded.stages)
     assert all(torch.equal(folded(torch.ones(1, 3, side, side))[0], answers[side]) for side in answers)
@@ -64,5 +64,5 @@ def test_a_layer_that_the_kernel_does_not_suit_leaves_the_stage_in_parts():
             image_size=32, in_channels=3, version=1, mlp_ratio=2.25, **{**SMALL, "embed_dim": 36, "num_heads": (1, 2, 4)}
         )
     )
-    folded = Folded(model, parts("float32", 256, fits=False))
+    folded = Folded(model, parts("float32", 256, embed_dim=36))
     assert not any(isinstance(one, WholeStage) for one in folded.stages)

@@ -13,14 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...kernels.attention import HEAD_WIDTHS, Plan, call, kernel, meeting, pad_bias
+from ...kernels import attention as attentions
+from ...kernels import dense as layers
+from ...kernels import norm as norms
+from ...kernels import stage as stages
 from ...kernels.build import DTYPES
-from ...kernels.dense import dense, pack, suits
 from ...kernels.memory import keep_freed_memory
-from ...kernels.norm import MULTIPLE, layer_norm
-from ...kernels.norm import kernel as norms
-from ...kernels.stage import cut_into_patches
-from ...kernels.stage import kernel as stages
 from ...model.attention import unit
 from ...model.windows import MASKED, Size, WindowGrid
 from ..folding import Affine, Attention, Folded, FoldedStage, Parts, cut_by_reshape
@@ -65,11 +63,11 @@ class KernelDense(nn.Module):
     def __init__(self, affine: Affine, dtype: torch.dtype) -> None:
         super().__init__()
         self.weight_shape, self.gelu = tuple(affine.weight.shape), affine.gelu
-        self.packed = pack(affine.weight, dtype)
+        self.packed = layers.pack(affine.weight, dtype)
         self.bias = None if affine.bias is None else affine.bias.detach().to(dtype).float()
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        return dense(x, self.packed, self.bias, self.weight_shape[0], self.gelu, residual)
+        return layers.dense(x, self.packed, self.bias, self.weight_shape[0], self.gelu, residual)
 
 
 class PlainNorm(nn.Module):
@@ -93,7 +91,7 @@ class KernelNorm(nn.Module):
         self.bias = None if source is None else source.bias.detach().float()
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        return layer_norm(x, self.weight, self.bias, residual)
+        return norms.layer_norm(x, self.weight, self.bias, residual)
 
 
 class KernelAttention(nn.Module):
@@ -102,14 +100,16 @@ class KernelAttention(nn.Module):
     def __init__(self, parts: Attention, dtype: torch.dtype) -> None:
         super().__init__()
         self.heads, self.cosine = parts.heads, parts.cosine
-        self.bias = pad_bias(parts.bias.detach())
+        self.bias = attentions.pad_bias(parts.bias.detach())
         self.scale = parts.scale.detach().float().contiguous()
         self.pad = parts.pad.detach().to(dtype).contiguous()
 
     def forward(self, qkv: Tensor, size: Size, grid: WindowGrid) -> Tensor:
         maps = qkv.view(qkv.shape[0], *size, qkv.shape[2])
         out = qkv.new_empty(qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3)
-        call("attention_forward", Plan(grid, self.heads, self.cosine), (maps, self.pad, self.bias, self.scale), (out,))
+        attentions.call(
+            "attention_forward", attentions.Plan(grid, self.heads, self.cosine), (maps, self.pad, self.bias, self.scale), (out,)
+        )
         return out
 
 
@@ -144,7 +144,7 @@ class GatheredAttention(nn.Module):
         return out.index_select(1, known.back)
 
     def settle(self, size: Size, grid: WindowGrid) -> Constants:
-        table = meeting(size, grid.window, grid.counts, grid.shift)
+        table = attentions.meeting(size, grid.window, grid.counts, grid.shift)
         length, rows = math.prod(size), table.rows.flatten().long()
         into = torch.where(rows < 0, length, rows)
         bias = self.bias[None]  # (1 or nW, h, N, N)
@@ -163,31 +163,30 @@ class Constants(NamedTuple):
     padded: bool
 
 
-def parts(precision: str, rows: int, fits: bool, own: bool = True) -> Parts:
-    """How this engine computes on this machine; ``rows`` is how many tokens a layer will mostly see, ``fits`` whether all
-    widths suit the norm's kernel, ``own`` whether linear layers are for the kernel where it suits them."""
+def parts(precision: str, rows: int, embed_dim: int, own: bool = True) -> Parts:
+    """How this engine computes on this machine; ``rows`` is how many tokens a layer will mostly see, ``embed_dim`` what all widths are
+    multiples of, ``own`` whether linear layers are for the kernel where it applies."""
     dtype = getattr(torch, precision)
     packs = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
     def layer(affine: Affine) -> nn.Module:
-        if own and suits(affine.weight, dtype):
+        if own and layers.applies(affine.weight, dtype):
             return KernelDense(affine, dtype)
         return PackedDense(affine, dtype, rows) if packs else PlainDense(affine, dtype)
 
     def attention(source: Attention) -> nn.Module:
-        width = source.pad.shape[0] // 3 // source.heads
-        native = dtype in DTYPES and width in HEAD_WIDTHS and kernel()[0] is not None
+        native = attentions.applies(source.pad.shape[0] // 3 // source.heads, source.bias.shape[-1], dtype)
         return KernelAttention(source, dtype) if native else GatheredAttention(source, dtype)
 
     def norm(source: nn.LayerNorm | None) -> nn.Module:
-        return KernelNorm(source) if dtype in DTYPES and norms()[0] is not None and fits else PlainNorm(source, dtype)
+        return KernelNorm(source) if norms.applies(embed_dim, dtype) else PlainNorm(source, dtype)
 
     def stage(source: FoldedStage) -> nn.Module:
         computing = [part for part in source.modules() if not (isinstance(part, nn.Identity) or list(part.children()))]
         native = all(isinstance(part, KernelDense | KernelNorm | KernelAttention) for part in computing)
-        return WholeStage(source, dtype) if native and stages()[0] is not None else source
+        return WholeStage(source, dtype) if native and stages.KERNEL.available else source
 
-    patches = cut_into_patches if dtype in DTYPES and stages()[0] is not None else cut_by_reshape
+    patches = stages.cut_into_patches if dtype in DTYPES and stages.KERNEL.available else cut_by_reshape
     return Parts(layer, attention, norm, dtype, stage, patches)
 
 
@@ -195,5 +194,4 @@ def build(model: Any, precision: str, shape: tuple[int, ...], own: bool = True) 
     """A callable from pictures to (logits, pooled) for pictures of any size; ``shape`` is the usual one, ``own`` as in :func:`parts`."""
     keep_freed_memory()
     rows = shape[0] * math.prod(model.config.grid(0))
-    fits = model.config.embed_dim % MULTIPLE == 0
-    return Folded(model, parts(precision, rows, fits, own)).eval()
+    return Folded(model, parts(precision, rows, model.config.embed_dim, own)).eval()
