@@ -1,6 +1,6 @@
-// What products multiply, and the products of one window: small matrices that stay in the first cache.
+// The products of one window: small matrices that stay in the first cache.
 #pragma once
-#include "vectors.hpp"
+#include "units.hpp"
 
 namespace {
 
@@ -10,48 +10,11 @@ constexpr int TILE = 4, ROWS = 7;  // 7 x 4 accumulators and 4 operands are the 
 constexpr int TILE = 2, ROWS = 4;
 #endif
 
-// What products multiply: one number of float32, or two neighbours of bfloat16 at once where the processor does that. A row of
-// numbers is a row of such cells; rows are grouped when a cell holds STEP rows of one column, as a sum over rows wants them.
-struct Single {
-    typedef float number; typedef float cell; typedef vec cells;
-    static constexpr int STEP = 1;
-    static vec add(vec total, cell a, cells b) { return total + a * b; }
-    static cells group(const number* rows, int) { return load(rows); }
-    static cells group(const vec* rows) { return rows[0]; }
-};
-#if defined(__AVX512BF16__)
-struct Pair {
-    typedef bfloat16 number; typedef int32_t cell; typedef ivec cells;
-    static constexpr int STEP = 2;
-    static vec add(vec total, cell a, cells b) {
-        return (vec)_mm512_dpbf16_ps((__m512)total, (__m512bh)_mm512_set1_epi32(a), (__m512bh)b);
-    }
-    static cells group(const number* rows, int width) {
-        return interleaved(half(rows), half(rows + width), std::make_integer_sequence<int, 2 * LANES>{});
-    }
-    static cells group(const vec* rows) {
-        return interleaved((hvec)_mm512_cvtneps_pbh((__m512)rows[0]), (hvec)_mm512_cvtneps_pbh((__m512)rows[1]),
-                           std::make_integer_sequence<int, 2 * LANES>{});
-    }
-    static hvec half(const number* from) { hvec x; std::memcpy(&x, from, sizeof x); return x; }
-    template <int... LANE> static cells interleaved(hvec low, hvec high, std::integer_sequence<int, LANE...>) {
-        return (cells)__builtin_shufflevector(low, high, (LANE / 2 + LANE % 2 * LANES)...);
-    }
-};
-#endif
-
 template <typename T> struct Buffer {  // zeros, aligned to whole vectors
     std::vector<vec> held;
     explicit Buffer(size_t count) : held((count * sizeof(T) + sizeof(vec) - 1) / sizeof(vec)) {}
     operator T*() { return reinterpret_cast<T*>(held.data()); }
 };
-template <typename U> typename U::cells load_cells(const typename U::cell* from) {
-    typename U::cells x; std::memcpy(&x, from, sizeof x); return x;
-}
-template <typename U> void store_cells(typename U::cell* to, typename U::cells x) { std::memcpy(to, &x, sizeof x); }
-template <typename U> const typename U::cell* cells_of(const typename U::number* rows) {
-    return reinterpret_cast<const typename U::cell*>(rows);
-}
 
 // tokens (N, D) to cells (D / STEP, P); N is padded with zeros in the source
 template <typename U, int D> void transposed(const typename U::number* from, typename U::cell* to, int P) {
@@ -67,7 +30,7 @@ template <typename U, int D> void transposed(const typename U::number* from, typ
 // tokens (N, D) to groups of rows (N / STEP rounded up, D)
 template <typename U, int D> void grouped(const typename U::number* from, typename U::cell* to, int N) {
     for (int t = 0; t < N; t += U::STEP)
-        for (int c = 0; c < D; c += LANES) store_cells<U>(to + t / U::STEP * D + c, U::group(from + t * D + c, D));
+        for (int c = 0; c < D; c += LANES) store_cells<U>(to + t / U::STEP * D + c, U::group(from + t * D + c, from + (t + 1) * D + c));
 }
 
 // out (R, P) = a (R, K) times b (K, P)

@@ -2,6 +2,7 @@
 // through the layer behind a GELU, the way back through the GELU in the same pass.
 // A tile of rows by a panel of columns stays in registers while the inner dimension passes by. Each sum runs in the order of that
 // dimension, so that an answer depends neither on the batch it came in nor on the number of threads.
+#include "entries.hpp"
 #include "gelu.hpp"
 #include "packing.hpp"
 
@@ -9,9 +10,9 @@ namespace {
 
 constexpr int64_t CACHED = 400'000;  // bytes of x that stay in the second cache while panels of weights pass by
 
-struct Shape { int64_t rows, steps, columns; };
-template <typename T> struct Operands {
-    const word *x, *weights;
+struct Extent { int64_t rows, steps, columns; };
+template <typename U, typename T = typename U::number> struct Operands {
+    const typename U::cell *x, *weights;
     const float* bias;
     const T* residual;
     bool gelu;
@@ -23,7 +24,8 @@ template <typename T> struct Operands {
 };
 
 // A tile's ``sums`` are the gradient of what left the GELU. Not unrolled: each vector is work enough.
-template <typename T, int R, int V> void back(const Operands<T>& in, int64_t columns, int64_t corner, const vec (&sums)[R][V]) {
+template <typename U, int R, int V> void back(const Operands<U>& in, int64_t columns, int64_t corner, const vec (&sums)[R][V]) {
+    using T = typename U::number;
     for (int r = 0; r < R; ++r)
         for (int v = 0; v < V; ++v) {
             const int64_t at = corner + r * columns + v * LANES;
@@ -35,10 +37,10 @@ template <typename T, int R, int V> void back(const Operands<T>& in, int64_t col
 
 // ``ahead`` is fetched meanwhile, a vector a step: weights come from far away, and by themselves they are met at each panel's begin.
 template <typename U, int R, int V>
-void tile(const Operands<typename U::number>& in, const Shape& s, int64_t row, int64_t column, const word* ahead) {
+void tile(const Operands<U>& in, const Extent& s, int64_t row, int64_t column, const typename U::cell* ahead) {
     using T = typename U::number;
     const int64_t steps = s.steps, columns = s.columns, corner = row * columns + column;
-    const word *x = in.x + row * steps, *weights = in.weights + column * steps;
+    const typename U::cell *x = in.x + row * steps, *weights = in.weights + column * steps;
     if (in.entered)
         for (int r = 0; r < R; ++r)
             for (int64_t c = 0; c < V * LANES; c += 64 / (int64_t)sizeof(T)) __builtin_prefetch(in.entered + corner + r * columns + c);
@@ -67,7 +69,7 @@ void tile(const Operands<typename U::number>& in, const Shape& s, int64_t row, i
     if (in.entered) {
         vec kept[R][V];  // a copy, so that the sums themselves need no address and stay in registers
         std::memcpy(kept, sums, sizeof kept);
-        back<T, R, V>(in, columns, corner, kept);
+        back<U, R, V>(in, columns, corner, kept);
     } else if (in.before) finish([&](vec sum, int64_t at) { store(in.before + at, sum); return gelu<T>(sum); });
     else if (in.gelu) finish([](vec sum, int64_t) { return gelu<T>(sum); });
     else if (in.residual) finish([&](vec sum, int64_t at) { return sum + load(in.residual + at); });
@@ -86,10 +88,10 @@ template <typename U, int V = VECTORS> auto tile_of(int rows, int vectors) {
 
 // In blocks of rows that stay in the cache every panel, in each every tile. Threads take equal shares of that order: many rows are
 // parted by rows, few by columns, and then no weight is read twice.
-template <typename U> void product(const Operands<typename U::number>& in, const Shape& s, int threads) {
+template <typename U> void product(const Operands<U>& in, const Extent& s, int threads) {
     const int64_t panels = (s.columns + WIDTH - 1) / WIDTH, tiles = (s.rows + ROWS - 1) / ROWS;
     const int64_t touched = in.entered ? 3 : in.residual || in.before ? 2 : 1;  // arrays as wide as the answer
-    const int64_t bytes = s.steps * sizeof(word) + s.columns * sizeof(typename U::number) * touched;
+    const int64_t bytes = s.steps * sizeof(typename U::cell) + s.columns * sizeof(typename U::number) * touched;
     const int64_t fitting = std::max<int64_t>(1, CACHED / (ROWS * bytes));
     const int64_t block = s.columns > s.rows ? tiles : std::min(tiles, fitting);
     in_parallel(tiles * panels, threads, [&](int64_t first, int64_t last, int) {
@@ -98,7 +100,7 @@ template <typename U> void product(const Operands<typename U::number>& in, const
             const int64_t within = task - begin * panels, turn = within % high, at = begin + turn, column = within / high * WIDTH;
             const int64_t row = s.rows * at / tiles, count = s.rows * (at + 1) / tiles - row;  // tiles of about equal height
             const int64_t next = column + WIDTH < s.columns ? column + WIDTH : column;
-            const word* ahead = in.weights + (next + (turn < VECTORS ? turn : 0) * LANES) * s.steps;
+            const auto* ahead = in.weights + (next + (turn < VECTORS ? turn : 0) * LANES) * s.steps;
             tile_of<U>(count, std::min(WIDTH, s.columns - column) / LANES)(in, s, row, column, ahead);
         }
     });
@@ -122,16 +124,15 @@ int dense_lanes([[maybe_unused]] int half) {  // columns of a vector; 0 where th
 void dense_pack(int half, const float* weights, int64_t columns, int64_t inner, int transposed, void* packed, int threads) {
     with_unit(half, [&](auto U) {
         const auto way = transposed ? pack_transposed<decltype(U)> : pack<decltype(U)>;
-        way(weights, columns, inner, static_cast<word*>(packed), threads);
+        way(weights, columns, inner, static_cast<typename decltype(U)::cell*>(packed), threads);
     });
 }
 
-// ``before``, if there is one, keeps what enters the GELU
 void dense_forward(int half, const void* x, const void* weights, const float* bias, const void* residual, int gelu, int64_t rows,
                    int64_t inner, int64_t columns, void* out, void* before, int threads) {
     with_unit(half, [&](auto U) {
-        using T = typename decltype(U)::number;
-        product<decltype(U)>({static_cast<const word*>(x), static_cast<const word*>(weights), bias, static_cast<const T*>(residual), gelu != 0,
+        using T = typename decltype(U)::number; using C = typename decltype(U)::cell;
+        product<decltype(U)>({static_cast<const C*>(x), static_cast<const C*>(weights), bias, static_cast<const T*>(residual), gelu != 0,
                               static_cast<T*>(out), static_cast<T*>(before)},
                              {rows, inner / U.STEP, columns}, threads);
     });
@@ -141,8 +142,8 @@ void dense_forward(int half, const void* x, const void* weights, const float* bi
 void dense_backward(int half, const void* gradient, const void* weights, const void* entered, int64_t rows, int64_t inner,
                     int64_t columns, void* out, void* activated, int threads) {
     with_unit(half, [&](auto U) {
-        using T = typename decltype(U)::number;
-        product<decltype(U)>({static_cast<const word*>(gradient), static_cast<const word*>(weights), nullptr, nullptr, false,
+        using T = typename decltype(U)::number; using C = typename decltype(U)::cell;
+        product<decltype(U)>({static_cast<const C*>(gradient), static_cast<const C*>(weights), nullptr, nullptr, false,
                               static_cast<T*>(out), nullptr, static_cast<const T*>(entered), static_cast<T*>(activated)},
                              {rows, inner / U.STEP, columns}, threads);
     });

@@ -112,23 +112,30 @@ def weight_gradient(gradient: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     return out, sums
 
 
+def learned(gradient: Tensor, x: Tensor, needed: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    """:func:`weight_gradient` in ``dtype``, the type of the weights, or nothing where these are frozen."""
+    if not needed:
+        return None, None
+    weight, bias = weight_gradient(gradient, x)
+    return weight.to(dtype), bias.to(dtype)
+
+
 class NativeLinear(torch.autograd.Function):
     """:func:`linear` for training; keeps the weights themselves, not what they were rounded to."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.bias_type = None if bias is None else bias.dtype
+        ctx.biased = bias is not None
         return linear(x, weight, bias)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
-        out = gradients[0].contiguous()
-        into_weight, into_bias = weight_gradient(out.flatten(0, -2), x.flatten(0, -2))
-        bias = None if ctx.bias_type is None else into_bias.to(ctx.bias_type)
-        return linear_backward(out, weight), into_weight.to(weight.dtype), bias
+        out, needed = gradients[0].contiguous(), ctx.needs_input_grad
+        into_weight, into_bias = learned(out.flatten(0, -2), x.flatten(0, -2), needed[1] or needed[2], weight.dtype)
+        return linear_backward(out, weight) if needed[0] else None, into_weight, into_bias if ctx.biased else None
 
 
 def native_linear(module: Linear, x: Tensor) -> Tensor | None:

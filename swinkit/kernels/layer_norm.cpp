@@ -1,11 +1,10 @@
 // Layer norm over channels, forward and backward, with what stands around it in a Swin block: scale and offset where they are not
 // folded away, and the residual sum of version 2, residual + LN(x). Sums are float32; what goes in and what comes out are float32 or
 // bfloat16, each for itself, because under autocast a norm stands between float32 tokens and a bfloat16 layer. C is a multiple of 16.
+#include "entries.hpp"
 #include "vectors.hpp"
 
 namespace {
-
-struct Statistics { float mean, scale; };
 
 template <typename X, typename Y>
 void forward(const X* x, const float* weight, const float* bias, const Y* residual, float eps, int64_t rows, int C, Y* out,

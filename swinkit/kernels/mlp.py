@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from ..model.block import Mlp
 from . import dense
 from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer
-from .dense import linear, linear_backward, weight_gradient
+from .dense import learned, linear, linear_backward
 
 MULTIPLE = 16  # of channels
 KERNEL = Kernel(
@@ -68,14 +68,13 @@ class NativeMlp(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable  # a second derivative would lack what the kernel computes
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, hidden, w1, w2 = ctx.saved_tensors
-        out = gradients[0].flatten(0, -2).contiguous()
+        out, needed = gradients[0].flatten(0, -2).contiguous(), ctx.needs_input_grad
         inner, activated = leave(out, w2, hidden.flatten(0, -2))
-        into_w2, into_b2 = weight_gradient(out, activated)
-        into_w1, into_b1 = weight_gradient(inner, x.flatten(0, -2))
-        into = (into_w1, into_b1, into_w2, into_b2)
-        return linear_backward(inner, w1).view(x.shape), *(tensor.to(w1.dtype) for tensor in into)
+        second = learned(out, activated, any(needed[3:]), w2.dtype)
+        first = learned(inner, x.flatten(0, -2), any(needed[1:3]), w1.dtype)
+        return linear_backward(inner, w1).view(x.shape) if needed[0] else None, *first, *second
 
 
 def native_mlp(module: Mlp, x: Tensor) -> Tensor | None:

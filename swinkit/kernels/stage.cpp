@@ -1,20 +1,15 @@
 // A stage of the inference form in one call, and the cutting of pictures into patches. A stage is nothing but the order of the kernels'
 // calls; from Python each of them costs more than some of them take.
-#include "shape.hpp"
+#include "entries.hpp"
 #include "vectors.hpp"
 
 namespace {
 
-// The kernels, as their own sources declare them.
 struct Kernels {
-    void (*dense)(int half, const void* x, const void* weights, const float* bias, const void* residual, int gelu, int64_t rows,
-                  int64_t inner, int64_t columns, void* out, void* before, int threads);
-    int (*attention)(int half, const void* qkv, const void* pad, const float* bias, const int32_t* index, const uint8_t* region,
-                     const uint8_t* mixed, const float* scale, const Shape* shape, void* out, int threads);
-    void (*norm)(int xhalf, int yhalf, void* x, const float* weight, const float* bias, void* residual, float eps, int64_t rows, int C,
-                 void* out, void* kept, int threads);
+    decltype(&dense_forward) dense;
+    decltype(&attention_forward) attention;
+    decltype(&norm_forward) norm;
 };
-
 struct Dense { const void* weights; const float* bias; int64_t inner, columns; };
 struct Norm { const float *weight, *bias; };
 struct Attention { const void* pad; const float *bias, *scale; int heads, padded, cosine; };

@@ -15,21 +15,21 @@ int64_t deepest() {
 #if defined(_SC_LEVEL1_DCACHE_SIZE)
     bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE);
 #endif
-    return (bytes > 0 ? bytes : 32768) * 3 / 4 / ((WIDTH + ROWS) * (int64_t)sizeof(word));
+    return (bytes > 0 ? bytes : 32768) * 3 / 4 / ((WIDTH + ROWS) * 4);
 }
 
 template <typename T> struct Operands { const T *gradient, *x; int64_t rows, outputs, inputs; };
 // What is multiplied at once: ``steps`` steps of x and of ``width`` columns of the gradient, from these on; ``rows`` rows are left.
 template <typename T> struct Share { const T *gradient, *x; int64_t rows, steps, width; };
 
-// words of ``columns`` columns of from (rows, stride), a step after the other: put(step, column, words)
+// cells of ``columns`` columns of from (rows, stride), a step after the other: put(step, column, cells)
 template <typename U, typename Put>
 void rearranged(const typename U::number* from, int64_t stride, int64_t rows, int64_t steps, int64_t columns, float* sums, Put put) {
     const std::vector<typename U::number> nothing(columns);
     for (int64_t step = 0; step < steps; ++step) {
         const typename U::number *one = from + step * U::STEP * stride, *two = U::STEP * (step + 1) <= rows ? one + stride : nothing.data();
         for (int64_t c = 0; c < columns; c += LANES) {
-            put(step, c, U::words(one + c, two + c));
+            put(step, c, U::group(one + c, two + c));
             if (!sums) continue;
             vec total = load(sums + c) + load(one + c);
             if (U::STEP == 2) total += load(two + c);
@@ -49,7 +49,7 @@ template <typename U> Ahead line(const typename U::number* from, int64_t stride,
 
 // out (ROWS, V vectors of inputs) += gradient (steps, ROWS) by x (steps, V vectors), or, if ``fresh``, becomes that
 template <typename U, int V>
-void tile(const word* gradient, const word* x, int64_t steps, bool fresh, Ahead ahead, float* out, int64_t inputs) {
+void tile(const typename U::cell* gradient, const typename U::cell* x, int64_t steps, bool fresh, Ahead ahead, float* out, int64_t inputs) {
     static const float zeros[WIDTH] = {};
     const float* before = fresh ? zeros : out;
     const int64_t apart = fresh ? 0 : inputs;
@@ -72,20 +72,20 @@ void tile(const word* gradient, const word* x, int64_t steps, bool fresh, Ahead 
 // Adds what a share comes to, or, if ``fresh``, puts it there; meanwhile ``following`` is fetched.
 template <typename U>
 void add_share(const Operands<typename U::number>& in, const Share<typename U::number>& share, const Share<typename U::number>& following,
-               bool fresh, word* gradients, word* panel, float* out, float* sums) {
+               bool fresh, typename U::cell* gradients, typename U::cell* panel, float* out, float* sums) {
     const int64_t steps = share.steps;
-    rearranged<U>(share.gradient, in.outputs, share.rows, steps, share.width, sums, [&](int64_t step, int64_t c, ivec words) {
+    rearranged<U>(share.gradient, in.outputs, share.rows, steps, share.width, sums, [&](int64_t step, int64_t c, typename U::cells x) {
         for (int part = 0; part < LANES / ROWS; ++part)
-            std::memcpy(&gradients[((c / ROWS + part) * steps + step) * ROWS], (const word*)&words + part * ROWS, ROWS * sizeof(word));
+            std::memcpy(&gradients[((c / ROWS + part) * steps + step) * ROWS], (const char*)&x + part * ROWS * 4, ROWS * 4);
     });
     int64_t fetched = 0;  // lines of the gradient
     for (int64_t column = 0; column < in.inputs; column += WIDTH) {
         const int64_t wide = std::min(WIDTH, in.inputs - column);
         rearranged<U>(share.x + column, in.inputs, share.rows, steps, wide, nullptr,
-                      [&](int64_t step, int64_t c, ivec words) { std::memcpy(&panel[step * wide + c], &words, sizeof words); });
+                      [&](int64_t step, int64_t c, typename U::cells x) { store_cells<U>(panel + step * wide + c, x); });
         const auto* beside = column + WIDTH < in.inputs ? share.x + column + WIDTH : following.x;
         for (int64_t r = 0; r < share.width; r += ROWS) {
-            const word* gradient = &gradients[r * steps];
+            const auto* gradient = &gradients[r * steps];
             float* corner = out + r * in.inputs + column;
             Ahead ahead{reinterpret_cast<const char*>(gradient), 0};
             if (r < VECTORS * ROWS) ahead = line<U>(beside, in.inputs, r / ROWS);
@@ -109,7 +109,8 @@ void accumulate(const Operands<typename U::number>& in, int64_t first, int64_t l
         const int64_t row = begin * U::STEP, width = std::min(CHUNK, high - column);
         return Share<typename U::number>{in.gradient + row * in.outputs + column, in.x + row * in.inputs, in.rows - row, end - begin, width};
     };
-    const std::unique_ptr<int32_t[]> gradients(new int32_t[depth * CHUNK]), panel(new int32_t[depth * WIDTH]);
+    using cell = typename U::cell;
+    const std::unique_ptr<cell[]> gradients(new cell[depth * CHUNK]), panel(new cell[depth * WIDTH]);
     for (int64_t index = 0; index < blocks * chunks; ++index) {
         const int64_t next = std::min(index + 1, blocks * chunks - 1), column = low + index % chunks * CHUNK;
         add_share<U>(in, share(index / chunks, column), share(next / chunks, low + next % chunks * CHUNK), index < chunks, gradients.get(),

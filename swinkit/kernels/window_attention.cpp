@@ -8,7 +8,7 @@
 // Shapes: B batch, L tokens of a map, W windows, N tokens per window, H heads, D channels of a head, C = H D.
 //   qkv (B, L, 3, H, D)   pad (3, H, D)   index (W, N)   region (W, N)   mixed (W)   bias (H, N, P), P = N rounded up to whole vectors
 #include "cells.hpp"
-#include "shape.hpp"
+#include "entries.hpp"
 
 namespace {
 
@@ -166,8 +166,8 @@ template <typename U, int D> struct Back : Window<U, D> {
                 this->put(by_row + at / U::STEP, c, g[r] * load(k_factor + c));
                 g[r] *= q_factor[first + r];
             }
-            store_cells<U>(by_column + first / U::STEP * P + c, U::group(g));
-            store_cells<U>(seen + first / U::STEP * P + c, U::group(shares));
+            store_cells<U>(by_column + first / U::STEP * P + c, U::group(g[0], g[U::STEP - 1]));
+            store_cells<U>(seen + first / U::STEP * P + c, U::group(shares[0], shares[U::STEP - 1]));
         }
     }
     // scale's gradient, and for cosines through the lengths, all for the query and the key of one token

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from swinkit import create_model
-from swinkit.kernels import mlp, norm, residual
+from swinkit.kernels import dense, mlp, norm, residual
 from swinkit.kernels.accelerate import accelerate
 from swinkit.model.block import LayerNorm, Mlp
 from swinkit.model.windows import WindowGrid
@@ -142,6 +142,29 @@ def test_an_mlp_that_learns_and_its_gradients(width, dtype):
     for found, plain, want in zip(gradients(module, x, half), torchs, exact, strict=True):
         allowed = 2 * float((plain - want).abs().max()) + 1e-5 * float(want.abs().max())
         torch.testing.assert_close(found.double(), want, rtol=0, atol=allowed)
+
+
+@pytest.mark.parametrize("frozen", [("x",), ("fc1",), ("fc2",), ("fc1", "fc2"), ("x", "fc1")], ids=str)
+def test_what_is_frozen_costs_no_gradient(frozen, monkeypatch):
+    module, x = Mlp(32, 64), torch.randn(2, 5, 32)
+    for name in ("fc1", "fc2"):
+        getattr(module, name).requires_grad_(name not in frozen)
+    plain = copy.deepcopy(module)
+    module.form = mlp.native_mlp
+    products = []
+    for name in ("weight_gradient", "linear_backward"):
+        right = getattr(dense, name)
+        for where in (dense, mlp):
+            monkeypatch.setattr(where, name, lambda *given, right=right: products.append(right) or right(*given), raising=False)
+    found, wanted = (_gradients(one, x.clone().requires_grad_("x" not in frozen)) for one in (module, plain))
+    assert len(found) == len(wanted) == 5 - len(frozen) - len({"fc1", "fc2"} & set(frozen))
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    assert len(products) <= 3 - len(frozen)
+
+
+def _gradients(module, x):
+    learning = [tensor for tensor in (x, *module.parameters()) if tensor.requires_grad]
+    return torch.autograd.grad(module(x).square().sum(), learning)
 
 
 def test_a_model_that_only_answers_uses_it_too():
