@@ -18,15 +18,16 @@ class WeightAverage:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
+        self.parameters: list[Tensor] = list(self.model.parameters())
+        self.buffers = list(self.model.buffers())
         self.updates = 0
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        own = [parameter.detach() for parameter in self.model.parameters()]
-        new = [parameter.detach() for parameter in model.parameters()]
-        torch._foreach_lerp_(own, new, 1 - decay)
-        for kept, buffer in zip(self.model.buffers(), model.buffers(), strict=True):
+        new: list[Tensor] = list(model.parameters())
+        torch._foreach_lerp_(self.parameters, new, 1 - decay)
+        for kept, buffer in zip(self.buffers, model.buffers(), strict=True):
             kept.copy_(buffer)
         self.updates += 1
 

@@ -126,10 +126,15 @@ class Trainer:
 
     def gradients(self, batch: Any) -> float:
         """The mean loss of ``batch``, whose gradient the parameters then have."""
-        torch.manual_seed(seed_of(self.settings.seed, self.progress.step))
-        self.model.train()
-        self.model.zero_grad(set_to_none=True)
+        seed_everything(self.fabric.device, seed_of(self.settings.seed, self.progress.step))
+        if not self.model.module.training:  # asked, because telling every module costs a millisecond
+            self.model.train()
+        self.forget_gradients()
         return self.accumulate_gradients(batch)
+
+    def forget_gradients(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
 
     def change(self, batch: Any, loss: float) -> tuple[float, float]:
         """Change the weights by the gradient that they have; returns ``loss`` and the learning rate. Raises :class:`NonFinite`."""
@@ -137,7 +142,7 @@ class Trainer:
         largest = self.settings.clip_grad or math.inf
         norm = self.fabric.clip_gradients(self.model, self.optimizers[0], max_norm=largest, error_if_nonfinite=False)
         if not (math.isfinite(loss) and norm is not None and math.isfinite(float(norm))):
-            self.model.zero_grad(set_to_none=True)
+            self.forget_gradients()
             raise NonFinite(self.describe(batch, loss))
         for optimizer in self.optimizers:
             set_learning_rate(optimizer, rate)
@@ -150,7 +155,7 @@ class Trainer:
         mixed = self.task.mix(batch.to(self.fabric.device))
         if self.fabric.world_size > 1:
             mixed = mixed[self.fabric.global_rank :: self.fabric.world_size]
-            torch.manual_seed(seed_of(self.settings.seed, self.progress.step, self.fabric.global_rank))
+            seed_everything(self.fabric.device, seed_of(self.settings.seed, self.progress.step, self.fabric.global_rank))
         parts = cut(len(mixed), self.progress.accumulate)
         total = 0.0
         for number, part in enumerate(parts):
@@ -189,7 +194,7 @@ class Trainer:
         micro = math.ceil(size / self.progress.accumulate)
         if micro == 1:
             raise too_large(fault)
-        self.model.zero_grad(set_to_none=True)
+        self.forget_gradients()
         if self.fabric.device.type == "cuda":
             torch.cuda.empty_cache()
         self.progress.accumulate *= 2
@@ -222,6 +227,12 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
+
+
+def seed_everything(device: torch.device, seed: int) -> None:
+    """Seed what ``device`` draws from. On the processor that is one generator: torch.manual_seed would also queue a call, with the
+    stack that it came from, for each accelerator that is not there."""
+    (torch.default_generator.manual_seed if device.type == "cpu" else torch.manual_seed)(seed)
 
 
 def seed_of(seed: int, step: int, rank: int = 0) -> int:
