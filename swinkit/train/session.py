@@ -24,7 +24,7 @@ from .prepare import Prepared, empty_network, initial_network, make_feed, prepar
 from .recipe import recipe_of
 from .run import RunFolder, check_free
 from .settings import RunSettings, TrainSettings
-from .watch import Display, RunWatcher
+from .watch import Display, EpochSums, RunWatcher
 
 FREE = {"time_limit", "save_every", "workers", "tensorboard", "device"}  # may change on resume: no bit depends on them
 
@@ -110,21 +110,23 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
         notes = [*run.notes, *run.divergences]
         if run.divergences:
             notes.append("The run goes on, but may not end with the same bits as one never stopped.")
+        epoch = EpochSums()
         if checkpoint:
             trainer.load_state_dict(checkpoint.state)
+            epoch = EpochSums(**checkpoint.state.get("epoch", {}))  # older versions did not save it
             notes += checkpoint.notes
         run.truncate_metrics(trainer.progress.step)
         for note in [*notes, f"Going on from step {trainer.progress.step} of {trainer.steps}."]:
             run.log(note)
             display.say(note)
-        return finish(run, trainer, split, display)
+        return finish(run, trainer, split, display, epoch)
 
 
-def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display) -> RunResult:
-    """The loop, the choice of weights, and the test."""
+def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display, epoch: EpochSums | None = None) -> RunResult:
+    """The loop, the choice of weights, and the test; ``epoch`` is what was seen of the epoch before."""
     with Interruption() as interruption:
         recipe = recipe_of(trainer.settings.task)
-        watcher = RunWatcher(run, trainer.settings, display, interruption, recipe.observe, trainer.progress.step)
+        watcher = RunWatcher(run, trainer.settings, display, interruption, recipe.observe, trainer.progress.step, epoch)
         display.begin(trainer.progress.step, trainer.steps)
         try:
             with explained_workers():

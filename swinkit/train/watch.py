@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +20,15 @@ Observe = Callable[[RunFolder, Trainer], str]
 
 SHARE = 50  # saving may take so much less time than what lies between two saves
 KEEP_EVERY = 60.0  # seconds between two models of a run that keeps its last weights anyway
+
+
+@dataclass
+class EpochSums:
+    """What the row of metrics.csv for an unfinished epoch is made of: losses summed over ``steps``, and the seconds that these took."""
+
+    losses: float = 0.0
+    steps: int = 0
+    seconds: float = 0.0
 
 
 class Display:
@@ -71,18 +81,20 @@ class RunWatcher:
         interruption: Interruption,
         observe: Observe,
         step: int = 0,
+        epoch: EpochSums | None = None,
     ) -> None:
-        """``step`` is where the run stands when this begins to watch it."""
+        """``step`` is where the run stands when this begins to watch it, ``epoch`` what was seen of the epoch by then."""
         self.observe = observe
         self.run, self.settings, self.display, self.interruption = run, settings, display, interruption
-        self.begun = self.saved = self.epoch_begun = time.monotonic()
+        self.begun = self.saved = self.counted = time.monotonic()
+        self.epoch = epoch or EpochSums()
         self.kept = -KEEP_EVERY
         self.pause = min(settings.save_every * 60, 10.0)
-        self.losses: list[float] = []
         self.writer = self._writer(step) if settings.tensorboard else None
 
     def stepped(self, trainer: Trainer, loss: float, rate: float) -> None:
-        self.losses.append(loss)
+        self.epoch.losses += loss
+        self.epoch.steps += 1
         self.rate = rate
         step = trainer.progress.step
         self.display.advance(step, f"epoch {(step - 1) // trainer.feed.steps_per_epoch + 1} loss {loss:.3f}")
@@ -91,23 +103,22 @@ class RunWatcher:
             self.writer.add_scalar("train/learning_rate", rate, step)
 
     def evaluated(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
-        now = time.monotonic()
-        pictures = len(self.losses) * trainer.feed.batch_size
+        self._count_seconds()
+        epoch, self.epoch = self.epoch, EpochSums()
         row: dict[str, Any] = {
             "step": trainer.progress.step,
             "epoch": trainer.epoch,
             "learning_rate": self.rate,
-            "train_loss": sum(self.losses) / len(self.losses),
+            "train_loss": epoch.losses / epoch.steps,
             **{f"val_{name}": value for name, value in metrics.items()},
-            "seconds": round(now - self.epoch_begun, 2),
-            "pictures_per_second": round(pictures / (now - self.epoch_begun), 1),
+            "seconds": round(epoch.seconds, 2),
+            "pictures_per_second": round(epoch.steps * trainer.feed.batch_size / epoch.seconds, 1),
         }
         self.run.append_metrics(row)
         if self.writer:
             for name, value in metrics.items():
                 self.writer.add_scalar(f"val/{name}", value, row["step"])
-        self.losses, self.epoch_begun = [], now
-        stale = now - self.kept > KEEP_EVERY
+        stale = time.monotonic() - self.kept > KEEP_EVERY
         if improved if self.settings.keep == "best" else stale:
             self.keep(trainer, metrics)
         scores = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
@@ -133,8 +144,10 @@ class RunWatcher:
         self.display.say(message)
 
     def save(self, state: dict[str, Any], step: int) -> None:
+        """Write ``state`` with what was seen of the epoch so far, which the row of a resumed run needs."""
         begun = time.monotonic()
-        self.run.checkpoints.save(state, step)
+        self._count_seconds()
+        self.run.checkpoints.save({**state, "epoch": asdict(self.epoch)}, step)
         self.saved = time.monotonic()
         self.pause = min(self.settings.save_every * 60, max(10.0, SHARE * (self.saved - begun)))
 
@@ -157,6 +170,11 @@ class RunWatcher:
         self.display.end()
         if self.writer:
             self.writer.close()
+
+    def _count_seconds(self) -> None:
+        now = time.monotonic()
+        self.epoch.seconds += now - self.counted
+        self.counted = now
 
     def _writer(self, step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
