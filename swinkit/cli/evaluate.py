@@ -107,7 +107,7 @@ def print_table(evaluation: Evaluation, classes: int = 20) -> None:
     for name, figure in evaluation.figures.items():
         interval = f"   {figure.low:.4f} to {figure.high:.4f} (95 %)" if figure.low is not None else ""
         value = "-" if math.isnan(figure.value) else f"{figure.value:.4f}"
-        reason = unknown.get(name)
+        reason = unknown.get(name) or figure.note
         click.echo(f"{name:18}{value:>8}{interval}" + (f"   {reason}" if reason else ""))
     rows = evaluation.to_dict()["classes"]
     rows.sort(key=lambda row: 2.0 if row["f1"] is None else row["f1"])

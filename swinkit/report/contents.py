@@ -183,7 +183,7 @@ class RunFiles:
 
 def _interval(figure: Figure) -> str:
     if figure.low is None or figure.high is None or not np.isfinite([figure.low, figure.high]).all():
-        return ""
+        return figure.note
     return f"{figure.low * 100:.1f} – {figure.high * 100:.1f} (95\u202f% interval)"
 
 

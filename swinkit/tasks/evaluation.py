@@ -18,6 +18,7 @@ from . import metrics
 
 LOWER_IS_BETTER = ("loss", "ece", "ece_scaled")
 NO_SHARES = ("loss", "temperature")
+UNMOVED = "no interval: drawing these pictures again always gives the same"
 
 
 def figure_names(classes: int, multi_label: bool) -> tuple[str, ...]:
@@ -49,14 +50,16 @@ def check_gates(gates: Mapping[str, float], classes: int, multi_label: bool) -> 
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured figure with its 95 % bootstrap interval over the pictures, where one is given."""
+    """One measured figure with its 95 % bootstrap interval over the pictures, where one is given; ``note`` says why one is missing."""
 
     value: float
     low: float | None = None
     high: float | None = None
+    note: str = ""
 
-    def to_dict(self) -> dict[str, float | None]:
-        return {key: _plain(value) for key, value in vars(self).items()}
+    def to_dict(self) -> dict[str, float | str | None]:
+        interval = {key: _plain(value) for key, value in (("value", self.value), ("low", self.low), ("high", self.high))}
+        return {**interval, "note": self.note} if self.note else {**interval}
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,10 @@ class SingleLabel(Evaluation):
         if len(self.classes) > 5:
             figures["top5"] = _share(metrics.top_k_hits(self.logits, self.truth, 5))
         figures |= {
-            "macro_f1": self._resampled(self.scores.macro_f1, lambda rows: _macro_f1(cells[rows], len(self.classes))),
+            "macro_f1": _resampled(
+                self.scores.macro_f1,
+                metrics.bootstrap(lambda rows: _macro_f1(cells[rows], len(self.classes)), len(self), draws=500),
+            ),
             "balanced_accuracy": Figure(self.scores.balanced_accuracy),
             "loss": Figure(float(self._cost().mean())),
         }
@@ -215,10 +221,6 @@ class SingleLabel(Evaluation):
         }
         unknown = self.uncalibrated
         return figures | {name: Figure(float("nan") if name in unknown else tell()) for name, tell in calibration.items()}
-
-    def _resampled(self, value: float, statistic: Any) -> Figure:
-        interval = metrics.bootstrap(statistic, len(self), draws=500)
-        return Figure(value, interval.low, interval.high)
 
     def _right(self) -> metrics.Flags:
         return self.predicted == self.truth
@@ -260,7 +262,7 @@ class MultiLabel(Evaluation):
         said = self.probabilities >= self.threshold
         both, either = (said & self.truth).sum(), said.sum() + self.truth.sum()
         return {
-            "map": Figure(metrics.mean_known(self.average_precision), interval.low, interval.high),
+            "map": _resampled(metrics.mean_known(self.average_precision), interval),
             "macro_f1": Figure(self.scores.macro_f1),
             "micro_f1": Figure(float(2 * both / either) if either else float("nan")),
             "exact": _share(self._right()),
@@ -284,6 +286,17 @@ class MultiLabel(Evaluation):
 def _share(hits: metrics.Flags) -> Figure:
     interval = metrics.share_interval(hits)
     return Figure(float(hits.mean()), interval.low, interval.high)
+
+
+def _resampled(value: float, interval: metrics.Interval) -> Figure:
+    """``value`` with ``interval``, unless every resample gave the same, as where every answer is right: that would claim certainty.
+
+    A share has Wilson's interval then. For mean F1 none is known that has any width there, nor the delta method's
+    (Takahashi et al. 2022, doi 10.1007/s10489-021-02635-5).
+    """
+    if interval.low < interval.high:
+        return Figure(value, interval.low, interval.high)
+    return Figure(value, note="" if np.isnan(value) else UNMOVED)
 
 
 def _macro_f1(cells: NDArray[np.int64], classes: int) -> float:

@@ -19,7 +19,7 @@ from ..errors import Interrupted
 from ..tasks import load
 from ..tasks.devices import find_device
 from ..tasks.evaluation import Figure
-from ..tasks.metrics import bootstrap, share_interval
+from ..tasks.metrics import Interval, bootstrap, share_interval
 from ..validation import validated
 from ..weights.atomic import write_json
 from .session import begin, resume
@@ -136,6 +136,9 @@ def compared(hits: list[np.ndarray], ways: list[Rated], labels: int) -> Verdict:
     tuned, nothing = hits
     apart = tuned.astype(float) - nothing
     interval = bootstrap(lambda rows: float(apart[rows].mean()), len(apart), draws=DRAWS)
+    if not apart.any():  # no resample differs; Wilson's interval says how many more pictures may part them
+        most = share_interval(apart != 0).high
+        interval = Interval(-most, most)
     gain = Figure(float(apart.mean()), interval.low, interval.high)
     sign = 1 if interval.low > 0 else -1 if interval.high < 0 else 0
     return Verdict(WORDS[sign], gain, labels, len(apart), tuple(ways))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from swinkit.errors import GateError, UsageError
+from swinkit.report.contents import headlines
 from swinkit.tasks.evaluation import MultiLabel, SingleLabel, figure_names
 
 
@@ -38,6 +39,18 @@ def test_figures_hold_their_values_within_their_intervals(drawn):
     assert drawn.figures["loss"].value == pytest.approx(
         -np.log(drawn.probabilities[np.arange(400), drawn.truth]).mean(), rel=1e-9
     )
+
+
+@pytest.mark.parametrize("answers", [np.eye(3)[[0, 1, 2] * 5], np.eye(3)[[1, 2, 0] * 5]])
+def test_where_all_or_none_are_right_mean_f1_and_map_say_that_they_have_no_interval(answers):
+    truth = np.arange(15) % 3
+    alone, together = single(truth, answers), several(np.eye(3, dtype=bool)[truth][:, :2], 8 * np.eye(3)[truth][:, :2] - 4)
+    assert alone.figures["top1"].low < alone.figures["top1"].high
+    for evaluation, name in ((alone, "macro_f1"), (together, "map")):
+        told = evaluation.to_dict()["figures"]
+        assert (told[name]["low"], told[name]["high"]) == (None, None)
+        assert told[name]["note"].startswith("no interval")
+    assert {headline.name: headline.interval for headline in headlines(alone)}["Macro F1"].startswith("no interval")
 
 
 def test_top5_is_left_out_where_it_says_nothing():
