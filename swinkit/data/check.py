@@ -75,8 +75,11 @@ class _Look:
     print: Print | None = None
 
 
-def examine(collection: Collection, progress: Callable[[int, int], Any] | None = None) -> Findings:
-    """Decodes every picture of ``collection`` once, in threads; ``progress(done, total)`` is told after each."""
+def examine(collection: Collection, progress: Callable[[int, int], Any] | None = None, *, labels: bool = True) -> Findings:
+    """Decodes every picture of ``collection`` once, in threads; ``progress(done, total)`` is told after each.
+
+    Without ``labels`` nothing is said of labels, for who leaves them aside.
+    """
     total = len(collection)
     unusable: dict[int, str] = {}
     prints: dict[int, Print] = {}
@@ -90,7 +93,8 @@ def examine(collection: Collection, progress: Callable[[int, int], Any] | None =
         if progress is not None:
             progress(index + 1, total)
     same, similar = exact(prints), near(prints)
-    items = (*_files(collection, unusable), *_labels(collection, unusable), *_twins(collection, same, similar))
+    about_labels = _labels(collection, unusable) if labels else ()
+    items = (*_files(collection, unusable), *about_labels, *_twins(collection, same, similar))
     order = {"error": 0, "warning": 1, "note": 2}
     return Findings(unusable, tuple(sorted(items, key=lambda item: order[item.severity])), sizes, (*same, *similar))
 

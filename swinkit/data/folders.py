@@ -49,18 +49,13 @@ def open_folders(folder: Path) -> Collection:
 
 
 def open_pictures(folder: Path) -> Collection:
-    """Every picture below ``folder``, without labels."""
+    """Every picture below ``folder``, without labels, whatever its folder is called."""
     samples, skipped = [], []
     for name, why in walk(folder):
         if why is None and is_picture_name(name.rpartition("/")[2]):
             samples.append(Sample(name, ()))
         else:
             skipped.append((name, why or "is no picture by its name"))
-    return Collection(
-        folder,
-        "pictures",
-        "pictures without class folders or a manifest: no labels",
-        (),
-        tuple(samples),
-        skipped=tuple(skipped),
-    )
+    nested = any("/" in sample.source for sample in samples)
+    reason = "pictures in folders whose names are left aside" if nested else "pictures without class folders: no labels"
+    return Collection(folder, "pictures", reason, (), tuple(samples), skipped=tuple(skipped))

@@ -30,6 +30,7 @@ TINY = 30  # validation pictures; their share of right answers is then uncertain
 class Labelled:
     verb = "train"
     folder = "classify"
+    labels = True
     settings = TrainSettings
 
     def open(self, settings: TrainSettings) -> Collection:

@@ -99,7 +99,7 @@ def empty_network(settings: RunSettings) -> nn.Module:
 
 def checked(settings: RunSettings, collection: Collection, say: Say, progress: Checked | None) -> Findings:
     """Examine every picture and say what was found; raises :class:`DataError` where no training makes sense."""
-    findings = examine(collection, progress)
+    findings = examine(collection, progress, labels=recipe_of(settings.task).labels)
     for item in findings.items:
         say(f"{item.severity}: {item.message}")
     if findings.errors:

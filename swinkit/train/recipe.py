@@ -26,10 +26,14 @@ RECIPES = {"classification": "labelled:Labelled", "pretraining": "unlabelled:Unl
 
 
 class Recipe(Protocol):
-    """``verb`` is that of the command line, ``folder`` where its runs go below ``runs/``, ``settings`` their kind."""
+    """``verb`` is that of the command line, ``folder`` where its runs go below ``runs/``, ``settings`` their kind.
+
+    ``labels`` says whether labels are learned from.
+    """
 
     verb: str
     folder: str
+    labels: bool
     settings: type[RunSettings]
 
     def open(self, settings: Any) -> Collection: ...

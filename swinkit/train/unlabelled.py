@@ -42,6 +42,7 @@ PAYOFF, SHEET = "payoff.csv", "reconstruction.png"
 class Unlabelled:
     verb = "pretrain"
     folder = "pretrain"
+    labels = False
     settings = PretrainSettings
 
     def open(self, settings: PretrainSettings) -> Collection:

@@ -15,6 +15,7 @@ from PIL import Image
 
 import swinkit
 from swinkit.config import Masking, SwinConfig
+from swinkit.data.layouts import open_unlabelled
 from swinkit.data.randomness import MASK, keys
 from swinkit.errors import DataError, Interrupted
 from swinkit.model.simmim import SimMIM
@@ -22,6 +23,8 @@ from swinkit.tasks.evaluation import Figure
 from swinkit.tasks.pretraining import sample_masks
 from swinkit.train import fit, pretrain, resume
 from swinkit.train.loop import Trainer, weight_hash
+from swinkit.train.prepare import checked
+from swinkit.train.settings import PretrainSettings
 from swinkit.train.verdict import Rated, compared, read_verdict
 from swinkit.train.watch import RunWatcher
 from swinkit.weights.convert import export
@@ -120,6 +123,25 @@ def test_nested_folders_are_read_and_broken_files_listed(tmp_path):
     assert (run.path / "reconstruction.png").stat().st_size > 1000
 
 
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("a/1.png", "pictures in folders whose names are left aside"),
+        ("train/a/1.png", "class folders below train: 1 of them (a); labels are left aside"),
+        ("1.png", "pictures without class folders: no labels"),
+    ],
+)
+def test_what_is_said_of_labels_is_true(place, told, tmp_path):
+    for name in (place, place.replace("1", "2")):
+        picture = tmp_path / name
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(len(name)).integers(0, 256, (16, 16, 3), np.uint8)).save(picture)
+    said = []
+    checked(PretrainSettings(data=str(tmp_path)), open_unlabelled(tmp_path), said.append, None)
+    assert open_unlabelled(tmp_path).reason == told
+    assert not [message for message in said if "label" in message]
+
+
 @pytest.mark.parametrize("sparse", [False, True])
 def test_pictures_of_160x320_and_of_4_channels_are_learned_from(sparse, tmp_path):
     data = scatter(tmp_path / "fields", 8, (160, 320), channels=4)
@@ -204,6 +226,13 @@ def test_the_features_are_measured_and_the_whole_is_weighed(tmp_path, monkeypatc
     assert configs[0]["swin"] == configs[1]["swin"]
     again = resume(result.path)
     assert again.sha256 == result.run.sha256
+
+
+def test_equal_answers_do_not_make_the_verdict_certain():
+    right = np.ones(100, bool)
+    found = compared([right, right], [Rated(name, 1, 0.1, Figure(1.0)) for name in "ab"], 10)
+    assert (found.word, found.gain.value) == ("not yet", 0)
+    assert (found.gain.low, found.gain.high) == pytest.approx((-0.037, 0.037), abs=1e-3)
 
 
 @pytest.mark.parametrize(("share", "word"), [(0.9, "worth it"), (0.5, "not yet"), (0.1, "no")])
