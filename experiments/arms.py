@@ -110,7 +110,7 @@ def step_ratio(plan: Plan, repeats: int = 6) -> float:
     for arm in (FAITHFUL[0], SPARSE[0]):
         settings = pretraining(plan, arm, 1)
         split = recipe.part(settings, collection, Findings({}, (), np.zeros((0, 2), np.int64)), lambda _: None)
-        start = recipe.start(settings, collection, split, torch.device("cpu"))
+        start = recipe.start(settings, collection, split, None)
         settled = recipe.settle(settings, recipe.facts(collection, split, start), start)
         feed = Feed(collection, split.train, split.val, preprocessing(SIDE), LOOKS, 128, 0)
         task = PretrainingTask(settled.masking, 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import torch
 from torch import nn
 
 from ..config import SwinConfig
@@ -18,6 +17,7 @@ from ..model.classifier import SwinClassifier
 from ..tasks import Task, find_task
 from ..tasks.classification import balancing_weights
 from ..tasks.probing import fit_head
+from ..weights.saved import Saved
 from .loop import Trainer
 from .recipe import Say
 from .run import RunFolder
@@ -48,8 +48,8 @@ class Labelled:
             say(f"Only {len(split.val)} pictures for validation, which say little. --folds 5 judges on every picture once.")
         return split.few(collection, settings.per_class, settings.seed) if settings.per_class else split
 
-    def start(self, settings: TrainSettings, collection: Collection, split: Split, device: torch.device) -> Start:
-        return starting_point(settings, collection, split.train, device)
+    def start(self, settings: TrainSettings, collection: Collection, split: Split, saved: Saved | None) -> Start:
+        return starting_point(settings, collection, split.train, saved)
 
     def facts(self, collection: Collection, split: Split, start: Start) -> DataFacts:
         counts = Counter(label for index in split.train for label in collection.samples[index].labels)

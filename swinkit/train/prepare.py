@@ -21,7 +21,7 @@ from .feed import Feed
 from .plan import Plan, epoch_seconds, load_first, peak_gigabytes, published_weights, rehearse
 from .recipe import Checked, Recipe, Say, recipe_of
 from .settings import SMALL, DataFacts, RunSettings
-from .start import Start, check_start
+from .start import Start, open_start
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
     Raises :class:`DataError` for data that cannot be learned from, :class:`UsageError` for settings that do not fit it.
     """
     recipe, device = recipe_of(settings.task), find_device(settings.device)
-    check_start(settings)
+    saved = open_start(settings)
     collection = recipe.open(settings)
     say(collection.reason)
     findings = checked(settings, collection, say, progress)
     split = recipe.part(settings, collection, findings, say)
-    start = recipe.start(settings, collection, split, device)
+    start = recipe.start(settings, collection, split, saved)
     for note in start.notes:
         say(note)
     if settings.precision == "bf16-mixed" and not computes_bfloat16(device):
@@ -81,7 +81,7 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
 
 def initial_network(settings: RunSettings, collection: Collection, split: Split) -> nn.Module:
     """The network with which the run of settled ``settings`` began."""
-    start = recipe_of(settings.task).start(settings, collection, split, find_device(settings.device))
+    start = recipe_of(settings.task).start(settings, collection, split, open_start(settings))
     return first_network(settings, collection, split, start)
 
 

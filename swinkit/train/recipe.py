@@ -6,7 +6,6 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol
 
-import torch
 from torch import nn
 
 from ..data.check import Findings
@@ -14,6 +13,7 @@ from ..data.collection import Collection
 from ..data.split import Split
 from ..errors import DataError
 from ..tasks import Task
+from ..weights.saved import Saved
 from .loop import Trainer
 from .run import RunFolder
 from .settings import DataFacts, RunSettings
@@ -41,7 +41,7 @@ class Recipe(Protocol):
     def part(self, settings: Any, collection: Collection, findings: Findings, say: Say) -> Split:
         """Training and validation pictures, without what cannot be used; raises :class:`DataError` where none are left."""
 
-    def start(self, settings: Any, collection: Collection, split: Split, device: torch.device) -> Start: ...
+    def start(self, settings: Any, collection: Collection, split: Split, saved: Saved | None) -> Start: ...
 
     def facts(self, collection: Collection, split: Split, start: Start) -> DataFacts: ...
 

@@ -16,8 +16,10 @@ from ..errors import UsageError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from ..tasks import is_variant, open_saved
+from ..tasks.devices import find_device
 from ..validation import validated
-from ..variants import ALIASES, VARIANTS, configure
+from ..variants import configure
+from ..weights.saved import Saved
 from .settings import SMALL, LearnedFrom, RunSettings
 
 LEAST = 24  # pixels; smaller pictures are enlarged, or the last stage would see next to nothing
@@ -63,22 +65,24 @@ def starting_point(
     settings: RunSettings,
     collection: Collection,
     train: Sequence[int],
-    device: torch.device,
+    saved: Saved | None,
     parts: tuple[str, ...] = CLASSIFIER,
 ) -> Start:
-    """What ``settings.model`` means for these pictures; ``parts`` of a saved model are taken over.
+    """What ``settings.model`` means for these pictures: ``saved``, of which ``parts`` are taken over, or if that is None a variant.
 
     Raises :class:`UsageError` for what does not fit the pictures.
     """
-    if settings.model == "auto" or settings.model in VARIANTS or settings.model in ALIASES:
-        return _fresh(settings, collection, train, device)
-    return _saved(settings, collection, parts)
+    return _fresh(settings, collection, train) if saved is None else _saved(settings, collection, saved, parts)
 
 
-def check_start(settings: RunSettings) -> None:
-    """Raise :class:`UsageError` for a model that there is not, and what reading it raises, before every picture is looked at."""
-    if settings.model != "auto" and not is_variant(settings.model):
-        open_saved(settings.model, image_size=settings.image_size)
+def open_start(settings: RunSettings) -> Saved | None:
+    """The saved model that ``settings.model`` names, None for a variant. A file may be large and is read but this once.
+
+    Raises :class:`UsageError` for a model that there is not, and what reading it raises.
+    """
+    if settings.model == "auto" or is_variant(settings.model):
+        return None
+    return open_saved(settings.model, image_size=settings.image_size)
 
 
 def typical_size(collection: Collection, indices: Sequence[int], most: int = 64) -> tuple[int, int]:
@@ -100,10 +104,11 @@ def some(indices: Sequence[int], most: int) -> list[int]:
     return list(indices)[:: max(1, len(indices) // most)][:most]
 
 
-def _fresh(settings: RunSettings, collection: Collection, train: Sequence[int], device: torch.device) -> Start:
+def _fresh(settings: RunSettings, collection: Collection, train: Sequence[int]) -> Start:
     height, width = typical_size(collection, train)
     small = max(height, width) <= SMALL
-    name = settings.model if settings.model != "auto" else "swin_t" if not small and device.type == "cuda" else "swin_nano"
+    large = not small and find_device(settings.device).type == "cuda"
+    name = settings.model if settings.model != "auto" else "swin_t" if large else "swin_nano"
     fields: dict[str, Any] = {"in_channels": collection.channels}
     if settings.image_size:
         fields["image_size"] = settings.image_size
@@ -148,8 +153,7 @@ def _statistics(collection: Collection, train: Sequence[int], most: int = 1000) 
     return tuple(round(float(value), 4) for value in mean), tuple(round(float(value), 4) for value in std)
 
 
-def _saved(settings: RunSettings, collection: Collection, parts: tuple[str, ...]) -> Start:
-    file = open_saved(settings.model, image_size=settings.image_size)
+def _saved(settings: RunSettings, collection: Collection, file: Saved, parts: tuple[str, ...]) -> Start:
     config, notes = file.config, list(file.metadata.get("notes", ()))
     state = {name: tensor for name, tensor in file.state.items() if name.startswith(parts)}
     if collection.channels not in (config.in_channels, 1) and (collection.channels, config.in_channels) != (3, 1):

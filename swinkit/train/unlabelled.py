@@ -6,7 +6,6 @@ import functools
 import io
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor, nn
 
@@ -23,6 +22,7 @@ from ..tasks.probing import Probe, make_probe
 from ..variants import ALIASES, VARIANTS, find
 from ..weights.atomic import write_atomically
 from ..weights.resize import fit
+from ..weights.saved import Saved
 from ..weights.verify import ShapesOnly, signatures
 from .loop import Trainer
 from .recipe import Say
@@ -58,9 +58,9 @@ class Unlabelled:
             say(f"{len(split.test):,} test pictures are not looked at.")
         return Split(split.train, split.val, (), split.made)
 
-    def start(self, settings: PretrainSettings, collection: Collection, split: Split, device: torch.device) -> Start:
+    def start(self, settings: PretrainSettings, collection: Collection, split: Split, saved: Saved | None) -> Start:
         given = published(settings)
-        start = starting_point(given, collection, split.train, device, PAINTER)
+        start = starting_point(given, collection, split.train, saved, PAINTER)
         cell = settings.cell or default_cell(start.config, settings.sparse)
         masking = settings.model_copy(update={"cell": cell}).masking
         masking.fits(start.config)

@@ -11,10 +11,14 @@ from swinkit.data.layouts import open_data
 from swinkit.errors import UsageError, WeightsError
 from swinkit.preprocessing import IMAGENET_MEAN, Preprocessing
 from swinkit.tasks import described
+from swinkit.train import start as start_module
+from swinkit.train.prepare import prepare
 from swinkit.train.settings import TrainSettings
-from swinkit.train.start import check_start, gray, spread, starting_point
+from swinkit.train.start import gray, open_start, spread, starting_point
 
-CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+from .pictures import TINY as TINY_RUN
+from .pictures import write_pictures
+
 TINY = {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4, "patch_size": 2}
 
 
@@ -24,8 +28,9 @@ def collection(side, channels=1, classes=("a", "b")):
     return Collection(Path("."), "idx", "made here", tuple(classes), samples, channels=channels, pixels=pixels)
 
 
-def begin(pictures, device=CPU, **settings):
-    return starting_point(TrainSettings(**settings), pictures, range(6), device)
+def begin(pictures, **settings):
+    chosen = TrainSettings(**settings)
+    return starting_point(chosen, pictures, range(6), open_start(chosen))
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +44,13 @@ def saved(tmp_path_factory):
 @pytest.mark.parametrize(
     ("side", "device", "name", "size", "patch"),
     [
-        (28, CPU, "swin_nano", 28, 2), (64, CUDA, "swin_nano", 64, 2), (8, CPU, "swin_nano", 28, 2),
-        (200, CPU, "swin_nano", 112, 4), (200, CUDA, "swin_t", 224, 4),
+        (28, "cpu", "swin_nano", 28, 2), (64, "cuda", "swin_nano", 64, 2), (8, "cpu", "swin_nano", 28, 2),
+        (200, "cpu", "swin_nano", 112, 4), (200, "cuda", "swin_t", 224, 4),
     ],
 )  # fmt: skip
-def test_the_network_follows_from_the_pictures_and_the_device(side, device, name, size, patch):
-    start = begin(collection(side), device)
+def test_the_network_follows_from_the_pictures_and_the_device(side, device, name, size, patch, monkeypatch):
+    monkeypatch.setattr("swinkit.train.start.find_device", torch.device)
+    start = begin(collection(side), device=device)
     assert (start.name, start.config.image_size, start.config.patch_size) == (name, (size, size), patch)
     assert (start.config.in_channels, start.config.num_classes) == (1, 2)
     assert start.preprocessing.size == (size, size)
@@ -104,10 +110,10 @@ def test_more_channels_spread_the_first_layer(saved):
 
 def test_an_unknown_name_is_met_with_the_nearest():
     with pytest.raises(UsageError, match="Did you mean 'swin_nano"):
-        check_start(TrainSettings(model="swin_nana"))
-    check_start(TrainSettings(model="auto"))
-    check_start(TrainSettings(model="swinv2_t"))
-    check_start(TrainSettings(model="swin_nano.fashion_mnist"))
+        open_start(TrainSettings(model="swin_nana"))
+    assert open_start(TrainSettings(model="auto")) is None
+    assert open_start(TrainSettings(model="swinv2_t")) is None
+    assert open_start(TrainSettings(model="swin_nano.fashion_mnist")).state
 
 
 def test_gray_is_one_channel_or_three_equal_ones(tmp_path):
@@ -144,4 +150,13 @@ def test_a_file_that_cannot_be_read_is_refused_before_every_picture_is_looked_at
     broken = tmp_path / "swin.safetensors"
     broken.write_bytes(b"not weights")
     with pytest.raises(WeightsError, match=r"swin\.safetensors"):
-        check_start(TrainSettings(model=str(broken)))
+        open_start(TrainSettings(model=str(broken)))
+
+
+def test_a_model_is_read_once_before_the_pictures_are_looked_at(saved, tmp_path, monkeypatch):
+    told, read = [], start_module.open_saved
+    monkeypatch.setattr(start_module, "open_saved", lambda *given, **more: told.append("model") or read(*given, **more))
+    write_pictures(tmp_path / "rows")
+    settings = {**TINY_RUN, "data": str(tmp_path / "rows"), "model": str(saved), "image_size": 16, "swin": None}
+    prepare(TrainSettings(**settings), progress=lambda done, _: told.append("picture"))
+    assert told == ["model", *["picture"] * 48]
