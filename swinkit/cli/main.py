@@ -33,6 +33,9 @@ VERBS: dict[str, tuple[str, str]] = {
 }
 
 INTERRUPTED = 130
+# How often a thread without work looks for some before it sleeps. By default libgomp looks 300,000 times, some milliseconds, and where another
+# program is at work that keeps the core from the very thread that is waited for.
+SPINS = "1000"
 
 
 class LazyGroup(click.Group):
@@ -75,7 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name that is not valid text must not end a run when it is printed
             stream.reconfigure(errors="backslashreplace")
+    share_cores()
     sys.exit(run(arguments))
+
+
+def share_cores() -> None:
+    """Have threads that wait give way to others soon, unless the user said how they wait; libgomp reads it when torch is imported."""
+    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
+        os.environ["GOMP_SPINCOUNT"] = SPINS
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
