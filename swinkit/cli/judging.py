@@ -26,6 +26,8 @@ from ..runtime.export.answering import Answering, load_any
 from ..runtime.rows import escape
 from ..tasks.devices import find_device
 from ..tasks.evaluation import Evaluation, MultiLabel, check_gates
+from ..train.provenance import Seen
+from ..train.run import run_of
 from ..weights.atomic import sha256_of, write_atomically, write_json
 from ..weights.foreign import weight_files
 from ..weights.hub import locate
@@ -39,7 +41,7 @@ WORDS = {"train": "training", "val": "validation", "test": "test", "all": "given
 class Material:
     """Pictures ``indices`` of ``collection``; ``part`` is the name of the split; ``remarks`` are what was found in them.
 
-    ``trained_on`` is how many of them the model learned from, None where that is not known.
+    ``trained_on`` is how many of them the model learned from, None where that is not known; ``seen`` how many more without labels.
     """
 
     collection: Collection
@@ -47,14 +49,29 @@ class Material:
     part: str
     remarks: tuple[Remark, ...] = ()
     trained_on: int | None = None
+    seen: int = 0
 
     @property
-    def warning(self) -> str:
-        """What ``trained_on`` means for the figures."""
-        return (
-            f"{self.trained_on:,} of the {len(self.indices):,} judged pictures were trained on, so the figures say little about new pictures. "
-            "Mend: leave --split out, or judge on other data"
-        )
+    def doubts(self) -> list[Remark]:
+        """What ``trained_on`` and ``seen`` mean for the figures."""
+        count, found = len(self.indices), []
+        if self.trained_on:
+            mend = "judge on other data" if self.part in ("val", "test") else "leave --split out, or judge on other data"
+            found.append(
+                Remark(
+                    "warning",
+                    f"{self.trained_on:,} of the {count:,} judged pictures were trained on, so the figures say little about new pictures. "
+                    f"Mend: {mend}",
+                )
+            )
+        if self.seen:
+            found.append(
+                Remark(
+                    "note",
+                    f"{self.seen:,} of the {count:,} judged pictures were seen without labels, which may flatter the figures a little",
+                )
+            )
+        return found
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,7 @@ class Judged:
             "root": str(collection.root),
             "split": self.material.part,
             "trained_on": self.material.trained_on,
+            "seen_without_labels": self.material.seen,
             "fingerprint": collection.fingerprint(),
         }
 
@@ -112,7 +130,7 @@ class Judged:
             summary=self._summary(),
             facts={"Model": describe(self.path, self.network)},
             run=run,
-            remarks=[*self.material.remarks, *([Remark("warning", self.material.warning)] if self.material.trained_on else [])],
+            remarks=[*self.material.remarks, *self.material.doubts],
             commands=[shlex.join(again)],
             origin={"judged pictures": f"sha256 {self.where['fingerprint']}"},
             rivals=[*rivals, *published],
@@ -122,7 +140,8 @@ class Judged:
     def _summary(self) -> str:
         count, kinds = len(self.evaluation), len(self.evaluation.classes)
         part = self.material.part
-        seen = "that it was trained on" if part == "train" else "that it was not trained on" if part in ("val", "test") else ""
+        new = part in ("val", "test") and not self.material.doubts
+        seen = "that it was trained on" if part == "train" else "that it was not trained on" if new else ""
         return (
             f"A Swin Transformer of {_size(self.network)}, judged on {count:,} {WORDS[part]} "
             f"pictures of {kinds} classes {seen}".rstrip()
@@ -148,8 +167,11 @@ def judge(
     if expected:
         named: Any = tuple(network.classes)  # type: ignore[arg-type]
         material = replace(material, collection=by_synset(material.collection, named))
-    if material.trained_on:
-        warn(material.warning)
+    for doubt in material.doubts:
+        if doubt.severity == "warning":
+            warn(doubt.message)
+        else:
+            say(f"{doubt.severity}: {doubt.message}", quiet)
     say(f"Judging on {len(material.indices):,} {WORDS[material.part]} pictures: {material.collection.reason}", quiet)
     workers = 0 if material.collection.pixels is not None else min(2, usable_cores())
     with _bar("judged", quiet) as progress:
@@ -175,7 +197,9 @@ def find_material(model: str, data: str | None, split: str, layout: str | None, 
     if collection.fingerprint() == recorded.get("fingerprint"):
         parts = Split.from_dict(recorded["split"])
         found = _part(collection, {"train": parts.train, "val": parts.val, "test": parts.test}, split, ())
-        return replace(found, trained_on=len(set(found.indices) & set(parts.train)))
+        before = Seen.from_dict(recorded.get("seen", {}))
+        trained_on, seen = Seen((*before.labels, *parts.train), before.pictures).among(found.indices)
+        return replace(found, trained_on=trained_on, seen=seen)
     if data is None:
         raise DataError(
             f"{source} is not what it was when {model} was trained on it, so the split no longer holds. "
@@ -202,15 +226,6 @@ def _part(collection: Collection, parts: dict[str, Sequence[int]], split: str, r
         has = ", ".join(f"{name} {len(indices):,}" for name, indices in parts.items() if indices) or "no labelled picture"
         raise DataError(f"{collection.root} has no pictures to judge on in the split {split!r}. It has: {has}")
     return Material(collection, parts[chosen], chosen, remarks)
-
-
-def run_of(model: str) -> Path | None:
-    """The run that ``model`` names, itself or its model folder; None for a model without one."""
-    path = Path(model)
-    for folder in (path, path.parent):
-        if (folder / "config.yaml").is_file() and (folder / "data.json").is_file():
-            return folder
-    return None
 
 
 def describe(path: Path, network: Any) -> dict[str, str]:

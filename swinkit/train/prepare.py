@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..tasks import Task
 from ..tasks.devices import computes_bfloat16, find_device
 from .feed import Feed
 from .plan import Plan, epoch_seconds, load_first, peak_gigabytes, published_weights, rehearse
+from .provenance import Seen, seen_by
 from .recipe import Checked, Recipe, Say, recipe_of
 from .settings import SMALL, DataFacts, RunSettings
 from .start import Start, open_start
@@ -61,7 +62,8 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
     findings = checked(settings, collection, say, progress)
     split = recipe.part(settings, collection, findings, say)
     start = recipe.start(settings, collection, split, saved)
-    for note in start.notes:
+    seen = Seen() if saved is None else seen_by(settings.model, collection)
+    for note in (*start.notes, *told(seen, split, settings.model)):
         say(note)
     if settings.precision == "bf16-mixed" and not computes_bfloat16(device):
         say(f"warning: this {device.type} does not multiply bfloat16: it is emulated, and slower than --set precision=32-true.")
@@ -73,10 +75,20 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
     if not start.state and ground.facts.side > SMALL and (name := published_weights(ground.facts.side)):
         say(f"From nothing, photographs need many pictures. Published weights that fit: --model {name}")
     say(str(plan))
+    history = {"seen": asdict(seen or Seen()), "learned_from": saved.metadata.get("learned_from") if saved else None}
     return Prepared(
-        settled, record(collection, split, findings), split, recipe.task(settled, collection, split), model,
+        settled, record(collection, split, findings) | history, split, recipe.task(settled, collection, split), model,
         make_feed(settled, collection, split), plan,
     )  # fmt: skip
+
+
+def told(seen: Seen | None, split: Split, model: str) -> list[str]:
+    """What to say of pictures that ``model`` has ``seen``, None where that is not known."""
+    if seen is None:
+        return [
+            f"note: What {model} learned from is not there as it was, so whether pictures kept aside are among it is not known"
+        ]
+    return seen.warnings((*split.val, *split.test), model)
 
 
 def initial_network(settings: RunSettings, collection: Collection, split: Split) -> nn.Module:

@@ -148,6 +148,15 @@ class RunFolder:
         write_json(self.path / "env.json", {**begun, "resumed": [*begun.get("resumed", []), resumed]})
 
 
+def run_of(model: str) -> Path | None:
+    """The run that ``model`` names, itself or its model folder; None for a model without one."""
+    path = Path(model)
+    for folder in (path, path.parent):
+        if (folder / "config.yaml").is_file() and (folder / "data.json").is_file():
+            return folder
+    return None
+
+
 def claim(path: Path) -> Path:
     """``path`` as a new or empty folder; raises :class:`UsageError` when it holds something."""
     check_free(path)

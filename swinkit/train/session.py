@@ -17,14 +17,14 @@ from ..data.split import Split
 from ..errors import Interrupted, UsageError
 from ..tasks.devices import find_device
 from ..validation import validated
-from ..weights.files import read_model, save_model
+from ..weights.files import read_model
 from .interrupt import Interruption
 from .loop import Trainer, weight_hash
 from .prepare import Prepared, empty_network, initial_network, make_feed, prepare
 from .recipe import recipe_of
 from .run import RunFolder, check_free
 from .settings import RunSettings, TrainSettings
-from .watch import Display, EpochSums, RunWatcher
+from .watch import Display, EpochSums, RunWatcher, save_trained
 
 FREE = {"time_limit", "save_every", "workers", "tensorboard", "device"}  # may change on resume: no bit depends on them
 
@@ -152,10 +152,7 @@ def conclude(run: RunFolder, trainer: Trainer, split: Split, display: Display) -
     judged = trainer.measure(trainer.feed.evaluation())
     validation = judged.compute()
     test = trainer.measure(trainer.feed.evaluation(split.test)).compute() if split.test else None
-    save_model(
-        model, run.model, classes=trainer.task.classes, preprocessing=trainer.feed.preprocessing, task=trainer.task.name,
-        multi_label=trainer.task.multi_label, extra={"metrics": {"validation": validation, "test": test}, **judged.calibration()},
-    )  # fmt: skip
+    save_trained(run, trainer, {"metrics": {"validation": validation, "test": test}, **judged.calibration()})
     for name, metrics in (("validation", validation), ("test", test)):
         if metrics:
             text = f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in metrics.items())

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..weights.files import save_model
 from .interrupt import Interruption
 from .loop import Trainer
+from .provenance import learned_from
 from .run import RunFolder
 from .settings import RunSettings
 
@@ -131,13 +132,9 @@ class RunWatcher:
             self.noted(seen)
 
     def keep(self, trainer: Trainer, metrics: dict[str, float]) -> None:
-        """Write the averaged weights as the run's model, so that even a killed run has one."""
+        """Write the run's model, so that even a killed run has one."""
         self.kept = time.monotonic()
-        task = trainer.task
-        save_model(
-            trainer.average.model, self.run.model, classes=task.classes, preprocessing=trainer.feed.preprocessing,
-            task=task.name, multi_label=task.multi_label, extra={"metrics": {"validation": metrics}},
-        )  # fmt: skip
+        save_trained(self.run, trainer, {"metrics": {"validation": metrics}})
 
     def noted(self, message: str) -> None:
         self.run.log(message)
@@ -181,3 +178,12 @@ class RunWatcher:
 
         # what a killed process logged after its last checkpoint is lived again, and shall not be shown twice
         return SummaryWriter(str(self.run.path / "tensorboard"), purge_step=step + 1)
+
+
+def save_trained(run: RunFolder, trainer: Trainer, extra: dict[str, Any]) -> None:
+    """Write the averaged weights as the model of ``run``, with ``extra`` and what they learned from beside them."""
+    task = trainer.task
+    save_model(
+        trainer.average.model, run.model, classes=task.classes, preprocessing=trainer.feed.preprocessing, task=task.name,
+        multi_label=task.multi_label, extra={**extra, "learned_from": learned_from(run, trainer)},
+    )  # fmt: skip

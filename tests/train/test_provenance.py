@@ -1,0 +1,108 @@
+"""What a model learned from before is known again where another run, or whoever judges it, keeps those pictures aside."""
+
+import json
+import shutil
+
+import pytest
+
+import swinkit
+from swinkit.cli.main import run as command
+from swinkit.data.split import Split
+from swinkit.train import fit, pretrain, resume
+from swinkit.train.session import ready
+from swinkit.train.settings import TrainSettings
+from swinkit.train.watch import Display
+
+from .crash import make_pictures
+from .pictures import TINY
+
+SETTINGS = {**TINY, "image_size": 16, "epochs": 1, "workers": 0, "val": 0.25}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return make_pictures(tmp_path_factory.mktemp("provenance") / "pictures")
+
+
+@pytest.fixture(scope="module")
+def first(pictures):
+    return fit(pictures, out=pictures.parent / "first", **SETTINGS).path
+
+
+class Heard(Display):
+    def __init__(self):
+        super().__init__(quiet=True)
+        self.said = []
+
+    def say(self, message):
+        self.said.append(message)
+
+
+def recorded(run):
+    data = json.loads((run / "data.json").read_text())
+    return data, Split.from_dict(data["split"])
+
+
+def learned_from(run):
+    return swinkit.load(run).metadata["learned_from"]
+
+
+def judged(run, capsys, *more):
+    assert command(["evaluate", str(run), "--json", *more]) == 0
+    printed = capsys.readouterr()
+    return json.loads(printed.out)["data"], printed.err
+
+
+def test_pictures_seen_without_labels_are_told_of_and_carried_on(pictures, tmp_path, capsys):
+    encoder = pretrain(pictures, "swin_nano", tmp_path / "encoder", cell=2, **{**SETTINGS, "val": 0.1}).path
+    heard = Heard()
+    tuned = fit(pictures, encoder, tmp_path / "tuned", display=heard, **{**SETTINGS, "swin": None}).path
+    known, split = recorded(encoder)[1].train, recorded(tuned)[1]
+    both = len(set(known) & set(split.val))
+    assert recorded(tuned)[0]["seen"] == {"labels": [], "pictures": list(known)}
+    assert both > 0
+    assert [note for note in heard.said if f"note: {both} of the {len(split.val)} pictures kept aside were seen" in note]
+    where, told = judged(tuned, capsys)
+    assert (where["trained_on"], where["seen_without_labels"]) == (0, both)
+    assert f"{both} of the {len(split.val)} judged pictures were seen without labels" in told
+    before = {"set": "pictures", "labels": False, "pictures": len(known), "epochs": 1}
+    assert learned_from(encoder) == before
+    assert learned_from(tuned) == {
+        "set": "pictures",
+        "labels": True,
+        "pictures": len(split.train),
+        "epochs": 1,
+        "before": before,
+    }
+
+
+def test_pictures_learned_from_with_labels_by_the_model_begun_with_count_as_trained_on(first, pictures, tmp_path, capsys):
+    heard = Heard()
+    second = fit(pictures, first, tmp_path / "second", display=heard, **{**SETTINGS, "swin": None, "seed": 1}).path
+    both = set(recorded(first)[1].train) & set(recorded(second)[1].val)
+    assert both
+    assert [note for note in heard.said if note.startswith(f"warning: {len(both)} of the ")]
+    where, told = judged(second, capsys)
+    assert where["trained_on"] == len(both)
+    assert "Mend: judge on other data" in told
+    third = ready(TrainSettings(data=str(pictures), model=str(second), **{**SETTINGS, "swin": None}), Heard())
+    assert set(third.data["seen"]["labels"]) == {*recorded(first)[1].train, *recorded(second)[1].train}
+    assert resume(second).epochs == 1
+
+
+def test_the_same_parts_are_no_cause_for_doubt(first, pictures, tmp_path, capsys):
+    heard = Heard()
+    again = fit(pictures, first, tmp_path / "again", display=heard, **{**SETTINGS, "swin": None}).path
+    assert not [note for note in heard.said if "kept aside" in note]
+    where, told = judged(again, capsys, "-q")
+    assert (where["trained_on"], where["seen_without_labels"], told) == (0, 0, "")
+
+
+def test_pictures_that_are_not_what_they_were_are_said_to_be_unknown(first, pictures, tmp_path):
+    moved = shutil.copytree(first, tmp_path / "moved")
+    data = recorded(first)[0] | {"fingerprint": "another"}
+    (moved / "data.json").write_text(json.dumps(data))
+    heard = Heard()
+    plan = ready(TrainSettings(data=str(pictures), model=str(moved), **{**SETTINGS, "swin": None}), heard)
+    assert [note for note in heard.said if "is not known" in note]
+    assert plan.data["seen"] == {"labels": (), "pictures": ()}
