@@ -20,6 +20,7 @@ from typing import Any, Self
 
 import yaml
 
+from ..data.collection import shown
 from ..errors import SwinkitError, UsageError
 from ..weights.atomic import TEMPORARY, sweep_stale, write_atomically, write_json
 from .checkpoint import CheckpointStore
@@ -114,13 +115,18 @@ class RunFolder:
             self._truncate(file, step)
 
     def _truncate(self, file: Path, step: int) -> None:
-        if not (columns := _columns(file)):
-            file.unlink(missing_ok=True)
-            return
         text = io.StringIO()
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(row for row in self.read_metrics(file.name) if int(row["step"]) <= step)
+        try:
+            if not (columns := _columns(file)):
+                file.unlink(missing_ok=True)
+                return
+            writer = csv.DictWriter(text, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(row for row in self.read_metrics(file.name) if int(row["step"]) <= step)
+        except (ValueError, KeyError) as fault:
+            raise SwinkitError(
+                f"{file} is not as this run wrote it: {fault}. Mend: restore it or move it away, then --resume again"
+            ) from None
         write_atomically(file, text.getvalue().encode())
 
     def log(self, message: str) -> None:
@@ -141,6 +147,8 @@ class RunFolder:
         sweep_stale(self.path)
         self.config = yaml.safe_load((self.path / "config.yaml").read_text("utf-8"))
         self.data = json.loads((self.path / "data.json").read_text("utf-8"))
+        if not isinstance(self.config, dict):
+            raise ValueError("config.yaml holds no settings")
         begun = json.loads((self.path / "env.json").read_text("utf-8"))
         now = environment()
         self.divergences = divergences(begun, now)
@@ -165,7 +173,14 @@ def claim(path: Path) -> Path:
 
 
 def check_free(path: Path) -> None:
-    """Raises :class:`UsageError` when ``path`` is there and neither an empty folder nor a run killed before it began."""
+    """Raises :class:`UsageError` when ``path`` is there and neither an empty folder nor a run killed before it began, or
+    where its name is not valid text, which files of weights cannot have."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{shown(path)} is not valid text, which the folder of a run must be. Mend: choose another --out"
+        ) from None
     if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or never_began(path))):
         raise UsageError(
             f"{path} already exists, and a run is never overwritten. Mend: go on with it by --resume {path}, or choose another --out"
@@ -179,10 +194,10 @@ def never_began(path: Path) -> bool:
 
 
 def first_free(parent: Path, name: str) -> Path:
-    """The first of ``parent/NAME``, ``…/NAME-2``, ``…/NAME-3`` that was not there; it is now."""
-    number = 1
+    """The first of ``parent/NAME``, ``…/NAME-2``, ``…/NAME-3`` that was not there; it is now. NAME is ``name`` as valid text."""
+    number, base = 1, shown(name).replace("\\", "_")
     while True:
-        path = parent / (name if number == 1 else f"{name}-{number}")
+        path = parent / (base if number == 1 else f"{base}-{number}")
         try:
             path.mkdir(parents=True)  # claims it, whoever else is looking
         except FileExistsError:

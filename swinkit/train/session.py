@@ -98,7 +98,7 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
     display = display or Display(quiet=True)
     with RunFolder.resume(path) as run:
         recipe = recipe_of(run.config.get("task", ""))
-        settings = unchanged(recipe.settings.model_validate(run.config), changes or {})
+        settings = unchanged(validated(recipe.settings, run.config), changes or {})
         collection = recipe.open(settings)
         same_data(run.data, collection)
         split = Split.from_dict(run.data["split"])
@@ -173,7 +173,10 @@ def make_fabric(settings: RunSettings) -> Fabric:
     precision: Any = settings.precision or "32-true"
     chatter = logging.getLogger("lightning_fabric.utilities.rank_zero")
     chatter.setLevel(logging.WARNING)  # the plan has named the precision, and -q means quiet
-    return Fabric(accelerator=device.type, devices=devices, strategy=settings.strategy, precision=precision)
+    try:
+        return Fabric(accelerator=device.type, devices=devices, strategy=settings.strategy, precision=precision)
+    except ValueError as fault:
+        raise UsageError(f"strategy={settings.strategy}: {fault}. Mend: leave strategy out") from None
 
 
 def unchanged(settings: RunSettings, changes: Mapping[str, Any]) -> RunSettings:
@@ -191,6 +194,8 @@ def unchanged(settings: RunSettings, changes: Mapping[str, Any]) -> RunSettings:
 
 def same_data(recorded: Mapping[str, Any], collection: Collection) -> None:
     """Raises :class:`UsageError` saying how ``collection`` differs from what data.json recorded."""
+    if missing := [name for name in ("classes", "pictures", "fingerprint", "split") if name not in recorded]:
+        raise UsageError(f"The run's data.json has no {', '.join(missing)}. Mend: restore it, or start a new run")
     before, now = list(recorded["classes"]), list(collection.classes)
     if before != now:
         added, gone = [name for name in now if name not in before], [name for name in before if name not in now]

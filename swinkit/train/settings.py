@@ -15,8 +15,9 @@ from ..validation import validated
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Natural = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch takes
 Positive = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[float, Field(ge=0)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 LearnedFrom = Literal["nothing", "pictures", "labels"]  # what weights to begin with have seen: pictures alone are SimMIM's
 SMALL = 64  # pixels of the longer side up to which pictures are small: swin_nano, shifts instead of crops
 
@@ -37,7 +38,7 @@ class RunSettings(BaseModel):
     data: str | None = None
     format: str | None = None
     val: Annotated[float, Field(gt=0, lt=1)] | None = None
-    seed: Natural = 0
+    seed: Seed = 0
 
     model: str = "auto"
     image_size: Positive | tuple[Positive, Positive] | None = None
@@ -48,7 +49,7 @@ class RunSettings(BaseModel):
     batch_size: Positive | None = None
     accumulate: Positive = 1
     optimizer: Literal["adamw", "muon"] | None = None
-    lr: Annotated[float, Field(gt=0)] | None = None
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     weight_decay: NotNegative = 0.05
     layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
     warmup_epochs: NotNegative | None = None
@@ -79,7 +80,7 @@ class TrainSettings(RunSettings):
     experiments. ``fit_head`` begins with the head that suits the encoder's features as they are, where the head is new.
     """
 
-    task: str = "classification"
+    task: Literal["classification"] = "classification"
     test: Annotated[float, Field(ge=0, lt=1)] = 0.0
     per_class: Positive | None = None
     folds: Annotated[int, Field(ge=2)] | None = None
@@ -98,7 +99,7 @@ class PretrainSettings(RunSettings):
     pre-training is weighed at the end.
     """
 
-    task: str = "pretraining"
+    task: Literal["pretraining"] = "pretraining"
     cell: Positive | None = None
     ratio: Annotated[float, Field(gt=0, lt=1)] = 0.6
     sparse: bool = False

@@ -47,8 +47,11 @@ def write_atomically(path: str | Path, content: bytes) -> str:
 
 
 def write_json(path: str | Path, value: Any) -> str:
-    """``value`` as indented UTF-8 JSON, by :func:`write_atomically`; returns its SHA-256."""
-    return write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    """``value`` as indented UTF-8 JSON, by :func:`write_atomically`; returns its SHA-256.
+
+    Bytes of file names that are no text, which Python holds as lone surrogates, stand as JSON's own escapes.
+    """
+    return write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 
 def sha256_of(path: str | Path) -> str:

@@ -9,9 +9,10 @@ from sklearn.linear_model import LogisticRegression
 
 from swinkit.config import SwinConfig
 from swinkit.data.collection import Collection, Sample
+from swinkit.errors import DataError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.preprocessing import Preprocessing
-from swinkit.tasks.probing import HEAD_DECAY, features, fit_head
+from swinkit.tasks.probing import HEAD_DECAY, features, fit_head, make_probe
 
 from ..shaking import shake
 
@@ -55,3 +56,8 @@ def test_the_fitted_head_is_scikit_learns_regression_and_nothing_else_changed(mu
     with torch.inference_mode():
         scores = model.head(pooled).numpy()
     assert np.abs(scores - expected).max() < 0.02 * np.abs(expected).max()
+
+
+def test_features_are_not_measured_on_nothing():
+    with pytest.raises(DataError, match=r"some pictures must be kept aside.*Mend"):
+        make_probe(collection(False), range(COUNT), (), 0)

@@ -1,5 +1,6 @@
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from swinkit.errors import SwinkitError, UsageError
 from swinkit.train import run as run_module
 from swinkit.train.environment import divergences, environment, revision
 from swinkit.train.lock import RunLock
-from swinkit.train.run import RunFolder
+from swinkit.train.run import RunFolder, check_free, first_free
 from swinkit.weights.atomic import TEMPORARY, write_atomically
 
 CONFIG = {"lr": 1e-3, "classes": ["a", "зонт"], "augment": {"flip": True, "crop_scale": None}}
@@ -128,6 +129,29 @@ def test_metrics_without_a_whole_header_start_anew(out, text):
         assert run.read_metrics() == []
         run.append_metrics({"step": 1})
         assert run.read_metrics() == [{"step": "1"}]
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe\n1,2\n", b"step,epoch\n3,1,9\n", b"step\nx\n", b"epoch\n1\n"])
+def test_a_table_that_this_run_did_not_write_is_said_to_be_so(out, text):
+    with RunFolder.create(out, "x", {}, {}) as run:
+        (out / "metrics.csv").write_bytes(text)
+        with pytest.raises(SwinkitError, match=r"metrics\.csv is not as this run wrote it.*Mend"):
+            run.truncate_metrics(5)
+
+
+def test_a_configuration_without_settings_is_said_to_be_so(out):
+    RunFolder.create(out, "x", {}, {}).close()
+    (out / "config.yaml").write_text("")
+    with pytest.raises(UsageError, match=r"config\.yaml holds no settings.*Mend"):
+        RunFolder.resume(out)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
+def test_a_folder_whose_name_is_no_text_is_refused_before_the_work_and_never_chosen(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    with pytest.raises(UsageError, match=r"caf\\xe9 is not valid text.*--out"):
+        check_free(tmp_path / name)
+    assert first_free(tmp_path, name) == tmp_path / "caf_xe9"
 
 
 def test_log_lines_carry_the_time(out):

@@ -5,7 +5,9 @@ import itertools
 import json
 import logging
 import math
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import swinkit
+from swinkit.cli.main import run as command
 from swinkit.errors import DataError, Interrupted, SwinkitError, UsageError
 from swinkit.tasks.classification import ClassificationMeter, ClassificationTask
 from swinkit.train import fit, resume
@@ -349,3 +352,33 @@ def test_precision_is_told_by_the_plan_alone(caplog):
     with caplog.at_level(logging.INFO):
         make_fabric(RunSettings(task="classification", precision="bf16-mixed", device="cpu"))
     assert not caplog.records
+
+
+def test_a_strategy_that_there_is_not_is_a_usage_error():
+    with pytest.raises(UsageError, match=r"strategy=nonsense.*leave strategy out"):
+        make_fabric(RunSettings(task="classification", strategy="nonsense", device="cpu"))
+
+
+def test_a_run_whose_files_were_edited_says_what_does_not_fit(finished, tmp_path):
+    run = shutil.copytree(finished.path, tmp_path / "run")
+    config, data = (run / "config.yaml").read_text(), (run / "data.json").read_text()
+    (run / "config.yaml").write_text(config + "epoch: 3\n")
+    with pytest.raises(UsageError, match=r"No such setting 'epoch'\. Did you mean 'epochs'"):
+        resume(run)
+    (run / "config.yaml").write_text(config)
+    (run / "data.json").write_text(json.dumps({"split": json.loads(data)["split"]}))
+    with pytest.raises(UsageError, match=r"no classes, pictures, fingerprint.*Mend"):
+        resume(run)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
+def test_names_that_are_no_text_are_learned_from_and_judged(tmp_path, capsys):
+    data = tmp_path / os.fsdecode(b"photos\xe9")
+    for index in range(12):
+        picture = data / os.fsdecode(b"class\xe9" if index % 2 else b"other") / os.fsdecode(b"\xe9%d.png" % index)
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(index).integers(0, 256, (8, 8, 3), np.uint8)).save(picture)
+    run = fit(data, out=tmp_path / "run", **{**TINY, "epochs": 1, "val": 0.3}).path
+    assert swinkit.load(run).classes == (os.fsdecode(b"class\xe9"), "other")
+    assert resume(run).step == 1
+    assert command(["evaluate", str(run), "-q"]) == 0

@@ -1,3 +1,4 @@
+import math
 from typing import get_args
 
 import pytest
@@ -87,7 +88,20 @@ def test_a_skew_switches_class_weights_on():
     assert not settle(TrainSettings(), DataFacts(300, 30, 28, 1, skew=1.5), "nothing").class_weights
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"lr": -1}, {"ema": 1.0}, {"keep": "first"}, {"leraning_rate": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"lr": -1},
+        {"ema": 1.0},
+        {"keep": "first"},
+        {"leraning_rate": 1},
+        {"lr": math.inf},
+        {"weight_decay": math.inf},
+        {"seed": 2**63},
+        {"task": "pretraining"},
+    ],
+)
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValidationError):
         TrainSettings(**wrong)
