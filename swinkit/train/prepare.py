@@ -74,7 +74,6 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
     settled, plan = rehearsed(settings, settled, model, ground)
     if not start.state and ground.facts.side > SMALL and (name := published_weights(ground.facts.side)):
         say(f"From nothing, photographs need many pictures. Published weights that fit: --model {name}")
-    say(str(plan))
     history = {"seen": asdict(seen or Seen()), "learned_from": saved.metadata.get("learned_from") if saved else None}
     return Prepared(
         settled, record(collection, split, findings) | history, split, recipe.task(settled, collection, split), model,

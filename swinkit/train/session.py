@@ -81,6 +81,7 @@ def ready(settings: RunSettings, display: Display) -> Prepared:
 
 def carry_out(prepared: Prepared, out: str | Path | None, display: Display) -> RunResult:
     settings, fabric = prepared.settings, make_fabric(prepared.settings)
+    display.say(str(prepared.plan))
     name = Path(settings.data or "run").name
     run = RunFolder.create(out, name, settings.model_dump(mode="json"), prepared.data, recipe_of(settings.task).folder)
     with run:

@@ -26,6 +26,13 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(data, tmp_path, capsys, mo
     assert [path.name for path in tmp_path.iterdir()] == ["stripes"]
 
 
+@pytest.mark.parametrize("verb", ["train", "pretrain"])
+def test_on_a_terminal_where_both_streams_meet_a_dry_run_shows_the_plan_once(verb, data, capsys):
+    assert run([verb, str(data), "--dry-run", *OPTIONS]) == 0
+    printed = capsys.readouterr()
+    assert (printed.out.count("Plan: "), printed.err.count("Plan: ")) == (1, 0)
+
+
 def test_a_run_prints_its_folder_says_what_comes_next_and_has_a_report(data, tmp_path, capsys):
     out = tmp_path / "run"
     assert run(["train", str(data), "--out", str(out), *OPTIONS]) == 0
