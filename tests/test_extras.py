@@ -5,7 +5,7 @@ import pytest
 
 from swinkit.errors import MissingExtra
 from swinkit.extras import is_installed, required
-from swinkit.runtime import engines
+from swinkit.runtime import engines, kinds
 from swinkit.runtime.export.sessions import runtimes_for
 
 
@@ -44,7 +44,7 @@ def test_what_is_not_there_is_missing_and_what_a_package_misses_is_its_own_fault
 
 
 def test_engines_and_runtimes_are_not_taken_in_by_folders(beside_a_folder, monkeypatch):
-    monkeypatch.setitem(engines.ENGINES, "openvino", engines.Kind("a folder", any_size=False, package="juggling"))
+    monkeypatch.setitem(engines.ENGINES, "openvino", kinds.Kind("a folder", any_size=False, package="juggling"))
     assert not engines.ENGINES["openvino"].installed
     monkeypatch.setattr("swinkit.runtime.export.sessions.is_installed", lambda name: False)
     with pytest.raises(MissingExtra, match="openvino"):

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
+from .given import engine, network
 from .options import SIZE, check_new, next_command, print_json, say, shared, warn
 
 
 @click.command("bench")
-@click.argument("model")
+@click.argument("model", type=network())
 @click.option(
     "--batch-size", "batches", metavar="N", type=click.IntRange(min=1), multiple=True, help="Repeatable; 1 and 8 by default."
 )
@@ -21,7 +22,7 @@ from .options import SIZE, check_new, next_command, print_json, say, shared, war
     help="Repeatable; by default float32, and bfloat16 where the processor has it.",
 )  # fmt: skip
 @click.option(
-    "--engine", "engines", metavar="NAME", multiple=True,
+    "--engine", "engines", type=engine("auto", "plain", "all"), metavar="NAME", multiple=True,
     help="Repeatable; auto, the fastest here, and plain, the network as it is trained, by default; native, onednn, openvino, onnxruntime, compiled, eager, or all.",
 )  # fmt: skip
 @click.option("--rounds", metavar="N", type=click.IntRange(min=1), default=10, show_default=True, help="Turns for each engine.")
@@ -44,11 +45,12 @@ def command(
     swinkit bench swin_t --batch-size 1 --image-size 224 --image-size 480x640 --out swin_t
     swinkit bench swinv2_t --engine all --precision float32
     """
+    check_new(out)
+    from ..runtime.kinds import ENGINES
     from ..study import bench
     from . import studying
 
-    check_new(out)
-    engines = _engines(engines)
+    engines = ("auto", "plain", *ENGINES) if "all" in engines else engines or ("auto", "plain")
     result = bench.count(model, sizes)
     if result["weights"] == "random" and not dry_run:
         say(f"{model} is a variant, so its weights are random; they are as fast as trained ones", quiet)
@@ -70,16 +72,6 @@ def command(
         say(f"Written: {studying.keep(result, studying.bench_page(result, Path(model).name), out, 'bench')}", quiet)
     else:
         next_command("swinkit", "bench", model, "--out", "bench", quiet=quiet)
-
-
-def _engines(asked: tuple[str, ...]) -> tuple[str, ...]:
-    from ..study import bench
-
-    known = bench.engine_names()
-    if "all" in asked:
-        return tuple(known)
-    bench.check_engines(asked)
-    return asked or ("auto", "plain")
 
 
 def _print(result: dict[str, Any]) -> None:

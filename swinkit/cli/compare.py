@@ -9,11 +9,19 @@ from typing import Any
 
 import click
 
+from .given import engine as engines
+from .given import network
 from .options import check_new, next_command, print_json, say, shared, warn
 
 
+def _transformers() -> Sequence[str]:
+    from ..study.vit import VITS
+
+    return list(VITS)
+
+
 @click.command("compare")
-@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.argument("models", nargs=-1, type=network(_transformers), metavar="[MODEL]...")
 @click.option(
     "--image-size", "sizes", metavar="N", type=click.IntRange(min=16), multiple=True, help="Repeatable; 224 to 1536 by default."
 )
@@ -26,6 +34,7 @@ from .options import check_new, next_command, print_json, say, shared, warn
 )
 @click.option(
     "--engine",
+    type=engines("auto", "plain"),
     metavar="NAME",
     default="plain",
     show_default=True,
@@ -50,11 +59,10 @@ def command(
     swinkit compare --out compare
     swinkit compare swin_t deit_s --image-size 224 --image-size 448 --max-seconds 60
     """
+    check_new(out)
     from ..study import bench, compare
     from . import studying
 
-    check_new(out)
-    bench.check_engines([engine])
     chosen = models or compare.MODELS
     rows = compare.count(chosen, sorted(set(sizes or compare.SIZES)))
     layers: list[dict[str, Any]] = []

@@ -30,7 +30,7 @@ def command(task: str, out: Path | None, epochs: int | None, seed: int | None, a
     has never seen, and compared with the same budget from nothing. Everything is kept as runs with a report each,
     below runs/demo unless --out says otherwise.
     """
-    from ..train.run import claim, first_free
+    from ..train.place import claim, first_free
 
     folder = claim(out) if out else first_free(Path("runs"), "demo")
     budget = {"per_class": PER_CLASS, "epochs": epochs or EPOCHS, "seed": seed or 0, "tensorboard": False}

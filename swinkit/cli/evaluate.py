@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
+from .given import MODEL, check_data
 from .options import LAYOUTS, check_new, next_command, print_json, say, shared
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ SPLITS = ("auto", "train", "val", "test", "all")
 
 
 @click.command(name="evaluate")
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @click.argument("data", required=False)
 @click.option(
     "--split", type=click.Choice(SPLITS), default="auto", show_default=True, help="Which part; auto: test, else val, else all."
@@ -64,6 +65,8 @@ def command(
     check_new(out)
     if expect and data is None:
         raise UsageError("--expect compares on ImageNet's validation set; give its folder as DATA")
+    if data is not None:
+        check_data(data, layout)
     from .judging import judge
 
     judged = judge(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
+from .given import MODEL, PICTURE
 from .options import SIZE, check_new, next_command, print_json, say, shared
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class At(click.ParamType):
 
 
 @click.command("explain")
-@click.argument("model")
-@click.argument("picture", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("model", type=MODEL)
+@click.argument("picture", type=PICTURE)
 @click.option(
     "--class", "names", multiple=True, metavar="NAME", help="Explain this class; repeatable. By default the two likeliest."
 )
@@ -96,7 +97,7 @@ def command(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | N
     if reconstruct:
         painted(model, picture, as_json, quiet, out, options)
         return
-    from ..train.run import first_free
+    from ..train.place import first_free
     from .explaining import Asked, Studio, write
 
     explainer = prepared(model, picture, options)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import GateError, UsageError
+from .given import DATA, MODEL
 from .options import next_command, print_json, say, shared
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ RUNTIMES = ("onnxruntime", "openvino", "torch")
 
 
 @click.command("export")
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @click.option("--to", "target", type=click.Choice(TARGETS), help="What shall run it.  [default: onnx; openvino with --int8]")
 @click.option(
     "--with-preprocessing", is_flag=True, help="The graph takes uint8 pictures; scaling and normalisation are inside."
@@ -29,8 +30,8 @@ RUNTIMES = ("onnxruntime", "openvino", "torch")
 @click.option(
     "--int8", is_flag=True, help="Quantise; kept only if answers stay, code 4 if they do not or it is no faster here."
 )
-@click.option("--calibrate", metavar="DATA", help="Pictures that tell int8 its ranges.")
-@click.option("--evaluate", metavar="DATA", help="Pictures that judge it.  [default: those that DATA keeps for it]")
+@click.option("--calibrate", type=DATA, metavar="DATA", help="Pictures that tell int8 its ranges.")
+@click.option("--evaluate", type=DATA, metavar="DATA", help="Pictures that judge it.  [default: those that DATA keeps for it]")
 @shared("out", "json", "quiet")
 def export_command(model: str, target: str | None, out: Path | None, **options: Any) -> None:
     """Write MODEL as one graph for every batch, height and width, into a folder with its classes and golden answers.
@@ -48,7 +49,9 @@ def export_command(model: str, target: str | None, out: Path | None, **options: 
     _check(target, options)
     out = out or default_folder(model, f"{target}-int8" if options["int8"] else target)
     from ..runtime.export.bundle import Input
+    from ..weights.atomic import check_absent
 
+    check_absent(out)
     layout = "NCHW" if options["layout"] == "nchw" else "NHWC"
     given = Input(dtype="uint8", layout=layout) if options["with_preprocessing"] else Input()  # type: ignore[arg-type]
     if options["int8"]:

@@ -26,8 +26,8 @@ from ..runtime.export.answering import Answering, load_any
 from ..runtime.rows import escape
 from ..tasks.devices import find_device
 from ..tasks.evaluation import Evaluation, MultiLabel, check_gates
+from ..train.place import run_of
 from ..train.provenance import Seen
-from ..train.run import run_of
 from ..weights.atomic import sha256_of, write_atomically, write_json
 from ..weights.foreign import weight_files
 from ..weights.hub import locate

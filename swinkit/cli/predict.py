@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import DataError, Interrupted, UsageError
+from .given import MODEL, engine
 from .options import SIZE, next_command, print_json, say, shared
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ FEW = 3  # inputs, up to which the next command names them
 
 
 @click.command("predict")
-@click.argument("model")
+@click.argument("model", type=MODEL)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
     "--format",
@@ -57,6 +58,7 @@ FEW = 3  # inputs, up to which the next command names them
 )
 @click.option(
     "--engine",
+    type=engine("auto"),
     default="native",
     show_default=True,
     metavar="NAME",
@@ -127,7 +129,7 @@ def _format(kind: str | None, out: Path | None, as_json: bool) -> str:
     chosen = kind or suffix
     if chosen not in FORMATS[1:]:
         raise UsageError(f"--out {out} does not say its format. Use the suffix .jsonl, .csv or .parquet, or --format")
-    from ..runtime.journal import check_absent
+    from ..weights.atomic import check_absent
 
     check_absent(out)
     return chosen

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..errors import UsageError
+from .given import run_settings
 from .options import LAYOUTS, SIZE, next_command, print_json, read_settings, say, shared
 
 
@@ -69,14 +70,14 @@ def command(
 
 
 def _pretrain(chosen: dict[str, Any], run: Path | None, out: Path | None, dry_run: bool, quiet: bool) -> Any:
+    from ..train.settings import PretrainSettings
+
+    settings = run_settings(PretrainSettings, chosen, run, out)
     from ..train.pretraining import announce, carried_out, go_on
     from ..train.session import ready
-    from ..train.settings import PretrainSettings
     from ..train.watch import Display
-    from ..validation import validated
 
     display = Display(quiet)
-    settings = validated(PretrainSettings, chosen)
     if run is not None:
         return go_on(run, chosen, display)
     if dry_run:

@@ -14,7 +14,7 @@ from ..explain.reconstruction import load_painter, reconstructions
 from ..report.page import Headline, ReportData, Sheet, write_report
 from ..tasks.devices import find_device
 from ..tasks.pretraining import sheet
-from ..train.run import first_free
+from ..train.place import first_free
 from ..weights.atomic import write_atomically, write_json
 
 LEAD = (

@@ -7,14 +7,18 @@ from pathlib import Path
 
 import click
 
+from .given import MODEL, PICTURE, network
 from .options import next_command, print_json, say, shared
 
 
 @click.command("tour")
-@click.argument("picture", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--model", metavar="MODEL", help="A run, a file, a folder or a name; a variant's name means random weights.")
+@click.argument("picture", required=False, type=PICTURE)
+@click.option(
+    "--model", type=network(), metavar="MODEL", help="A run, a file, a folder or a name; a variant's name means random weights."
+)
 @click.option(
     "--simmim",
+    type=MODEL,
     metavar="RUN",
     help="A run of swinkit pretrain that paints the chapter on SimMIM; by default MODEL if it is one, else one that comes with swinkit.",
 )
@@ -42,15 +46,15 @@ def command(
     swinkit tour photo.jpg --model runs/classify/shoes --lang ru --out shoes.html
     swinkit tour photo.jpg --simmim runs/pretrain/photos
     """
-    from ..errors import UsageError
+    from ..weights.atomic import check_absent
+
+    path = out or Path(f"tour.{lang}.html")
+    check_absent(path)
     from ..explain.tour.measured import Effort
     from ..explain.tour.pages import write_tour
     from ..explain.tour.painting import choose_painter
     from ..explain.tour.subject import open_subject
 
-    path = out or Path(f"tour.{lang}.html")
-    if path.exists():
-        raise UsageError(f"{path} is there already and nothing is overwritten. Mend: another --out, or remove it.")
     subject = open_subject(picture, model)
     painter = choose_painter(subject.model_name, simmim)
     path.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written to is said before a minute of work

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import UsageError
+from .given import run_settings
 from .options import LAYOUTS, SIZE, next_command, print_json, read_settings, shared
+
+if TYPE_CHECKING:
+    pass
 
 
 @click.command(name="train")
@@ -67,6 +71,8 @@ def command(
         )
     if run is not None and out is not None:
         raise UsageError("--resume goes on in the run's own folder; leave --out out.")
+    if run is not None and dry_run:
+        raise UsageError("--dry-run shows the plan of a new run; it does not go with --resume.")
     if _all_folds(chosen, run, dry_run):
         _cross_validate(chosen, run, out, as_json, quiet)
         return
@@ -86,16 +92,14 @@ def command(
 
 
 def _train(chosen: dict[str, Any], run: Path | None, out: Path | None, dry_run: bool, quiet: bool) -> Any:
-    from ..train.session import begin, ready, resume
     from ..train.settings import TrainSettings
+
+    settings = run_settings(TrainSettings, chosen, run, out)
+    from ..train.session import begin, ready, resume
     from ..train.watch import Display
-    from ..validation import validated
 
     display = Display(quiet)
-    settings = validated(TrainSettings, chosen)
     if run is not None:
-        if dry_run:
-            raise UsageError("--dry-run shows the plan of a new run; it does not go with --resume.")
         return resume(run, chosen, display)
     return ready(settings, display).plan if dry_run else begin(settings, out, display)
 
@@ -108,13 +112,15 @@ def _all_folds(chosen: dict[str, Any], run: Path | None, dry_run: bool) -> bool:
 
 
 def _cross_validate(chosen: dict[str, Any], run: Path | None, out: Path | None, as_json: bool, quiet: bool) -> None:
-    from ..train.crossval import cross_validate, go_on
     from ..train.settings import TrainSettings
+
+    if run is None:
+        settings = run_settings(TrainSettings, chosen, run, out)
+    from ..train.crossval import cross_validate, go_on
     from ..train.watch import Display
-    from ..validation import validated
 
     display = Display(quiet)
-    result = go_on(run, display) if run is not None else cross_validate(validated(TrainSettings, chosen), out, display)
+    result = go_on(run, display) if run is not None else cross_validate(settings, out, display)
     if as_json:
         print_json(result.to_dict())
     else:

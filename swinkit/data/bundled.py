@@ -22,13 +22,15 @@ BUNDLED = {
 
 def open_bundled(name: str) -> Collection:
     """The picture set called ``name``, a key of ``BUNDLED``. Raises :class:`DataError` when it is not on this machine."""
+    collection = open_idx(find_bundled(name), f"picture set {name!r}: {BUNDLED[name]}", "bundled")
+    return replace(collection, classes=open_bundled("fashion-mini").classes) if name == "fashion" else collection
+
+
+def find_bundled(name: str) -> Path:
+    """Its folder; raises as :func:`open_bundled` does."""
     if name not in BUNDLED:
         raise DataError(f"No picture set is called {name!r}; there are {', '.join(BUNDLED)}")
-    reason = f"picture set {name!r}: {BUNDLED[name]}"
-    if name != "fashion":
-        return open_idx(ASSETS / name, reason, "bundled")
-    classes = open_bundled("fashion-mini").classes
-    return replace(open_idx(fashion_folder(), reason, "bundled"), classes=classes)
+    return fashion_folder() if name == "fashion" else ASSETS / name
 
 
 def fashion_folder() -> Path:

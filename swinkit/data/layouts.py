@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError, UsageError
-from .bundled import BUNDLED, open_bundled
+from .bundled import BUNDLED, find_bundled, open_bundled
 from .collection import Collection, shown
 from .decode import stored_channels
 from .files import is_picture_name, subfolders, walk
@@ -29,21 +29,32 @@ def open_data(data: str | Path, format: str | None = None) -> Collection:
     ``format`` (one of ``FORMATS``, or "bundled") skips the recognition. Raises :class:`DataError` that lists what was
     looked for and what was found.
     """
-    if format == "bundled" or (format is None and str(data) in BUNDLED):
+    format = layout_of(data, format)
+    if format == "bundled":
         return open_bundled(str(data))
+    path = Path(data)
+    collection = FORMATS[format](path)
+    if not collection.samples:
+        raise DataError(f"{shown(path)}: no pictures. {_listing(path)}")
+    return collection if collection.pixels is not None else replace(collection, channels=_channels(collection))
+
+
+def layout_of(data: str | Path, format: str | None = None) -> str:
+    """The layout of the pictures at ``data``, one of ``FORMATS`` or "bundled"; ``format`` is taken for it if such a one there is.
+
+    No picture is opened. Raises what :func:`open_data` raises for data that are not there or have no layout.
+    """
+    if format == "bundled" or (format is None and str(data) in BUNDLED):
+        find_bundled(str(data))
+        return "bundled"
+    if format is not None and format not in FORMATS:
+        raise UsageError(f"No layout is called {format!r}; there are {', '.join(FORMATS)}, bundled")
     path = Path(data)
     if not path.exists():
         raise DataError(
             f"{shown(path)} does not exist. Give a folder, a manifest (.csv, .jsonl), or one of {', '.join(BUNDLED)}"
         )
-    if format is None:
-        format = recognise(path)
-    elif format not in FORMATS:
-        raise UsageError(f"No layout is called {format!r}; there are {', '.join(FORMATS)}, bundled")
-    collection = FORMATS[format](path)
-    if not collection.samples:
-        raise DataError(f"{shown(path)}: no pictures. {_listing(path)}")
-    return collection if collection.pixels is not None else replace(collection, channels=_channels(collection))
+    return format or recognise(path)
 
 
 def open_unlabelled(data: str | Path, format: str | None = None) -> Collection:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import SwinkitError, UsageError
-from ..weights.atomic import TEMPORARY, sync_folder
+from ..weights.atomic import TEMPORARY, check_absent, sync_folder
 from .inputs import Input
 from .rows import Row, Tally, to_line
 
@@ -97,12 +97,6 @@ class Journal:
             raise SwinkitError(f"{self.part} is damaged after {done.total():,} rows, not only at its end. Mend: remove it")
         self._file.truncate(end)
         return done
-
-
-def check_absent(out: Path) -> None:
-    """Raises :class:`UsageError` when there is a file ``out``: results are never overwritten."""
-    if out.exists():
-        raise UsageError(f"{out} is there already and is not overwritten. Choose another --out, or remove it")
 
 
 def _whole(line: bytes) -> dict[str, Any] | None:

@@ -10,13 +10,11 @@ from itertools import product
 from typing import Any
 
 from .. import machine
-from ..errors import UsageError
-from ..runtime import engines
-from ..tasks import is_variant
 from ..variants import find
+from ..weights.named import is_variant
 from . import statistics
 from .macs import count_macs, padding_share, published_macs
-from .models import PLAIN, PRECISIONS, outline
+from .models import PRECISIONS, outline
 from .turns import Candidate, Measured, Pace, take_turns
 
 FLOOR = "GEMM floor"
@@ -32,11 +30,6 @@ class Case:
     precision: str
     batch: int
     size: tuple[int, int]
-
-
-def engine_names() -> list[str]:
-    """Every engine that can be asked for: "auto", "plain" and those of :mod:`swinkit.runtime.engines`."""
-    return ["auto", PLAIN, *engines.ENGINES]
 
 
 def cases_of(
@@ -130,11 +123,3 @@ def environment() -> dict[str, Any]:
         "swinkit": __version__, "python": sys.version.split()[0], **{package: machine.version(package) for package in packages},
         "processor": machine.processor(), "memory_gib": machine.memory()["total"], "command": sys.argv,
     }  # fmt: skip
-
-
-def check_engines(asked: Sequence[str]) -> None:
-    """Raises :class:`UsageError` for an engine that there is not."""
-    known = engine_names()
-    unknown = [name for name in asked if name not in known]
-    if unknown:
-        raise UsageError(f"There is no engine {unknown[0]!r}. Engines: {', '.join(known)}")

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from ..tasks import create_model, is_variant, load
+from ..tasks import create_model, load
+from ..weights.named import is_variant
 
 PLAIN = "plain"  # the network as it is trained, under autocast for bfloat16: what every engine is compared with
 PRECISIONS = ("float32", "bfloat16")
@@ -20,7 +21,7 @@ def open_model(name: str) -> Any:
 
 
 def outline(name: str, also: Sequence[str] = ()) -> Any:
-    """The model called ``name`` for counting: a variant without memory for its weights. ``also`` as in :func:`~swinkit.tasks.is_variant`."""
+    """The model called ``name`` for counting: a variant without memory for its weights. ``also`` as in :func:`~swinkit.weights.named.is_variant`."""
     if not is_variant(name, also):
         return load(name)
     with torch.device("meta"):

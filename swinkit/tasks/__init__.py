@@ -15,10 +15,10 @@ from ..errors import UsageError, WeightsError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import Preprocessing
 from ..results import Classification, Failure
-from ..variants import ALIASES, VARIANTS, configure, near_variants
-from ..weights.files import bundled_models, read_model, save_model
+from ..variants import configure
+from ..weights.files import read_model, save_model
 from ..weights.foreign import is_foreign, open_foreign
-from ..weights.hub import Located, is_remote, locate
+from ..weights.hub import Located, locate
 from ..weights.saved import Saved, at_size, handed_over, is_pretrained, scaled_window
 from .classification import temperature
 
@@ -104,18 +104,6 @@ def decoder_of(model: nn.Module) -> Decoder:
 def _part(place: str) -> Any:
     module, attribute = place.split(":")
     return getattr(import_module(f"{__name__}.{module}"), attribute)
-
-
-def is_variant(name: str, also: Sequence[str] = ()) -> bool:
-    """Whether ``name`` is of a variant, which has no weights yet, rather than of a model.
-
-    Raises :class:`UsageError` for what is neither, with the near names; ``also`` are others that the caller knows.
-    """
-    if name in VARIANTS or name in ALIASES:
-        return True
-    if is_remote(name) or Path(name).exists() or name in bundled_models():
-        return False
-    raise UsageError(f"There is no model or variant {name!r}. {near_variants(name, [*bundled_models(), *also])}")
 
 
 def create_model(

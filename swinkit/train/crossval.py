@@ -11,8 +11,8 @@ from typing import Any
 
 from ..errors import Interrupted, UsageError
 from ..weights.atomic import write_json
+from .place import claim, first_free
 from .prepare import anchored
-from .run import claim, first_free
 from .session import begin, resume
 from .settings import TrainSettings
 from .watch import Display

@@ -15,8 +15,9 @@ from ..data.collection import Collection
 from ..data.split import Split
 from ..errors import DataError
 from .loop import Trainer
+from .place import run_of
 from .recipe import recipe_of
-from .run import RunFolder, run_of
+from .run import RunFolder
 
 
 @dataclass(frozen=True)

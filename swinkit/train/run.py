@@ -20,12 +20,12 @@ from typing import Any, Self
 
 import yaml
 
-from ..data.collection import shown
 from ..errors import SwinkitError, UsageError
-from ..weights.atomic import TEMPORARY, sweep_stale, write_atomically, write_json
+from ..weights.atomic import sweep_stale, write_atomically, write_json
 from .checkpoint import CheckpointStore
 from .environment import divergences, environment
 from .lock import RunLock
+from .place import check_begun, claim, first_free
 
 
 class RunFolder:
@@ -68,8 +68,7 @@ class RunFolder:
         Raises :class:`UsageError` when there is none, or when another process is at it.
         """
         path = Path(path)
-        if not (path / "config.yaml").is_file():
-            raise UsageError(f"{path} is not a run that can be resumed: it has no config.yaml. Mend: start it without --resume")
+        check_begun(path)
         run = cls(path)
         try:
             run._reopen()
@@ -154,56 +153,6 @@ class RunFolder:
         self.divergences = divergences(begun, now)
         resumed = {"command": now["command"], "divergences": self.divergences}
         write_json(self.path / "env.json", {**begun, "resumed": [*begun.get("resumed", []), resumed]})
-
-
-def run_of(model: str) -> Path | None:
-    """The run that ``model`` names, itself or its model folder; None for a model without one."""
-    path = Path(model)
-    for folder in (path, path.parent):
-        if (folder / "config.yaml").is_file() and (folder / "data.json").is_file():
-            return folder
-    return None
-
-
-def claim(path: Path) -> Path:
-    """``path`` as a new or empty folder; raises :class:`UsageError` when it holds something."""
-    check_free(path)
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def check_free(path: Path) -> None:
-    """Raises :class:`UsageError` when ``path`` is there and neither an empty folder nor a run killed before it began, or
-    where its name is not valid text, which files of weights cannot have."""
-    try:
-        os.fspath(path).encode()
-    except UnicodeEncodeError:
-        raise UsageError(
-            f"{shown(path)} is not valid text, which the folder of a run must be. Mend: choose another --out"
-        ) from None
-    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or never_began(path))):
-        raise UsageError(
-            f"{path} already exists, and a run is never overwritten. Mend: go on with it by --resume {path}, or choose another --out"
-        )
-
-
-def never_began(path: Path) -> bool:
-    """Whether the folder ``path`` holds no more than what :meth:`RunFolder.create` writes before config.yaml, the lock first."""
-    names = {entry.name for entry in path.iterdir() if not entry.name.startswith(TEMPORARY)}
-    return ".lock" in names and names <= {".lock", "env.json", "data.json"}
-
-
-def first_free(parent: Path, name: str) -> Path:
-    """The first of ``parent/NAME``, ``…/NAME-2``, ``…/NAME-3`` that was not there; it is now. NAME is ``name`` as valid text."""
-    number, base = 1, shown(name).replace("\\", "_")
-    while True:
-        path = parent / (base if number == 1 else f"{base}-{number}")
-        try:
-            path.mkdir(parents=True)  # claims it, whoever else is looking
-        except FileExistsError:
-            number += 1
-        else:
-            return path
 
 
 def _append(file: Path, text: str) -> None:

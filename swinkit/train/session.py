@@ -20,9 +20,10 @@ from ..validation import validated
 from ..weights.files import read_model
 from .interrupt import Interruption
 from .loop import Trainer, weight_hash
+from .place import check_free
 from .prepare import Prepared, empty_network, initial_network, make_feed, prepare
 from .recipe import recipe_of
-from .run import RunFolder, check_free
+from .run import RunFolder
 from .settings import RunSettings, TrainSettings
 from .watch import Display, EpochSums, RunWatcher, save_trained
 

@@ -15,10 +15,11 @@ from ..data.collection import Collection
 from ..errors import UsageError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from ..tasks import is_variant, open_saved
+from ..tasks import open_saved
 from ..tasks.devices import find_device
 from ..validation import validated
 from ..variants import configure
+from ..weights.named import is_variant
 from ..weights.saved import Saved
 from .settings import SMALL, LearnedFrom, RunSettings
 

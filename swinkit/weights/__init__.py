@@ -1,1 +1,3 @@
-BUNDLE = "bundle.json"  # makes a folder an exported bundle, which is no model; here, where both sides see it without torch
+# names of files, here, where all sides see them without torch
+WEIGHTS, DESCRIPTION = "model.safetensors", "config.json"  # a model of swinkit's own format
+BUNDLE = "bundle.json"  # makes a folder an exported bundle, which is no model

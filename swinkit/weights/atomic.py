@@ -16,10 +16,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..errors import SwinkitError
+from ..errors import SwinkitError, UsageError
 
 TEMPORARY = ".swinkit-tmp-"  # begins the name; the rest is random and the final name
 ABANDONED = 3600  # seconds after which an unfinished folder is a killed process's and not a running one's
+
+
+def check_absent(path: Path) -> None:
+    """Raises :class:`UsageError` when there is something at ``path``: results are never overwritten."""
+    if os.path.lexists(path):
+        raise UsageError(f"{path} is there already and is not overwritten. Choose another --out, or remove it")
 
 
 def write_atomically(path: str | Path, content: bytes) -> str:

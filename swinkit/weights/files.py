@@ -24,14 +24,12 @@ from ..errors import UsageError, WeightsError
 from ..model.classifier import SwinClassifier
 from ..model.simmim import SimMIM
 from ..preprocessing import Preprocessing
-from ..variants import ALIASES, VARIANTS
-from . import BUNDLE
+from . import BUNDLE, DESCRIPTION, WEIGHTS
 from .atomic import sha256_of, sweep_stale, write_atomically, write_json
+from .named import find_place
 from .verify import ShapesOnly, differences, not_finite, read_header, refuse, signatures
 
 FORMAT = 1
-WEIGHTS, DESCRIPTION = "model.safetensors", "config.json"
-BUNDLED = Path(__file__).parent.parent / "assets" / "models"  # models that come with the package, known by folder name
 
 
 class WeightsEntry(BaseModel):
@@ -146,25 +144,12 @@ def _network(described: Description) -> nn.Module:
     return SimMIM(described.swin, described.masking) if described.masking else SwinClassifier(described.swin)
 
 
-def bundled_models() -> list[str]:
-    """Names of the models that come with the package."""
-    return sorted(folder.name for folder in BUNDLED.glob("*"))
-
-
 def find_model(path: str | Path) -> Path:
     """The model folder meant by ``path``: a run (its ``model/``), the folder itself, a file in it, or a bundled model's name.
 
     Raises :class:`UsageError` where nothing is there, or an exported bundle; :class:`WeightsError` where no model is.
     """
-    path = Path(path)
-    if not path.exists():
-        if str(path) in bundled_models():
-            return BUNDLED / path
-        variant = f" {path} is a variant, which training gives its weights." if str(path) in {**VARIANTS, **ALIASES} else ""
-        raise UsageError(
-            f"There is no model at {path}.{variant} Expected a run, a folder with {DESCRIPTION}, a file {WEIGHTS}, or one that comes "
-            f"with swinkit: {', '.join(bundled_models())}"
-        )
+    path = find_place(path)
     folder = path if path.is_dir() else path.parent
     if path.is_file() and path.name not in (WEIGHTS, DESCRIPTION):
         raise WeightsError(f"{path} is not of swinkit's own format. Expected a folder with {WEIGHTS} and {DESCRIPTION}")

@@ -18,8 +18,9 @@ from ..variants import find
 from .atomic import sha256_of
 from .convert import Restored, restore
 from .descriptions import Told, beside, timm, transformers
-from .files import DESCRIPTION, WEIGHTS, bundled_models, default_preprocessing, find_model
+from .files import DESCRIPTION, WEIGHTS, default_preprocessing, find_model
 from .merge_order import swapped_merges
+from .named import bundled_models
 from .reading import read_tensors
 from .recognise import Recognised, disagreements, recognise
 from .safety import shards

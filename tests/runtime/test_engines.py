@@ -13,7 +13,7 @@ from swinkit.cli.predict import command as predict
 from swinkit.config import SwinConfig
 from swinkit.errors import MissingExtra, UsageError
 from swinkit.model.classifier import SwinClassifier
-from swinkit.runtime import engines
+from swinkit.runtime import engines, kinds
 from swinkit.runtime.engines import choice, eager, native
 from tests.shaking import shake
 
@@ -215,13 +215,13 @@ def test_what_cannot_be_is_told(monkeypatch):
         engines.build(model, engine="tensorrt")
     with pytest.raises(UsageError, match="no precision 'int4'"):
         engines.build(model, precision="int4")
-    monkeypatch.setattr(engines, "is_installed", lambda name: False)
+    monkeypatch.setattr(kinds, "is_installed", lambda name: False)
     with pytest.raises(MissingExtra, match="openvino"):
         engines.build(model, engine="openvino")
 
 
 @pytest.mark.parametrize("verb", [bench, predict], ids=lambda verb: verb.name)
 def test_help_names_every_engine(verb):
-    """Written there, because what knows them imports torch, and help does not."""
+    """Written there by hand, so that the sentence reads well."""
     (text,) = (option.help for option in verb.params if "--engine" in option.opts)
     assert all(name in text for name in engines.ENGINES)

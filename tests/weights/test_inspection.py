@@ -21,10 +21,10 @@ from swinkit.model.classifier import SwinClassifier
 from swinkit.variants import configure, find
 from swinkit.weights.convert import expected_state, export
 from swinkit.weights.descriptions import transformers
-from swinkit.weights.files import BUNDLED
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.hub import Located
 from swinkit.weights.inspection import inspect_state, inspect_weights
+from swinkit.weights.named import BUNDLED
 from swinkit.weights.streams import write_safetensors
 
 RECORDED = ("microsoft", "torchvision", "openmmlab", "simmim")  # save buffers that show the window of version 2

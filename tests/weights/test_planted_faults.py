@@ -16,11 +16,12 @@ from swinkit.errors import UsageError, WeightsError
 from swinkit.model.backbone import PatchMerging
 from swinkit.model.classifier import SwinClassifier
 from swinkit.weights.convert import export, restore
-from swinkit.weights.files import BUNDLED, read_model
+from swinkit.weights.files import read_model
 from swinkit.weights.foreign import open_foreign
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.formats.table import UNFOLD
 from swinkit.weights.merge_order import SURE, likeness, swapped_merges
+from swinkit.weights.named import BUNDLED
 from swinkit.weights.recognise import recognise
 from swinkit.weights.settle import settle
 

@@ -12,8 +12,8 @@ from ...config import Masking
 from ...data.decode import decode
 from ...model.simmim import VISIBLE
 from ...model.windows import Size
-from ...tasks import is_variant
 from ...tasks.pretraining import Reconstruction, as_rgb, sample_masks
+from ...weights.named import is_variant
 from ..reconstruction import Painter, find_painter, load_painter, repainted
 from .packing import png
 from .subject import LARGE, Subject, bundled_picture

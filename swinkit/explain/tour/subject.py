@@ -15,7 +15,8 @@ from ...data.decode import decode
 from ...data.transforms import evaluation
 from ...errors import UsageError
 from ...preprocessing import Preprocessing
-from ...tasks import create_model, described, is_variant, load
+from ...tasks import create_model, described, load
+from ...weights.named import is_variant
 
 BUNDLED_MODEL = "swin_nano.fashion_mnist"
 BUNDLED_PICTURE = "fashion-mini", 0  # an ankle boot, whose outline survives 28 pixels

@@ -7,15 +7,14 @@ import importlib
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ...errors import MissingExtra, UsageError
-from ...extras import is_installed
 from ...tasks.devices import computes_bfloat16
+from ..kinds import ENGINES, check_engine
 from .choice import fastest
 
 Shape = tuple[int, int, int, int]
@@ -23,34 +22,6 @@ Program = Callable[[Tensor], tuple[Tensor, Tensor]]  # pictures to (logits, pool
 
 PRECISIONS = ("float32", "bfloat16")
 KEPT = 8  # programs of one shape each, so that pictures of many sizes do not fill the memory
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One engine: the module whose ``build(model, precision, shape)`` makes a :data:`Program`, and what it is.
-
-    ``any_size`` programs serve every shape, others the one they were built for. ``package`` is what it needs beyond the core.
-    ``quick`` engines are built in seconds, so that "auto" may try them.
-    """
-
-    purpose: str
-    any_size: bool
-    package: str | None = None
-    quick: bool = True
-
-    @property
-    def installed(self) -> bool:
-        return self.package is None or is_installed(self.package)
-
-
-ENGINES: dict[str, Kind] = {
-    "eager": Kind("the model itself, by torch", any_size=True),
-    "native": Kind("folded, by native kernels with packed weights", any_size=True),
-    "onednn": Kind("folded, oneDNN with packed weights, native window attention", any_size=True),
-    "openvino": Kind("folded, compiled by OpenVINO for one shape", any_size=False, package="openvino"),
-    "onnxruntime": Kind("folded, run by ONNX Runtime for one shape", any_size=False, package="onnxruntime", quick=False),
-    "compiled": Kind("folded, compiled by torch for one shape", any_size=False, quick=False),
-}
 
 
 class Engine(Protocol):
@@ -128,8 +99,7 @@ def check(engine: str, precision: str) -> None:
     """Raises :class:`UsageError` for a name that :func:`build` does not know."""
     if precision not in PRECISIONS:
         raise UsageError(f"There is no precision {precision!r} here. Expected one of: {', '.join(PRECISIONS)}.")
-    if engine != "auto" and engine not in ENGINES:
-        raise UsageError(f"There is no engine {engine!r}. Expected auto or one of: {', '.join(ENGINES)}.")
+    check_engine(engine)
 
 
 def candidates(thorough: bool = False) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -24,7 +23,7 @@ from ...config import SwinConfig
 from ...errors import SwinkitError, UsageError, WeightsError
 from ...preprocessing import Preprocessing
 from ...weights import BUNDLE
-from ...weights.atomic import TEMPORARY, sweep_drafts, sync_folder, write_atomically, write_json
+from ...weights.atomic import TEMPORARY, check_absent, sweep_drafts, sync_folder, write_atomically, write_json
 from .golden import Golden, normalise, pixels
 from .protobuf import refuse_outside_data
 
@@ -142,8 +141,7 @@ def unfinished(folder: Path) -> Iterator[Path]:
     Killed in between, only a folder whose name begins with :data:`~swinkit.weights.atomic.TEMPORARY` stays; a later export to the same
     name removes it. Raises :class:`UsageError` when ``folder`` is there already.
     """
-    if os.path.lexists(folder):
-        raise UsageError(f"{folder} is there already and is not overwritten. Choose another --out, or remove it")
+    check_absent(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         sweep_drafts(folder)

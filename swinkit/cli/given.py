@@ -1,0 +1,119 @@
+"""What a verb is given, looked at before anything heavy is imported: a mistyped name or place is refused at once.
+
+Arguments and options of these types are checked as the command line is read; what may stand in a file of settings, by :func:`run_settings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..errors import DataError
+
+if TYPE_CHECKING:
+    from ..train.settings import RunSettings
+
+    Settings = TypeVar("Settings", bound=RunSettings)
+
+Names = Callable[[], Sequence[str]]
+
+
+class _Given(click.ParamType):
+    """A value that ``check`` raises for if it cannot be meant; its help is that of plain text."""
+
+    name = "text"
+
+    def __init__(self, check: Callable[[str], Any]) -> None:
+        self.check = check
+
+    def convert(self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None) -> Any:
+        self.check(value)
+        return value
+
+
+class _Picture(click.ParamType):
+    """One file with a picture, as a path; what is none is bad data, as in every other verb."""
+
+    name = "file"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None) -> Path:
+        from ..runtime.inputs import inspect
+
+        if (fault := inspect(str(value)).fault) is not None:
+            raise DataError(f"{value}: {fault}. Expected the file of one picture")
+        return Path(value)
+
+
+def network(also: Names = tuple) -> click.ParamType:
+    """A model or a variant; ``also`` gives further names that the verb takes."""
+
+    def check(name: str) -> None:
+        from ..weights.named import is_variant
+
+        if name not in also():
+            is_variant(name, also())
+
+    return _Given(check)
+
+
+def engine(*also: str) -> click.ParamType:
+    """An engine, or one of ``also``."""
+
+    def check(name: str) -> None:
+        from ..runtime.kinds import check_engine
+
+        check_engine(name, also)
+
+    return _Given(check)
+
+
+def _saved(name: str) -> None:
+    from ..weights.named import check_saved
+
+    check_saved(name)
+
+
+def _data(name: str) -> None:
+    check_data(name)
+
+
+MODEL, DATA, PICTURE = _Given(_saved), _Given(_data), _Picture()
+
+
+def check_data(data: str, layout: str | None = None) -> None:
+    """Raises what opening ``data`` would, as far as it can be told without opening a picture."""
+    from ..data.layouts import layout_of
+
+    layout_of(data, layout)
+
+
+def run_settings(schema: type[Settings], chosen: Mapping[str, Any], run: Path | None, out: Path | None) -> Settings:
+    """What was ``chosen``, as settings of a new run in ``out``, or for going on with ``run``.
+
+    Raises what such a run would, as far as names and places tell.
+    """
+    from ..train.place import check_begun
+    from ..validation import validated
+
+    settings = validated(schema, chosen)
+    if run is not None:
+        check_begun(run)
+    else:
+        _check_new_run(settings, out)
+    return settings
+
+
+def _check_new_run(settings: RunSettings, out: Path | None) -> None:
+    from ..train.place import check_free
+    from ..weights.named import is_variant
+
+    if out is not None:
+        check_free(out)
+    if settings.model != "auto":
+        is_variant(settings.model)
+    check_data(str(settings.data), settings.format)
+    if probe := getattr(settings, "probe", None):
+        check_data(probe)

@@ -1,0 +1,44 @@
+"""The engines there are, as a table that is read without torch; :mod:`~swinkit.runtime.engines` builds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import UsageError
+from ..extras import is_installed
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One engine: the module whose ``build(model, precision, shape)`` makes a :data:`Program`, and what it is.
+
+    ``any_size`` programs serve every shape, others the one they were built for. ``package`` is what it needs beyond the core.
+    ``quick`` engines are built in seconds, so that "auto" may try them.
+    """
+
+    purpose: str
+    any_size: bool
+    package: str | None = None
+    quick: bool = True
+
+    @property
+    def installed(self) -> bool:
+        return self.package is None or is_installed(self.package)
+
+
+ENGINES: dict[str, Kind] = {
+    "eager": Kind("the model itself, by torch", any_size=True),
+    "native": Kind("folded, by native kernels with packed weights", any_size=True),
+    "onednn": Kind("folded, oneDNN with packed weights, native window attention", any_size=True),
+    "openvino": Kind("folded, compiled by OpenVINO for one shape", any_size=False, package="openvino"),
+    "onnxruntime": Kind("folded, run by ONNX Runtime for one shape", any_size=False, package="onnxruntime", quick=False),
+    "compiled": Kind("folded, compiled by torch for one shape", any_size=False, quick=False),
+}
+
+
+def check_engine(name: str, also: Sequence[str] = ("auto",)) -> None:
+    """Raises :class:`UsageError` for an engine that there is not; ``also`` are names that the caller takes besides."""
+    known = [*also, *ENGINES]
+    if name not in known:
+        raise UsageError(f"There is no engine {name!r}. Engines: {', '.join(known)}")
