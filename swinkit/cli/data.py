@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import LAYOUTS, next_command, print_json, shared
+from .options import LAYOUTS, bar, next_command, print_json, shared
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,13 +35,15 @@ def command(data: str, layout: str | None, seed: int | None, as_json: bool, quie
     swinkit data photos/
     swinkit data digits --json
     """
+    from ..data.check import examine
     from ..data.layouts import open_data
     from ..data.split import make_split
     from ..errors import DataError
     from ..study.sizes import advise
 
     collection = open_data(data, layout)
-    findings = _examined(collection, quiet or as_json)
+    with bar("checking pictures", quiet or as_json) as progress:
+        findings = examine(collection, progress)
     advice = advise(findings.sizes, collection.channels) if len(findings.unusable) < len(collection) else None
     try:
         split = make_split(collection, findings.unusable, seed or 0, alike=findings.alike)
@@ -56,17 +58,6 @@ def command(data: str, layout: str | None, seed: int | None, as_json: bool, quie
     following = ("train", data) if collection.classes else ("predict", "MODEL", data)
     next_command("swinkit", *following, quiet=quiet)
     return 0
-
-
-def _examined(collection: Collection, quiet: bool) -> Findings:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from ..data.check import examine
-
-    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as bar:
-        task = bar.add_task("Checking pictures", total=len(collection))
-        return examine(collection, lambda done, _: bar.update(task, completed=done))
 
 
 def _to_dict(collection: Collection, findings: Findings, split: Split | None, advice: Advice | None) -> dict[str, Any]:

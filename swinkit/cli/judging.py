@@ -31,7 +31,7 @@ from ..train.provenance import Seen
 from ..weights.atomic import sha256_of, write_atomically, write_json
 from ..weights.foreign import weight_files
 from ..weights.hub import locate
-from .options import say, warn
+from .options import bar, say, warn
 from .published import Expectation, by_synset, expectation, validation_folder
 
 WORDS = {"train": "training", "val": "validation", "test": "test", "all": "given"}
@@ -174,7 +174,7 @@ def judge(
             say(f"{doubt.severity}: {doubt.message}", quiet)
     say(f"Judging on {len(material.indices):,} {WORDS[material.part]} pictures: {material.collection.reason}", quiet)
     workers = 0 if material.collection.pixels is not None else min(2, usable_cores())
-    with _bar("judged", quiet) as progress:
+    with bar("judged", quiet) as progress:
         evaluation = evaluate(
             network, material.collection, material.indices, batch_size=batch_size, workers=workers, progress=progress
         )
@@ -209,7 +209,7 @@ def find_material(model: str, data: str | None, split: str, layout: str | None, 
 
 
 def _new_material(collection: Collection, split: str, quiet: bool) -> Material:
-    with _bar("checked", quiet) as progress:
+    with bar("checked", quiet) as progress:
         findings = examine(collection, progress)
     usable = [index for index in labelled(collection) if index not in findings.unusable]
     own = {part: [index for index in usable if collection.samples[index].split == part] for part in ("train", "val", "test")}
@@ -275,23 +275,3 @@ def _size(network: Any) -> str:
 
 def _millions(count: int) -> str:
     return f"{count / 1e6:.2f} million" if count >= 1e5 else f"{count:,}"
-
-
-class _bar:
-    """A progress bar on stderr if somebody looks; entering gives ``progress(done, total)``."""
-
-    def __init__(self, verb: str, quiet: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        layout = TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        self._progress = Progress(*layout, console=console, transient=True, disable=quiet or not console.is_terminal)
-        self._task = self._progress.add_task(verb, total=None)
-
-    def __enter__(self) -> Any:
-        self._progress.start()
-        return lambda done, total: self._progress.update(self._task, completed=done, total=total)
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()

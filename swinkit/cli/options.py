@@ -168,3 +168,26 @@ def say(message: str, quiet: bool = False) -> None:
 def next_command(*words: str | Path, quiet: bool = False) -> None:
     """End a verb with the command to type next, on stderr: ``next_command("swinkit", "evaluate", run)``."""
     say(f"Next: {shlex.join(str(word) for word in words)}", quiet)
+
+
+class bar:
+    """A progress bar on stderr if somebody looks; entering gives ``progress(done, total, text)``, where ``text`` may replace the first."""
+
+    def __init__(self, text: str, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        layout = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}")
+        self._progress = Progress(*layout, console=console, transient=True, disable=quiet or not console.is_terminal)
+        self._task = self._progress.add_task(text, total=None)
+
+    def __enter__(self) -> Callable[..., None]:
+        self._progress.start()
+        return self._show
+
+    def _show(self, done: int, total: int, text: str | None = None) -> None:
+        self._progress.update(self._task, completed=done, total=total, description=text)
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .given import MODEL, PICTURE, network
-from .options import next_command, print_json, say, shared
+from .options import bar, next_command, print_json, say, shared
+
+if TYPE_CHECKING:
+    from ..explain.tour.subject import Subject
 
 
 @click.command("tour")
@@ -61,7 +66,8 @@ def command(
     given = [word for option, value in (("--model", model), ("--simmim", simmim)) if value for word in (option, value)]
     words = ["swinkit", "tour", *([str(picture)] if picture else []), *given, "--lang", lang]
     say(f"Computing the tour of {subject.picture_name} with {subject.model_name}; most of the time is measuring.", quiet)
-    write_tour(path, subject, lang, Effort(repeats), shlex.join(words), painter)
+    with bar("starting", quiet) as progress:
+        write_tour(path, subject, lang, Effort(repeats), shlex.join(words), painter, progress)
     if as_json:
         print_json(
             {
@@ -74,4 +80,11 @@ def command(
         )
     else:
         click.echo(path)
-    next_command("swinkit", "tour", "photo.jpg", "--model", "swin_t", quiet=quiet)
+    next_command("swinkit", *following(picture, model, subject), quiet=quiet)
+
+
+def following(picture: Path | None, model: str | None, subject: Subject) -> Sequence[str | Path]:
+    """What is worth doing after the tour of ``subject``: an own picture, why the model answers as it does, or a model that has learned."""
+    if picture is None:
+        return "tour", "photo.jpg", *(["--model", model] if model else [])
+    return ("explain", subject.model_name, picture) if subject.trained else ("train", "photos/")

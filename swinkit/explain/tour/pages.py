@@ -20,7 +20,7 @@ from ...report.svg import printable
 from ...weights.atomic import write_atomically
 from . import charts
 from .charts import Chart
-from .facts import gather
+from .facts import Progress, gather
 from .measured import Effort
 from .painting import Chosen
 from .subject import Subject
@@ -37,11 +37,12 @@ ALSO_DRAWN = ("before", "bicubic", "log")
 
 def write_tour(
     path: str | Path, subject: Subject, language: str = "en", effort: Effort | None = None, command: str = "",
-    painter: Chosen | None = None,
+    painter: Chosen | None = None, progress: Progress = lambda *_: None,
 ) -> Path:  # fmt: skip
-    """Compute the tour of ``subject`` and put its page at ``path``, whole or not at all; ``painter`` as in :func:`gather`."""
+    """Compute the tour of ``subject`` and put its page at ``path``, whole or not at all; ``painter`` and ``progress`` as in :func:`gather`."""
     path = Path(path)
-    write_atomically(path, render(gather(subject, effort or Effort(), painter), language, command).encode("utf-8"))
+    facts = gather(subject, effort or Effort(), painter, progress)
+    write_atomically(path, render(facts, language, command).encode("utf-8"))
     return path
 
 

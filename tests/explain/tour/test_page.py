@@ -46,8 +46,14 @@ ASKED = [
 
 
 @pytest.fixture(scope="module")
-def facts() -> dict[str, Any]:
-    return gather(open_subject(), Effort(1, (32,)))
+def told() -> list[tuple[int, int, str]]:
+    """What gathering the facts said on its way."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def facts(told: list[tuple[int, int, str]]) -> dict[str, Any]:
+    return gather(open_subject(), Effort(1, (32,)), progress=lambda *step: told.append(step))
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +62,11 @@ def pages(facts: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> di
     for language in LANGUAGES:
         (folder / f"{language}.html").write_text(render(facts, language), "utf-8")
     return {language: folder / f"{language}.html" for language in LANGUAGES}
+
+
+def test_whoever_waits_is_told_of_every_chapter(facts: dict[str, Any], told: list[tuple[int, int, str]]) -> None:
+    assert [(done, total) for done, total, _ in told] == [(number, len(told)) for number in range(len(told))]
+    assert len({about for *_, about in told}) == len(told) == 19
 
 
 def shape(value: Any) -> Any:

@@ -1,0 +1,57 @@
+"""What ``swinkit tour`` says while it works, and what it proposes afterwards; the page itself is tested in tests/explain/tour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from swinkit.cli.main import run
+
+
+@pytest.fixture
+def toured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """``swinkit tour`` with the words given, its chapters skipped; returns the exit code."""
+
+    def write(path: Path, *given: Any) -> Path:
+        *_, progress = given
+        progress(15, 19, "SimMIM")
+        path.write_text("page", "utf-8")
+        return path
+
+    monkeypatch.setattr("swinkit.explain.tour.pages.write_tour", write)
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (28, 28)).save("small.png")
+    Image.new("RGB", (200, 160)).save("large.png")
+    return lambda *words: run(["tour", *words])
+
+
+@pytest.mark.parametrize(
+    ("words", "following"),
+    [
+        ([], "tour photo.jpg"),
+        (["--model", "swin_t"], "tour photo.jpg --model swin_t"),
+        (["small.png"], "explain swin_nano.fashion_mnist small.png"),
+        (["large.png"], "train photos/"),
+        (["large.png", "--model", "swin_t"], "train photos/"),
+    ],
+)
+def test_what_comes_next_is_not_what_was_done(
+    words: list[str], following: str, toured, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert toured(*words) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == f"Next: swinkit {following}"
+
+
+def test_on_a_terminal_a_bar_says_which_chapter_is_computed(toured, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert toured("--out", "elsewhere.html") == 0
+    assert "SimMIM" not in capsys.readouterr().err
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes any stream for a terminal
+    assert toured("--out", "quiet.html", "-q") == 0
+    assert "SimMIM" not in capsys.readouterr().err
+    assert toured("--out", "shown.html") == 0
+    shown = capsys.readouterr().err
+    assert "15/19" in shown
+    assert "SimMIM" in shown
