@@ -8,6 +8,8 @@ import platform
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +83,24 @@ def compiler() -> str | None:
     """The C++ compiler that ``$CXX`` names, or the first one found; None where there is none."""
     names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "c++", "clang++"]
     return next((found for name in names if (found := shutil.which(shlex.split(name)[0]))), None)
+
+
+def device() -> dict[str, Any]:
+    """Where "auto" computes here, as far as it can be told without torch, and the graphics processors."""
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        return {"auto": "mps", "gpus": ["Apple GPU"]}
+    found, torch = gpus(), version("torch")
+    usable = bool(found) and torch is not None and not torch.endswith("+cpu")
+    return {"auto": "cuda" if usable else "cpu", "gpus": found}
+
+
+def gpus() -> list[str]:
+    """Name and memory of every graphics processor that NVIDIA's driver knows."""
+    if not shutil.which("nvidia-smi"):
+        return []
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    try:
+        listing = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in listing.splitlines() if line.strip()]

@@ -35,7 +35,9 @@ def command(data: str, layout: str | None, seed: int | None, as_json: bool, quie
     swinkit data photos/
     swinkit data digits --json
     """
+    from .. import machine
     from ..data.check import examine
+    from ..data.fitting import fitting, some, typical_size
     from ..data.layouts import open_data
     from ..data.split import make_split
     from ..errors import DataError
@@ -44,11 +46,16 @@ def command(data: str, layout: str | None, seed: int | None, as_json: bool, quie
     collection = open_data(data, layout)
     with bar("checking pictures", quiet or as_json) as progress:
         findings = examine(collection, progress)
-    advice = advise(findings.sizes, collection.channels) if len(findings.unusable) < len(collection) else None
     try:
         split = make_split(collection, findings.unusable, seed or 0, alike=findings.alike)
     except DataError:
         split = None  # the findings say why
+    usable = [index for index in range(len(collection)) if index not in findings.unusable]
+    advice = None
+    if usable:
+        pictures = typical_size(findings.sizes[some(split.train if split else usable)])
+        taken = fitting(pictures, gpu=machine.device()["auto"] == "cuda")
+        advice = advise(findings.sizes, collection.channels, taken)
     if as_json:
         print_json(_to_dict(collection, findings, split, advice))
     else:
@@ -149,3 +156,4 @@ def _show_advice(console: Console, advice: Advice) -> None:
     console.print(table)
     for choice in advice.choices:
         console.print(f"  {choice.size[0]}x{choice.size[1]}: {choice.why}")
+    console.print("Another than the first: --model MODEL --image-size SIZE --set swin.window_size=WINDOW")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,7 +46,7 @@ def examine() -> dict[str, Any]:
         "swinkit": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "device": _device(versions["torch"]),
+        "device": machine.device(),
         "processor": machine.processor(),
         "memory_gib": machine.memory(),
         "compiler": machine.compiler(),
@@ -56,25 +54,6 @@ def examine() -> dict[str, Any]:
         "versions": versions,
         "extras": {extra: [name for name in packages if not version(name)] for extra, (_, packages, _) in EXTRAS.items()},
     }
-
-
-def _device(torch: str | None) -> dict[str, Any]:
-    gpus = _gpus()
-    usable = bool(gpus) and torch is not None and not torch.endswith("+cpu")
-    if sys.platform == "darwin" and platform.machine() == "arm64":
-        return {"auto": "mps", "gpus": ["Apple GPU"]}
-    return {"auto": "cuda" if usable else "cpu", "gpus": gpus}
-
-
-def _gpus() -> list[str]:
-    if not shutil.which("nvidia-smi"):
-        return []
-    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    try:
-        listing = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line.strip() for line in listing.splitlines() if line.strip()]
 
 
 def _disk() -> dict[str, dict[str, Any]]:

@@ -6,20 +6,21 @@ grids are 14, 7 and 4, so only the step from 7 to 4 wastes work; at 60 pixels th
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..config import SwinConfig
+from ..data.fitting import SMALL, Fitting, fitting
 from ..variants import configure
 from .macs import count_macs, padding_share
 
-SMALL = 80  # pixels up to which swin_nano is the family
 LARGE = 224  # from here the published sizes are at hand
 WINDOWS = (4, 5, 6, 7, 8, 10, 12)
 MUCH = 0.3  # of the picture cut off by a square: then a rectangle comes first
 ELONGATED = 1.3  # sides apart by more than this, in nearly every picture, ask for a rectangle
+TAKEN = "what `swinkit train` takes by itself"
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,19 @@ def describe(sizes: np.ndarray) -> Pictures:
     return Pictures(len(sizes), median, low, high, aspect, alike)
 
 
-def advise(sizes: np.ndarray, channels: int = 3) -> Advice:
+def advise(sizes: np.ndarray, channels: int = 3, taken: Fitting | None = None) -> Advice:
     """Ways to see pictures of ``sizes`` (N, 2), the best first; entries of 0 (unusable pictures) are passed over.
 
-    Raises ValueError when no picture is left.
+    The best is what training takes by itself, ``taken`` (by default that of a processor for the median), but for pictures of which that
+    cuts off much. Raises ValueError when no picture is left.
     """
     seen = sizes[(sizes > 0).all(axis=1)]
     if not len(seen):
         raise ValueError("no usable picture to advise on")
     pictures = describe(seen)
-    found = _published(pictures, channels) if pictures.short >= LARGE else _fitting(pictures, channels)
+    others = _published(pictures, channels) if pictures.short >= LARGE else _fitting(pictures, channels)
+    variant, fields = taken or fitting(pictures.median, gpu=False)
+    found = _first(_choice(pictures, variant, channels, TAKEN, **fields), others)
     if pictures.alike and max(pictures.aspect, 1 / pictures.aspect) > ELONGATED:
         found.insert(0 if found[0].cut > MUCH else 1, _rectangle(pictures, channels))
     return Advice(pictures, tuple(found))
@@ -103,16 +107,26 @@ def _published(pictures: Pictures, channels: int) -> list[Choice]:
         ("swin_t_384", "for small objects in large pictures: 3.4 times the work"),
     )
     reach = [row for row in rows if configure(row[0]).image_size[0] <= 1.25 * pictures.short]
-    return [_choice(pictures, name, configure(name).image_size, None, channels, why) for name, why in reach]
+    return [_choice(pictures, name, channels, why) for name, why in reach]
+
+
+def _first(taken: Choice, others: list[Choice]) -> list[Choice]:
+    """``taken``, with what is to be said for it beyond that, before the ``others``."""
+    why = [TAKEN, *(other.why for other in others if replace(other, why=TAKEN) == taken)]
+    return [_because(taken, "; ".join(why)), *(other for other in others if replace(other, why=TAKEN) != taken)]
 
 
 def _fitting(pictures: Pictures, channels: int) -> list[Choice]:
     """Squares near the pictures' own size whose windows fit best, their own size as it is, and 224 for published weights."""
-    name = "swin_nano" if pictures.short <= SMALL else "swin_t"
+    name = "swin_nano" if max(pictures.median) <= SMALL else "swin_t"
     step = configure(name).strides[-1]
     lowest = max(step, pictures.short)
     sides = range(lowest - lowest % step, int(1.35 * lowest) + step, step)
-    options = [_choice(pictures, name, (side, side), window, channels, "") for side in sides for window in _windows(name, side)]
+    options = [
+        _choice(pictures, name, channels, image_size=side, window_size=window)
+        for side in sides
+        for window in _windows(name, side)
+    ]
     enlarging = [choice for choice in options if choice.scale >= 0.95]
     fitting = [choice for choice in enlarging if choice.padding < 0.02] or enlarging
     best = min(fitting, key=lambda choice: (choice.size, -choice.window))
@@ -123,13 +137,14 @@ def _fitting(pictures: Pictures, channels: int) -> list[Choice]:
         answer.append(_because(finer, f"more tokens a picture, so finer; its windows {_fit(finer)}"))
     own = (pictures.short, pictures.short)
     if own != best.size:
-        plain = [_choice(pictures, name, own, window, channels, "") for window in _windows(name, pictures.short)]
+        windows = _windows(name, pictures.short)
+        plain = [_choice(pictures, name, channels, image_size=own, window_size=window) for window in windows]
         least = min(plain, key=lambda choice: (choice.padding, choice.macs))
         answer.append(_because(least, f"the pictures' own size; its windows {_fit(least)}"))
     enlarged = (
         f"published weights fit; a side becomes {LARGE / pictures.short:.1f} times as long, which adds work and no detail"
     )
-    answer.append(_choice(pictures, "swin_t", (LARGE, LARGE), None, channels, enlarged))
+    answer.append(_choice(pictures, "swin_t", channels, enlarged, image_size=LARGE))
     return answer
 
 
@@ -147,7 +162,7 @@ def _fit(choice: Choice) -> str:
 
 def _rectangle(pictures: Pictures, channels: int) -> Choice:
     """A size of the pictures' own shape, about as much area as 224 x 224 or the pictures have, and little padding."""
-    name = "swin_nano" if pictures.short <= SMALL else "swin_t"
+    name = "swin_nano" if max(pictures.median) <= SMALL else "swin_t"
     step = configure(name).strides[-1]
     side = min(LARGE, (pictures.median[0] * pictures.median[1]) ** 0.5)
     height, width = side / pictures.aspect**0.5, side * pictures.aspect**0.5
@@ -158,7 +173,9 @@ def _rectangle(pictures: Pictures, channels: int) -> Choice:
         if abs(np.log(columns / rows / pictures.aspect)) < np.log(1.25)
     ] or [(max(1, round(height / step)) * step, max(1, round(width / step)) * step)]
     options = [
-        _choice(pictures, name, shape, window, channels, "") for shape in shapes for window in _windows(name, min(shape))
+        _choice(pictures, name, channels, image_size=shape, window_size=window)
+        for shape in shapes
+        for window in _windows(name, min(shape))
     ]
     best = min(
         options,
@@ -168,10 +185,9 @@ def _rectangle(pictures: Pictures, channels: int) -> Choice:
     return _because(best, f"the pictures are {shape}: a rectangle keeps what a square cuts off; its windows {_fit(best)}")
 
 
-def _choice(pictures: Pictures, variant: str, size: tuple[int, int], window: int | None, channels: int, why: str) -> Choice:
-    config: SwinConfig = configure(variant)
-    settings = {"image_size": size, "in_channels": channels, **({"window_size": (window, window)} if window else {})}
-    config = config.model_copy(update=settings)
+def _choice(pictures: Pictures, variant: str, channels: int, why: str = "", **fields: Any) -> Choice:
+    config: SwinConfig = configure(variant, in_channels=channels, **fields)
+    size = config.image_size
     scale = max(side / have for side, have in zip(size, pictures.median, strict=True))
     kept = size[0] * size[1] / (scale * pictures.median[0] * scale * pictures.median[1])
     macs = count_macs(config, size).total
@@ -189,4 +205,4 @@ def _choice(pictures: Pictures, variant: str, size: tuple[int, int], window: int
 
 
 def _because(choice: Choice, why: str) -> Choice:
-    return Choice(**{**asdict(choice), "why": why})
+    return replace(choice, why=why)

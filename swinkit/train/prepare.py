@@ -12,6 +12,7 @@ from torch import nn
 from ..data.bundled import BUNDLED
 from ..data.check import Findings, examine
 from ..data.collection import Collection
+from ..data.fitting import SMALL
 from ..data.split import Split
 from ..errors import DataError
 from ..kernels.accelerate import accelerate
@@ -21,7 +22,7 @@ from .feed import Feed
 from .plan import Plan, epoch_seconds, load_first, peak_gigabytes, published_weights, rehearse
 from .provenance import Seen, seen_by
 from .recipe import Checked, Recipe, Say, recipe_of
-from .settings import SMALL, DataFacts, RunSettings
+from .settings import DataFacts, RunSettings
 from .start import Start, open_start
 
 

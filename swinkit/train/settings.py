@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..config import Masking
 from ..data.augment import Augmentation
+from ..data.fitting import SMALL
 from ..preprocessing import Preprocessing
 from ..validation import validated
 
@@ -19,7 +20,6 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch takes
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 LearnedFrom = Literal["nothing", "pictures", "labels"]  # what weights to begin with have seen: pictures alone are SimMIM's
-SMALL = 64  # pixels of the longer side up to which pictures are small: swin_nano, shifts instead of crops
 
 
 class RunSettings(BaseModel):

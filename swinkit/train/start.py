@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..config import SwinConfig
 from ..data.collection import Collection
+from ..data.fitting import SMALL, fitting, some, typical_size
 from ..errors import UsageError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
@@ -21,10 +22,8 @@ from ..validation import validated
 from ..variants import configure
 from ..weights.named import is_variant
 from ..weights.saved import Saved
-from .settings import SMALL, LearnedFrom, RunSettings
+from .settings import LearnedFrom, RunSettings
 
-LEAST = 24  # pixels; smaller pictures are enlarged, or the last stage would see next to nothing
-DEFAULT_SMALL, DEFAULT_LARGE = 28, 112
 CLASSIFIER = ("backbone.", "norm.", "head.")
 
 
@@ -86,12 +85,6 @@ def open_start(settings: RunSettings) -> Saved | None:
     return open_saved(settings.model, image_size=settings.image_size)
 
 
-def typical_size(collection: Collection, indices: Sequence[int], most: int = 64) -> tuple[int, int]:
-    """Height and width of the pictures, the medians of up to ``most`` of them."""
-    heights, widths = np.median([collection.read(index).shape[:2] for index in some(indices, most)], axis=0)
-    return int(heights), int(widths)
-
-
 def gray(collection: Collection, indices: Sequence[int], most: int = 64) -> bool:
     """Whether up to ``most`` of the pictures have no colour: one channel, or three that are equal, as a gray file is read."""
     if collection.channels != 3:
@@ -100,25 +93,12 @@ def gray(collection: Collection, indices: Sequence[int], most: int = 64) -> bool
     return all((picture == picture[..., :1]).all() for picture in pictures)
 
 
-def some(indices: Sequence[int], most: int) -> list[int]:
-    """Up to ``most`` of ``indices``, evenly spread."""
-    return list(indices)[:: max(1, len(indices) // most)][:most]
-
-
 def _fresh(settings: RunSettings, collection: Collection, train: Sequence[int]) -> Start:
-    height, width = typical_size(collection, train)
-    small = max(height, width) <= SMALL
-    large = not small and find_device(settings.device).type == "cuda"
-    name = settings.model if settings.model != "auto" else "swin_t" if large else "swin_nano"
-    fields: dict[str, Any] = {"in_channels": collection.channels}
-    if settings.image_size:
-        fields["image_size"] = settings.image_size
-    elif name.endswith("_nano"):
-        own = DEFAULT_SMALL if min(height, width) < LEAST else (height, width)
-        fields["image_size"] = own if small else DEFAULT_LARGE
-    if settings.model == "auto" and name == "swin_nano":
-        fields |= _nano(SwinConfig.model_validate({"image_size": fields["image_size"]}).image_size)
-    config = configure(name, **fields | _architecture(settings, collection))
+    pictures = typical_size([collection.read(index).shape[:2] for index in some(train)])
+    accelerated = find_device(settings.device).type == "cuda"
+    name, fields = fitting(pictures, accelerated, settings.model, settings.image_size)
+    config = configure(name, in_channels=collection.channels, **fields | _architecture(settings, collection))
+    small = max(pictures) <= SMALL
     return Start(name, config, settings.preprocessing or _preprocessing(config, collection, train, small))
 
 
@@ -126,13 +106,6 @@ def _architecture(settings: RunSettings, collection: Collection) -> dict[str, An
     """Fields of the configuration that are given. The pictures alone say how many classes there are: the settings may be another
     run's."""
     return {**(settings.swin or {}), "num_classes": len(collection.classes)}
-
-
-def _nano(size: tuple[int, int]) -> dict[str, int]:
-    """Patch and window of the small network: patches of 4 above 64 pixels, and the window of 6 to 8 that pads least."""
-    patch = 4 if max(size) > SMALL else 2
-    sides = [-(-side // patch) for side in size]
-    return {"patch_size": patch, "window_size": min((7, 8, 6), key=lambda window: sum(-side % window for side in sides))}
 
 
 def _preprocessing(config: SwinConfig, collection: Collection, train: Sequence[int], small: bool) -> Preprocessing:

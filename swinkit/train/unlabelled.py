@@ -13,6 +13,7 @@ from ..config import Masking, SwinConfig
 from ..data.augment import Augmentation
 from ..data.check import Findings
 from ..data.collection import Collection
+from ..data.fitting import SMALL
 from ..data.layouts import open_data, open_unlabelled
 from ..data.split import Split, make_split
 from ..model.simmim import SimMIM, compacted
@@ -27,7 +28,7 @@ from ..weights.verify import ShapesOnly, signatures
 from .loop import Trainer
 from .recipe import Say
 from .run import RunFolder
-from .settings import SMALL, DataFacts, PretrainSettings, default_batch_size, default_epochs, default_rate
+from .settings import DataFacts, PretrainSettings, default_batch_size, default_epochs, default_rate
 from .start import Start, gray, starting_point
 
 PUBLISHED = 192  # pixels; the side at which SimMIM pre-trains published variants, their windows smaller in proportion

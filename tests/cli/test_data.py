@@ -2,10 +2,18 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+import pytest
+import torch
 from click.testing import CliRunner
+from PIL import Image
 
 from swinkit.cli.data import command
 from swinkit.cli.main import run
+from swinkit.data.layouts import open_data
+from swinkit.data.split import make_split
+from swinkit.train.settings import TrainSettings
+from swinkit.train.start import starting_point
 
 from ..data.pictures import class_folders
 
@@ -38,6 +46,22 @@ def test_json(tmp_path, capsys):
     assert found["unusable"] == [{"file": "cat/bad.png", "reason": "zero bytes"}]
     assert found["split"]["train"] + found["split"]["val"] == 12
     assert found["size_doctor"]["choices"][0]["variant"] == "swin_nano"
+
+
+@pytest.mark.parametrize("sides", [(8, 8), (20, 30), (28, 28), (45, 61), (90, 70)])
+def test_the_advice_is_the_network_that_training_takes(sides, tmp_path, capsys):
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for number in range(10):  # of sizes that differ, so that the median decides
+            pixels = np.random.default_rng([ord(label[0]), number]).integers(0, 256, (sides[0] + number, sides[1]), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / label / f"{number}.png")
+    assert run(["data", str(tmp_path), "--json", "-q"]) == 0
+    best = json.loads(capsys.readouterr().out)["size_doctor"]["choices"][0]
+    collection = open_data(tmp_path)
+    start = starting_point(TrainSettings(), collection, make_split(collection, (), 0).train, torch.device("cpu"))
+    config = start.config
+    assert (best["variant"], tuple(best["size"])) == (start.name, config.image_size)
+    assert (best["patch"], best["window"]) == (config.patch_size, config.window_size[0])
 
 
 def test_bad_data_leaves_with_3(tmp_path, capsys):

@@ -82,6 +82,6 @@ def test_bfloat16_is_read_from_the_processor(flags: str, expected: bool | None, 
 
 
 def test_a_gpu_that_this_torch_cannot_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_gpus", lambda: ["NVIDIA X, 24000 MiB"])
-    monkeypatch.setattr(doctor, "version", lambda name: "2.14.1+cpu")
+    monkeypatch.setattr(machine, "gpus", lambda: ["NVIDIA X, 24000 MiB"])
+    monkeypatch.setattr(machine, "version", lambda name: "2.14.1+cpu")
     assert any("without the GPU" in line for line in doctor.remedies(doctor.examine()))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from swinkit.data.fitting import fitting
 from swinkit.study.sizes import advise, describe
 
 
@@ -22,15 +23,37 @@ def test_describe():
 
 
 @pytest.mark.parametrize(
-    ("side", "variant", "size", "window"),
-    [(28, "swin_nano", 32, 8), (32, "swin_nano", 32, 8), (56, "swin_nano", 56, 7), (60, "swin_nano", 64, 8), (64, "swin_nano", 64, 8),
-     (96, "swin_t", 96, 12), (150, "swin_t", 160, 10), (224, "swin_t", 224, 7), (1000, "swin_t", 224, 7)],
+    ("side", "gpu", "variant", "size", "window"),
+    [(8, False, "swin_nano", 28, 7), (28, False, "swin_nano", 28, 7), (32, True, "swin_nano", 32, 8), (60, False, "swin_nano", 60, 6),
+     (64, False, "swin_nano", 64, 8), (96, False, "swin_nano", 112, 7), (1000, False, "swin_nano", 112, 7), (1000, True, "swin_t", 224, 7)],
 )  # fmt: skip
-def test_squares(side, variant, size, window):
-    best = advise(of((side, side))).best
+def test_the_advice_is_what_training_takes_by_itself(side, gpu, variant, size, window):
+    best = advise(of((side, side)), 3, fitting((side, side), gpu)).best
     assert (best.variant, best.size, best.window) == (variant, (size, size), window)
-    assert best.padding < 0.005
-    assert best.why
+    assert best.why.startswith("what `swinkit train` takes by itself")
+
+
+@pytest.mark.parametrize(
+    ("side", "variant", "size", "window"),
+    [
+        (28, "swin_nano", 32, 8),
+        (60, "swin_nano", 64, 8),
+        (96, "swin_t", 96, 12),
+        (150, "swin_t", 160, 10),
+        (224, "swin_t", 224, 7),
+    ],
+)
+def test_beside_it_stands_the_nearest_size_without_padding(side, variant, size, window):
+    beside = advise(of((side, side))).choices[1]
+    assert (beside.variant, beside.size, beside.window) == (variant, (size, size), window)
+    assert beside.padding < 0.005
+
+
+def test_no_way_is_listed_twice():
+    for side in (32, 64, 224, 1000):
+        for gpu in (False, True):
+            found = advise(of((side, side)), 3, fitting((side, side), gpu)).choices
+            assert len({(one.variant, one.size, one.patch, one.window) for one in found}) == len(found)
 
 
 def test_own_size_names_its_waste():
@@ -44,7 +67,7 @@ def test_elongated_pictures_get_a_rectangle():
     assert wide.best.size[1] > wide.best.size[0]
     assert wide.best.cut < 0.15
     assert "wider than high" in wide.best.why
-    assert photo.best.size == (224, 224)
+    assert photo.best.size == (112, 112)
     assert any(choice.size[1] > choice.size[0] for choice in photo.choices)
     high = advise(of(*[(1920, 1080)] * 5))
     assert high.best.size == tuple(reversed(wide.best.size))
