@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from experiments import strangers
 from swinkit.config import Masking
 from swinkit.data.bundled import open_bundled
 from swinkit.errors import UsageError
@@ -90,15 +92,23 @@ def test_a_digit_is_foreign_to_the_clothes_model_and_clothes_are_not(tmp_path: P
 
 
 def test_rarity_counts_the_asked_picture_in() -> None:
-    asked_first = torch.tensor([5.0, 1.0, 2.0, 9.0])
-    assert foreign.rarity(asked_first).tolist() == [0.5, 0.75, 0.5, 0.25]
+    known = torch.tensor([1.0, 2.0, 9.0])
+    assert foreign.rarity(torch.tensor([5.0, 0.0, 10.0]), known).tolist() == [0.5, 1.0, 0.25]
+    assert foreign.rarity(known, known, counted=True).tolist() == [0.75, 0.5, 0.25]
 
 
-@pytest.mark.slow
-def test_most_digits_are_foreign_and_few_clothes(tmp_path: Path) -> None:
-    def share(name: str, indices: range) -> float:
-        found = [foreign.judged(open_subject(file_of(name, index, tmp_path)))["foreign"] for index in indices]
-        return sum(found) / len(found)
+def test_the_same_picture_is_no_neighbour() -> None:
+    known = torch.tensor([[0.0, 0.0], [3.0, 4.0], [30.0, 40.0]])
+    assert foreign.nearest(known, known).tolist() == pytest.approx([5, 5, 45])
+    assert foreign.nearest(torch.tensor([[0.0, 1.0]]), known).tolist() == pytest.approx([1])
 
-    assert share("digits", range(0, 1797, 90)) > 0.6
-    assert share("fashion-mini", range(1, 1000, 50)) < 0.2  # odd indices set no limit
+
+def test_the_page_gives_the_figures_of_the_trial() -> None:
+    found = json.loads(strangers.RESULTS.read_text("utf-8"))["shares"]["all three"]
+    assert {kind: found[kind] for kind in foreign.TRIAL} == pytest.approx(foreign.TRIAL, abs=0.0051)
+
+
+def test_most_digits_are_foreign_and_few_clothes() -> None:
+    result = strangers.measure(every=30)
+    assert result["shares"]["all three"]["digits"] > 0.8
+    assert result["shares"]["all three"]["clothes"] < 0.15
