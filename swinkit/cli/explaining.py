@@ -242,6 +242,6 @@ def judged(looked: Sequence[Looked]) -> str:
     if not verdicts:
         return "Its maps were not checked (--no-trust)."
     good = sum(verdicts)
-    return f"Of {len(verdicts)} maps {good} passed every check" + (
-        "." if good == len(verdicts) else "; the others say on their face what they fail."
-    )
+    if good == len(verdicts):
+        return f"All {good} maps passed every check."
+    return f"{good or 'None'} of {len(verdicts)} maps passed every check; the others say on their face what they fail."

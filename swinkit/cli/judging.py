@@ -172,7 +172,8 @@ def judge(
             warn(doubt.message)
         else:
             say(f"{doubt.severity}: {doubt.message}", quiet)
-    say(f"Judging on {len(material.indices):,} {WORDS[material.part]} pictures: {material.collection.reason}", quiet)
+    recognised = f" Recognised: {material.collection.reason}." if data else ""
+    say(f"Judging on {len(material.indices):,} {WORDS[material.part]} pictures.{recognised}", quiet)
     workers = 0 if material.collection.pixels is not None else min(2, usable_cores())
     with bar("judged", quiet) as progress:
         evaluation = evaluate(

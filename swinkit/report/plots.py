@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from markupsafe import Markup
@@ -56,8 +57,7 @@ def line_chart(curve: Curve) -> Markup:
     lines = curve.finite
     x, y = _scales(curve, lines)
     width = WIDE if curve.wide else WIDTH
-    spread = y.high - y.low
-    written = (lambda value: percent(value, 0 if spread > 0.05 else 1)) if curve.share else number
+    written = _shares(y.ticks(4)) if curve.share else number
     places = sorted({at for points in lines.values() for at, _ in points}) if curve.log else []
     parts = [_grid(x, y, curve.across, written, whole=not curve.log, places=_legible(places, x))]
     for order, (name, points) in enumerate(lines.items()):
@@ -71,6 +71,12 @@ def line_chart(curve: Curve) -> Markup:
     for at, value, text in curve.marks:
         parts.append(_mark(x(at), y(value), text, len(lines)))
     return drawing(width, HEIGHT, f"{curve.name} by {curve.across}", *parts)
+
+
+def _shares(values: Sequence[float]) -> Text:
+    """Writes shares as per cent, with as many digits as tell ``values`` exactly."""
+    exact = [digits for digits in range(9) if all(abs(round(100 * value, digits) - 100 * value) < 1e-9 for value in values)]
+    return partial(percent, digits=exact[0] if exact else 9)
 
 
 def _scales(curve: Curve, lines: Mapping[str, Sequence[tuple[float, float]]]) -> tuple[Scale, Scale]:
@@ -103,9 +109,8 @@ def _best(curve: Curve, points: Sequence[tuple[float, float]], x: Scale, y: Scal
     pick = max if curve.best == "max" else min
     epoch, value = pick(points, key=lambda point: point[1])
     across, down = x(epoch), y(value)
-    below = 20 if curve.best == "max" else -9
     anchor = "end" if across > WIDTH / 2 else "start"
-    text = tag("text", f"best {curve.exact(value)}", x=across, y=down + below, text_anchor=anchor, class_="note")
+    text = tag("text", f"best {curve.exact(value)}", x=across, y=down - 9, text_anchor=anchor, class_="note")
     return tag("g", tag("circle", cx=across, cy=down, r=3.5, class_=f"dot dot-{order}"), text)
 
 
@@ -198,7 +203,7 @@ def interval_chart(name: str, rows: Mapping[str, Mapping[str, float | None]], sh
     air = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
     left, floor = max(150, 20 + 7 * max(map(len, rows))), TOP + 26 * len(rows)
     x = Scale(low - air, high + air, left, 2 * WIDTH - 24)
-    written = (lambda value: percent(value, 0 if high - low > 0.05 else 1)) if share else number
+    written = _shares(x.ticks(6)) if share else number
     parts = []
     for value in x.ticks(6):
         parts.append(tag("line", x1=x(value), x2=x(value), y1=TOP, y2=floor, class_="grid"))

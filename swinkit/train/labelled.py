@@ -44,7 +44,7 @@ class Labelled:
         split = make_split(collection, findings.unusable, settings.seed, settings.val, settings.test, settings.folds, alike)
         if settings.folds:
             split = split.fold(settings.fold)
-        elif len(split.val) < TINY:
+        elif len(split.val) < TINY and all(item.kind != "tiny" for item in findings.items):  # which says so already
             say(f"Only {len(split.val)} pictures for validation, which say little. --folds 5 judges on every picture once.")
         return split.few(collection, settings.per_class, settings.seed) if settings.per_class else split
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from PIL import Image
 
 import swinkit
 from swinkit.cli.explain import command
-from swinkit.cli.explaining import safe_name
+from swinkit.cli.explaining import judged, safe_name
 from swinkit.cli.main import run
 from tests.explain.models import small
 
@@ -97,6 +98,14 @@ def test_a_patch_that_is_asked_for(place: Path) -> None:
     assert top <= 25 < bottom
     assert shown["trust"] is None
     assert "--at 40,25 --stage 1 --block 2" in (out / "explain.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("passed", "said"), [("ttt", "All 3 maps"), ("tff", "1 of 3 maps"), ("ff", "None of 2 maps"), ("", "not checked")]
+)
+def test_the_page_says_how_many_maps_can_be_trusted(passed: str, said: str) -> None:
+    views = [SimpleNamespace(trust=SimpleNamespace(passed=one == "t")) for one in passed]
+    assert said in judged([SimpleNamespace(views=views)])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(

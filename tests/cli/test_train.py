@@ -39,6 +39,7 @@ def test_a_run_prints_its_folder_says_what_comes_next_and_has_a_report(data, tmp
     printed = capsys.readouterr()
     assert printed.out.strip() == str(out)
     assert "Plan: swin_nano" in printed.err
+    assert printed.err.count("says little") + printed.err.count("say little") == 1  # of 52 pictures, by the check alone
     assert f"Next: swinkit evaluate {out}" in printed.err
     assert (out / "report.html").stat().st_size > 5000
 

@@ -77,6 +77,28 @@ def test_the_best_point_is_marked():
     assert "best 80.0\u202f%" in str(chart)
 
 
+def test_the_best_is_written_above_the_line_which_comes_from_below():
+    chart = parse(
+        plots.line_chart(plots.Curve("Top-1", {"validation": [(1, 0.5), (2, 0.4), (3, 0.8)]}, share=True, best="max"))
+    )
+    (text,) = (text for text in chart.iter("text") if (text.text or "").startswith("best"))
+    (dot,) = chart.findall(".//circle[@class='dot dot-0']")
+    assert 10 < float(text.attrib["y"]) < float(dot.attrib["cy"])
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.3, 0.06, 0.04, 0.004, 3e-5])
+def test_ticks_of_shares_are_told_apart_and_exact(spread):
+    lines = {"taken away": [(0, 1.0), (1, 1.0 - spread)]}
+    for chart in (
+        plots.line_chart(plots.Curve("Likeness", lines, share=True)),
+        plots.interval_chart("Likeness", {"a": {"mean": 1.0}, "b": {"mean": 1.0 - spread}}, share=True),
+    ):
+        written = [text.text for text in parse(chart).iter("text") if "%" in (text.text or "")]
+        assert len(set(written)) == len(written) > 1
+        steps = np.diff([float(text.removesuffix("\u202f%")) for text in written])
+        assert steps == pytest.approx(steps[0], rel=1e-3)
+
+
 @pytest.mark.parametrize("classes", [2, 10, 26, 27, 100, 131, 400])
 def test_every_confusion_is_drawn_once_whatever_the_number_of_classes(classes):
     generator = np.random.default_rng(classes)
