@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
-from .given import MODEL, check_data
+from .given import MODEL, check_data, source_of
 from .options import LAYOUTS, check_new, next_command, print_json, say, shared
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def command(
     check_new(out)
     if expect and data is None:
         raise UsageError("--expect compares on ImageNet's validation set; give its folder as DATA")
-    if data is not None:
-        check_data(data, layout)
+    check_data(*source_of(model, data, layout))
     from .judging import judge
 
     judged = judge(

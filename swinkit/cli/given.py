@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..errors import DataError
+from ..errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from ..train.settings import RunSettings
@@ -117,3 +117,30 @@ def _check_new_run(settings: RunSettings, out: Path | None) -> None:
     check_data(str(settings.data), settings.format)
     if probe := getattr(settings, "probe", None):
         check_data(probe)
+
+
+def run_of(model: str) -> Path | None:
+    """The run that ``model`` names, itself or its model folder; None for a model without one."""
+    path = Path(model)
+    for folder in (path, path.parent):
+        if (folder / "config.yaml").is_file() and (folder / "data.json").is_file():
+            return folder
+    return None
+
+
+def source_of(model: str, data: str | None, layout: str | None) -> tuple[str, str | None]:
+    """Where the pictures lie that ``model`` is judged on, and their layout: ``data``, by default those of its run.
+
+    Raises :class:`UsageError` for a model without one.
+    """
+    if data is not None:
+        return data, layout
+    run = run_of(model)
+    if run is None:
+        raise UsageError(
+            f"{model} is a model without a run, so it keeps no pictures to be judged on. Give DATA: a folder, a manifest, or a bundled set"
+        )
+    import yaml
+
+    settings = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+    return settings["data"], layout or settings.get("format")

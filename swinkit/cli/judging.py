@@ -11,13 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..data.check import examine
 from ..data.collection import Collection
 from ..data.layouts import open_data
 from ..data.split import Split
-from ..errors import DataError, UsageError
+from ..errors import DataError
 from ..machine import usable_cores
 from ..report.contents import About, contents
 from ..report.page import Remark, Rival, write_report
@@ -31,6 +29,7 @@ from ..train.provenance import Seen
 from ..weights.atomic import sha256_of, write_atomically, write_json
 from ..weights.foreign import weight_files
 from ..weights.hub import locate
+from .given import run_of, source_of
 from .options import bar, say, warn
 from .published import Expectation, by_synset, expectation, validation_folder
 
@@ -188,13 +187,8 @@ def find_material(model: str, data: str | None, split: str, layout: str | None, 
     """The pictures to judge on. The data that a run was trained on keeps the run's split, however it is named."""
     run = run_of(model)
     recorded = json.loads((run / "data.json").read_text("utf-8")) if run else {}
-    settings = yaml.safe_load((run / "config.yaml").read_text("utf-8")) if run else {}
-    source = data or settings.get("data")
-    if source is None:
-        raise UsageError(
-            f"{model} is a model without a run, so it keeps no pictures to be judged on. Give DATA: a folder, a manifest, or a bundled set"
-        )
-    collection = open_data(source, layout or (settings.get("format") if data is None else None))
+    source, layout = source_of(model, data, layout)
+    collection = open_data(source, layout)
     if collection.fingerprint() == recorded.get("fingerprint"):
         parts = Split.from_dict(recorded["split"])
         found = _part(collection, {"train": parts.train, "val": parts.val, "test": parts.test}, split, ())

@@ -159,7 +159,7 @@ def _labels(collection: Collection, unusable: dict[int, str]) -> Iterator[Findin
         yield Finding(
             "tiny",
             "note",
-            f"{_number(len(usable), 'picture')}: one validation part says little; --folds 5 judges on every picture once",
+            f"{_number(len(usable), 'picture')}: one validation part says little; `swinkit train --folds 5` judges on every picture once",
         )
 
 

@@ -18,11 +18,14 @@ MODEL = "swin_nano.fashion_mnist"
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder with one.png, an ``empty`` folder and a ``full`` one."""
+    """A folder with one.png, an ``empty`` folder and a ``full`` one, and a ``run`` whose pictures are gone."""
     Image.new("RGB", (32, 32)).save(tmp_path / "one.png")
     (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "kept.txt").write_text("kept")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("data: moved")
+    (tmp_path / "run" / "data.json").write_text("{}")
     return tmp_path
 
 
@@ -42,6 +45,8 @@ def place(tmp_path: Path) -> Path:
         ("pretrain digits --model nomodel", 2, "nomodel"),
         ("pretrain --resume full", 2, "not a run that can be resumed"),
         ("evaluate nomodel digits", 2, "no model at nomodel"),
+        (f"evaluate {MODEL}", 2, "a model without a run"),
+        ("evaluate run", 3, "moved does not exist"),
         (f"evaluate {MODEL} nowhere", 3, "nowhere does not exist"),
         (f"evaluate {MODEL} digits --out full", 2, "not overwritten"),
         ("predict nomodel one.png", 2, "no model at nomodel"),
