@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..runtime.rows import Columns, Row, Tally
 
 FORMATS = ("table", "jsonl", "csv", "parquet")
+LOOKED_AT = 100  # inputs, before the model is loaded
 FEW = 3  # inputs, up to which the next command names them
 
 
@@ -85,6 +87,9 @@ def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: f
     find photos -name '*.jpg' -print0 | swinkit predict runs/classify/shoes - -0 --json
     """
     kind = _format(options["kind"], options["out"], options["as_json"])
+    listed = _inputs(inputs, options["null"])
+    if kind == "table":  # the other formats have columns that the model decides
+        listed = _some_readable(listed)
     from ..data.decode import decode
     from ..runtime.isolation import Decoders
 
@@ -104,7 +109,6 @@ def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: f
             for answer in predictor.stream(items, options["embeddings"], decode_one, workers):
                 yield to_row(answer, columns)
 
-        listed = _inputs(inputs, options["null"])
         if options["out"]:
             journal = Journal(options["out"], {"model": predictor.fingerprint(), **columns._asdict()})
             tally = _write(rows, listed, journal, lambda done, file: WRITERS[kind](done, file, columns), options["quiet"])
@@ -113,7 +117,7 @@ def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: f
             _print(tally.count(rows(listed)), kind, columns, predictor.classes)
     _conclude(tally, options["out"], options["as_json"], options["quiet"])
     if not options["out"]:
-        if len(inputs) > FEW:  # a shell writes out *.jpg, and thousands of names are no command to paste
+        if len(inputs) > FEW or "-" in inputs:  # a shell writes out *.jpg, and a list came from another command
             say("Next: the same command with --out predictions.csv, which keeps the rows", options["quiet"])
         else:
             next_command("swinkit", "predict", model, *inputs, "--out", "predictions.csv", quiet=options["quiet"])
@@ -142,13 +146,30 @@ def _inputs(arguments: tuple[str, ...], null: bool) -> Iterator[Input]:
         yield from read_list(sys.stdin.buffer, null) if argument == "-" else expand([argument])
 
 
+def _some_readable(listed: Iterator[Input]) -> Iterator[Input]:
+    """``listed`` as it was. If it ends soon, and nothing in it can be read, its rows are shown at once; raises :class:`DataError` then."""
+    lead: list[Input] = []
+    for item in islice(listed, LOOKED_AT):
+        lead.append(item)
+        if item.fault is None:
+            break
+    if len(lead) < LOOKED_AT and all(item.fault for item in lead):
+        from ..results import Failure
+        from ..runtime.rows import Columns, Tally, to_row
+
+        tally = Tally()
+        _print(tally.count(to_row(Failure(item.name, str(item.fault)), Columns()) for item in lead), "table", Columns(), ())
+        _conclude(tally, None, as_json=False, quiet=False)  # which raises, since no row is an answer
+    return chain(lead, listed)
+
+
 def _print(rows: Iterable[Row], kind: str, columns: Columns, classes: Sequence[str]) -> None:
     from ..runtime.rows import WRITERS, to_text
 
     if kind != "table":
         WRITERS[kind](rows, sys.stdout.buffer, columns)
         return
-    width = max(map(len, classes))
+    width = max(map(len, classes), default=0)
     for row in rows:
         click.echo(to_text(row, width))
 

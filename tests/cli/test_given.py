@@ -50,6 +50,7 @@ def place(tmp_path: Path) -> Path:
         (f"evaluate {MODEL} nowhere", 3, "nowhere does not exist"),
         (f"evaluate {MODEL} digits --out full", 2, "not overwritten"),
         ("predict nomodel one.png", 2, "no model at nomodel"),
+        (f"predict {MODEL} nowhere.png no*match", 3, "None of 2 inputs could be answered"),
         (f"predict {MODEL} one.png --engine magic", 2, "no engine 'magic'"),
         (f"predict {MODEL} one.png --out one.png", 2, "does not say its format"),
         ("explain nomodel one.png", 2, "no model at nomodel"),
@@ -75,6 +76,8 @@ def test_what_a_look_at_the_disk_tells_is_told_before_torch_is_imported(words: s
         [sys.executable, "-c", CODE, *words.split()], capture_output=True, text=True, cwd=place, timeout=120,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    assert (done.returncode, done.stdout) == (code, "False\n"), done.stderr
+    *rows, torch = done.stdout.splitlines()
+    assert (done.returncode, torch) == (code, "False"), done.stderr
+    assert len(rows) == (2 if words.startswith("predict") and code == 3 else 0)  # predict gives every input its row
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
