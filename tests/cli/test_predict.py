@@ -113,7 +113,7 @@ def test_a_name_with_a_leading_dash_is_given_behind_two_dashes(model_folder, tmp
 
 def test_what_comes_next_can_be_typed(model_folder, folder, monkeypatch, capsys):  # noqa: F811
     place, good, _ = folder
-    name = str(place / good[0])
+    name = str(place / sorted(good)[0])
     assert run(["predict", str(model_folder), name, "--workers", "0"]) == 0
     assert f"Next: swinkit predict {model_folder} {name} --out predictions.csv" in capsys.readouterr().err
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(name.encode() + b"\0")))
