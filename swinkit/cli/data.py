@@ -35,13 +35,10 @@ def command(data: str, layout: str | None, seed: int | None, as_json: bool, quie
     swinkit data photos/
     swinkit data digits --json
     """
-    from .. import machine
     from ..data.check import examine
-    from ..data.fitting import fitting, some, typical_size
     from ..data.layouts import open_data
     from ..data.split import make_split
     from ..errors import DataError
-    from ..study.sizes import advise
 
     collection = open_data(data, layout)
     with bar("checking pictures", quiet or as_json) as progress:
@@ -50,12 +47,7 @@ def command(data: str, layout: str | None, seed: int | None, as_json: bool, quie
         split = make_split(collection, findings.unusable, seed or 0, alike=findings.alike)
     except DataError:
         split = None  # the findings say why
-    usable = [index for index in range(len(collection)) if index not in findings.unusable]
-    advice = None
-    if usable:
-        pictures = typical_size(findings.sizes[some(split.train if split else usable)])
-        taken = fitting(pictures, gpu=machine.device()["auto"] == "cuda")
-        advice = advise(findings.sizes, collection.channels, taken)
+    advice = _advised(collection, findings, split)
     if as_json:
         print_json(_to_dict(collection, findings, split, advice))
     else:
@@ -65,6 +57,19 @@ def command(data: str, layout: str | None, seed: int | None, as_json: bool, quie
     following = ("train", data) if collection.classes else ("predict", "MODEL", data)
     next_command("swinkit", *following, quiet=quiet)
     return 0
+
+
+def _advised(collection: Collection, findings: Findings, split: Split | None) -> Advice | None:
+    """What suits the pictures, first what training would take for them here; None where no picture can be used."""
+    from .. import machine
+    from ..data.fitting import fitting, some, typical_size
+    from ..study.sizes import advise
+
+    usable = [index for index in range(len(collection)) if index not in findings.unusable]
+    if not usable:
+        return None
+    pictures = typical_size(findings.sizes[some(split.train if split else usable)])
+    return advise(findings.sizes, collection.channels, fitting(pictures, gpu=machine.device()["auto"] == "cuda"))
 
 
 def _to_dict(collection: Collection, findings: Findings, split: Split | None, advice: Advice | None) -> dict[str, Any]:
