@@ -119,15 +119,6 @@ def _check_new_run(settings: RunSettings, out: Path | None) -> None:
         check_data(probe)
 
 
-def run_of(model: str) -> Path | None:
-    """The run that ``model`` names, itself or its model folder; None for a model without one."""
-    path = Path(model)
-    for folder in (path, path.parent):
-        if (folder / "config.yaml").is_file() and (folder / "data.json").is_file():
-            return folder
-    return None
-
-
 def source_of(model: str, data: str | None, layout: str | None) -> tuple[str, str | None]:
     """Where the pictures lie that ``model`` is judged on, and their layout: ``data``, by default those of its run.
 
@@ -135,6 +126,8 @@ def source_of(model: str, data: str | None, layout: str | None) -> tuple[str, st
     """
     if data is not None:
         return data, layout
+    from ..train.place import run_of
+
     run = run_of(model)
     if run is None:
         raise UsageError(

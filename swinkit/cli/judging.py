@@ -29,7 +29,7 @@ from ..train.provenance import Seen
 from ..weights.atomic import sha256_of, write_atomically, write_json
 from ..weights.foreign import weight_files
 from ..weights.hub import locate
-from .given import run_of, source_of
+from .given import source_of
 from .options import bar, say, warn
 from .published import Expectation, by_synset, expectation, validation_folder
 
