@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -18,13 +18,22 @@ def _pair(value: object) -> object:
 Pair = Annotated[tuple[Side, Side], BeforeValidator(_pair)]
 
 
+def as_side(value: Any) -> Any:
+    """A square (height, width) as one integer; anything else as it is."""
+    return value[0] if isinstance(value, list | tuple) and len(value) == 2 and value[0] == value[1] else value
+
+
+Trained = Annotated[Annotated[int, Field(ge=0)] | tuple[Side, Side], BeforeValidator(as_side)]
+
+
 class SwinConfig(BaseModel):
     """Architecture of a Swin Transformer.
 
     ``version`` 1 is Liu et al., "Swin Transformer" (arXiv 2103.14030); 2 is Liu et al., "Swin Transformer V2"
     (arXiv 2111.09883). Sizes are (height, width); one integer means a square. ``image_size`` is in pixels, ``window_size``
     in patches. It settles the windows (see :meth:`stage_window`) and the size of absolute position embeddings; it never
-    limits which pictures the model accepts. Two measures save memory for time (V2, section 3.4): ``gradient_checkpointing``
+    limits which pictures the model accepts. ``pretrained_window_sizes`` says for each stage of version 2 at which window its log-CPB
+    was trained; 0 is the present one. Two measures save memory for time (V2, section 3.4): ``gradient_checkpointing``
     keeps only what enters a block, ``attention_chunk`` lets so many windows attend at once, and the next ones after them; 0
     is all.
     """
@@ -40,7 +49,7 @@ class SwinConfig(BaseModel):
     depths: tuple[Side, ...] = (2, 2, 6, 2)
     num_heads: tuple[Side, ...] = (3, 6, 12, 24)
     window_size: Pair = (7, 7)
-    pretrained_window_sizes: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    pretrained_window_sizes: tuple[Trained, ...] = ()
     mlp_ratio: Annotated[float, Field(gt=0)] = 4.0
     qkv_bias: bool = True
     ape: bool = False
@@ -102,9 +111,17 @@ class SwinConfig(BaseModel):
         (rows, columns), (height, width) = self.grid(stage), self.window_size
         return min(height, rows), min(width, columns)
 
-    def pretrained_window(self, stage: int) -> int:
-        """Window side at which ``stage``'s log-CPB was trained; 0 when that is the present window."""
-        return self.pretrained_window_sizes[stage] if self.pretrained_window_sizes else 0
+    def pretrained_window(self, stage: int) -> tuple[int, int]:
+        """Window (height, width) at which ``stage``'s log-CPB was trained."""
+        told = self.pretrained_window_sizes[stage] if self.pretrained_window_sizes else 0
+        if not told:
+            return self.stage_window(stage)
+        return (told, told) if isinstance(told, int) else told
+
+    @property
+    def trained_windows(self) -> tuple[int | tuple[int, int], ...]:
+        """Each :meth:`pretrained_window` as ``pretrained_window_sizes`` records it: a square as one integer."""
+        return tuple(as_side(self.pretrained_window(stage)) for stage in range(self.num_stages))
 
     def drop_path_rates(self, stage: int) -> list[float]:
         """Stochastic depth of each block of ``stage``: rising linearly over the whole depth to ``drop_path_rate``."""

@@ -169,7 +169,7 @@ def position_bias(config, w: Weights, stage: int, window) -> dict[tuple[int, int
     if config.version == 1:
         return dict(zip(offsets, w["table"], strict=True))
     pretrained = config.pretrained_window_sizes[stage] if config.pretrained_window_sizes else 0
-    reach = (pretrained, pretrained) if pretrained else window
+    reach = ((pretrained, pretrained) if isinstance(pretrained, int) else pretrained) if pretrained else window
     return {offset: cpb(w, [log_spaced(d, r) for d, r in zip(offset, reach, strict=True)]) for offset in offsets}
 
 

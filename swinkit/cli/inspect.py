@@ -51,8 +51,8 @@ def _propose(model: str, formats: list[str]) -> None:
 def _shown(value: Any) -> str:
     if value is None or value == []:
         return UNKNOWN
-    if isinstance(value, list) and value and isinstance(value[0], list):
-        return ", ".join("x".join(map(str, pair)) for pair in value)
     if isinstance(value, list) and len(value) > 12 and isinstance(value[0], str):
         return f"{', '.join(value[:10])}, … ({len(value)})"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join("x".join(map(str, one)) if isinstance(one, list | tuple) else str(one) for one in value)
+    return str(value)

@@ -65,17 +65,17 @@ class TableBias(nn.Module):
 class MlpBias(nn.Module):
     """Log-spaced continuous position bias: a small network from offsets to biases (V2, section 3.3).
 
-    The bias is 16 sigmoid(MLP(coordinates)), bounded as in the published code. ``pretrained`` is the window side at which
-    the network was trained; 0 means the present window.
+    The bias is 16 sigmoid(MLP(coordinates)), bounded as in the published code. ``reach`` is the window at which the network
+    was trained, by default the present one.
     """
 
     index: Tensor
     coordinates: Tensor
 
-    def __init__(self, window: Size, heads: int, pretrained: int = 0, hidden: int = 512) -> None:
+    def __init__(self, window: Size, heads: int, reach: Size | None = None, hidden: int = 512) -> None:
         super().__init__()
         self.window = window
-        self.reach = (pretrained, pretrained) if pretrained else window
+        self.reach = reach or window
         self.mlp = nn.Sequential(nn.Linear(2, hidden), nn.ReLU(), nn.Linear(hidden, heads, bias=False))
         place = next(self.mlp.parameters()).device
         self.register_buffer("index", relative_position_index(window).to(place), persistent=False)

@@ -19,7 +19,7 @@ from ..variants import configure
 from ..weights.files import read_model, save_model
 from ..weights.foreign import is_foreign, open_foreign
 from ..weights.hub import Located, locate
-from ..weights.saved import Saved, at_size, handed_over, is_pretrained, scaled_window
+from ..weights.saved import Saved, fitted, handed_over, is_pretrained, meant_for, scaled_window
 from .classification import temperature
 
 
@@ -147,6 +147,14 @@ def open_saved(
 
     ``unrecorded`` is the size at which an unpublished network was trained, for a file that does not say so; by default ``image_size``.
     """
+    return fitted(open_unfitted(path, variant, image_size, unrecorded=unrecorded))
+
+
+def open_unfitted(
+    path: str | Path | Located, variant: str | None = None, image_size: int | tuple[int, int] | None = None,
+    *, unrecorded: tuple[int, int] | None = None,
+) -> Saved:  # fmt: skip
+    """As :func:`open_saved`, but the position information is as it was trained, for those who fit it to yet other windows."""
     located = locate(path)
     if is_foreign(located.path):
         return _from_elsewhere(located, variant or located.variant, image_size, unrecorded)
@@ -181,7 +189,7 @@ def _from_elsewhere(
     if image_size is None:
         return saved
     size = resized(file.config, image_size).image_size
-    return at_size(saved, size, scaled_window(file.config, size) if is_pretrained(saved) else None)
+    return meant_for(saved, size, scaled_window(file.config, size) if is_pretrained(saved) else None)
 
 
 def described(

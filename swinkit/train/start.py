@@ -16,12 +16,13 @@ from ..data.fitting import SMALL, fitting, some, typical_size
 from ..errors import UsageError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from ..tasks import open_saved
+from ..tasks import open_unfitted
 from ..tasks.devices import find_device
 from ..validation import validated
 from ..variants import configure
 from ..weights.named import is_variant
-from ..weights.saved import Saved
+from ..weights.resize import remembering
+from ..weights.saved import Saved, fitted
 from .settings import LearnedFrom, RunSettings
 
 CLASSIFIER = ("backbone.", "norm.", "head.")
@@ -32,7 +33,7 @@ class Start:
     """``state`` holds the weights to begin with, none for a fresh network; ``notes`` say what became of them, ``learned_from`` what
     they have seen.
 
-    ``build`` makes the network, a classifier by default.
+    ``build`` makes the network, a classifier by default. ``trained`` is the configuration whose windows ``state`` has.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Start:
     notes: tuple[str, ...] = ()
     build: Callable[[SwinConfig], nn.Module] = SwinClassifier
     learned_from: LearnedFrom = "nothing"
+    trained: SwinConfig | None = None
 
     def network(self, seed: int, drop_path: float) -> nn.Module:
         """The network with fresh weights drawn with ``seed``, over them those of ``state``.
@@ -67,22 +69,27 @@ def starting_point(
     train: Sequence[int],
     saved: Saved | None,
     parts: tuple[str, ...] = CLASSIFIER,
+    as_trained: bool = False,
 ) -> Start:
     """What ``settings.model`` means for these pictures: ``saved``, of which ``parts`` are taken over, or if that is None a variant.
 
+    Its position information is resized to its windows, or, ``as_trained``, left to whoever has yet other windows.
     Raises :class:`UsageError` for what does not fit the pictures.
     """
-    return _fresh(settings, collection, train) if saved is None else _saved(settings, collection, saved, parts)
+    if saved is None:
+        return _fresh(settings, collection, train)
+    return _saved(settings, collection, saved if as_trained else fitted(saved), parts)
 
 
 def open_start(settings: RunSettings) -> Saved | None:
-    """The saved model that ``settings.model`` names, None for a variant. A file may be large and is read but this once.
+    """The saved model that ``settings.model`` names, its position information as it was trained; None for a variant. A file may be large
+    and is read but this once.
 
     Raises :class:`UsageError` for a model that there is not, and what reading it raises.
     """
     if settings.model == "auto" or is_variant(settings.model):
         return None
-    return open_saved(settings.model, image_size=settings.image_size)
+    return open_unfitted(settings.model, image_size=settings.image_size)
 
 
 def gray(collection: Collection, indices: Sequence[int], most: int = 64) -> bool:
@@ -140,10 +147,11 @@ def _saved(settings: RunSettings, collection: Collection, file: Saved, parts: tu
         notes += [f"{learned}, {asked}"] if collection.classes else []
         state = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
         config = config.model_copy(update={"num_classes": len(collection.classes)})
-    config = validated(SwinConfig, config.model_dump() | _architecture(settings, collection))
+    config = remembering(validated(SwinConfig, config.model_dump() | _architecture(settings, collection)), config)
     preprocessing = settings.preprocessing or _for_size(file.preprocessing, config)
     learned_from: LearnedFrom = "labels" if file.masking is None else "pictures"
-    return Start(str(settings.model), config, preprocessing, state, tuple(notes), learned_from=learned_from)
+    trained = file.trained or file.config
+    return Start(str(settings.model), config, preprocessing, state, tuple(notes), learned_from=learned_from, trained=trained)
 
 
 def _for_size(preprocessing: Preprocessing, config: SwinConfig) -> Preprocessing:

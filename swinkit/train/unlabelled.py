@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import io
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from ..config import Masking, SwinConfig
 from ..data.augment import Augmentation
@@ -22,7 +23,7 @@ from ..tasks.pretraining import Reconstruction, reconstruct, sheet
 from ..tasks.probing import Probe, make_probe
 from ..variants import ALIASES, VARIANTS, find
 from ..weights.atomic import write_atomically
-from ..weights.resize import fit
+from ..weights.resize import fit, remembering
 from ..weights.saved import Saved
 from ..weights.verify import ShapesOnly, signatures
 from .loop import Trainer
@@ -61,15 +62,13 @@ class Unlabelled:
 
     def start(self, settings: PretrainSettings, collection: Collection, split: Split, saved: Saved | None) -> Start:
         given = published(settings)
-        start = starting_point(given, collection, split.train, saved, PAINTER)
+        start = starting_point(given, collection, split.train, saved, PAINTER, as_trained=True)
         cell = settings.cell or default_cell(start.config, settings.sparse)
         masking = settings.model_copy(update={"cell": cell}).masking
         masking.fits(start.config)
-        state = taken_over(start, masking) if start.state else {}
-        return Start(
-            start.name, start.config, start.preprocessing, state, start.notes,
-            build=functools.partial(SimMIM, masking=masking),
-        )  # fmt: skip
+        if start.state:
+            start = taken_over(start, masking)
+        return replace(start, build=functools.partial(SimMIM, masking=masking))
 
     def facts(self, collection: Collection, split: Split, start: Start) -> DataFacts:
         return DataFacts(
@@ -146,15 +145,21 @@ def default_cell(config: SwinConfig, sparse: bool) -> int:
     return max((side for side in strides if min(config.image_size) >= ACROSS * side), default=config.patch_size)
 
 
-def taken_over(start: Start, masking: Masking) -> dict[str, Tensor]:
-    """The weights to go on with: the encoder's, and if they fit what hides and paints now, all."""
-    state = fit(start.state, start.config, compacted(start.config, masking), "geometric")
+def taken_over(start: Start, masking: Masking) -> Start:
+    """``start`` with the weights to go on with: the encoder's, and if they fit what hides and paints now, all.
+
+    Tables go straight from the windows in which they were trained to those that the encoder has now: none is resized that keeps its window.
+    """
+    trained, seen = start.trained or start.config, compacted(start.config, masking)
+    sizes = remembering(seen, trained).pretrained_window_sizes
+    start = replace(start, config=start.config.model_copy(update={"pretrained_window_sizes": sizes}))
+    state = fit(start.state, trained, seen, "geometric")
     painting = {name: tensor for name, tensor in state.items() if name.startswith("reconstruction.")}
     with ShapesOnly():
         expected = signatures(SimMIM(start.config, masking).state_dict())
     if all(expected.get(name) == found for name, found in signatures(painting).items()):
-        return state
-    return {name: tensor for name, tensor in state.items() if name not in painting}
+        return replace(start, state=state)
+    return replace(start, state={name: tensor for name, tensor in state.items() if name not in painting})
 
 
 @functools.lru_cache(maxsize=2)

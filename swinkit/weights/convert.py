@@ -113,6 +113,8 @@ def present_pairs(state: Collection[str], config: SwinConfig, dialect: Dialect, 
 def refuse_inexpressible(config: SwinConfig, dialect: Dialect) -> None:
     """Raise :class:`WeightsError` when the library of ``dialect`` cannot compute a network of ``config``."""
     reasons = dialect.refuses(config) if config.version in dialect.rows else [f"it has no Swin of version {config.version}"]
+    if not all(isinstance(side, int) for side in config.pretrained_window_sizes):
+        reasons = [*reasons, f"its pre-training windows are square, here they are {config.pretrained_window_sizes}"]
     if reasons:
         _refuse(f"{dialect.title} cannot express this network", reasons)
 

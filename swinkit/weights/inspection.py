@@ -17,7 +17,7 @@ from .files import default_preprocessing, read_model
 from .foreign import is_foreign, read_description, read_state
 from .merge_order import swapped_merges
 from .recognise import Recognised, disagreements, recognise
-from .saved import Saved, handed_over
+from .saved import Saved, fitted, handed_over
 from .settle import settle
 from .targets import takers
 
@@ -65,7 +65,7 @@ def _described(found: Recognised, config: SwinConfig | None, told: Told) -> dict
     windows, reaches, size = found.windows, found.reaches, found.image_size if found.exact else None
     if config:
         windows = windows or tuple(config.stage_window(stage) for stage in stages)
-        reaches = reaches or tuple(config.pretrained_window(stage) or min(windows[stage]) for stage in stages)
+        reaches = reaches or config.trained_windows
         size = size or (config.image_size if told.config or found.variants else None)
     return {
         "format": found.dialect.title,
@@ -95,9 +95,7 @@ def _own(path: Path) -> dict[str, Any]:
         "variants": _named(config),
         "geometry": config.geometry,
         "windows": [list(config.stage_window(stage)) for stage in stages],
-        "trained_windows": [config.pretrained_window(stage) or config.stage_window(stage)[0] for stage in stages]
-        if config.version == 2
-        else None,
+        "trained_windows": list(config.trained_windows) if config.version == 2 else None,
         "image_size": list(config.image_size),
         "depths": list(config.depths),
         "embed_dim": config.embed_dim,
@@ -105,7 +103,7 @@ def _own(path: Path) -> dict[str, Any]:
         "classes": config.num_classes or None,
         "class_names": list(file.classes) or None,
         "precision": _precision(file.state),
-        "converts_to": _others(handed_over(saved, config.image_size) if file.masking else saved, "swinkit"),
+        "converts_to": _others(fitted(handed_over(saved, config.image_size)) if file.masking else saved, "swinkit"),
         "problems": [],
     }
 

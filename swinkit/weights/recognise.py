@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..config import SwinConfig
+from ..config import SwinConfig, as_side
 from ..errors import WeightsError
 from ..model.windows import Size
 from ..variants import VARIANTS
@@ -30,7 +30,7 @@ class Recognised:
     """What the names, shapes and saved buffers of a state dict say. None stands for "not recorded".
 
     ``architecture`` holds fields of :class:`~swinkit.config.SwinConfig` without windows and sizes. ``windows`` and ``reaches`` are per
-    stage: the window, and the window at which log-CPB was trained. ``image_size`` is the largest that fits; ``exact`` says that no
+    stage: the window, and the one at which log-CPB was trained, a square as one integer. ``image_size`` is the largest that fits; ``exact`` says that no
     other does. ``match`` is the share of names that the dialect explains.
     """
 
@@ -41,7 +41,7 @@ class Recognised:
     parts: tuple[str, ...]
     dense: bool
     windows: tuple[Size, ...] | None
-    reaches: tuple[int, ...] | None
+    reaches: tuple[int | Size, ...] | None
     image_size: Size | None
     exact: bool
     match: float
@@ -78,9 +78,10 @@ def disagreements(recognised: Recognised, config: SwinConfig) -> list[str]:
     windows = tuple(config.stage_window(stage) for stage in stages)
     if recognised.windows and recognised.windows != windows:
         lines.append(f"windows of the stages are {recognised.windows} in the file, {windows} in the configuration")
-    reaches = tuple(config.pretrained_window(stage) or min(windows[stage]) for stage in stages)
-    if recognised.reaches and recognised.reaches != reaches:
-        lines.append(f"pre-training windows are {recognised.reaches} in the file, {reaches} in the configuration")
+    if recognised.reaches and recognised.reaches != config.trained_windows:
+        lines.append(
+            f"pre-training windows are {recognised.reaches} in the file, {config.trained_windows} in the configuration"
+        )
     if recognised.image_size and _maps(recognised.image_size, config) != _maps(config.image_size, config):
         lines.append(f"image_size is {recognised.image_size} in the file, {config.image_size} in the configuration")
     return lines
@@ -214,14 +215,19 @@ class _Probe:
             side = 2 * side - 1 if side else None
         return ((side + 1) // 2, (side + 1) // 2) if side and side % 2 else None
 
-    def reach(self, i: int, j: int) -> int | None:
-        coordinates = self.buffer("relative_coords_table", i, j)
-        if coordinates is None or not coordinates.numel():
+    def reach(self, i: int, j: int) -> int | Size | None:
+        """An axis of one patch has only the offset 0 and tells nothing; any window serves it, such as the other axis'."""
+        coordinates, window = self.buffer("relative_coords_table", i, j), self.window(i, j)
+        if coordinates is None or window is None or not coordinates.numel():
             return None
-        farthest, window = float(coordinates.max()), self.window(i, j)
-        if window is None or farthest <= 0:
-            return 1 if window == (1, 1) else None
-        return round(8 * (max(window) - 1) / (8**farthest - 1)) + 1
+        sides = []
+        for axis, side in enumerate(window):
+            farthest = float(coordinates[..., axis].max())
+            if side > 1 and farthest <= 0:
+                return None
+            sides.append(round(8 * (side - 1) / (8**farthest - 1)) + 1 if side > 1 else 0)
+        height, width = sides
+        return as_side((height or width or 1, width or height or 1))
 
     def image_size(self, depths: tuple[int, ...], windows: tuple[Size, ...] | None, patch: int) -> tuple[Size | None, bool]:
         """The largest picture size in pixels that fits, and whether it is told rather than bounded."""

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..config import SwinConfig
-from ..errors import UsageError, WeightsError
+from ..errors import UsageError
 from ..model.windows import Size
 
 TABLE = "backbone.stages.{}.blocks.{}.attention.bias.table"
@@ -42,16 +42,20 @@ METHODS: dict[str, Callable[[Tensor, Size, Size], Tensor]] = {"bicubic": bicubic
 def moved(config: SwinConfig, image_size: Size, window_size: Size | None = None) -> SwinConfig:
     """``config`` for pictures of ``image_size`` and, if given, windows of ``window_size``.
 
-    Version 2 remembers in ``pretrained_window_sizes`` at which window each stage's log-CPB was trained.
+    Version 2 is :func:`remembering`.
     """
     fields = {"image_size": image_size, "window_size": window_size or config.window_size}
     try:
-        target = SwinConfig.model_validate({**config.model_dump(), **fields})
-        if config.version == 1 or _windows(target) == _windows(config):
-            return target
-        return SwinConfig.model_validate({**target.model_dump(), "pretrained_window_sizes": _trained_windows(config)})
+        return remembering(SwinConfig.model_validate({**config.model_dump(), **fields}), config)
     except ValueError as fault:
         raise UsageError(f"image_size {image_size}, window {window_size}: {fault}") from None
+
+
+def remembering(target: SwinConfig, trained: SwinConfig) -> SwinConfig:
+    """``target`` for the weights of ``trained``; where windows of version 2 differ, it records those at which log-CPB was trained."""
+    if trained.version == 1 or _windows(target) == _windows(trained):
+        return target
+    return target.model_copy(update={"pretrained_window_sizes": trained.trained_windows})
 
 
 def fit(state: Mapping[str, Tensor], config: SwinConfig, target: SwinConfig, method: str) -> dict[str, Tensor]:
@@ -62,7 +66,7 @@ def fit(state: Mapping[str, Tensor], config: SwinConfig, target: SwinConfig, met
     if method not in METHODS:
         raise UsageError(f"There is no resizing {method!r}. Known: {', '.join(METHODS)}")
     answer = dict(state)
-    for stage, depth in enumerate(config.depths if config.version == 1 else ()):
+    for stage, depth in enumerate(config.depths[: target.num_stages] if config.version == 1 else ()):
         now, then = target.stage_window(stage), config.stage_window(stage)
         for name in (TABLE.format(stage, block) for block in range(depth) if now != then):
             answer[name] = METHODS[method](state[name], then, now)
@@ -75,20 +79,6 @@ def fit(state: Mapping[str, Tensor], config: SwinConfig, target: SwinConfig, met
 
 def _windows(config: SwinConfig) -> list[Size]:
     return [config.stage_window(stage) for stage in range(config.num_stages)]
-
-
-def _trained_windows(config: SwinConfig) -> tuple[int, ...]:
-    """Per stage, the window side at which log-CPB was trained: the first one, since later fine-tuning kept its coordinates."""
-    sides = []
-    for stage, (height, width) in enumerate(_windows(config)):
-        trained = config.pretrained_window(stage)
-        if not trained and height != width:
-            raise WeightsError(
-                f"Stage {stage + 1} was trained with windows of {height}x{width}; swinkit records a square pre-training window "
-                "only. Mend: keep the window"
-            )
-        sides.append(trained or height)
-    return tuple(sides)
 
 
 def _offsets(window: Size) -> Size:

@@ -17,7 +17,7 @@ from ..model.simmim import compacted
 from ..model.windows import Size
 from ..preprocessing import Preprocessing
 from .formats import DIALECTS
-from .resize import fit, moved
+from .resize import fit, moved, remembering
 
 HEAD = "head."
 
@@ -26,7 +26,8 @@ HEAD = "head."
 class Saved:
     """``state`` holds tensors under our names; it may hold more than a classifier has, and lack its head or norm.
 
-    ``masking`` is what swinkit hid in a pre-training without labels.
+    ``masking`` is what swinkit hid in a pre-training without labels. ``trained`` is the configuration whose windows ``state`` has, where
+    that is not ``config`` until it is :func:`fitted`.
     """
 
     config: SwinConfig
@@ -36,13 +37,26 @@ class Saved:
     metadata: Mapping[str, Any]
     state: dict[str, Tensor] = field(repr=False)
     masking: Masking | None = None
+    trained: SwinConfig | None = None
 
 
 def at_size(saved: Saved, image_size: Size, window_size: Size | None = None, method: str | None = None) -> Saved:
     """``saved`` for pictures of ``image_size`` and windows of ``window_size``; bias tables by ``method`` or its origin's convention."""
+    return fitted(meant_for(saved, image_size, window_size), method)
+
+
+def meant_for(saved: Saved, image_size: Size, window_size: Size | None = None) -> Saved:
+    """``saved`` with the configuration for such pictures and windows, its weights as they are."""
+    preprocessing = saved.preprocessing.model_copy(update={"size": image_size})
     config = moved(saved.config, image_size, window_size)
-    state = fit(saved.state, saved.config, config, method or convention(saved))
-    return replace(saved, config=config, state=state, preprocessing=saved.preprocessing.model_copy(update={"size": image_size}))
+    return replace(saved, config=config, trained=saved.config, preprocessing=preprocessing)
+
+
+def fitted(saved: Saved, method: str | None = None) -> Saved:
+    """``saved`` with its position information resized to the windows of its configuration."""
+    if saved.trained is None:
+        return saved
+    return replace(saved, state=fit(saved.state, saved.trained, saved.config, method or convention(saved)), trained=None)
 
 
 def convention(saved: Saved) -> str:
@@ -59,13 +73,13 @@ def is_pretrained(saved: Saved) -> bool:
 
 
 def handed_over(saved: Saved, image_size: Size) -> Saved:
-    """What was learned without labels, for pictures of ``image_size``: windows grow and shrink with them, 192/6 to 224/7.
+    """What was learned without labels, meant for pictures of ``image_size``: windows grow and shrink with them, 192/6 to 224/7.
 
-    Sparse, the encoder saw compacted pictures and had their windows.
+    Sparse, the encoder saw compacted pictures and has their windows.
     """
     assert saved.masking is not None
     trained = replace(saved, config=compacted(saved.config, saved.masking))
-    return at_size(trained, image_size, scaled_window(saved.config, image_size))
+    return meant_for(trained, image_size, scaled_window(saved.config, image_size))
 
 
 def scaled_window(config: SwinConfig, size: Size) -> Size:
@@ -81,8 +95,7 @@ def in_geometry(saved: Saved, geometry: str, method: str | None = None) -> Saved
     A bias table that shrank with its window is resized to the configured one, or back.
     """
     config = SwinConfig.model_validate({**saved.config.model_dump(), "geometry": geometry})
-    if config.version == 2:
-        config = _trained_at(saved.config, config)
+    config = remembering(config, saved.config)
     return replace(saved, config=config, state=fit(saved.state, saved.config, config, method or convention(saved)))
 
 
@@ -163,12 +176,3 @@ def weights_digest(state: Mapping[str, Tensor]) -> str:
         if tensor.numel():
             digest.update(tensor.view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _trained_at(saved: SwinConfig, target: SwinConfig) -> SwinConfig:
-    """``target``, which remembers at which window each stage's log-CPB of ``saved`` was trained."""
-    stages = range(saved.num_stages)
-    if all(saved.stage_window(stage) == target.stage_window(stage) for stage in stages):
-        return target
-    trained = [saved.pretrained_window(stage) or min(saved.stage_window(stage)) for stage in stages]
-    return SwinConfig.model_validate({**target.model_dump(), "pretrained_window_sizes": trained})

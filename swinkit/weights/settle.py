@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..config import SwinConfig
+from ..config import SwinConfig, as_side
 from ..errors import UsageError, WeightsError
 from ..model.windows import Size
 from ..variants import VARIANTS, find
@@ -56,7 +56,7 @@ def _question(recognised: Recognised) -> str:
 def _window_fields(recognised: Recognised) -> dict[str, Any]:
     assert recognised.windows is not None
     fields: dict[str, Any] = {"window_size": recognised.windows[0]}
-    if recognised.reaches and recognised.reaches != tuple(map(min, recognised.windows)):
+    if recognised.reaches and recognised.reaches != tuple(map(as_side, recognised.windows)):
         fields["pretrained_window_sizes"] = recognised.reaches
     return fields
 

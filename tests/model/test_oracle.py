@@ -48,7 +48,7 @@ def configs(draw: st.DrawFn) -> SwinConfig:
     depths = draw(st.sampled_from([(2, 2), (1, 2, 1), (3, 2), (2, 1, 2)]))
     v2 = {}
     if version == 2:
-        pretrained = st.lists(st.sampled_from([0, 2, 3, 6]), min_size=len(depths), max_size=len(depths))
+        pretrained = st.lists(st.sampled_from([0, 2, 3, 6, (2, 5), (6, 3)]), min_size=len(depths), max_size=len(depths))
         v2 = {"pretrained_window_sizes": draw(pretrained), "extra_norm_every": draw(st.sampled_from([0, 1, 2]))}
     return SwinConfig(
         version=version,

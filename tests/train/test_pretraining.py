@@ -15,20 +15,23 @@ from PIL import Image
 
 import swinkit
 from swinkit.config import Masking, SwinConfig
+from swinkit.data.check import examine
 from swinkit.data.layouts import open_unlabelled
 from swinkit.data.randomness import MASK, keys
 from swinkit.errors import DataError, Interrupted
 from swinkit.model.simmim import SimMIM
+from swinkit.preprocessing import Preprocessing
 from swinkit.tasks.evaluation import Figure
 from swinkit.tasks.pretraining import sample_masks
 from swinkit.train import fit, pretrain, resume
 from swinkit.train.loop import Trainer, weight_hash
 from swinkit.train.prepare import checked
 from swinkit.train.settings import PretrainSettings
+from swinkit.train.unlabelled import Unlabelled
 from swinkit.train.verdict import Rated, compared, read_verdict
 from swinkit.train.watch import RunWatcher
 from swinkit.weights.convert import export
-from swinkit.weights.files import read_model
+from swinkit.weights.files import read_model, save_model
 from swinkit.weights.formats import DIALECTS
 
 from ..shaking import shake
@@ -142,17 +145,20 @@ def test_what_is_said_of_labels_is_true(place, told, tmp_path):
     assert not [message for message in said if "label" in message]
 
 
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("sparse", [False, True])
-def test_pictures_of_160x320_and_of_4_channels_are_learned_from(sparse, tmp_path):
+def test_pictures_of_160x320_and_of_4_channels_are_learned_from(sparse, version, tmp_path):
+    """Each axis has its own windows in the last stage, 3x5 where sparse."""
     data = scatter(tmp_path / "fields", 8, (160, 320), channels=4)
-    swin = {**OPTIONS["swin"], "patch_size": 4, "depths": [1, 1, 1], "num_heads": [1, 2, 2]}
+    swin = {**OPTIONS["swin"], "version": version, "patch_size": 4, "depths": [1] * 4, "num_heads": [1] * 4, "window_size": 5}
     settings = {**OPTIONS, "swin": swin, "image_size": (160, 320), "epochs": 1, "batch_size": 2, "cell": None, "val": 0.25}
     run = pretrain(data, "swin_nano", tmp_path / "run", sparse=sparse, **settings)
     saved = read_model(run.path)
     assert (saved.config.image_size, saved.config.in_channels) == ((160, 320), 4)
-    assert saved.masking.cell == (8 if sparse else 16)
+    assert saved.masking.cell == 16
     assert np.isfinite(run.run.validation["loss"])
-    assert swinkit.load(run.path)(torch.rand(1, 4, 160, 320)).shape == (1, 32)
+    assert swinkit.load(run.path)(torch.rand(1, 4, 160, 320)).shape == (1, 64)
+    assert swinkit.load(run.path, image_size=(96, 96))(torch.rand(1, 4, 96, 96)).shape == (1, 64)
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -253,6 +259,42 @@ def test_a_probe_that_cannot_measure_is_said_at_once(tmp_path):
     with pytest.raises(DataError, match="one label each"):
         pretrain(data, "swin_nano", tmp_path / "run", probe=str(bare), **OPTIONS)
     assert not (tmp_path / "run").exists()
+
+
+def begun(data, model, **settings):
+    """The network with which a pre-training from ``model`` would begin."""
+    recipe, chosen = Unlabelled(), PretrainSettings(data=str(data), model=str(model), **settings)
+    collection = recipe.open(chosen)
+    split = recipe.part(chosen, collection, examine(collection), lambda _: None)
+    return recipe.start(chosen, collection, split, torch.device("cpu")).network(0, 0.0).eval()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_run_goes_on_with_the_very_network_that_it_was(sparse, version, tmp_path):
+    """Sparse, tables that were trained in small windows must not pass through larger ones and back."""
+    data, masking = scatter(tmp_path / "photos"), Masking(cell=2 if sparse else 4, sparse=sparse)
+    config = SwinConfig.model_validate(
+        {**OPTIONS["swin"], "version": version, "image_size": 28, "window_size": 7, "num_classes": 0}
+    )
+    network = shake(SimMIM(config, masking))
+    look = Preprocessing(size=(28, 28), resize="squash", mean=(0.5,) * 3, std=(0.5,) * 3)
+    save_model(network, tmp_path / "run", preprocessing=look, task="pretraining")
+    images, mask = torch.rand(2, 3, 28, 28), sample_masks((28, 28), masking, 0, 0, np.arange(2))
+    again = begun(data, tmp_path / "run", sparse=sparse, cell=masking.cell)
+    assert torch.equal(again(images, mask), network(images, mask))
+
+
+def test_version_2_that_hides_otherwise_is_asked_at_the_offsets_at_which_it_was_trained(tmp_path):
+    data = scatter(tmp_path / "photos")
+    config = SwinConfig.model_validate({**OPTIONS["swin"], "version": 2, "image_size": 28, "window_size": 7, "num_classes": 0})
+    network = shake(SimMIM(config, Masking(cell=4)))
+    look = Preprocessing(size=(28, 28), resize="squash", mean=(0.5,) * 3, std=(0.5,) * 3)
+    save_model(network, tmp_path / "run", preprocessing=look, task="pretraining")
+    sparse = begun(data, tmp_path / "run", sparse=True, cell=2)
+    before, now = (model.backbone.stages[1].blocks[0].attention.bias() for model in (network, sparse))
+    assert now.shape == (2, 16, 16)
+    assert torch.allclose(now.view(2, 4, 4, 4, 4), before.view(2, 7, 7, 7, 7)[:, :4, :4, :4, :4], atol=1e-6)
 
 
 def test_weights_of_another_masking_lend_their_encoder(tmp_path):

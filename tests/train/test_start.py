@@ -61,6 +61,15 @@ def test_the_window_of_the_small_network_is_the_one_that_pads_least():
     assert begin(collection(32)).config.window_size == (8, 8)
 
 
+def test_another_window_of_version_2_is_asked_at_the_offsets_at_which_it_was_trained(tmp_path):
+    torch.manual_seed(0)
+    model = swinkit.create_model("swin_nano", num_classes=2, in_channels=1, image_size=16, **{**TINY, "version": 2})
+    look = Preprocessing(size=(16, 16), channels=1, mean=(0.4,), std=(0.2,))
+    swinkit.save(described(model, ("a", "b"), look), tmp_path / "m")
+    config = begin(collection(16), model=str(tmp_path / "m"), swin={"window_size": 2}).config
+    assert (config.window_size, config.pretrained_window_sizes) == ((2, 2), (4, 4))
+
+
 def test_statistics_are_imagenets_for_colour_and_measured_for_the_rest():
     assert begin(collection(28, 3)).preprocessing.mean == IMAGENET_MEAN
     pictures = collection(28, 1)

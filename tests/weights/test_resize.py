@@ -121,6 +121,22 @@ def test_version_2_asks_its_network_at_the_trained_spacing() -> None:
     torch.testing.assert_close(large[:, :4, :4, :4, :4], small)
 
 
+@pytest.mark.parametrize("geometry", ["classification", "dense"])
+def test_version_2_remembers_windows_that_are_no_squares(geometry: str) -> None:
+    """The last stage of an oblong picture: each axis is asked at its own spacing."""
+    fields = {**TINY, "version": 2, "image_size": (16, 24), "window_size": (3, 5)}
+    config = SwinConfig.model_validate({**fields, "geometry": geometry})
+    target = moved(config, (64, 64), (8, 8))
+    assert target.pretrained_window_sizes == (((3, 5), (2, 3)) if geometry == "classification" else ((3, 5), (3, 5)))
+    assert SwinConfig.model_validate(target.model_dump(mode="json")) == target
+    assert moved(target, (32, 32), (4, 4)).pretrained_window_sizes == target.pretrained_window_sizes
+    model, larger = shake(SwinClassifier(config)), SwinClassifier(target)
+    larger.load_state_dict(model.state_dict())
+    small = model.backbone.stages[0].blocks[0].attention.bias().view(1, 3, 5, 3, 5)
+    large = larger.backbone.stages[0].blocks[0].attention.bias().view(1, 8, 8, 8, 8)
+    torch.testing.assert_close(large[:, :3, :5, :3, :5], small)
+
+
 def test_absolute_positions_are_resized_as_the_model_would() -> None:
     config = SwinConfig.model_validate({**TINY, "ape": True})
     model = shake(SwinClassifier(config))

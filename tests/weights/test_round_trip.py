@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from swinkit.config import SwinConfig
+from swinkit.errors import WeightsError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.variants import configure
-from swinkit.weights.convert import export, restore
+from swinkit.weights.convert import expected_state, export, restore
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.recognise import recognise
 
@@ -88,7 +89,15 @@ def test_published_sizes_are_recognised(name: str) -> None:
     assert found.windows == tuple(config.stage_window(stage) for stage in range(4))
     assert found.image_size == config.image_size
     if config.version == 2:
-        assert found.reaches == (config.pretrained_window_sizes or tuple(map(min, found.windows)))
+        assert found.reaches == config.trained_windows
+
+
+@pytest.mark.parametrize("name", [name for name in DIALECTS if 2 in DIALECTS[name].rows])
+def test_what_no_other_library_can_record_is_refused(name: str) -> None:
+    fields = {**TINY, "version": 2, "window_size": 4, "image_size": 32, "pretrained_window_sizes": ((3, 5), 3)}
+    config = SwinConfig.model_validate(fields)
+    with pytest.raises(WeightsError, match=r"pre-training windows are square, here they are \(\(3, 5\), 3\)"):
+        export(expected_state(config), config, DIALECTS[name])
 
 
 def test_saved_mask_has_the_published_shape() -> None:

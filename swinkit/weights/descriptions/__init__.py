@@ -18,6 +18,6 @@ class Told:
     multi_label: bool = False
 
 
-def settled_pretrained(config: SwinConfig) -> list[int]:
+def settled_pretrained(config: SwinConfig) -> list[int | tuple[int, int]]:
     """``pretrained_window_sizes`` as the other libraries write them: a 0 per stage stands for the present window."""
     return list(config.pretrained_window_sizes) or [0] * config.num_stages

@@ -200,9 +200,8 @@ def flat_index(config: SwinConfig, stage: int, block: int) -> Tensor:
 
 def coordinates(config: SwinConfig, stage: int, block: int) -> Tensor:
     """``relative_coords_table``, (1, 2h-1, 2w-1, 2)."""
-    window, pretrained = config.stage_window(stage), config.pretrained_window(stage)
-    reach = (pretrained, pretrained) if pretrained else window
-    return log_spaced_coordinates(window, reach).view(1, 2 * window[0] - 1, 2 * window[1] - 1, 2)
+    window = config.stage_window(stage)
+    return log_spaced_coordinates(window, config.pretrained_window(stage)).view(1, 2 * window[0] - 1, 2 * window[1] - 1, 2)
 
 
 def native_mask(config: SwinConfig, stage: int, block: int) -> Tensor | None:

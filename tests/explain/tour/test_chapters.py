@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -117,6 +121,20 @@ def test_v2_keeps_its_head_where_v1_does_not(subject: Subject, traced: Trace) ->
     assert found["coordinates"]["log_reach"] < found["coordinates"]["linear_reach"]
     assert found["transfer"]["error"] < 0.4
     assert (found["mask"]["cells"], found["mask"]["hidden"]) == (36, 22)
+
+
+def test_a_network_over_offsets_is_carried_to_a_larger_window_from_where_it_was_trained() -> None:
+    fields = {"version": 2, "image_size": 16, "window_size": 4, "pretrained_window_sizes": (7, 7)}
+    model = create_model("swin_nano", **fields, embed_dim=8, depths=(1, 1), num_heads=(1, 2))
+    bias = model.backbone.stages[0].blocks[0].attention.bias
+    asked: Any = SimpleNamespace(
+        block=SimpleNamespace(attention=SimpleNamespace(bias=bias)), grid=SimpleNamespace(window=(4, 4))
+    )
+    found = second.transfer(model, asked)
+    surface = second.answers(bias).view(7, 7)
+    centre = np.frombuffer(base64.b64decode(found["log"]["data"]), np.uint8).reshape(15, 15)[4:11, 4:11] / 255
+    span = found["log"]["high"] - found["log"]["low"]
+    assert np.allclose(found["log"]["low"] + centre * span, surface.detach(), atol=span / 200)
 
 
 def test_amplitudes_leave_no_weight_changed(subject: Subject) -> None:
