@@ -121,7 +121,7 @@ def neighbourhood(images: Tensor, side: int) -> tuple[Tensor, Tensor]:
 
     mean = pool(images, True)
     count = pool(torch.ones_like(images[:1, :1]), False) * side**2
-    variance = (pool(images**2, True) - mean**2) * (count / (count - 1))
+    variance = (pool(images**2, True) - mean**2) * (count / (count - 1).clamp(min=1))
     return mean, (variance.clamp(min=0) + 1e-6).sqrt()
 
 

@@ -7,6 +7,7 @@ the recall of one that never occurs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -181,6 +182,16 @@ def quantiles(values: Array, level: float = 0.95) -> Interval:
     if not known.size:
         return Interval(float("nan"), float("nan"))
     return Interval(*map(float, np.quantile(known, [(1 - level) / 2, (1 + level) / 2])))
+
+
+def sign_test(better: int, worse: int) -> float:
+    """Two-sided, exact: how likely pictures on which two ways differ are parted so unevenly if neither way is better."""
+    total, half = better + worse, math.log(2)
+    ways = (
+        math.lgamma(total + 1) - math.lgamma(count + 1) - math.lgamma(total - count + 1)
+        for count in range(min(better, worse) + 1)
+    )
+    return min(1.0, 2 * sum(math.exp(way - total * half) for way in ways))
 
 
 def share_interval(hits: Flags, *, draws: int = 1000, seed: int = 0) -> Interval:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..config import Masking
 from ..data.randomness import MASK, keys, uniforms
+from ..errors import UsageError
 from ..model.simmim import VISIBLE, cell_grid, grow, neighbourhood, random_mask, reconstruction_loss, uniform_mask
 
 
@@ -39,6 +40,17 @@ def sample_masks(size: tuple[int, int], masking: Masking, seed: int, epoch: int,
     chance = uniforms(keys(seed, epoch, np.asarray(indices), MASK), rows * columns)
     cells = torch.from_numpy(chance).view(-1, rows, columns)
     return uniform_mask(cells, masking.covered) if masking.sparse else random_mask(cells, masking.ratio)
+
+
+def check_visible(size: tuple[int, int], masking: Masking) -> None:
+    """Raises :class:`UsageError` where ``masking`` leaves nothing to see of a picture of ``size`` pixels."""
+    mask = sample_masks(size, masking, 0, 0, np.zeros(1, np.int64))
+    if not (mask == VISIBLE).any():
+        share = f"covered {masking.covered:g} of those kept" if masking.sparse else f"ratio {masking.ratio:g}"
+        raise UsageError(
+            f"Cells of {masking.cell} pixels, {share}: of pictures of {size[0]}x{size[1]} pixels all {mask.numel()} cells are hidden, and "
+            "nothing is left to see. Mend: smaller cells (--mask-cell) or a smaller share of them"
+        )
 
 
 class PretrainingTask:

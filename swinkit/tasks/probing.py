@@ -50,12 +50,10 @@ class Probe:
 
 
 def make_probe(collection: Collection, train: Sequence[int], test: Sequence[int], seed: int) -> Probe:
-    """A :class:`Probe` on at most so many pictures as tell features apart; raises :class:`DataError` for several labels each, or too few."""
-    if collection.multi_label or len(collection.classes) < 2:
-        raise DataError(f"{collection.root}: to measure features, pictures need one label each, of at least two classes")
-    if not test:
+    """A :class:`Probe` on at most so many pictures as tell features apart; raises :class:`DataError` for none to learn from or to judge by."""
+    if not train or not test:
         raise DataError(
-            f"{collection.root}: to measure features, some pictures must be kept aside. Mend: more pictures per class"
+            f"{collection.root}: {len(train)} pictures to learn from and {len(test)} to judge features by. Mend: more pictures of each class"
         )
     chance = np.random.default_rng(seed)
     return Probe(collection, some(train, MOST_LEARNED, chance), some(test, MOST_JUDGED, chance))

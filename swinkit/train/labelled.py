@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..tasks.classification import balancing_weights
 from ..tasks.probing import fit_head
 from ..weights.saved import Saved
 from .loop import Trainer
+from .prepare import anchored, checked
 from .recipe import Say
 from .run import RunFolder
 from .settings import DataFacts, TrainSettings, settle
@@ -78,3 +80,19 @@ class Labelled:
 
     def observe(self, run: RunFolder, trainer: Trainer) -> str:
         return ""
+
+
+def examined(data: str) -> tuple[Collection, Findings]:
+    """The pictures at ``data`` on which features are measured, and what looking at each of them found.
+
+    Raises :class:`DataError` where they have not one label each.
+    """
+    return _examined(anchored(data))
+
+
+@functools.lru_cache(maxsize=2)
+def _examined(data: str) -> tuple[Collection, Findings]:
+    collection = open_data(data)
+    if collection.multi_label or len(collection.classes) < 2:
+        raise DataError(f"{data}: to measure features, pictures need one label each, of at least two classes")
+    return collection, checked(TrainSettings(data=data), collection, lambda _: None, None)

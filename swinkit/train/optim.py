@@ -13,7 +13,9 @@ from .muon import BatchedMuon
 from .settings import RunSettings
 
 EXEMPT_MODULES = (TableBias, MlpBias, ScaledCosine)
-EXEMPT_NAMES = re.compile(r"(^|\.)(position|mask_token)$")  # absolute position embedding, masked image modelling's token
+EXEMPT_NAMES = re.compile(
+    r"(^|\.)(position|mask_token|drop_token)$"
+)  # absolute position embedding, masked image modelling's tokens
 
 
 def exempt_from_decay(model: nn.Module) -> set[str]:
@@ -29,7 +31,8 @@ def exempt_from_decay(model: nn.Module) -> set[str]:
 def depth_of(name: str, depths: tuple[int, ...]) -> int:
     """Layer of a parameter, counted as in BEiT and SimMIM: 0 the patch embedding, then one per block, last the head.
 
-    A patch merging belongs to the first block after it.
+    A patch merging, which begins a stage here, belongs to the first block after it; SimMIM's code, where it ends one, counts it with the
+    last before it.
     """
     if "patch_embed." in name:
         return 0

@@ -15,17 +15,18 @@ from ..data.augment import Augmentation
 from ..data.check import Findings
 from ..data.collection import Collection
 from ..data.fitting import SMALL
-from ..data.layouts import open_data, open_unlabelled
+from ..data.layouts import open_unlabelled
 from ..data.split import Split, make_split
 from ..model.simmim import SimMIM, compacted
 from ..tasks import Task, find_task
-from ..tasks.pretraining import Reconstruction, reconstruct, sheet
+from ..tasks.pretraining import Reconstruction, check_visible, reconstruct, sheet
 from ..tasks.probing import Probe, make_probe
 from ..variants import ALIASES, VARIANTS, find
 from ..weights.atomic import write_atomically
 from ..weights.resize import fit, remembering
 from ..weights.saved import Saved
 from ..weights.verify import ShapesOnly, signatures
+from .labelled import examined
 from .loop import Trainer
 from .recipe import Say
 from .run import RunFolder
@@ -66,6 +67,7 @@ class Unlabelled:
         cell = settings.cell or default_cell(start.config, settings.sparse)
         masking = settings.model_copy(update={"cell": cell}).masking
         masking.fits(start.config)
+        check_visible(start.config.image_size, masking)
         if start.state:
             start = taken_over(start, masking)
         return replace(start, build=functools.partial(SimMIM, masking=masking))
@@ -165,8 +167,8 @@ def taken_over(start: Start, masking: Masking) -> Start:
 @functools.lru_cache(maxsize=2)
 def probe_of(data: str, seed: int) -> Probe:
     """The labelled set ``data``, parted: as its layout says, else a third to answer for."""
-    collection = open_data(data)
-    split = make_split(collection, (), seed, val=1 / 3)
+    collection, findings = examined(data)
+    split = make_split(collection, findings.unusable, seed, val=1 / 3, alike=findings.alike)
     return make_probe(collection, split.train, split.test or split.val, seed)
 
 

@@ -15,13 +15,14 @@ from ..data.layouts import open_data
 from ..data.loader import eval_batches
 from ..data.split import Split
 from ..data.transforms import evaluation
-from ..errors import Interrupted
+from ..errors import DataError, Interrupted
 from ..tasks import load
 from ..tasks.devices import find_device
 from ..tasks.evaluation import Figure
-from ..tasks.metrics import Interval, bootstrap, share_interval
+from ..tasks.metrics import Interval, bootstrap, share_interval, sign_test
 from ..validation import validated
 from ..weights.atomic import write_json
+from .labelled import Labelled, examined
 from .session import begin, resume
 from .settings import PretrainSettings, TrainSettings, default_batch_size, default_epochs
 from .watch import Display
@@ -74,10 +75,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a verdict takes: ``labels`` pictures of ``classes``, learned from twice for ``epochs``."""
+    """What a verdict takes: ``labels`` pictures, learned from twice for ``epochs``."""
 
     labels: int
-    classes: int
     epochs: int
 
     @property
@@ -85,14 +85,32 @@ class Cost:
         return 2 * self.epochs * max(1, self.labels // default_batch_size(self.labels))
 
     def __str__(self) -> str:
-        return f"The verdict will take two trainings on up to {self.labels:,} labelled pictures, of {self.epochs} epochs each, about {self.steps:,} steps in all; --no-verdict leaves it out"
+        return f"The verdict will take two trainings on {self.labels:,} labelled pictures, of {self.epochs} epochs each, about {self.steps:,} steps in all; --no-verdict leaves it out"
 
 
 def foreseen(settings: PretrainSettings) -> Cost:
-    """What the verdict of a pre-training with ``settings``, which have a labelled set, will take."""
-    collection = open_data(str(settings.probe))
-    labels = min(MOST, sum(sample.split in (None, "train") for sample in collection.samples))
-    return Cost(labels, len(collection.classes), default_epochs(labels, fine_tuning=False))
+    """What the verdict of a pre-training with ``settings``, which have a labelled set, will take.
+
+    Raises :class:`DataError` for a set on which ``train`` would find nothing to learn from or to judge by.
+    """
+    collection, findings = examined(str(settings.probe))
+    split = Labelled().part(labelled(settings), collection, findings, lambda _: None)
+    if not split.val:
+        raise DataError(
+            f"{settings.probe}: of {len(split.train)} labelled pictures none can be kept aside to judge by. Mend: more pictures of each "
+            "class, or --no-verdict"
+        )
+    return Cost(len(split.train), default_epochs(len(split.train), fine_tuning=False))
+
+
+def labelled(settings: PretrainSettings) -> TrainSettings:
+    """Settings that both trainings of a verdict share: all labelled pictures, or, of very many, as many of each class."""
+    collection, _ = examined(str(settings.probe))
+    many = sum(sample.split in (None, "train") for sample in collection.samples) > MOST
+    return TrainSettings(
+        data=settings.probe, seed=settings.seed, device=settings.device, tensorboard=False,
+        per_class=-(-MOST // len(collection.classes)) if many else None,
+    )  # fmt: skip
 
 
 def weigh(run: Path, display: Display) -> Verdict | None:
@@ -105,7 +123,6 @@ def weigh(run: Path, display: Display) -> Verdict | None:
     if settings.probe is None or not settings.verdict:
         return None
     cost = foreseen(settings)
-    labels, epochs = cost.labels, cost.epochs
     again = settings.swin or {}
     nothing = {"model": "swin_nano", "swin": again, "image_size": again["image_size"], "preprocessing": settings.preprocessing}
     plan = {
@@ -114,10 +131,10 @@ def weigh(run: Path, display: Display) -> Verdict | None:
     }
     ways, hits = [], []
     for folder, (name, start) in plan.items():
-        display.say(f"Verdict: {name}, {epochs} epochs")
+        display.say(f"Verdict: {name}, {cost.epochs} epochs")
         path = run / "verdict" / folder
         try:
-            minutes = _trained(path, settings, {**start, "epochs": epochs}, -(-labels // cost.classes), display)
+            minutes = _trained(path, labelled(settings), {**start, "epochs": cost.epochs}, display)
         except Interrupted:
             raise Interrupted(
                 f"Stopped in the verdict; the pre-training is finished and all is saved. Go on with: swinkit pretrain --resume {run}"
@@ -125,8 +142,8 @@ def weigh(run: Path, display: Display) -> Verdict | None:
         right = answers(path)
         interval = share_interval(right)
         hits.append(right)
-        ways.append(Rated(name, epochs, minutes, Figure(float(right.mean()), interval.low, interval.high)))
-    verdict = compared(hits, ways, labels)
+        ways.append(Rated(name, cost.epochs, minutes, Figure(float(right.mean()), interval.low, interval.high)))
+    verdict = compared(hits, ways, cost.labels)
     write_json(run / RECORD, verdict.to_dict())
     return verdict
 
@@ -135,13 +152,25 @@ def compared(hits: list[np.ndarray], ways: list[Rated], labels: int) -> Verdict:
     """The verdict from which pictures each of two ways got right, (N,) bool, the fine-tuned first."""
     tuned, nothing = hits
     apart = tuned.astype(float) - nothing
-    interval = bootstrap(lambda rows: float(apart[rows].mean()), len(apart), draws=DRAWS)
-    if not apart.any():  # no resample differs; Wilson's interval says how many more pictures may part them
-        most = share_interval(apart != 0).high
-        interval = Interval(-most, most)
+    interval = gain_interval(apart)
     gain = Figure(float(apart.mean()), interval.low, interval.high)
     sign = 1 if interval.low > 0 else -1 if interval.high < 0 else 0
     return Verdict(WORDS[sign], gain, labels, len(apart), tuple(ways))
+
+
+def gain_interval(apart: np.ndarray) -> Interval:
+    """95 % interval of the mean of ``apart`` (n,), 1 where only the first way is right, -1 where only the second is, by bootstrap.
+
+    Resamples of a handful of differences never hold one that speaks otherwise; the interval holds 0 unless an exact sign test sees a
+    difference, which takes six pictures at least.
+    """
+    if not apart.any():  # no resample differs; Wilson's interval says how many more pictures may part the ways
+        most = share_interval(apart != 0).high
+        return Interval(-most, most)
+    drawn = bootstrap(lambda rows: float(apart[rows].mean()), len(apart), draws=DRAWS)
+    if sign_test(int((apart > 0).sum()), int((apart < 0).sum())) < 0.05:
+        return drawn
+    return Interval(min(drawn.low, 0.0), max(drawn.high, 0.0))
 
 
 def read_verdict(run: Path) -> Verdict | None:
@@ -164,13 +193,12 @@ def answers(run: Path) -> np.ndarray:
     return torch.cat(right).numpy()
 
 
-def _trained(path: Path, settings: PretrainSettings, chosen: dict[str, Any], per_class: int, display: Display) -> float:
+def _trained(path: Path, shared: TrainSettings, chosen: dict[str, Any], display: Display) -> float:
     """Train into ``path``, or finish what was begun there; how many minutes its epochs took."""
     if (path / "config.yaml").is_file():
         resume(path, {}, display)
     else:
-        shared = {"data": settings.probe, "seed": settings.seed, "device": settings.device, "tensorboard": False}
-        begin(validated(TrainSettings, {**shared, "per_class": per_class, **chosen}), path, display)
+        begin(validated(TrainSettings, {**shared.model_dump(), **chosen}), path, display)
     rows = (path / "metrics.csv").read_text("utf-8").splitlines()
     column = rows[0].split(",").index("seconds")
     return round(sum(float(row.split(",")[column]) for row in rows[1:]) / 60, 2)

@@ -74,6 +74,9 @@ def test_a_picture_is_painted_anew(place, capsys):
         (["pretrain", "{place}/stripes", "--image-size", "8x"], 2, "is no size"),
         (["pretrain", "{place}/stripes", "--mask-cell", "3", "--dry-run"], 2, "no multiple of the patch"),
         (["pretrain", "{place}/stripes", "--sparse", "--mask-cell", "16", "--dry-run"], 2, "its cells are one of"),
+        (["pretrain", "{place}/stripes", "--mask-cell", "64", "--dry-run"], 2, "28x28 pixels all 1 cells are hidden"),
+        (["pretrain", "{place}/stripes", "--mask-ratio", "0.999", "--dry-run"], 2, "nothing is left to see"),
+        (["pretrain", "{place}/stripes", "--sparse", "--set", "covered=0.999", "--dry-run"], 2, "covered 0.999 of those kept"),
         (["pretrain", "{place}/stripes", "--set", "normalise=4", "--dry-run"], 2, "normalise is 4"),
         (["pretrain", "{place}/stripes", "--set", "mixup=1"], 2, "No such setting 'mixup'"),
         (["pretrain", "--resume", "{place}/run", "--sparse", "--set", "covered=0.5"], 2, "covered was 0.25, is now 0.5"),
@@ -93,6 +96,6 @@ def test_mistakes_are_explained_without_a_traceback(words, code, said, place, ca
 
 def test_the_cost_of_a_verdict_is_told_before_the_start(place, capsys):
     assert run(["pretrain", str(place / "stripes"), "--probe", str(place / "stripes"), "--dry-run"]) == 0
-    assert "The verdict will take two trainings on up to" in capsys.readouterr().err.splitlines()[0]
+    assert "The verdict will take two trainings on 42 labelled pictures" in capsys.readouterr().err.splitlines()[0]
     assert run(["pretrain", str(place / "stripes"), "--probe", str(place / "stripes"), "--no-verdict", "--dry-run"]) == 0
     assert "verdict" not in capsys.readouterr().err

@@ -150,13 +150,16 @@ def test_any_size_and_channels_are_painted(masking, height, width, channels):
     assert network.pooled(images).shape == (2, 16)
 
 
-def test_normalised_targets_are_local_statistics():
-    images = torch.rand(1, 2, 9, 12, dtype=torch.float64)
-    found = normalised(images, 5)
-    for row in range(9):
-        for column in range(12):
-            near = images[0, 1, max(0, row - 2) : row + 3, max(0, column - 2) : column + 3]
-            wanted = (images[0, 1, row, column] - near.mean()) / (near.var() + 1e-6).sqrt()
+@given(st.integers(1, 9), st.integers(1, 9), st.sampled_from([3, 5, 47]), st.integers(0, 100))
+@settings(max_examples=30, deadline=None)
+def test_normalised_targets_are_local_statistics(height, width, side, seed):
+    images = torch.rand(1, 2, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    found, reach = normalised(images, side), side // 2
+    for row in range(height):
+        for column in range(width):
+            near = images[0, 1, max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
+            variance = near.var() if near.numel() > 1 else torch.zeros(())
+            wanted = (images[0, 1, row, column] - near.mean()) / (variance + 1e-6).sqrt()
             assert float(found[0, 1, row, column]) == pytest.approx(float(wanted), abs=1e-9)
 
 

@@ -169,6 +169,14 @@ def test_all_right_is_not_certainty():
     assert metrics.share_interval(np.zeros(20, bool)).high == pytest.approx(0.161, abs=0.001)
 
 
+@given(st.integers(0, 400), st.integers(0, 400))
+@settings(max_examples=40, deadline=None)
+def test_the_sign_test_is_scipys(better, worse):
+    stats = pytest.importorskip("scipy.stats")
+    expected = stats.binomtest(better, better + worse).pvalue if better + worse else 1.0
+    assert metrics.sign_test(better, worse) == pytest.approx(expected, rel=1e-6)
+
+
 def test_bootstrap_repeats_with_its_seed():
     values = np.random.default_rng(0).normal(size=50)
 

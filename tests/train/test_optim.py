@@ -1,7 +1,8 @@
 import pytest
 
-from swinkit.config import SwinConfig
+from swinkit.config import Masking, SwinConfig
 from swinkit.model.classifier import SwinClassifier
+from swinkit.model.simmim import SimMIM
 from swinkit.train.optim import build_optimizers, depth_of, exempt_from_decay, hidden_matrices, set_learning_rate
 from swinkit.train.settings import TrainSettings
 
@@ -60,6 +61,14 @@ def test_depth_counts_blocks_and_merging_goes_with_the_block_after_it():
         "head.weight": 4,
     }
     assert {name: depth_of(name, depths) for name in names} == names
+
+
+@pytest.mark.parametrize("masking", [Masking(cell=4), Masking(cell=2, sparse=True)], ids=str)
+def test_tokens_that_stand_for_what_is_hidden_do_not_decay(masking):
+    model = SimMIM(build().config, masking)
+    tokens = {name for name, _ in model.named_parameters() if name.endswith("_token")}
+    assert tokens
+    assert tokens <= exempt_from_decay(model)
 
 
 def test_the_stem_learns_slowest_and_the_head_at_full_rate():
