@@ -141,6 +141,11 @@ class Training(Evaluation):
             torch.default_generator.set_state(before)
 
 
+def takes(channels: int, have: int) -> bool:
+    """Whether :func:`match_channels` can make pictures of ``have`` channels such of ``channels``."""
+    return have in (channels, 1) or (have, channels) == (3, 1)
+
+
 def match_channels(pictures: np.ndarray, channels: int) -> np.ndarray:
     """(..., have) -> (..., ``channels``): gray is repeated, RGB becomes luma. Raises :class:`DataError` for anything else."""
     have = pictures.shape[-1]

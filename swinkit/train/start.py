@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..config import SwinConfig
 from ..data.collection import Collection
 from ..data.fitting import SMALL, fitting, some, typical_size
+from ..data.transforms import takes
 from ..errors import UsageError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
@@ -137,7 +138,7 @@ def _statistics(collection: Collection, train: Sequence[int], most: int = 1000) 
 def _saved(settings: RunSettings, collection: Collection, file: Saved, parts: tuple[str, ...]) -> Start:
     config, notes = file.config, list(file.metadata.get("notes", ()))
     state = {name: tensor for name, tensor in file.state.items() if name.startswith(parts)}
-    if collection.channels not in (config.in_channels, 1) and (collection.channels, config.in_channels) != (3, 1):
+    if not takes(config.in_channels, collection.channels):
         notes.append(f"The first layer is spread from {config.in_channels} channels to {collection.channels}.")
         state["backbone.patch_embed.proj.weight"] = spread(state["backbone.patch_embed.proj.weight"], collection.channels)
         config = config.model_copy(update={"in_channels": collection.channels})

@@ -17,6 +17,8 @@ from ..data.collection import Collection
 from ..data.fitting import SMALL
 from ..data.layouts import open_unlabelled
 from ..data.split import Split, make_split
+from ..data.transforms import takes
+from ..errors import DataError
 from ..model.simmim import SimMIM, compacted
 from ..tasks import Task, find_task
 from ..tasks.pretraining import Reconstruction, check_visible, reconstruct, sheet
@@ -68,6 +70,11 @@ class Unlabelled:
         masking = settings.model_copy(update={"cell": cell}).masking
         masking.fits(start.config)
         check_visible(start.config.image_size, masking)
+        if settings.probe is not None and not takes(start.config.in_channels, have := examined(settings.probe)[0].channels):
+            raise DataError(
+                f"{settings.probe}: its pictures have {have} channels, and the network is to learn from {start.config.in_channels}. "
+                "Mend: a labelled set of pictures like those of the folder"
+            )
         if start.state:
             start = taken_over(start, masking)
         return replace(start, build=functools.partial(SimMIM, masking=masking))

@@ -150,7 +150,8 @@ def _contradiction(name: str, found: Tensor, made: Tensor | None) -> list[str]:
     if found.shape != made.shape:
         return [f"shape: {name} expected {tuple(made.shape)}, got {tuple(found.shape)}"]
     apart = (found.double() - made.double()).abs().max().item() if found.numel() else 0.0
-    return [] if apart <= TOLERANCE else [f"contradicts the configuration: {name} is off by {apart:.3g}"]
+    rounding = torch.finfo(found.dtype).eps * made.abs().max().item() if found.is_floating_point() and made.numel() else 0.0
+    return [] if apart <= max(TOLERANCE, rounding) else [f"contradicts the configuration: {name} is off by {apart:.3g}"]
 
 
 def _ignored_keys(pairs: Iterable[Pair], state: Mapping[str, Tensor]) -> list[str]:

@@ -290,6 +290,13 @@ def test_a_probe_that_cannot_measure_is_said_at_once(counts, verdict, said, tmp_
     assert not (tmp_path / "run").exists()
 
 
+def test_a_probe_of_other_channels_is_said_before_the_start(tmp_path):
+    data, probe = scatter(tmp_path / "fields", channels=4), labelled(tmp_path / "probe", a=8, b=8)
+    with pytest.raises(DataError, match="have 3 channels, and the network is to learn from 4"):
+        pretrain(data, "swin_nano", tmp_path / "run", probe=str(probe), **OPTIONS)
+    assert not (tmp_path / "run").exists()
+
+
 def test_broken_pictures_of_a_probe_are_left_out_and_a_class_of_many_keeps_its_labels(tmp_path, monkeypatch):
     monkeypatch.setattr("swinkit.train.verdict.default_epochs", lambda pictures, fine_tuning: 1)
     probe = labelled(tmp_path / "probe", many=20, few=4)

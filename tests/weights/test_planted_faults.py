@@ -138,6 +138,21 @@ def test_wrong_pretrained_window() -> None:
         read(state, V2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("dialect", ["microsoft", "torchvision", "openmmlab"])
+def test_buffers_in_half_precision_are_those_of_the_configuration(dialect: str, dtype: torch.dtype) -> None:
+    """A model of version 2 that was halved whole; a wrong pre-training window still shows."""
+    wide = SwinConfig.model_validate(
+        {**TINY, "version": 2, "image_size": 96, "window_size": 12, "pretrained_window_sizes": (11, 10)}
+    )
+    halved = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in saved(wide, dialect).items()}
+    assert all(tensor.dtype in (dtype, torch.int64) for tensor in halved.values())
+    assert read(halved, wide)["head.weight"].dtype is dtype
+    assert recognise(halved).reaches == (11, 10)
+    with pytest.raises(WeightsError, match="relative_coords_table is off by"):
+        read(halved, wide.model_copy(update={"pretrained_window_sizes": (12, 12)}))
+
+
 def test_a_window_that_is_not_recorded_is_asked_for() -> None:
     config = SwinConfig.model_validate({**TINY, "version": 2, "embed_dim": 96, "num_heads": (3, 6), "depths": (2, 2)})
     found = recognise(saved(config, "timm"))
