@@ -145,6 +145,9 @@ def prepared(model: str, picture: Path, options: dict[str, Any]) -> Explainer:
     from ..tasks.devices import find_device
 
     network: Any = load(model, image_size=options["image_size"]).to(find_device(options["device"]))
+    if not network.config.num_classes:
+        mend = "--reconstruct shows what it paints" if network.task == "pretraining" else "choose a classifier"
+        raise UsageError(f"{model} has no classes, so there is no answer to explain. Mend: {mend}")
     torch.manual_seed(options["seed"] or 0)
     pixels = decode(picture, network.preprocessing.channels)
     return Explainer(network, pixels, options["checked"], seed=options["seed"] or 0)

@@ -33,7 +33,9 @@ def command(model: str, as_json: bool, quiet: bool) -> None:
         return
     for name, value in found.items():
         if name != "problems" and (name != "trained_windows" or found["version"] == 2):  # version 1 has none to record
-            click.echo(f"{name.replace('_', ' '):>18}  {_shown(value)}")
+            nowhere = name == "converts_to" and not value and not found["problems"]
+            shown = "nothing as it is, see convert --backbone" if nowhere else _shown(value)
+            click.echo(f"{name.replace('_', ' '):>18}  {shown}")
     for problem in found["problems"] or ["none found"]:
         click.echo(f"{'problem':>18}  {problem}")
     if not quiet and not found["problems"]:

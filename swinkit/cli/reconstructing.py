@@ -39,7 +39,11 @@ def write(model: str, picture: Path, out: Path | None, seed: int, device: str) -
     folder = out or first_free(Path("runs"), "explain")
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "reconstruction.png", stream.getvalue())
-    hidden = "three cells of four, and some of the rest" if masking.sparse else f"{masking.ratio:.0%} of the cells"
+    hidden = (
+        f"three cells of four and {masking.covered:.0%} of the rest"
+        if masking.sparse
+        else f"{100 * masking.ratio:.3g}% of the cells"
+    )
     words = ["swinkit", "explain", model, str(picture), "--reconstruct", *(["--seed", str(seed)] if seed else [])]
     page = ReportData(
         title=f"{picture.name}, painted from what is left of it",

@@ -65,7 +65,10 @@ def export(state: Mapping[str, Tensor], config: SwinConfig, dialect: Dialect, pr
     prefix = dialect.prefix[config.version] if prefix is None else prefix
     pairs, left = dialect.pairs(state, config, prefix)
     if left:
-        _refuse(f"{dialect.title} has no place for", left)
+        painting = all(name.startswith(PARTS["reconstruction"]) for name in left)
+        _refuse(
+            f"{dialect.title} has no place for", sorted(left), "Mend: --backbone leaves out what painted" if painting else ""
+        )
     answer = _apply(pairs, state, config)
     for name, (buffer, i, j) in dialect.computed(config, prefix).items():
         made = buffer.make(config, i, j) if buffer.written else None
@@ -164,6 +167,6 @@ def _ignored_keys(pairs: Iterable[Pair], state: Mapping[str, Tensor]) -> list[st
     )
 
 
-def _refuse(head: str, lines: list[str]) -> None:
-    report = "\n".join(f"  {line}" for line in lines)
+def _refuse(head: str, lines: list[str], mend: str = "") -> None:
+    report = "\n".join([*(f"  {line}" for line in lines), *([mend] if mend else [])])
     raise WeightsError(f"{head}, {len(lines)} reason{'s' if len(lines) > 1 else ''}:\n{report}")

@@ -108,7 +108,8 @@ def _timm_folder(saved: Saved, state: Mapping[str, Tensor], folder: Path) -> Wri
 
 
 def _transformers_folder(saved: Saved, state: Mapping[str, Tensor], folder: Path) -> Written:
-    described = transformers.write(saved.config, saved.classes, multi_label=saved.multi_label)
+    painting = "reconstruction.mask_token" in saved.state
+    described = transformers.write(saved.config, saved.classes, multi_label=saved.multi_label, painting=painting)
     return _hugging_face(saved, state, folder, described)
 
 

@@ -67,6 +67,11 @@ def test_a_picture_is_painted_anew(place, capsys):
     assert (width, height) == (4 * 96 + 3 * 6, 4 * 96 + 3 * 6)
 
 
+def test_inspect_says_that_a_sparse_decoder_goes_nowhere_as_it_is(place, capsys):
+    assert run(["inspect", str(place / "run")]) == 0
+    assert "nothing as it is, see convert --backbone" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -83,6 +88,7 @@ def test_a_picture_is_painted_anew(place, capsys):
         (["pretrain", "--resume", "{place}/run", "--dry-run"], 2, "leave --out and --dry-run out"),
         (["predict", "{place}/run", "{place}/stripes"], 2, "pre-trained without labels gives no answers"),
         (["explain", "swin_nano.fashion_mnist", "{place}/one.png", "--reconstruct"], 2, "paints nothing"),
+        (["explain", "{place}/run", "{place}/one.png"], 2, "no answer to explain. Mend: --reconstruct"),
         (["explain", "{place}/run", "{place}/one.png", "--reconstruct", "--atlas"], 2, "it takes --seed only"),
     ],
 )

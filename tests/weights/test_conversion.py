@@ -17,13 +17,15 @@ from safetensors.torch import load_file
 import swinkit
 from swinkit.cli.convert import make_plan, picture_batch
 from swinkit.cli.main import run
-from swinkit.config import SwinConfig
+from swinkit.config import Masking, SwinConfig
 from swinkit.errors import GateError, SwinkitError, UsageError, WeightsError
 from swinkit.model.classifier import SwinClassifier
+from swinkit.model.simmim import SimMIM
 from swinkit.weights import certificate, conversion, witness
 from swinkit.weights.atomic import TEMPORARY
 from swinkit.weights.certificate import differences
 from swinkit.weights.convert import export
+from swinkit.weights.files import save_model
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.safety import check_safetensors
 from swinkit.weights.saved import weights_digest
@@ -195,6 +197,32 @@ def test_what_simmim_pretrained_keeps_its_decoder(tmp_path: Path, version: int) 
     with pytest.raises(WeightsError, match="--backbone"):
         convert(done.out, tmp_path / "own", "swinkit")
     assert convert(done.out, tmp_path / "own", "swinkit", backbone=True).parity.same
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_simmim_pretrained_goes_on_in_transformers(tmp_path: Path, version: int) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = SwinConfig.model_validate({**TINY, "version": version, "num_classes": 0})
+    network = shake(SimMIM(config, Masking(cell=8)))
+    save_model(network, tmp_path / "run", preprocessing=swinkit.Preprocessing(size=(32, 32)), task="pretraining")
+    done = convert(tmp_path / "run", tmp_path / "there", "transformers")
+    assert done.parity.same
+    kind = transformers.SwinForMaskedImageModeling if version == 1 else transformers.Swinv2ForMaskedImageModeling
+    theirs, report = kind.from_pretrained(done.out, output_loading_info=True)
+    assert not report["missing_keys"]
+    mask, images = torch.tensor([[[1, 0, 1, 0]] * 4], dtype=torch.uint8), torch.rand(1, 3, 32, 32)
+    tokens = mask.repeat_interleave(2, 1).repeat_interleave(2, 2).flatten(1).bool()
+    with torch.no_grad():
+        torch.testing.assert_close(theirs.eval()(images, bool_masked_pos=tokens).reconstruction, network(images, mask))
+
+
+def test_a_decoder_that_nobody_else_has_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    config = SwinConfig.model_validate({**TINY, "num_classes": 0})
+    network = shake(SimMIM(config, Masking(cell=4, sparse=True)))
+    save_model(network, tmp_path / "run", preprocessing=swinkit.Preprocessing(size=(32, 32)), task="pretraining")
+    with pytest.raises(WeightsError, match=r"reconstruction.blocks.0.mlp.fc1.bias\n(.|\n)*Mend: --backbone"):
+        convert(tmp_path / "run", tmp_path / "there", "timm")
 
 
 def broken(expected: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -88,15 +88,20 @@ def _sides(size: Any) -> tuple[int, ...]:
 
 
 def write(
-    config: SwinConfig, classes: Sequence[str] = (), *, multi_label: bool = False, backbone: Sequence[int] = ()
+    config: SwinConfig,
+    classes: Sequence[str] = (),
+    *,
+    multi_label: bool = False,
+    backbone: Sequence[int] = (),
+    painting: bool = False,
 ) -> dict[str, Any]:
-    """``config.json`` for a classifier, or for a backbone that gives out the stages ``backbone``, each behind a norm."""
+    """``config.json`` for a classifier, for a backbone that gives out the stages ``backbone``, each behind a norm, or for what SimMIM
+    pre-trained, ``painting``."""
     family = "Swin" if config.version == 1 else "Swinv2"
-    heading = {"architectures": [family + ("Backbone" if backbone else "ForImageClassification")], "model_type": family.lower()}
-    if not backbone and not config.num_classes:
-        heading["architectures"] = [family + "Model"]
+    headless = "ForMaskedImageModeling" if painting else "Model"
+    kind = "Backbone" if backbone else "ForImageClassification" if config.num_classes else headless
     described = {
-        **heading, "image_size": _square(config.image_size), "patch_size": config.patch_size, "num_channels": config.in_channels,
+        "architectures": [family + kind], "model_type": family.lower(), "image_size": _square(config.image_size), "patch_size": config.patch_size, "num_channels": config.in_channels,
         "embed_dim": config.embed_dim, "depths": list(config.depths), "num_heads": list(config.num_heads),
         "window_size": config.window_size[0], "mlp_ratio": config.mlp_ratio, "qkv_bias": config.qkv_bias, **FIXED,
         "use_absolute_embeddings": config.ape, "drop_path_rate": config.drop_path_rate, "encoder_stride": config.strides[-1],
