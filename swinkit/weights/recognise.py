@@ -216,18 +216,8 @@ class _Probe:
         return ((side + 1) // 2, (side + 1) // 2) if side and side % 2 else None
 
     def reach(self, i: int, j: int) -> int | Size | None:
-        """An axis of one patch has only the offset 0 and tells nothing; any window serves it, such as the other axis'."""
         coordinates, window = self.buffer("relative_coords_table", i, j), self.window(i, j)
-        if coordinates is None or window is None or not coordinates.numel():
-            return None
-        sides = []
-        for axis, side in enumerate(window):
-            farthest = float(coordinates[..., axis].max())
-            if side > 1 and farthest <= 0:
-                return None
-            sides.append(round(8 * (side - 1) / (8**farthest - 1)) + 1 if side > 1 else 0)
-        height, width = sides
-        return as_side((height or width or 1, width or height or 1))
+        return None if coordinates is None or window is None or not coordinates.numel() else reach_of(coordinates, window)
 
     def image_size(self, depths: tuple[int, ...], windows: tuple[Size, ...] | None, patch: int) -> tuple[Size | None, bool]:
         """The largest picture size in pixels that fits, and whether it is told rather than bounded."""
@@ -248,6 +238,21 @@ class _Probe:
         """As detection and segmentation are trained. transformers' backbones of version 2 shrink windows as classifiers do."""
         outputs = "output_norms" in parts or self.dialect.name.startswith(("microsoft-dense", "transformers-backbone"))
         return (outputs or around > 0) and not (self.version == 2 and self.dialect.name.startswith("transformers"))
+
+
+def reach_of(coordinates: Tensor, window: Size) -> int | Size | None:
+    """The window at which log-CPB was trained, of its ``coordinates`` (…, 2) for ``window`` (V2, equation 4); None where they are none.
+
+    An axis of one patch has only the offset 0 and tells nothing; any window serves it, such as the other axis'.
+    """
+    sides = []
+    for axis, side in enumerate(window):
+        farthest = float(coordinates[..., axis].max())
+        if side > 1 and farthest <= 0:
+            return None
+        sides.append(round(8 * (side - 1) / (8**farthest - 1)) + 1 if side > 1 else 0)
+    height, width = sides
+    return as_side((height or width or 1, width or height or 1))
 
 
 def _root(value: int | None) -> int | None:

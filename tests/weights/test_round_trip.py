@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from swinkit.config import SwinConfig
 from swinkit.errors import WeightsError
 from swinkit.model.classifier import SwinClassifier
+from swinkit.model.position_bias import log_spaced_coordinates
 from swinkit.variants import configure
 from swinkit.weights.convert import expected_state, export, restore
 from swinkit.weights.formats import DIALECTS
-from swinkit.weights.recognise import recognise
+from swinkit.weights.recognise import reach_of, recognise
 
 from ..peers.building import NETWORKS, logits_of
 from ..shaking import shake
@@ -98,6 +101,18 @@ def test_what_no_other_library_can_record_is_refused(name: str) -> None:
     config = SwinConfig.model_validate(fields)
     with pytest.raises(WeightsError, match=r"pre-training windows are square, here they are \(\(3, 5\), 3\)"):
         export(expected_state(config), config, DIALECTS[name])
+
+
+@given(st.tuples(st.integers(2, 24), st.integers(2, 24)), st.tuples(st.integers(2, 24), st.integers(2, 24)))
+@settings(max_examples=60, deadline=None)
+def test_coordinates_tell_the_window_at_which_they_were_trained(window: tuple[int, int], trained: tuple[int, int]) -> None:
+    found = reach_of(log_spaced_coordinates(window, trained).half(), window)
+    assert found == (trained if trained[0] != trained[1] else trained[0])
+
+
+@pytest.mark.parametrize(("window", "found"), [((1, 1), 1), ((1, 5), 5), ((5, 1), 5)])
+def test_an_axis_of_one_patch_tells_nothing(window: tuple[int, int], found: int) -> None:
+    assert reach_of(log_spaced_coordinates(window, (5, 5)), window) == found
 
 
 def test_saved_mask_has_the_published_shape() -> None:
