@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.collection import Collection
+from ..data.collection import Collection, shown
 from ..data.loader import eval_batches, explained_workers
 from ..data.transforms import evaluation
-from ..errors import DataError
+from ..errors import DataError, SwinkitError
 from ..tasks.classification import temperature
 from ..tasks.evaluation import Evaluation, MultiLabel, SingleLabel
 
@@ -26,7 +26,8 @@ def evaluate(
     The model stays on its device and is set to evaluation. Classes are matched by name, so data may have them in another
     order, or fewer. Logits are divided by the temperature that the model carries, so that what is judged is what
     :class:`~swinkit.Predictor` answers. Unlabelled pictures are left out. ``progress(done, total)`` is told after each batch. Raises
-    :class:`DataError` for labels that the model does not know, and for a picture that cannot be read.
+    :class:`DataError` for labels that the model does not know, and for a picture that cannot be read; :class:`SwinkitError` where an
+    answer is not finite.
     """
     places = match_classes(tuple(model.classes), collection)
     several = bool(model.multi_label)
@@ -42,10 +43,20 @@ def evaluate(
             logits.append(model(batch.images.to(device)).float().cpu() / temperature(model))
             if progress is not None:
                 progress(min(len(chosen), len(logits) * batch_size), len(chosen))
+    answers, sources = torch.cat(logits).numpy(), [collection.samples[index].source for index in chosen]
+    _check_finite(answers, sources)
     truth = _truth(collection, chosen, places, len(model.classes) if several else None)
     kind = MultiLabel if several else SingleLabel
-    sources = [collection.samples[index].source for index in chosen]
-    return kind(tuple(model.classes), torch.cat(logits).numpy(), truth, np.array(chosen), sources)
+    return kind(tuple(model.classes), answers, truth, np.array(chosen), sources)
+
+
+def _check_finite(answers: np.ndarray, sources: Sequence[str]) -> None:
+    broken = np.flatnonzero(~np.isfinite(answers).all(axis=1))
+    if broken.size:
+        raise SwinkitError(
+            f"The model's answer is not finite for {broken.size} of {len(answers)} pictures, {shown(sources[broken[0]])} for one: there is nothing to "
+            "judge. Mend: if it was trained here, train it anew with a lower learning rate (--set lr=…)"
+        )
 
 
 def labelled(collection: Collection) -> list[int]:

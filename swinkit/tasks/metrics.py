@@ -78,11 +78,11 @@ def mean_known(values: Array) -> float:
 def top_k_hits(scores: Array, labels: Whole, k: int = 1) -> Flags:
     """Whether fewer than ``k`` classes come before each picture's own: bool (n,).
 
-    Equal scores are ranked in class order, so that k = 1 is ``argmax`` and constant scores earn nothing.
+    Equal scores are ranked in class order, so that k = 1 is ``argmax`` and constant scores earn nothing, as do scores that are nan.
     """
     own = np.take_along_axis(scores, labels[:, None], axis=1)
     earlier = np.arange(scores.shape[1]) < labels[:, None]
-    return ((scores > own) | ((scores == own) & earlier)).sum(axis=1) < k
+    return (~(scores <= own) | ((scores == own) & earlier)).sum(axis=1) < k
 
 
 def confusion(labels: Whole, predicted: Whole, classes: int) -> Whole:

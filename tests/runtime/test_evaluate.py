@@ -8,7 +8,7 @@ import pytest
 
 import swinkit
 from swinkit.data.collection import Collection, Sample
-from swinkit.errors import DataError
+from swinkit.errors import DataError, SwinkitError
 from swinkit.runtime.evaluate import evaluate, match_classes
 
 from .conftest import CLASSES
@@ -58,6 +58,13 @@ def test_unlabelled_pictures_are_left_out_and_none_at_all_is_an_error(model):
     assert evaluate(model, mixed).indices.tolist() == [0, 1, 2, 3]
     with pytest.raises(DataError, match="none of the chosen pictures has a label"):
         evaluate(model, dataclasses.replace(data, samples=tuple(bare)))
+
+
+def test_answers_that_are_not_finite_are_not_judged(model_folder):
+    broken = swinkit.load(model_folder)
+    broken.head.bias.data[0] = float("nan")
+    with pytest.raises(SwinkitError, match=r"not finite for 12 of 12 pictures, 0\.png for one.*Mend"):
+        evaluate(broken, collection())
 
 
 def test_several_labels_need_a_model_of_several(model, model_folder):

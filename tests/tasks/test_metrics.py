@@ -34,6 +34,8 @@ def test_top_k_ranks_equal_scores_in_class_order(seed, classes, ties):
 def test_constant_scores_earn_no_top_one():
     labels = np.array([0, 1, 2, 3])
     assert metrics.top_k_hits(np.full((4, 4), 0.25), labels).tolist() == [True, False, False, False]
+    for k in (1, 3):  # what is no number is no answer, so a network that is broken is not taken for the best
+        assert not metrics.top_k_hits(np.full((4, 4), np.nan), labels, k).any()
 
 
 @given(st.integers(0, 10_000), st.integers(2, 8), st.integers(1, 40))
