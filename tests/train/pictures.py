@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 TINY: dict[str, Any] = {
     "image_size": 8, "swin": {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": 2},
     "epochs": 3, "batch_size": 8, "threads": 1, "tensorboard": False,
     "precision": "32-true",  # measured, it may differ between two runs that shall be compared
+}  # fmt: skip
+
+OPTIONS: dict[str, Any] = {
+    "image_size": 16, "swin": {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": 4, "patch_size": 2},
+    "epochs": 2, "batch_size": 8, "threads": 1, "workers": 0, "tensorboard": False, "precision": "32-true", "cell": 2,
 }  # fmt: skip
 
 
@@ -42,3 +48,17 @@ def write_idx(file: Path, array: np.ndarray) -> None:
     header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
     with gzip.open(file, "wb") as stream:
         stream.write(header + array.tobytes())
+
+
+def scatter(folder: Path, count: int = 24, size: tuple[int, int] = (16, 16), channels: int = 3) -> Path:
+    """Pictures in nested folders, without any order that could be a label."""
+    chance = np.random.default_rng(0)
+    for index in range(count):
+        home = folder / f"roll{index % 3}" / f"{index % 2}"
+        home.mkdir(parents=True, exist_ok=True)
+        pixels = chance.integers(0, 256, (*size, channels), np.uint8)
+        if channels == 3:
+            Image.fromarray(pixels).save(home / f"{index}.png")
+        else:
+            np.save(home / f"{index}.npy", pixels.astype(np.float32) / 255)
+    return folder

@@ -11,24 +11,22 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from PIL import Image
 
 import swinkit
 from swinkit.config import Masking, SwinConfig
 from swinkit.data.check import examine
 from swinkit.data.layouts import open_unlabelled
 from swinkit.data.randomness import MASK, keys
-from swinkit.errors import DataError, Interrupted
+from swinkit.errors import Interrupted
 from swinkit.model.simmim import SimMIM
 from swinkit.preprocessing import Preprocessing
-from swinkit.tasks.evaluation import Figure
 from swinkit.tasks.pretraining import sample_masks
 from swinkit.train import fit, pretrain, resume
 from swinkit.train.loop import Trainer, weight_hash
 from swinkit.train.prepare import checked
 from swinkit.train.settings import PretrainSettings
+from swinkit.train.start import open_start
 from swinkit.train.unlabelled import Unlabelled
-from swinkit.train.verdict import Rated, compared, read_verdict
 from swinkit.train.watch import RunWatcher
 from swinkit.weights.convert import export
 from swinkit.weights.files import read_model, save_model
@@ -36,26 +34,7 @@ from swinkit.weights.formats import DIALECTS
 
 from ..shaking import shake
 from . import crash
-from .pictures import TINY, write_pictures
-
-OPTIONS = {
-    "image_size": 16, "swin": {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": 4, "patch_size": 2},
-    "epochs": 2, "batch_size": 8, "threads": 1, "workers": 0, "tensorboard": False, "precision": "32-true", "cell": 2,
-}  # fmt: skip
-
-
-def scatter(folder, count=24, size=(16, 16), channels=3):
-    """Pictures in nested folders, without any order that could be a label."""
-    chance = np.random.default_rng(0)
-    for index in range(count):
-        home = folder / f"roll{index % 3}" / f"{index % 2}"
-        home.mkdir(parents=True, exist_ok=True)
-        pixels = chance.integers(0, 256, (*size, channels), np.uint8)
-        if channels == 3:
-            Image.fromarray(pixels).save(home / f"{index}.png")
-        else:
-            np.save(home / f"{index}.npy", pixels.astype(np.float32) / 255)
-    return folder
+from .pictures import OPTIONS, TINY, scatter, write_pictures
 
 
 def stop_at(monkeypatch, step):
@@ -215,104 +194,12 @@ def test_simmim_checkpoints_of_microsoft_load_and_go_on(version, dialect, prefix
     assert all(torch.allclose(found[name], tensor, atol=1e-5) for name, tensor in network.state_dict().items())
 
 
-def test_the_features_are_measured_and_the_whole_is_weighed(tmp_path, monkeypatch):
-    monkeypatch.setattr("swinkit.train.verdict.default_epochs", lambda pictures, fine_tuning: 2)
-    data = write_pictures(tmp_path / "stripes", test=30)
-    result = pretrain(data, "swin_nano", tmp_path / "run", probe=str(data), **{**OPTIONS, "epochs": 3})
-    rows = (result.path / "payoff.csv").read_text().splitlines()
-    assert rows[0] == "step,epoch,knn,linear"
-    assert [row.split(",")[1] for row in rows[1:]] == ["1", "2", "3"]
-    assert result.verdict == read_verdict(result.path)
-    assert result.verdict.word in ("worth it", "not yet", "no")
-    assert [way.epochs for way in result.verdict.ways] == [2, 2]
-    assert (result.verdict.labels, result.verdict.judged) == (42, 30)
-    configs = [
-        yaml.safe_load((result.path / "verdict" / name / "config.yaml").read_text()) for name in ("pretrained", "nothing")
-    ]
-    assert configs[0]["swin"] == configs[1]["swin"]
-    again = resume(result.path)
-    assert again.sha256 == result.run.sha256
-
-
-def test_equal_answers_do_not_make_the_verdict_certain():
-    right = np.ones(100, bool)
-    found = compared([right, right], [Rated(name, 1, 0.1, Figure(1.0)) for name in "ab"], 10)
-    assert (found.word, found.gain.value) == ("not yet", 0)
-    assert (found.gain.low, found.gain.high) == pytest.approx((-0.037, 0.037), abs=1e-3)
-
-
-@pytest.mark.parametrize(("share", "word"), [(0.9, "worth it"), (0.5, "not yet"), (0.1, "no")])
-def test_the_verdict_needs_certainty(share, word):
-    chance = np.random.default_rng(0)
-    hits = [chance.random(400) < probability for probability in (share, 0.5)]
-    ways = [Rated(name, 1, 0.1, Figure(float(right.mean()))) for name, right in zip("ab", hits, strict=True)]
-    found = compared(hits, ways, 10)
-    assert found.word == word
-    assert found.gain.low <= found.gain.value <= found.gain.high
-
-
-@pytest.mark.parametrize(("better", "worse", "same", "word"), [
-    (5, 0, 0, "not yet"), (6, 0, 0, "worth it"), (4, 0, 96, "not yet"), (0, 5, 95, "not yet"), (0, 6, 94, "no"), (0, 0, 3, "not yet"),
-])  # fmt: skip
-def test_a_handful_of_pictures_is_no_certainty(better, worse, same, word):
-    """Of five coins that differ all fall on one side once in sixteen times."""
-    tuned = np.repeat([True, False, True], [better, worse, same])
-    nothing = np.repeat([False, True, True], [better, worse, same])
-    found = compared([tuned, nothing], [Rated("a", 1, 0.1, Figure(0.5))] * 2, 10)
-    assert found.word == word
-    assert found.gain.low <= found.gain.value <= found.gain.high
-
-
-def labelled(folder, **counts):
-    """So many pictures of noise in the folder of each class."""
-    chance = np.random.default_rng(1)
-    for name, count in counts.items():
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        for index in range(count):
-            Image.fromarray(chance.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / name / f"{index}.png")
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("counts", "verdict", "said"),
-    [
-        ({".": 1}, True, "one label each"),
-        ({"a": 1, "b": 1}, False, "2 pictures to learn from and 0 to judge"),
-        ({"a": 2, "b": 2}, True, "of 4 labelled pictures none can be kept aside"),
-        ({"train/a": 3, "test/a": 3, "test/b": 3}, False, "in validation or test only: 'b'"),
-    ],
-)
-def test_a_probe_that_cannot_measure_is_said_at_once(counts, verdict, said, tmp_path):
-    data = scatter(tmp_path / "photos")
-    bare = labelled(tmp_path / "bare", **counts)
-    with pytest.raises(DataError, match=said):
-        pretrain(data, "swin_nano", tmp_path / "run", probe=str(bare), verdict=verdict, **OPTIONS)
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_probe_of_other_channels_is_said_before_the_start(tmp_path):
-    data, probe = scatter(tmp_path / "fields", channels=4), labelled(tmp_path / "probe", a=8, b=8)
-    with pytest.raises(DataError, match="have 3 channels, and the network is to learn from 4"):
-        pretrain(data, "swin_nano", tmp_path / "run", probe=str(probe), **OPTIONS)
-    assert not (tmp_path / "run").exists()
-
-
-def test_broken_pictures_of_a_probe_are_left_out_and_a_class_of_many_keeps_its_labels(tmp_path, monkeypatch):
-    monkeypatch.setattr("swinkit.train.verdict.default_epochs", lambda pictures, fine_tuning: 1)
-    probe = labelled(tmp_path / "probe", many=20, few=4)
-    (probe / "many" / "0.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
-    result = pretrain(scatter(tmp_path / "photos"), "swin_nano", tmp_path / "run", probe=str(probe), **{**OPTIONS, "epochs": 1})
-    assert result.verdict.labels + result.verdict.judged == 23
-    data = json.loads((result.path / "verdict" / "pretrained" / "data.json").read_text())
-    assert len(data["split"]["train"]) == result.verdict.labels
-
-
 def begun(data, model, **settings):
     """The network with which a pre-training from ``model`` would begin."""
     recipe, chosen = Unlabelled(), PretrainSettings(data=str(data), model=str(model), **settings)
     collection = recipe.open(chosen)
     split = recipe.part(chosen, collection, examine(collection), lambda _: None)
-    return recipe.start(chosen, collection, split, torch.device("cpu")).network(0, 0.0).eval()
+    return recipe.start(chosen, collection, split, open_start(chosen)).network(0, 0.0).eval()
 
 
 @pytest.mark.parametrize("version", [1, 2])
