@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...model.attention import WindowAttention
 from ...tasks import load
 from ...tasks.classification import temperature
 from ...weights.files import config_of
@@ -52,9 +53,14 @@ def export(
 
 
 def prepared(model: Any) -> Any:
-    """The network as it is exported: in evaluation, float32, on the CPU."""
+    """The network as it is exported: in evaluation, float32, on the CPU, with all windows attending at once."""
     network = load(model) if isinstance(model, str | Path) else copy.deepcopy(model)
     config_of(network)
+    for module in network.modules():
+        if isinstance(module, WindowAttention):
+            module.chunk = (
+                0  # how many turns windows take depends on the picture's size, and a graph would keep the traced one's
+            )
     return network.float().cpu().eval()
 
 

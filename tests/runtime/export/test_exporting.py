@@ -20,10 +20,12 @@ from swinkit.data.transforms import evaluation
 from swinkit.errors import GateError, UsageError
 from swinkit.model import windows
 from swinkit.runtime.export import exporting
-from swinkit.runtime.export.bundle import Bundle, open_bundle
+from swinkit.runtime.export.bundle import Bundle, Input, open_bundle
 from swinkit.runtime.export.exporting import export
 from swinkit.runtime.export.sessions import onnxruntime_session, openvino_session
 from swinkit.runtime.export.tracing import trace
+
+from .conftest import small_model
 
 ROOT = Path(__file__).parents[3]
 # beyond the golden ones: a pixel, less than a patch, one window exactly, a strip, the size at which the shift sets in
@@ -75,6 +77,16 @@ def test_torch_export_answers_as_the_model(plain: Any, tmp_path: Path) -> None:
         for size in SIZES:
             images = torch.randn(1, 1, *size)
             assert torch.allclose(program(images), plain(images), atol=1e-4)
+
+
+@pytest.mark.parametrize("variant", ["swin_nano", "swinv2_nano"])
+def test_measures_against_memory_stay_outside_of_the_graph(variant: str) -> None:
+    model = small_model(variant, attention_chunk=2, gradient_checkpointing=True)
+    program = trace(exporting.prepared(model), Input()).module(check_guards=False)
+    with torch.no_grad():
+        for size in SIZES:
+            images = torch.randn(2, 1, *size)
+            assert torch.allclose(program(images), model(images), atol=1e-4)
 
 
 def test_a_graph_with_the_shift_frozen_is_refused(plain: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
