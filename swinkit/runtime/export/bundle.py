@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ... import __version__
 from ...config import SwinConfig
@@ -78,11 +78,11 @@ class Manifest(BaseModel):
     swin: SwinConfig
     classes: tuple[str, ...]
     multi_label: bool = False
-    temperature: float = 1.0
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     preprocessing: Preprocessing
     input: Input = Input()
     output: str = "logits"
-    tolerance: float = 1e-4
+    tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-4
     files: dict[str, FileEntry] = {}
     checks: list[dict[str, Any]] = []
     int8: dict[str, Any] | None = None
@@ -151,10 +151,19 @@ def unfinished(folder: Path) -> Iterator[Path]:
         raise SwinkitError(f"Could not write into {folder.parent}: {fault.strerror}. Mend: choose another --out") from None
     try:
         yield draft
-        draft.rename(folder)
+        _name(draft, folder)
         sync_folder(folder.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _name(draft: Path, folder: Path) -> None:
+    try:
+        draft.rename(folder)
+    except OSError as fault:
+        if not os.path.lexists(folder):
+            raise
+        raise UsageError(f"{folder} appeared meanwhile and is not overwritten. Choose another --out, or remove it") from fault
 
 
 def _read_manifest(folder: Path) -> Manifest:

@@ -45,6 +45,9 @@ class Golden:
             parts[kind][height, width] = array
         if not parts["pictures"] or parts["pictures"].keys() != parts["logits"].keys():
             raise ValueError("pictures and answers are not of the same sizes")
+        for array in (*parts["pictures"].values(), *parts["logits"].values()):
+            if len(array) < max(BATCHES):
+                raise ValueError(f"{len(array)} pictures or answers of a size, expected {max(BATCHES)}")
         return cls(**parts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from swinkit.errors import WeightsError
+from swinkit.errors import GateError, UsageError, WeightsError
 from swinkit.preprocessing import Preprocessing
-from swinkit.runtime.export.bundle import Bundle, open_bundle
+from swinkit.runtime.export.bundle import Bundle, open_bundle, unfinished
 from swinkit.runtime.export.golden import SIZES, Golden, make_golden, sizes_for
 from swinkit.runtime.export.protobuf import refuse_outside_data
+from swinkit.runtime.export.verifying import verify
 
 
 def replace_file(folder: Path, name: str, content: bytes) -> None:
@@ -134,6 +136,41 @@ def test_golden_answers_come_back_as_they_were() -> None:
         assert np.array_equal(back.pictures[size], drawn)
         assert np.array_equal(back.logits[size], golden.logits[size])
         assert len({picture.tobytes() for picture in drawn}) == 3
+
+
+@pytest.mark.parametrize("name", ["tolerance", "temperature"])
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-1"])
+def test_a_manifest_with_an_impossible_figure_is_refused(copied: Path, name: str, value: str) -> None:
+    described = json.loads((copied / "bundle.json").read_text())
+    described[name] = "here"
+    (copied / "bundle.json").write_text(json.dumps(described).replace('"here"', value))
+    with pytest.raises(WeightsError, match=name):
+        open_bundle(copied)
+
+
+def test_golden_pictures_too_few_for_every_batch_are_refused(onnx_bundle: Bundle) -> None:
+    golden = onnx_bundle.golden
+    fewer = Golden(golden.pictures, {size: answers[:1] for size, answers in golden.logits.items()})
+    with pytest.raises(ValueError, match="expected 3"):
+        Golden.from_bytes(fewer.to_bytes())
+
+
+def test_a_golden_answer_that_is_no_number_agrees_with_nothing(onnx_bundle: Bundle) -> None:
+    answers = {size: np.full_like(answers, np.nan) for size, answers in onnx_bundle.golden.logits.items()}
+    unknown = replace(onnx_bundle, golden=Golden(onnx_bundle.golden.pictures, answers))
+    with pytest.raises(GateError, match="inf"):
+        verify(unknown, "onnxruntime")
+
+
+def test_two_exports_to_one_name_end_with_one_whole_bundle(tmp_path: Path) -> None:
+    def write(content: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+        with unfinished(tmp_path / "name") as draft:
+            (draft / "graph").write_text(content)
+            meanwhile()
+
+    with pytest.raises(UsageError, match="appeared meanwhile"):
+        write("late", lambda: write("early"))
+    assert [path.read_text() for path in tmp_path.rglob("*") if path.is_file()] == ["early"]
 
 
 def test_sizes_are_the_promised_ones_or_follow_a_small_model() -> None:
