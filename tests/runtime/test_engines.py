@@ -179,6 +179,18 @@ def test_auto_measures_and_remembers(monkeypatch):
     assert json.loads(choice._memory().read_text())
 
 
+def test_a_remembered_engine_that_no_longer_builds_is_passed_over(monkeypatch):
+    model, names = model_of(1), ["eager", "openvino"]
+    monkeypatch.setattr(engines, "candidates", lambda thorough: names)
+    choice.remember(choice.identity(model, "float32", (1, 3, 64, 64), names), "openvino")
+
+    def build(model, precision, shape):
+        raise OSError("libopenvino.so: cannot open shared object file")
+
+    monkeypatch.setattr(engines, "_builder", lambda name: {"eager": eager.build, "openvino": build}[name])
+    assert engines.build(model, shape=(1, 3, 64, 64)).name == "eager"
+
+
 def test_a_folder_called_as_an_engine_is_no_package(monkeypatch, tmp_path):
     (tmp_path / "native").mkdir()
     monkeypatch.syspath_prepend(tmp_path)

@@ -5,6 +5,7 @@ What is remembered lies in ``engines.json`` beside the compiled kernels; a broke
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -36,9 +37,10 @@ def fastest(model: nn.Module, precision: str, shape: Any, names: list[str], run:
     key = identity(model, precision, shape, names)
     known = remembered().get(key)
     if known in names:
-        chosen = run(model, known, precision)
-        chosen.program(shape)
-        return chosen
+        with contextlib.suppress(Exception):  # another library may have lost something since
+            chosen = run(model, known, precision)
+            chosen.program(shape)
+            return chosen
     pictures = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     runs, truth = [], run(model, "eager", "float32")(pictures)
     for name in names:
