@@ -98,6 +98,11 @@ class _Process:
             raise Undecodable(f"not decoded within {seconds:g} s" if late.is_set() else self._crash()) from None
         finally:
             timer.cancel()
+            timer.join()
+            if (
+                late.is_set()
+            ):  # perhaps after the last byte: the next file shall not meet a process that was killed for this one
+                self.end()
 
     def _greet(self) -> None:
         try:

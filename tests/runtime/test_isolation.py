@@ -94,6 +94,21 @@ def test_fault_16_what_kills_a_decoder_is_told_and_the_next_file_is_right(fragil
             np.testing.assert_array_equal(decoders(tmp_path / "good.png", 3), np.asarray(picture(5)))
 
 
+def test_fault_16_a_file_that_is_ready_at_the_last_moment_does_the_next_no_harm(tmp_path, monkeypatch):
+    picture(5).save(tmp_path / "good.png")
+    ask, delays = isolation._Process._ask, [1.5, 0]
+
+    def late(process, path, channels):
+        answer = ask(process, path, channels)
+        time.sleep(delays.pop(0))  # the time runs out between the last byte and the end of the watch
+        return answer
+
+    monkeypatch.setattr(isolation._Process, "_ask", late)
+    with Decoders(seconds=1) as decoders:
+        for _ in range(2):
+            np.testing.assert_array_equal(decoders(tmp_path / "good.png", 3), np.asarray(picture(5)))
+
+
 def test_fault_16_many_threads_never_get_each_others_picture(fragile, tmp_path):
     for number in range(40):
         picture(number).save(tmp_path / f"{number}.png")
