@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from .given import engine, network
 from .options import SIZE, check_new, next_command, print_json, say, shared, warn
+
+Asked = TypeVar("Asked")
 
 
 @click.command("bench")
@@ -50,7 +52,8 @@ def command(
     from ..study import bench
     from . import studying
 
-    engines = ("auto", "plain", *ENGINES) if "all" in engines else engines or ("auto", "plain")
+    batches, sizes, precisions = _once(batches), _once(sizes), _once(precisions)
+    engines = _once(("auto", "plain", *ENGINES) if "all" in engines else engines or ("auto", "plain"))
     result = bench.count(model, sizes)
     if result["weights"] == "random" and not dry_run:
         say(f"{model} is a variant, so its weights are random; they are as fast as trained ones", quiet)
@@ -72,6 +75,10 @@ def command(
         say(f"Written: {studying.keep(result, studying.bench_page(result, Path(model).name), out, 'bench')}", quiet)
     else:
         next_command("swinkit", "bench", model, "--out", "bench", quiet=quiet)
+
+
+def _once(asked: tuple[Asked, ...]) -> tuple[Asked, ...]:
+    return tuple(dict.fromkeys(asked))
 
 
 def _print(result: dict[str, Any]) -> None:

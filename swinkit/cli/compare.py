@@ -63,7 +63,7 @@ def command(
     from ..study import bench, compare
     from . import studying
 
-    chosen = models or compare.MODELS
+    chosen = list(dict.fromkeys(models or compare.MODELS))
     rows = compare.count(chosen, sorted(set(sizes or compare.SIZES)))
     layers: list[dict[str, Any]] = []
     if not dry_run:

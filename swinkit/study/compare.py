@@ -115,7 +115,7 @@ def _add(row: dict[str, Any], measured: Measured) -> None:
         row["latency_seconds"] = asdict(statistics.median(measured.turns))
         row["turns"] = measured.to_dict()["turns"]
     peak, loaded = (measured.memory.get(key) for key in ("peak", "loaded"))
-    if peak and loaded:
+    if peak and loaded and peak > loaded:  # a small model may need less than its libraries gave back
         row["memory_bytes"] = peak - loaded
 
 

@@ -10,7 +10,10 @@ import pytest
 import swinkit
 from swinkit.cli import compare, studying
 from swinkit.cli.main import run
+from swinkit.study import bench as bench_study
+from swinkit.study import compare as compare_study
 from swinkit.study.macs import count_macs
+from swinkit.study.turns import Measured
 from swinkit.variants import configure
 
 
@@ -81,6 +84,7 @@ def test_the_table_names_its_unit(capsys):
     ("arguments", "message"),
     [
         (["bench", "swin_nano", "--engine", "magic"], "There is no engine 'magic'"),
+        (["bench", "swin_nano", "--engine", "all", "--engine", "magic", "--dry-run"], "There is no engine 'magic'"),
         (["bench", "swin_nano", "--image-size", "0x4"], "is no size"),
         (["bench", "swin_nano", "--precision", "int8"], "int8"),
         (["compare", "deit_s", "--image-size", "225"], "deit_s takes sides that divide by 16, not 225"),
@@ -120,6 +124,26 @@ def test_crossings_of_the_counted_macs_are_named(capsys):
     assert growth["swinv2_t"] == pytest.approx(1, abs=0.03)
     assert growth["deit_s"] > 1.2
     assert compare.sentences(result)[0].startswith("MACs: swinv2_t and deit_s cross at 2")
+
+
+def test_what_is_asked_for_twice_is_done_once(capsys, monkeypatch):
+    doubled = ["--image-size", "32", "--image-size", "32"]
+    assert len(answer(capsys, "compare", "swin_nano", "swin_nano", *doubled, "--dry-run")["rows"]) == 1
+    asked = []
+    monkeypatch.setattr(bench_study, "measure", lambda name, cases, engines, *_: asked.append((len(cases), engines)) or [])
+    twice = [*doubled, *2 * ["--engine", "plain"], *2 * ["--batch-size", "1"], *2 * ["--precision", "float32"]]
+    assert len(answer(capsys, "bench", "swin_nano", *twice)["macs"]["counted"]) == 1
+    assert asked == [(1, ("plain",))]
+
+
+def test_memory_below_that_of_the_libraries_is_no_point_of_a_curve():
+    rows = [{"model": name, "side": side, "macs": 1} for name in ("swin_nano", "deit_ti") for side in (32, 64)]
+    for row in rows:
+        small = row["model"] == "swin_nano" and row["side"] == 32
+        memory = {"loaded": 300, "resting": 300, "peak": 200 if small else 400}
+        compare_study._add(row, Measured(row["model"], turns=[[1.0]], memory=memory))
+    assert compare_study.summarise(rows, [])["growth"]
+    assert [row.get("memory_bytes") for row in rows] == [None, 100, 100, 100]
 
 
 def test_a_row_that_failed_is_a_row_and_a_remark():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 import swinkit
 from swinkit.config import Masking, SwinConfig

@@ -4,7 +4,7 @@ Nothing in it can run code, and nothing outside of it is read: files are plain o
 ``bundle.json`` names, and an ONNX graph carries its weights itself. Free of torch.
 """
 
-from __future__ import annotations
+from __future__ import os
 
 import hashlib
 import json
