@@ -4,10 +4,11 @@ Nothing in it can run code, and nothing outside of it is read: files are plain o
 ``bundle.json`` names, and an ONNX graph carries its weights itself. Free of torch.
 """
 
-from __future__ import os
+from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
