@@ -105,7 +105,7 @@ def _fresh(settings: RunSettings, collection: Collection, train: Sequence[int]) 
     pictures = typical_size([collection.read(index).shape[:2] for index in some(train)])
     accelerated = find_device(settings.device).type == "cuda"
     name, fields = fitting(pictures, accelerated, settings.model, settings.image_size)
-    config = configure(name, in_channels=collection.channels, **fields | _architecture(settings, collection))
+    config = configure(name, **{"in_channels": collection.channels} | fields | _architecture(settings, collection))
     small = max(pictures) <= SMALL
     return Start(name, config, settings.preprocessing or _preprocessing(config, collection, train, small))
 

@@ -163,8 +163,8 @@ def test_a_file_that_cannot_be_read_is_refused_before_every_picture_is_looked_at
 
 
 def test_a_model_is_read_once_before_the_pictures_are_looked_at(saved, tmp_path, monkeypatch):
-    told, read = [], start_module.open_saved
-    monkeypatch.setattr(start_module, "open_saved", lambda *given, **more: told.append("model") or read(*given, **more))
+    told, read = [], start_module.open_unfitted
+    monkeypatch.setattr(start_module, "open_unfitted", lambda *given, **more: told.append("model") or read(*given, **more))
     write_pictures(tmp_path / "rows")
     settings = {**TINY_RUN, "data": str(tmp_path / "rows"), "model": str(saved), "image_size": 16, "swin": None}
     prepare(TrainSettings(**settings), progress=lambda done, _: told.append("picture"))
