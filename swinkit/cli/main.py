@@ -34,8 +34,9 @@ VERBS: dict[str, tuple[str, str]] = {
 
 INTERRUPTED = 130
 # How often a thread without work looks for some before it sleeps. By default libgomp looks 300,000 times, some milliseconds, and where another
-# program is at work that keeps the core from the very thread that is waited for.
-SPINS = "1000"
+# program is at work that keeps the core from the very thread that is waited for. Much less, and helpers fall asleep between any two calls
+# from Python: on an idle machine steps of a small network then take a third longer.
+SPINS = "10000"
 
 
 class LazyGroup(click.Group):

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 from PIL import Image
 
@@ -58,7 +57,7 @@ def test_the_advice_is_the_network_that_training_takes(sides, tmp_path, capsys):
     assert run(["data", str(tmp_path), "--json", "-q"]) == 0
     best = json.loads(capsys.readouterr().out)["size_doctor"]["choices"][0]
     collection = open_data(tmp_path)
-    start = starting_point(TrainSettings(), collection, make_split(collection, (), 0).train, torch.device("cpu"))
+    start = starting_point(TrainSettings(), collection, make_split(collection, (), 0).train, None)
     config = start.config
     assert (best["variant"], tuple(best["size"])) == (start.name, config.image_size)
     assert (best["patch"], best["window"]) == (config.patch_size, config.window_size[0])

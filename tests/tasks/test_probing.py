@@ -59,5 +59,5 @@ def test_the_fitted_head_is_scikit_learns_regression_and_nothing_else_changed(mu
 
 
 def test_features_are_not_measured_on_nothing():
-    with pytest.raises(DataError, match=r"some pictures must be kept aside.*Mend"):
+    with pytest.raises(DataError, match=r"40 pictures to learn from and 0 to judge.*Mend"):
         make_probe(collection(False), range(COUNT), (), 0)

@@ -10,7 +10,8 @@ from swinkit.errors import SwinkitError, UsageError
 from swinkit.train import run as run_module
 from swinkit.train.environment import divergences, environment, revision
 from swinkit.train.lock import RunLock
-from swinkit.train.run import RunFolder, check_free, first_free
+from swinkit.train.place import check_free, first_free
+from swinkit.train.run import RunFolder
 from swinkit.weights.atomic import TEMPORARY, write_atomically
 
 CONFIG = {"lr": 1e-3, "classes": ["a", "зонт"], "augment": {"flip": True, "crop_scale": None}}

@@ -57,10 +57,10 @@ def prepared(model: Any) -> Any:
     network = load(model) if isinstance(model, str | Path) else copy.deepcopy(model)
     config_of(network)
     for module in network.modules():
-        if isinstance(module, WindowAttention):
-            module.chunk = (
-                0  # how many turns windows take depends on the picture's size, and a graph would keep the traced one's
-            )
+        if isinstance(
+            module, WindowAttention
+        ):  # the number of turns depends on the picture's size; a graph would keep the traced one's
+            module.chunk = 0
     return network.float().cpu().eval()
 
 
