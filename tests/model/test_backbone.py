@@ -162,7 +162,8 @@ def test_one_graph_for_all_sizes(version, geometry):
 @pytest.mark.slow  # minutes: inductor settles the strides of every loop symbolically
 @pytest.mark.parametrize("version", [1, 2])
 def test_inductor_makes_one_graph_for_all_sizes(version):
-    model = shake(SwinClassifier(four_stages(version))).eval()
+    stage = SwinConfig(version=version, embed_dim=8, depths=(2,), num_heads=(1,), num_classes=3)
+    model = shake(SwinClassifier(stage)).eval()
     torch._dynamo.reset()
     counters.clear()
     one = compiled(model)
