@@ -22,7 +22,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """softmax(q kᵀ + bias) v over the last two axes (Swin, equation 4); any scale is already in ``q``.
 
     q, k, v: (batch, heads, N, d); bias broadcasts to (batch, heads, N, N). Four axes, because torch's fused kernels take
-    no more: the caller folds windows into the batch or into the heads.
+    no more. The caller folds windows into the batch, which copies neither queries, keys nor values.
     """
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
 
@@ -137,11 +137,9 @@ class WindowAttention(nn.Module):
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).unbind(0)  # each (B, nW, h, N, d)
         q, k = self.similarity(q, k)
 
-        bias = self.bias().to(q.dtype)
-        if mask is None:  # windows are alike: fold them into the batch
-            out = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), bias[None])
-        else:  # each window has its own mask: fold them into the heads
-            masked = bias + mask[:, None].to(q.dtype)
-            out = attend(q.flatten(1, 2), k.flatten(1, 2), v.flatten(1, 2), masked.flatten(0, 1)[None])
+        bias = self.bias().to(q.dtype)[None]  # (1 or batch x nW, h, N, N)
+        if mask is not None:
+            bias = (bias + mask[:, None].to(q.dtype)).expand(batch, -1, -1, -1, -1).flatten(0, 1)
+        out = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), bias)
         out = out.view(batch, count, self.heads, tokens, width // self.heads)
         return out.transpose(2, 3).reshape(batch, count, tokens, width)

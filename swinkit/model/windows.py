@@ -24,15 +24,23 @@ def counts_of(size: Sequence[int], unit: Size) -> Size:
     return (height + unit[0] - 1) // unit[0], (width + unit[1] - 1) // unit[1]
 
 
+def traced() -> bool:
+    """Whether a graph for every size is being recorded: a question about a size would become a branch of it, and recompile it."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
 def pad_to(x: Tensor, counts: Size, unit: Size) -> Tensor:
-    """Zero-pad a map (B, H, W, C) at the bottom and right to ``counts`` units."""
-    return F.pad(x, (0, 0, 0, counts[1] * unit[1] - x.shape[2], 0, counts[0] * unit[0] - x.shape[1]))
+    """Zero-pad a map (B, H, W, C) at the bottom and right to ``counts`` units; ``x`` itself where it fills them."""
+    below, right = counts[0] * unit[0] - x.shape[1], counts[1] * unit[1] - x.shape[2]
+    if not traced() and below == right == 0:
+        return x  # F.pad would copy it
+    return F.pad(x, (0, 0, 0, right, 0, below))
 
 
 def settled(x: Tensor) -> Tensor:
-    """A copy in row-major order. ``reshape`` and ``contiguous`` would ask whether they need one, and the answer depends on
-    whether some count is 1: a traced graph would branch on it, and recompile for it."""
-    return x.clone(memory_format=torch.contiguous_format)
+    """``x`` in row-major order, copied only where it is not. Whether it is depends on whether some count is 1, so that a traced
+    graph always copies."""
+    return x.clone(memory_format=torch.contiguous_format) if traced() else x.contiguous()
 
 
 def window_partition(x: Tensor, window: Size, counts: Size) -> Tensor:
@@ -125,7 +133,7 @@ class WindowGrid(NamedTuple):
         x = window_reverse(windows, self.window, self.counts)
         if self.mask is not None:
             x = torch.roll(x, self.shift, (1, 2))
-        return settled(x[:, : size[0], : size[1]])  # the strides of a bare crop tell whether it cropped
+        return settled(x[:, : size[0], : size[1]])  # row-major again where the crop took something away
 
 
 def token_places(grid: WindowGrid, size: Size, device: torch.device | str | None = None) -> Tensor:

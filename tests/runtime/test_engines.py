@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from swinkit.cli.bench import command as bench
 from swinkit.cli.predict import command as predict
@@ -104,6 +105,20 @@ def test_an_engine_for_one_shape_answers_as_the_model(engine, version):
         with torch.no_grad():
             torch.testing.assert_close(logits, model(images), rtol=1e-4, atol=1e-4)
             torch.testing.assert_close(pooled, model.pooled(images), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_is_compiled_serves_tensors_of_either_mode(version):
+    """A second graph would be one without frozen weights."""
+    model = model_of(version, depths=(2,), num_heads=(1,))
+    run = engines.build(model, shape=(2, 3, 40, 64), engine="compiled")
+    images, graphs = torch.randn(2, 3, 40, 64), counters["stats"]["unique_graphs"]
+    with torch.inference_mode():
+        expected, others = model(images), images.clone()
+    for given in (images, others):
+        torch.testing.assert_close(run(given), expected, rtol=1e-4, atol=1e-4)
+    assert graphs > 0
+    assert counters["stats"]["unique_graphs"] == graphs
 
 
 @pytest.mark.parametrize("engine", ["eager", "native", "onednn"])

@@ -11,15 +11,21 @@ from .fixed import folded
 
 
 def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
-    """A callable from pictures of ``shape`` to (logits, pooled)."""
+    """A callable from pictures of ``shape`` to (logits, pooled).
+
+    A graph is for tensors made in inference mode or for others, so that both kinds would compile it, and only the first with frozen
+    weights. It is for the others, whatever the caller has.
+    """
     from torch._inductor import config
 
-    network = folded(model, shape, getattr(torch, precision))
-    network.compile(fullgraph=True, dynamic=False)
-    with config.patch(freezing=True):
-        network(torch.zeros(shape))
+    with torch.inference_mode(False), torch.no_grad():
+        network = folded(model, shape, getattr(torch, precision))
+        network.compile(fullgraph=True, dynamic=False)
+        with config.patch(freezing=True):
+            network(torch.zeros(shape))
 
     def run(images: Tensor) -> tuple[Tensor, Tensor]:
-        return network(images)
+        with torch.inference_mode(False), torch.no_grad():
+            return network(images.clone() if images.is_inference() else images)
 
     return run

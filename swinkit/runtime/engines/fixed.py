@@ -5,23 +5,26 @@ Index tables and masks are constants of the graph.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..folding import Affine, Attention, Folded, Parts
-from .native import GatheredAttention, PlainDense, PlainNorm
+from .native import GatheredAttention, PlainDense, PlainNorm, fused
 
 
-def folded(model: Any, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> nn.Module:
-    """A module from pictures of ``shape`` (B, channels, H, W) to (logits, pooled), ready to be traced."""
+def folded(
+    model: Any, shape: tuple[int, ...], dtype: torch.dtype = torch.float32, mix: Callable[..., Tensor] = fused
+) -> nn.Module:
+    """A module from pictures of ``shape`` (B, channels, H, W) to (logits, pooled), ready to be traced; windows attend by ``mix``."""
 
     def dense(affine: Affine) -> nn.Module:
         return PlainDense(affine, dtype)
 
     def attention(source: Attention) -> nn.Module:
-        return GatheredAttention(source, dtype)
+        return GatheredAttention(source, dtype, mix)
 
     def norm(source: nn.LayerNorm | None) -> nn.Module:
         return PlainNorm(source, dtype)

@@ -7,6 +7,7 @@ torch's, and what oneDNN does not pack is torch's too; the answers stay the same
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from ...kernels import norm as norms
 from ...kernels import stage as stages
 from ...kernels.build import DTYPES
 from ...kernels.memory import keep_freed_memory
-from ...model.attention import unit
+from ...model.attention import attend, unit
 from ...model.windows import MASKED, Size, WindowGrid
 from ..folding import Affine, Attention, Folded, FoldedStage, Parts, cut_by_reshape
 from .native_stage import WholeStage
@@ -113,15 +114,27 @@ class KernelAttention(nn.Module):
         return out
 
 
+def spelled_out(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    """softmax(q kᵀ + bias) v of windows, (B, nW, h, N, d); ``bias`` (1 or nW, h, N, N). In five axes throughout, for OpenVINO's fusion
+    of scaled_dot_product_attention mistakes windows folded into another axis."""
+    return torch.softmax(q @ k.transpose(-2, -1) + bias, dim=-1) @ v
+
+
+def fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    """The same by torch's fused kernel, to which windows are a batch."""
+    bias = bias if len(bias) == 1 else bias.expand(q.shape[0], -1, -1, -1, -1).flatten(0, 1)
+    return attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), bias).view(q.shape)
+
+
 class GatheredAttention(nn.Module):
-    """An :class:`Attention` by torch: one gather into windows, softmax(q kᵀ + (bias and mask, summed once)) v, one gather back.
+    """An :class:`Attention` by torch: one gather into windows, ``mix`` with bias and mask summed once, one gather back.
 
     What depends on the size of the map is computed at the first call for it, so that a tracer finds constants at the second.
     """
 
-    def __init__(self, parts: Attention, dtype: torch.dtype) -> None:
+    def __init__(self, parts: Attention, dtype: torch.dtype, mix: Callable[..., Tensor] = fused) -> None:
         super().__init__()
-        self.heads, self.cosine = parts.heads, parts.cosine
+        self.heads, self.cosine, self.mix = parts.heads, parts.cosine, mix
         self.bias = parts.bias.detach().to(dtype)
         self.scale = parts.scale.detach().to(dtype)
         self.pad = parts.pad.detach().to(dtype)
@@ -138,8 +151,7 @@ class GatheredAttention(nn.Module):
         q, k, v = windows.permute(3, 0, 1, 4, 2, 5).unbind(0)
         if self.cosine:
             q, k = unit(q.float()).to(q.dtype) * self.scale[:, None, None], unit(k.float()).to(k.dtype)
-        # (B, nW, h, N, d) throughout: OpenVINO's fusion of scaled_dot_product_attention mistakes windows folded into the heads
-        out = torch.softmax(q @ k.transpose(-2, -1) + known.bias, dim=-1) @ v
+        out = self.mix(q, k, v, known.bias)
         out = out.transpose(2, 3).flatten(3).flatten(1, 2)
         return out.index_select(1, known.back)
 

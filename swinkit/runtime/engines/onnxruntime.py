@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .fixed import folded
+from .native import spelled_out
 
 
 def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
@@ -17,7 +18,7 @@ def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
 
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(folded(model, shape), (torch.zeros(shape),), dynamo=True, verbose=False)
+        program = torch.onnx.export(folded(model, shape, mix=spelled_out), (torch.zeros(shape),), dynamo=True, verbose=False)
     assert program is not None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..silenced import openvino
 from .fixed import folded
+from .native import spelled_out
 
 
 def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
@@ -17,7 +18,7 @@ def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
     ov = openvino()
     example = torch.zeros(shape)
     with torch.no_grad():
-        program = torch.export.export(folded(model, shape), (example,), strict=False)
+        program = torch.export.export(folded(model, shape, mix=spelled_out), (example,), strict=False)
     graph = ov.convert_model(program, example_input=example)
     graph.reshape(list(shape))
     hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
