@@ -25,6 +25,7 @@ Model = TypeVar("Model", bound=nn.Module)
 def accelerate(model: Model) -> Model:
     """Let every window attention, MLP, linear layer, norm and branch of ``model`` use its kernel where that applies; returns ``model``.
 
+    Where a hook or an adapter stands at a layer that a kernel would pass over, it goes the plain way.
     On a processor the process also keeps the memory that it frees (:func:`~swinkit.kernels.memory.keep_freed_memory`).
     """
     if next(model.parameters()).device.type == "cpu":

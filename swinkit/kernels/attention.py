@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from ..model.attention import ScaledCosine, WindowAttention
 from ..model.windows import Size, WindowGrid, shift_regions, token_places
-from .build import CODE, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer
+from .build import CODE, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer, untouched
 from .dense import NativeLinear
 
 HEAD_WIDTHS = (16, 32, 64)
@@ -139,7 +139,9 @@ def native_attention(module: WindowAttention, x: Tensor, grid: WindowGrid) -> Te
     """What :meth:`WindowAttention.mix` computes, or None where the kernel does not apply."""
     heads, width = module.heads, x.shape[3]
     dtype = autocast_dtype(x)
-    if not eager_on_cpu(x) or not applies(width // heads, math.prod(grid.window), dtype):
+    if not (
+        eager_on_cpu(x) and untouched(module.qkv, module.similarity) and applies(width // heads, math.prod(grid.window), dtype)
+    ):
         return None
     projection = module.projection_bias()
     with torch.autocast("cpu", enabled=False):

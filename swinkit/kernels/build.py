@@ -15,13 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from ..machine import compiler
+from ..model.attention import DotProduct, ScaledCosine
+from ..model.block import LayerNorm
 
 FLAGS = ("-std=gnu++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
 DTYPES = {torch.float32: 0, torch.bfloat16: 1}  # that kernels compute with, and how they are told which
+HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+OWN = (nn.Linear, nn.GELU, LayerNorm, DotProduct, ScaledCosine)
 SECONDS = 120  # longer than any compiler takes that is worth waiting for
 CODE, COUNT, POINTER = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p  # what kernels take; a tensor goes by :func:`pointer`
 
@@ -117,11 +122,17 @@ def _compile(command: str, source: Path, target: Path) -> None:
 
 
 def eager_on_cpu(x: Tensor) -> bool:
-    """Whether any kernel may be called on ``x``: on the CPU, in eager mode, under no transform of torch.func and no mode that watches or
-    replaces operators, such as a counter of FLOPs or tensors without numbers."""
-    if x.device.type != "cpu" or torch.compiler.is_compiling():
+    """Whether any kernel may be called on ``x``: on the CPU, in eager mode, under no transform of torch.func, no derivative forwards,
+    and no mode that watches or replaces operators, such as a counter of FLOPs or tensors without numbers."""
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or forward_ad._current_level >= 0:
         return False
     return not (torch._C._functorch.peek_interpreter_stack() or _get_current_dispatch_mode())  # type: ignore[attr-defined]
+
+
+def untouched(*modules: nn.Module) -> bool:
+    """Whether ``modules``, which a kernel computes without calling them, are the model's own: no adapter stands in their place, and no
+    hook would go unheard."""
+    return all(type(one) in OWN and not any(getattr(one, hooks) for hooks in HOOKS) for one in modules)
 
 
 def pointer(tensor: Tensor | None) -> int | None:
@@ -131,5 +142,6 @@ def pointer(tensor: Tensor | None) -> int | None:
 
 
 def autocast_dtype(x: Tensor) -> torch.dtype:
-    """The type in which a linear layer would compute with ``x``."""
-    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    """The type in which a linear layer would compute with ``x``; autocast leaves float64 as it is."""
+    autocast = torch.is_autocast_enabled("cpu") and x.dtype != torch.float64
+    return torch.get_autocast_dtype("cpu") if autocast else x.dtype

@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from ..model.block import Mlp
 from . import dense
-from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer
+from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer, untouched
 from .dense import learned, linear, linear_backward
 
 MULTIPLE = 16  # of channels
@@ -80,7 +80,7 @@ class NativeMlp(torch.autograd.Function):
 def native_mlp(module: Mlp, x: Tensor) -> Tensor | None:
     """What :class:`Mlp` computes, or None where the kernel does not apply."""
     dtype = autocast_dtype(x)
-    if not eager_on_cpu(x) or not applies(module.fc1.out_features, dtype):
+    if not (eager_on_cpu(x) and untouched(module.fc1, module.act, module.fc2) and applies(module.fc1.out_features, dtype)):
         return None
     with torch.autocast("cpu", enabled=False):
         return NativeMlp.apply(x.to(dtype), module.fc1.weight, module.fc1.bias, module.fc2.weight, module.fc2.bias)

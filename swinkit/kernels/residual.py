@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ..model.block import Block, LayerNorm, pre_norm
-from .build import DTYPES, autocast_dtype, pointer
+from .build import DTYPES, autocast_dtype, pointer, untouched
 from .norm import KERNEL, computes, layer_norm, layer_norm_backward
 
 
@@ -22,6 +22,11 @@ def add(x: Tensor, y: Tensor) -> Tensor:
     out = torch.empty_like(x)
     KERNEL.add(DTYPES[x.dtype], DTYPES[y.dtype], pointer(x), pointer(y), x.numel(), pointer(out), torch.get_num_threads())
     return out
+
+
+def sums(x: Tensor, y: Tensor) -> bool:
+    """Whether the kernel adds ``y``, a layer's answer, to ``x``: a hook may have made it of another shape or type."""
+    return x.shape == y.shape and y.dtype in DTYPES
 
 
 class Sum(torch.autograd.Function):
@@ -88,13 +93,15 @@ class NormSum(torch.autograd.Function):
 def native_residual(block: Block, norm: LayerNorm, layer: nn.Module, x: Tensor, *rest: Any) -> Tensor | None:
     """What ``block.branch`` computes while it learns, or None where the kernel does not apply."""
     dtype = autocast_dtype(x)
-    if not torch.is_grad_enabled() or not computes(norm, x, dtype):
+    if not (torch.is_grad_enabled() and untouched(norm) and computes(norm, x, dtype)):
         return None
     x = x.contiguous()
     if block.branch is pre_norm:
         x, normed = NormFork.apply(x, norm.weight, norm.bias, norm.eps, dtype)
-        return Sum.apply(x, block.drop_path(layer(normed, *rest)))
+        y = block.drop_path(layer(normed, *rest))
+        return Sum.apply(x, y) if sums(x, y) else x + y
     if block.training and block.drop_path.rate:
         return None  # what is dropped is the norm's answer
     x, rounded = CastFork.apply(x, dtype) if dtype != x.dtype else (x, x)
-    return NormSum.apply(x, layer(rounded, *rest), norm.weight, norm.bias, norm.eps)
+    y = layer(rounded, *rest)
+    return NormSum.apply(x, y, norm.weight, norm.bias, norm.eps) if sums(x, y) else x + norm(y)

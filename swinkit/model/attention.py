@@ -114,6 +114,11 @@ class WindowAttention(nn.Module):
             return self.qkv.bias
         return torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
 
+    def project(self, x: Tensor) -> Tensor:
+        """Queries, keys and values of tokens (…, C), side by side, (…, 3C). Without biases of its own it is the layer that is called, so
+        that hooks and adapters at it work."""
+        return self.qkv(x) if self.q_bias is None else F.linear(x, self.qkv.weight, self.projection_bias())
+
     def forward(self, x: Tensor, grid: WindowGrid) -> Tensor:
         """Map (B, H, W, C) to a map of the same shape; tokens meet as ``grid`` says."""
         mixed = self.form(self, x, grid) if self.form is not None else None
@@ -132,7 +137,7 @@ class WindowAttention(nn.Module):
     def within(self, windows: Tensor, mask: Tensor | None) -> Tensor:
         """Attention inside each of ``windows`` (B, nW, N, C); ``mask`` (nW, N, N) parts what was wrapped around."""
         batch, count, tokens, width = windows.shape
-        qkv = F.linear(windows, self.qkv.weight, self.projection_bias())
+        qkv = self.project(windows)
         qkv = qkv.view(batch, count, tokens, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).unbind(0)  # each (B, nW, h, N, d)
         q, k = self.similarity(q, k)

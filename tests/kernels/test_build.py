@@ -8,13 +8,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd import forward_ad
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from swinkit import create_model
 from swinkit.kernels import build, mlp
 from swinkit.kernels.accelerate import accelerate
 from swinkit.machine import compiler
+from swinkit.model.windows import WindowGrid
+from tests.shaking import shake
 
 SOURCES = sorted(path.stem for path in Path(build.__file__).parent.glob("*.cpp"))
 compiles = pytest.mark.skipif(
@@ -63,3 +68,71 @@ def test_another_default_device_does_not_matter():
     expected = model(images)
     with torch.device("meta"):
         assert torch.equal(model(images), expected)
+
+
+@compiles
+@pytest.mark.parametrize("variant", ["swin_nano", "swinv2_nano"])
+def test_kernels_stand_aside_for_derivatives_forwards(variant):
+    """They have none in that direction."""
+    plain, images, towards = create_model(variant).eval(), torch.randn(2, 3, 28, 28), torch.randn(2, 3, 28, 28)
+    slopes = []
+    for model in (plain, accelerate(copy.deepcopy(plain))):
+        with forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
+            slopes.append(forward_ad.unpack_dual(model(forward_ad.make_dual(images, towards))).tangent)
+    torch.testing.assert_close(*slopes, rtol=1e-4, atol=1e-5)
+
+
+@compiles
+@pytest.mark.parametrize("name", ["attention.qkv", "attention.similarity", "mlp.fc1", "mlp.act", "mlp.fc2", "norm1", "norm2"])
+def test_hooks_at_what_a_kernel_computes_are_heard(name):
+    block = accelerate(create_model("swin_nano")).backbone.stages[1].blocks[0]
+    x, heard = torch.randn(1, 7, 7, 64), []
+    expected = block(x, WindowGrid.regular(x, (7, 7)))
+    block.get_submodule(name).register_forward_hook(lambda *_: heard.append(name))
+    torch.testing.assert_close(block(x, WindowGrid.regular(x, (7, 7))), expected, rtol=1e-4, atol=1e-5)
+    assert heard == [name]
+
+
+class Adapted(nn.Module):
+    """A layer with a learned addition, as adapters put in the place of one; like theirs, it has the layer's weights as its own."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer, self.added = layer, nn.Linear(layer.in_features, layer.out_features)
+        self.weight, self.bias, self.out_features = layer.weight, layer.bias, layer.out_features
+
+    def forward(self, x):
+        return self.layer(x) + self.added(x)
+
+
+@compiles
+@pytest.mark.parametrize("name", ["attention.qkv", "attention.proj", "mlp.fc1", "mlp.fc2"])
+def test_an_adapter_in_the_place_of_a_layer_is_part_of_the_answer(name):
+    plain = create_model("swin_nano").backbone.stages[1].blocks[0]
+    parent, _, leaf = name.rpartition(".")
+    setattr(plain.get_submodule(parent), leaf, Adapted(plain.get_submodule(name)))
+    fast, x = accelerate(copy.deepcopy(plain)), torch.randn(1, 7, 7, 64)
+    answers = [block(x, WindowGrid.regular(x, (7, 7))) for block in (plain, fast)]
+    torch.testing.assert_close(*answers, rtol=1e-4, atol=1e-5)
+    answers[1].sum().backward()
+    assert fast.get_submodule(name).added.weight.grad.abs().sum() > 0
+
+
+@compiles
+@pytest.mark.parametrize("variant", ["swin_nano", "swinv2_nano"])
+def test_a_hook_may_answer_one_row_for_all(variant):
+    """As when a layer's answer is replaced by its mean over the batch, to see what it is worth."""
+    plain = shake(create_model(variant)).backbone.stages[1].blocks[0]
+    fast, x, answers = accelerate(copy.deepcopy(plain)), torch.randn(3, 7, 7, 64), []
+    for block in (plain, fast):
+        block.attention.register_forward_hook(lambda module, given, answer: answer.mean(0, keepdim=True))
+        answers.append(block(x, WindowGrid.regular(x, (7, 7))))
+    torch.testing.assert_close(*answers, rtol=1e-4, atol=1e-5)
+
+
+@compiles
+def test_autocast_leaves_float64_as_it_is():
+    plain = create_model("swin_nano").double().eval()
+    fast, images = accelerate(copy.deepcopy(plain)), torch.randn(2, 3, 28, 28, dtype=torch.float64)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(fast(images), plain(images))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch._dynamo.utils import counters
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from swinkit.config import SwinConfig
 from swinkit.model.backbone import PatchMerging, SwinBackbone, initialise
@@ -186,3 +187,16 @@ def test_windows_in_turn_attend_as_all_at_once(version, chunk):
     torch.testing.assert_close(sequential(images), plain(images))
     for one, other in zip(sequential.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_derivatives_of_every_kind_by_the_plain_attention(version, frozen):
+    model = shake(SwinClassifier(tiny(version))).double().requires_grad_(not frozen)
+    images = torch.randn(1, 3, 18, 20, dtype=torch.float64)
+    with sdpa_kernel(SDPBackend.MATH):
+        jacobian = torch.func.jacrev(model)(images)
+        _, along = torch.func.jvp(model, (images,), (images,))
+        torch.testing.assert_close((jacobian * images).sum((2, 3, 4, 5)), along)
+        (gradient,) = torch.autograd.grad(model(images.requires_grad_()).sum(), images, create_graph=True)
+        assert torch.autograd.grad(gradient.square().sum(), images)[0].abs().max() > 0
