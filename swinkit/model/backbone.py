@@ -8,9 +8,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..config import SwinConfig
-from .attention import Linear, ScaledCosine
-from .block import Block, LayerNorm
-from .position_bias import MlpBias, TableBias
+from .attention import Linear
+from .block import Block, LayerNorm, post_norm
 from .windows import WindowGrid, counts_of, pad_to
 
 
@@ -131,15 +130,15 @@ def initialise(module: nn.Module) -> None:
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.LayerNorm | nn.Conv2d | TableBias | MlpBias | ScaledCosine):
-        module.reset_parameters()
+    elif callable(reset := getattr(module, "reset_parameters", None)):
+        reset()
     elif isinstance(module, PatchEmbed) and module.position is not None:
         nn.init.trunc_normal_(module.position, std=0.02)
     elif isinstance(module, Block):
         for bias in (module.attention.q_bias, module.attention.v_bias):
             if bias is not None:
                 nn.init.zeros_(bias)
-        if module.branch.__name__ == "post_norm":
+        if module.branch is post_norm:
             for norm in (module.norm1, module.norm2):
                 nn.init.zeros_(norm.weight)
                 nn.init.zeros_(norm.bias)

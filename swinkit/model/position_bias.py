@@ -1,8 +1,8 @@
 """Relative position bias: a learned table (Swin, section 3.2, equation 4) or log-CPB (Swin V2, section 3.3).
 
 Both are modules of one signature, ``() -> (heads, N, N)`` with N tokens per window. Their indices and coordinates follow
-from the window alone, so they are buffers that are not saved. They are computed on the CPU even where the model is built on the
-meta device: there torch would import its symbolic machinery for them, which takes seconds.
+from the window alone, so they are buffers that are not saved. On the meta device they are left without values: computed there, torch
+would import its symbolic machinery for them, which takes seconds, and computed elsewhere they would take memory for nothing.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ def log_spaced_coordinates(window: Size, pretrained: Size, dtype: torch.dtype = 
     return coordinates.sign() * torch.log2(coordinates.abs() + 1) / math.log2(8)
 
 
+def _room_for_index(window: Size, device: torch.device) -> Tensor:
+    tokens = window[0] * window[1]
+    return torch.empty(tokens, tokens, dtype=torch.int64, device=device)
+
+
 class TableBias(nn.Module):
     """One learned value per head and relative offset (Swin, equation 4)."""
 
@@ -49,13 +54,13 @@ class TableBias(nn.Module):
         super().__init__()
         self.window = window
         self.table = nn.Parameter(torch.empty((2 * window[0] - 1) * (2 * window[1] - 1), heads))
-        self.register_buffer("index", relative_position_index(window).to(self.table.device), persistent=False)
+        self.register_buffer("index", _room_for_index(window, self.table.device), persistent=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Initialise the table and recompute the index, which a module moved off the meta device has lost."""
         nn.init.trunc_normal_(self.table, std=0.02)
-        with torch.no_grad():
+        if not self.index.is_meta:
             self.index.copy_(relative_position_index(self.window))
 
     def forward(self) -> Tensor:
@@ -78,12 +83,14 @@ class MlpBias(nn.Module):
         self.reach = reach or window
         self.mlp = nn.Sequential(nn.Linear(2, hidden), nn.ReLU(), nn.Linear(hidden, heads, bias=False))
         place = next(self.mlp.parameters()).device
-        self.register_buffer("index", relative_position_index(window).to(place), persistent=False)
-        self.register_buffer("coordinates", log_spaced_coordinates(window, self.reach).to(place), persistent=False)
+        offsets = (2 * window[0] - 1) * (2 * window[1] - 1)
+        self.register_buffer("index", _room_for_index(window, place), persistent=False)
+        self.register_buffer("coordinates", torch.empty(offsets, 2, device=place), persistent=False)
+        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Recompute index and coordinates, which a module moved off the meta device has lost."""
-        with torch.no_grad():
+        if not self.index.is_meta:
             self.index.copy_(relative_position_index(self.window))
             self.coordinates.copy_(log_spaced_coordinates(self.window, self.reach))
 

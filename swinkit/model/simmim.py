@@ -141,6 +141,9 @@ class Reconstruction(nn.Module):
         self.stride = config.strides[-1]
         self.mask_token = nn.Parameter(torch.zeros(1, 1, config.embed_dim))
         self.decoder = nn.Conv2d(config.widths[-1], self.stride**2 * config.in_channels, 1)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
         nn.init.trunc_normal_(self.mask_token, std=0.02)
 
     def forward(self, x: Tensor, mask: Tensor, cell: int) -> Tensor:
@@ -181,9 +184,13 @@ class SparseReconstruction(nn.Module):
         self.blocks = nn.ModuleList(GlobalBlock(width, heads) for _ in range(DECODER_DEPTH))
         self.norm = LayerNorm(width)
         self.pixels = nn.Linear(width, masking.cell**2 * config.in_channels)
+        self.reset_parameters()
+        for child in self.children():
+            child.apply(initialise)
+
+    def reset_parameters(self) -> None:
         for token in (self.mask_token, self.drop_token):
             nn.init.trunc_normal_(token, std=0.02)
-        self.apply(initialise)
 
     def forward(self, x: Tensor, mask: Tensor, cell: int) -> Tensor:
         """Tokens (B, h, w, channels of the last stage) of a compacted picture to all pixels (B, C, R * cell, S * cell)."""

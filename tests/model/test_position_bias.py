@@ -6,7 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swinkit.config import SwinConfig
+from swinkit.model.classifier import SwinClassifier
 from swinkit.model.position_bias import MlpBias, TableBias, log_spaced_coordinates, relative_position_index
+from swinkit.weights.verify import ShapesOnly
 
 windows = st.tuples(st.integers(1, 6), st.integers(1, 6))
 
@@ -61,3 +64,20 @@ def test_mlp_bias_is_bounded_and_depends_on_the_offset_alone():
 def test_what_follows_from_the_window_is_not_saved():
     assert set(TableBias((2, 2), 1).state_dict()) == {"table"}
     assert not any("index" in name or "coordinates" in name for name in MlpBias((2, 2), 1).state_dict())
+
+
+def test_shapes_alone_take_no_memory():
+    """A window of 400,000 tokens, whose index would fill a terabyte."""
+    with ShapesOnly():
+        config = SwinConfig(image_size=10_000, window_size=632, depths=(1,), num_heads=(3,))
+        names = [SwinClassifier(config.model_copy(update={"version": version})).state_dict() for version in (1, 2)]
+    assert names[0]["backbone.stages.0.blocks.0.attention.bias.table"].shape == (1263**2, 3)
+
+
+def test_another_default_type_is_the_type_of_everything():
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        assert MlpBias((3, 3), heads=2)().dtype == torch.float64
+    finally:
+        torch.set_default_dtype(before)

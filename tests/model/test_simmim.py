@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from swinkit.config import Masking, SwinConfig
 from swinkit.errors import UsageError
-from swinkit.model.backbone import SwinBackbone
+from swinkit.model.backbone import SwinBackbone, initialise
 from swinkit.model.simmim import (
     COVERED,
     DROPPED,
@@ -213,3 +213,15 @@ def test_a_sparse_decoder_has_a_width_for_any_encoder(width):
     wide = config(embed_dim=width, depths=(1, 1, 1, 1), num_heads=(2, 2, 2, 2), image_size=64)
     mask = uniform_mask(torch.rand(2, 4, 4), 0.25)
     assert SimMIM(wide, masking)(torch.rand(2, 3, 64, 64), mask).shape == (2, 3, 64, 64)
+
+
+@pytest.mark.parametrize("masking", [Masking(cell=8), Masking(cell=4, sparse=True)], ids=["faithful", "sparse"])
+def test_built_on_the_meta_device_and_filled(masking):
+    with torch.device("meta"):
+        network = SimMIM(config(), masking)
+    network = network.to_empty(device="cpu")
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(float("nan"))
+    network.apply(initialise)
+    assert all(parameter.isfinite().all() for parameter in network.parameters())
