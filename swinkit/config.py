@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -38,7 +39,7 @@ class SwinConfig(BaseModel):
     is all.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     version: Literal[1, 2] = 1
     image_size: Pair = (224, 224)
@@ -70,6 +71,8 @@ class SwinConfig(BaseModel):
                 raise ValueError(
                     f"stage {stage + 1}: {width} channels do not divide into {heads} heads; change embed_dim or num_heads"
                 )
+        if not all(self.hidden_widths):
+            raise ValueError(f"mlp_ratio {self.mlp_ratio} leaves {self.embed_dim} channels no hidden one; give a larger ratio")
         if self.pretrained_window_sizes and len(self.pretrained_window_sizes) != len(self.depths):
             raise ValueError(
                 f"pretrained_window_sizes has {len(self.pretrained_window_sizes)} entries; expected {len(self.depths)}, one per stage, or none"
@@ -88,6 +91,11 @@ class SwinConfig(BaseModel):
     def widths(self) -> tuple[int, ...]:
         """Channels of each stage: C, 2C, 4C, …"""
         return tuple(self.embed_dim * 2**stage for stage in range(self.num_stages))
+
+    @property
+    def hidden_widths(self) -> tuple[int, ...]:
+        """Channels of the hidden layer of each stage's MLPs, rounded down; a ratio that was a quotient of them gives them again."""
+        return tuple(math.floor(width * self.mlp_ratio + 1e-9) for width in self.widths)
 
     @property
     def strides(self) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+Side = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -21,9 +22,9 @@ class Preprocessing(BaseModel):
     picture's own size. ``mean`` and ``std`` are per channel, of values between 0 and 1.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    size: tuple[int, int] = (224, 224)
+    size: tuple[Side, Side] = (224, 224)
     resize: Literal["shortest", "squash", "none"] = "shortest"
     crop_ratio: Annotated[float, Field(gt=0, le=1)] = 0.875
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bicubic"

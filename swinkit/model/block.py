@@ -86,7 +86,7 @@ class Block(nn.Module):
             heads, width, similarity, bias, qkv_bias=config.qkv_bias, key_bias=v1, chunk=config.attention_chunk
         )
         self.norm2 = LayerNorm(width)
-        self.mlp = Mlp(width, int(width * config.mlp_ratio))
+        self.mlp = Mlp(width, config.hidden_widths[stage])
         self.drop_path = DropPath(config.drop_path_rates(stage)[index])
         self.norm3 = LayerNorm(width) if extra else nn.Identity()  # keeps the main branch of V2-H and V2-G tame
 

@@ -42,7 +42,7 @@ def gemms(config: SwinConfig, batch: int, size: tuple[int, int]) -> list[Gemm]:
         rows = batch * prod(ceil(side / config.strides[stage]) for side in size)
         if stage:
             answer.append(Gemm("merging", rows, 2 * width, width, bias=False))
-        hidden = int(width * config.mlp_ratio)
+        hidden = config.hidden_widths[stage]
         block = [
             Gemm("qkv", rows, width, 3 * width, bias=config.qkv_bias),
             Gemm("projection", rows, width, width),

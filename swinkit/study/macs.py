@@ -52,7 +52,7 @@ def count_macs(config: SwinConfig, size: tuple[int, int], padding: bool = True) 
         qkv += blocks * padded * 3 * width * width
         projection += blocks * tokens * width * width  # behind the windows, where padding is gone
         attention += blocks * padded * 2 * window[0] * window[1] * width
-        mlp += blocks * tokens * 2 * width * int(width * config.mlp_ratio)
+        mlp += blocks * tokens * 2 * width * config.hidden_widths[stage]
         if config.version == 2:
             offsets = (2 * window[0] - 1) * (2 * window[1] - 1)
             position += blocks * offsets * CPB_HIDDEN * (2 + config.num_heads[stage])
