@@ -9,6 +9,7 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -62,7 +63,7 @@ def download(url: str, folder: Path, sha256: str = "", say: Callable[[str], None
         _compare(digest, known, url, "try again; if it stays so, the file at its origin was exchanged")
         os.replace(temporary, target)
         sync_folder(folder)
-    except (urllib.error.URLError, OSError) as fault:
+    except (OSError, HTTPException) as fault:
         raise WeightsError(unreachable(url, fault)) from None
     finally:
         temporary.unlink(missing_ok=True)

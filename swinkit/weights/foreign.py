@@ -15,19 +15,22 @@ from ..errors import UsageError, WeightsError
 from ..model.windows import Size
 from ..preprocessing import Preprocessing
 from ..variants import find
+from . import BUNDLE, DESCRIPTION, WEIGHTS
 from .atomic import sha256_of
 from .convert import Restored, restore
 from .descriptions import Told, beside, timm, transformers
-from .files import DESCRIPTION, WEIGHTS, default_preprocessing, find_model
+from .descriptions.transformers import PREPROCESSOR
+from .files import default_preprocessing, find_model
 from .merge_order import swapped_merges
 from .named import bundled_models
-from .reading import read_tensors
-from .recognise import Recognised, disagreements, recognise
+from .reading import read_tensors, unwrapped
+from .recognise import Recognised, completed, disagreements, recognise
 from .safety import shards
+from .saved import Saved
 from .settle import settle
 
-FILES = ("model.safetensors", "pytorch_model.bin")
-PREPROCESSOR = "preprocessor_config.json"
+FILES = (WEIGHTS, "pytorch_model.bin")
+SUFFIXES = (".safetensors", ".pth", ".pt")  # of the one file of weights in a folder without these
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,12 @@ class Foreign:
     notes: tuple[str, ...]
     state: dict[str, Tensor] = field(repr=False)
 
+    @property
+    def saved(self) -> Saved:
+        """The same, open to changes; its metadata say where it comes from."""
+        metadata = {"format": self.recognised.dialect.name, "notes": list(self.notes)}
+        return Saved(self.config, self.classes, self.preprocessing, self.multi_label, metadata, self.state)
+
 
 def is_foreign(path: str | Path) -> bool:
     """Whether ``path`` is there and is not of swinkit's own format."""
@@ -52,8 +61,7 @@ def is_foreign(path: str | Path) -> bool:
     folder = path if path.is_dir() else path.parent
     if path.is_file() and path.name not in (*FILES, DESCRIPTION):
         return True
-    described = _read_json(folder / DESCRIPTION)
-    return "swin" not in described and (path.is_file() or any((folder / name).exists() for name in (*FILES, *_shards(folder))))
+    return "swin" not in _read_json(folder / DESCRIPTION) and (path.is_file() or bool(_weights_in(folder)))
 
 
 def open_foreign(path: str | Path, variant: str | None = None, image_size: Size | None = None) -> Foreign:
@@ -89,40 +97,64 @@ def weight_files(path: str | Path) -> list[Path]:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file, or of the one weight file (perhaps in shards) of a folder."""
+    """The tensors of a file, or of the one weight file (perhaps in shards) of a folder, without what wraps all of their names."""
     state: dict[str, Tensor] = {}
     for part in _files(path):
-        state |= read_tensors(part)[0]
-    return state
+        more, _ = read_tensors(part)
+        if again := state.keys() & more.keys():
+            raise WeightsError(f"{part} holds {min(again)} again, which another part holds. Mend: download the model again")
+        state |= more
+    return unwrapped(state)
 
 
 def read_description(path: Path) -> Told:
     """What ``config.json`` and the preprocessor's file say, or the ``.json`` that swinkit writes beside a file of weights."""
-    folder = path if path.is_dir() else path.parent
-    if not path.is_dir() and path.name not in (*FILES, DESCRIPTION):
-        described = _read_beside(path.with_suffix(".json"))
-        return beside.read(described, sha256_of(path)) if beside.is_beside(described) else Told()
+    folder, parts = path if path.is_dir() else path.parent, _files(path)
+    alone = parts[0] if parts[0].name not in FILES else None
+    if alone and beside.is_beside(described := _read_beside(alone.with_suffix(".json"))):
+        return beside.read(described, sha256_of(alone))
+    if path == alone:  # whatever config.json stands beside it may be another model's
+        return Told()
     described = _read_json(folder / DESCRIPTION)
-    if timm.is_timm(described):
-        return timm.read(described)
-    return transformers.read(described, _read_json(folder / PREPROCESSOR)) if "model_type" in described else Told()
+    try:
+        if timm.is_timm(described):
+            return timm.read(described)
+        return transformers.read(described, _read_json(folder / PREPROCESSOR)) if "model_type" in described else Told()
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as fault:
+        raise WeightsError(
+            f"{folder / DESCRIPTION} and {PREPROCESSOR} do not describe a Swin: {fault!r}. Mend: restore them from their origin"
+        ) from None
 
 
 def _files(path: Path) -> list[Path]:
     if path.is_file() and path.name != DESCRIPTION:
         return [path]
     folder = path if path.is_dir() else path.parent
-    whole = [folder / name for name in FILES if (folder / name).is_file()]
-    parts = whole[:1] or [folder / name for name in _shards(folder)]
+    parts = _weights_in(folder)
     if not parts:
         raise WeightsError(f"{folder} holds no weights. Expected one of: {', '.join(FILES)}, or their index of shards")
     return parts
+
+
+def _weights_in(folder: Path) -> list[Path]:
+    """The file of weights in ``folder``, or all parts of it; nothing where there is none, or a choice."""
+    whole = [folder / name for name in FILES if (folder / name).is_file()]
+    index = next((folder / f"{name}.index.json" for name in FILES if (folder / f"{name}.index.json").is_file()), None)
+    if whole:
+        return whole[:1]
+    if index:
+        return shards(index)
+    others = [path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file()]
+    return others if len(others) == 1 and not (folder / BUNDLE).is_file() else []
 
 
 def _configured(recognised: Recognised, told: Told, variant: str | None, image_size: Size | None) -> SwinConfig:
     if told.config is None:
         return settle(recognised, variant, image_size)
     lines = disagreements(recognised, told.config)
+    channels = recognised.architecture["in_channels"]
+    if told.preprocessing and told.preprocessing.channels != channels:
+        lines.append(f"the weights take {channels} channels, but pictures are prepared with {told.preprocessing.channels}")
     classes = recognised.architecture["num_classes"]
     if classes and told.classes is not None and len(told.classes) != classes:
         lines.append(f"the head has {classes} outputs, but config.json names {len(told.classes)} classes")
@@ -131,7 +163,7 @@ def _configured(recognised: Recognised, told: Told, variant: str | None, image_s
     if lines:
         raise WeightsError("config.json and the weights contradict each other:\n" + "\n".join(f"  {line}" for line in lines))
     geometry = "dense" if recognised.dense else told.config.geometry
-    return told.config.model_copy(update={**recognised.architecture, "geometry": geometry})
+    return completed(told.config, recognised).model_copy(update={"geometry": geometry})
 
 
 def _preprocessing(recognised: Recognised, config: SwinConfig) -> Preprocessing:
@@ -148,16 +180,11 @@ def _notes(restored: Restored, told: Told) -> list[str]:
     return notes
 
 
-def _shards(folder: Path) -> list[str]:
-    index = next((folder / f"{name}.index.json" for name in FILES if (folder / f"{name}.index.json").is_file()), None)
-    return [path.name for path in shards(index)] if index else []
-
-
 def _read_beside(path: Path) -> Mapping[str, Any]:
     """A ``.json`` that happens to be called like the weights may be anything; only ours is of interest."""
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -167,7 +194,7 @@ def _read_json(path: Path) -> Mapping[str, Any]:
         return {}
     try:
         value = json.loads(path.read_bytes())
-    except ValueError as fault:
+    except (OSError, ValueError, RecursionError) as fault:
         raise WeightsError(f"{path} is not JSON: {fault}. Mend: restore it from a copy") from None
     if not isinstance(value, dict):
         raise UsageError(f"{path} holds a {type(value).__name__}, expected an object")

@@ -108,7 +108,7 @@ def _from_hub(name: str, say: Callable[[str], None]) -> Path:
         raise UsageError(f"{name} is no name on the hub. Expected {HUB}org/name or {HUB}org/name@revision")
     client, settings = hub_client(), hub_settings()
     if offline():
-        return _cached(client, name, repository, revision or "main", settings["cache_dir"])
+        return _cached(name, repository, revision or "main", settings["cache_dir"])
     try:
         info = client.HfApi(endpoint=settings["endpoint"]).model_info(
             repository, revision=revision or None, files_metadata=True
@@ -137,7 +137,7 @@ def _fetch(client: ModuleType, repository: str, commit: str, file: Any, settings
     return str(path)
 
 
-def _cached(client: ModuleType, name: str, repository: str, revision: str, cache_dir: str) -> Path:
+def _cached(name: str, repository: str, revision: str, cache_dir: str) -> Path:
     root = Path(cache_dir) / f"models--{repository.replace('/', '--')}"
     noted = root / "refs" / revision
     folder = root / "snapshots" / (noted.read_text(encoding="utf-8").strip() if noted.is_file() else revision)
@@ -156,7 +156,12 @@ def _remember(root: Path, revision: str, commit: str) -> None:
 def _choose(name: str, siblings: list[Any]) -> list[Any]:
     top = [file for file in siblings if "/" not in file.rfilename]
     for patterns in WEIGHTS:
-        if any(fnmatch(file.rfilename, patterns[0]) for file in top):
+        whole = [file.rfilename for file in top if fnmatch(file.rfilename, patterns[0])]
+        if len(whole) > 1:
+            raise WeightsError(
+                f"{name} holds several files of weights: {', '.join(whole[:8])}. Mend: give the address of one of them"
+            )
+        if whole:
             wanted = (*patterns, *DESCRIPTIONS)
             return [file for file in top if any(fnmatch(file.rfilename, pattern) for pattern in wanted)]
     some = ", ".join(file.rfilename for file in siblings[:8]) or "nothing"

@@ -60,7 +60,7 @@ def _merges(state: Mapping[str, Tensor], recognised: Recognised) -> Iterator[Ten
             ours = MERGE.replace("{i}", str(stage)) + leaf
             name = recognised.dialect.name_of(ours, recognised.version, recognised.prefix)
             tensor = state.get(name) if name else None
-            if tensor is not None and tensor.numel() and tensor.shape[-1] % 4 == 0:
+            if tensor is not None and tensor.ndim and tensor.numel() and tensor.shape[-1] % 4 == 0:
                 yield tensor
 
 

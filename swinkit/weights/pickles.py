@@ -15,10 +15,10 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, NamedTuple, NoReturn
+from typing import IO, Any, NamedTuple
 
 from ..errors import WeightsError
-from .safety import check_archive, is_archive
+from .safety import check_archive, is_archive, refuse_file
 
 STATES = ("model", "state_dict", "model_state_dict", "module", "net")  # where training scripts put the weights of a checkpoint
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # how files begin that torch wrote before 1.6
@@ -150,20 +150,24 @@ def describe(path: Path) -> dict[str, Any]:
         ) from None
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path} holds a {type(content).__name__}, expected a dict of tensors or a checkpoint with one")
-    nested = next((name for name in STATES if isinstance(content.get(name), Mapping)), None)
-    inner = content if nested is None else content[nested]
-    state = {name: value for name, value in inner.items() if isinstance(name, str) and isinstance(value, View)}
+    nested = next((name for name in STATES if _tensors(content.get(name))), None)  # what is called so may be a configuration
+    state = _tensors(content if nested is None else content[nested])
     if not state:
-        raise WeightsError(f"{path} holds no tensors by name; it has {', '.join(map(str, list(inner)[:8])) or 'nothing'}")
+        raise WeightsError(f"{path} holds no tensors by name; it has {', '.join(map(str, list(content)[:8])) or 'nothing'}")
     lines = [f"{name} {reason}" for name, view in state.items() for reason in view.objections()]
     if lines:
-        _refuse(path, "; ".join(lines[:8]))
+        refuse_file(path, "; ".join(lines[:8]))
     beside = {} if nested is None else {name: value for name, value in content.items() if name != nested}
     tensors = [
         (name, view.storage.dtype, places[view.storage.key], view.storage.length, view.offset, view.shape, view.stride)
         for name, view in state.items()
     ]
     return {"tensors": tensors, "beside": _plain(beside, 8, [MOST_VALUES])}
+
+
+def _tensors(content: Any) -> dict[str, View]:
+    pairs = content.items() if isinstance(content, Mapping) else ()
+    return {name: value for name, value in pairs if isinstance(name, str) and isinstance(value, View)}
 
 
 def serve() -> None:
@@ -198,7 +202,7 @@ def _read_archive(path: Path) -> tuple[Any, dict[str, int]]:
     with zipfile.ZipFile(path) as archive:
         root = archive.namelist()[0].partition("/")[0]
         if "byteorder" in entries and archive.read(f"{root}/byteorder") != b"little":
-            _refuse(path, "it was written by a big-endian machine")
+            refuse_file(path, "it was written by a big-endian machine")
         with archive.open(f"{root}/data.pkl") as file:
             reader = Reader(path, file)
             content = reader.load()
@@ -207,7 +211,7 @@ def _read_archive(path: Path) -> tuple[Any, dict[str, int]]:
         start, size = entries.get(f"data/{key}", (0, -1))
         if size != storage.length * storage.item_bytes:
             found = "none" if size < 0 else f"{size:,}"
-            _refuse(
+            refuse_file(
                 path, f"storage {key} is declared with {storage.length * storage.item_bytes:,} bytes, and {found} are there"
             )
         places[key] = start
@@ -219,18 +223,18 @@ def _read_legacy(path: Path) -> tuple[Any, dict[str, int]]:
     with open(path, "rb") as file:
         magic, protocol, _ = (Reader(path, file).load() for _ in range(3))
         if (magic, protocol) != (MAGIC, PROTOCOL):
-            _refuse(path, "it does not begin as torch.save begins a file")
+            refuse_file(path, "it does not begin as torch.save begins a file")
         reader = Reader(path, file)
         content, keys, places = reader.load(), Reader(path, file).load(), {}
         declared = sum(storage.length * storage.item_bytes for storage in reader.storages.values())
         if declared > size:
-            _refuse(path, f"its storages are declared with {declared:,} bytes, and the file has {size:,}")
+            refuse_file(path, f"its storages are declared with {declared:,} bytes, and the file has {size:,}")
         for key in keys:
             storage = reader.storages[str(key)]
             count = int.from_bytes(file.read(8), "little")
             places[storage.key] = file.tell()
             if count != storage.length or file.seek(count * storage.item_bytes, 1) > size:
-                _refuse(path, f"storage {storage.key} is declared with {storage.length:,} items, and not as many are there")
+                refuse_file(path, f"storage {storage.key} is declared with {storage.length:,} items, and not as many are there")
     return content, places
 
 
@@ -248,9 +252,3 @@ def _plain(value: Any, depth: int, left: list[int]) -> Any:
     if depth and isinstance(value, list | tuple):
         return [_plain(item, depth - 1, left) for item in value]
     return None
-
-
-def _refuse(path: Path, reason: str) -> NoReturn:
-    raise WeightsError(
-        f"{path} is refused: {reason}. Mend: download it again from its origin, or save the weights as safetensors"
-    )

@@ -6,6 +6,7 @@ of its own reads.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from .safety import check_link, check_safetensors
 from .unpickling import unpickle_apart
 
 PYTORCH = (b"PK", b"\x80")  # a zip archive, and the pickle before there was one
-WRAPPERS = ("module.", "_orig_mod.", "model.")  # put before every name by DDP, torch.compile and Lightning
+WRAPPERS = ("module.", "_orig_mod.", "model.")  # put before every name by DDP and averaging, torch.compile, Lightning
+COUNTER = "n_averaged"  # what torch.optim.swa_utils saves beside the weights that it averaged
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -34,10 +36,15 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise WeightsError(
             f"{path} cannot be read: {fault.strerror or fault}. Mend: check the file and its permissions"
         ) from None
-    for wrapper in WRAPPERS:
-        if all(name.startswith(wrapper) for name in state):
-            state = {name.removeprefix(wrapper): tensor for name, tensor in state.items()}
     return state, beside
+
+
+def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``state`` without what wrappers of a model, in whatever order, put before all of its names."""
+    state = {name: tensor for name, tensor in state.items() if name != COUNTER}
+    while state and (wrapper := next((one for one in WRAPPERS if all(name.startswith(one) for name in state)), None)):
+        state = {name.removeprefix(wrapper): tensor for name, tensor in state.items()}
+    return state
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -23,6 +23,13 @@ from .formats.table import BLOCK, PARTS, Dialect
 
 ANCHORS = ("backbone.patch_embed.proj.weight", "backbone.patch_embed.norm.weight")  # by these a prefix is found
 DEEPEST = 64  # blocks of one stage that are looked for; the deepest published stage has 42
+FREE = ("num_classes", "in_channels", "ape", "qkv_bias")  # fields in which weights may differ from what is said of them
+BEYOND = 100.0  # no log-spaced offset is so far
+TABLE, POSITION, FLATTENED = (
+    BLOCK + "attention.bias.table",
+    "backbone.patch_embed.position",
+    3,
+)  # axes of a position in other libraries
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ def disagreements(recognised: Recognised, config: SwinConfig) -> list[str]:
     lines = [
         f"{name} is {value} in the file, {getattr(config, name)} in the configuration"
         for name, value in recognised.architecture.items()
-        if name not in ("num_classes", "in_channels", "ape", "qkv_bias") and getattr(config, name) != value
+        if name not in FREE and not _agrees(config, name, value)
     ]
     if lines:  # stages that differ cannot be compared one by one
         return lines
@@ -85,6 +92,17 @@ def disagreements(recognised: Recognised, config: SwinConfig) -> list[str]:
     if recognised.image_size and _maps(recognised.image_size, config) != _maps(config.image_size, config):
         lines.append(f"image_size is {recognised.image_size} in the file, {config.image_size} in the configuration")
     return lines
+
+
+def completed(config: SwinConfig, recognised: Recognised) -> SwinConfig:
+    """``config`` with what the weights say in the fields in which they may differ from a description."""
+    return config.model_copy(update={name: recognised.architecture[name] for name in FREE})
+
+
+def _agrees(config: SwinConfig, name: str, value: Any) -> bool:
+    if name == "mlp_ratio":  # of which whole channels are all that a file shows
+        return config.model_copy(update={name: value}).hidden_widths == config.hidden_widths
+    return bool(getattr(config, name) == value)
 
 
 def _maps(image_size: Size, config: SwinConfig) -> tuple[int, ...]:
@@ -110,14 +128,15 @@ class _Probe:
     def __init__(self, state: Mapping[str, Tensor], dialect: Dialect, version: int, prefix: str) -> None:
         self.state, self.dialect, self.version, self.prefix = state, dialect, version, prefix
 
-    def find(self, ours: str, i: int = 0, j: int = 0) -> Tensor | None:
+    def find(self, ours: str, axes: int, i: int = 0, j: int = 0) -> Tensor | None:
+        """The tensor that is ``ours`` in stage ``i`` and block ``j``, if there is one of so many axes."""
         name = self.dialect.name_of(ours.replace("{i}", str(i)).replace("{j}", str(j)), self.version, self.prefix)
-        return self.state.get(name) if name else None
+        return _of_axes(self.state.get(name) if name else None, axes)
 
     def answer(self) -> Recognised | None:
-        proj, depths = self.find(ANCHORS[0]), self.depths()
+        proj, depths = self.find(ANCHORS[0], 4), self.depths()
         heads = [self.heads(i, depth) for i, depth in enumerate(depths)]
-        if proj is None or proj.ndim != 4 or not depths or None in heads:
+        if proj is None or not depths or None in heads:
             return None
         windows = self.per_stage(depths, self.window)
         architecture = self.architecture(proj, depths, heads)
@@ -151,35 +170,40 @@ class _Probe:
     def depth(self, i: int) -> int:
         """Blocks of stage ``i``, of which some may be missing."""
         ends = ("norm1.weight", "norm2.weight")
-        there = [j for j in range(DEEPEST) if any(self.find(BLOCK + end, i, j) is not None for end in ends)]
+        there = [j for j in range(DEEPEST) if any(self.find(BLOCK + end, 1, i, j) is not None for end in ends)]
         return max(there, default=-1) + 1
 
     def heads(self, i: int, depth: int) -> int | None:
         for j in range(depth):
-            table, scale = (
-                self.find(BLOCK + "attention.bias.table", i, j),
-                self.find(BLOCK + "attention.similarity.logit_scale", i, j),
-            )
-            if self.version == 1 and table is not None and table.ndim == 2:
+            table, scale = self.find(TABLE, 2, i, j), self.find(BLOCK + "attention.similarity.logit_scale", 3, i, j)
+            if self.version == 1 and table is not None:
                 return table.shape[1]
-            if self.version == 2 and scale is not None and scale.ndim == 3:
+            if self.version == 2 and scale is not None:
                 return scale.shape[0]
         return None
 
     def architecture(self, proj: Tensor, depths: tuple[int, ...], heads: list[int | None]) -> dict[str, Any]:
-        hidden, head = self.find(BLOCK + "mlp.fc1.weight"), self.find("head.weight")
-        extra = [j + 1 for j in range(depths[0]) if self.find(BLOCK + "norm3.weight", 0, j) is not None]
+        head = self.find("head.weight", 2)
+        extra = [j + 1 for j in range(depths[0]) if self.find(BLOCK + "norm3.weight", 1, 0, j) is not None]
         third = max(range(len(depths)), key=lambda i: depths[i])
-        extra = extra or [j + 1 for j in range(depths[third]) if self.find(BLOCK + "norm3.weight", third, j) is not None]
+        extra = extra or [j + 1 for j in range(depths[third]) if self.find(BLOCK + "norm3.weight", 1, third, j) is not None]
         bias = "attention.qkv.bias" if self.version == 1 else "attention.q_bias"
         return {
             "version": self.version, "embed_dim": proj.shape[0], "in_channels": proj.shape[1], "patch_size": proj.shape[2],
             "depths": depths, "num_heads": tuple(heads), "extra_norm_every": extra[0] if extra else 0,
-            "mlp_ratio": hidden.shape[0] / proj.shape[0] if hidden is not None else 4.0,
-            "qkv_bias": any(self.find(BLOCK + bias, 0, j) is not None for j in range(depths[0])),
-            "ape": self.find("backbone.patch_embed.position") is not None,
+            "mlp_ratio": self.mlp_ratio(depths),
+            "qkv_bias": any(self.find(BLOCK + bias, 1, 0, j) is not None for j in range(depths[0])),
+            "ape": self.find(POSITION, FLATTENED) is not None,
             "num_classes": head.shape[0] if head is not None else 0,
         }  # fmt: skip
+
+    def mlp_ratio(self, depths: tuple[int, ...]) -> float:
+        """By the last stage, whose width lets the least be rounded away; every other stage's hidden layer follows from it."""
+        for j in range(depths[-1]):
+            hidden = self.find(BLOCK + "mlp.fc1.weight", 2, len(depths) - 1, j)
+            if hidden is not None:
+                return hidden.shape[0] / hidden.shape[1]
+        return 4.0
 
     def names(self, architecture: dict[str, Any]) -> dict[str, set[str]] | None:
         """Every name that this reading explains, with the parts it belongs to; nothing if such a network cannot be."""
@@ -203,11 +227,15 @@ class _Probe:
         answers = [next((one for j in range(depth) if (one := ask(i, j)) is not None), None) for i, depth in enumerate(depths)]
         return None if None in answers else tuple(answers)
 
+    def coordinates(self, i: int, j: int) -> Tensor | None:
+        found = _of_axes(self.buffer("relative_coords_table", i, j), 4)
+        return found if found is not None and found.shape[-1] == 2 else None
+
     def window(self, i: int, j: int) -> Size | None:
-        coordinates = self.buffer("relative_coords_table", i, j)
-        if coordinates is not None and coordinates.ndim == 4:
+        coordinates = self.coordinates(i, j)
+        if coordinates is not None:
             return (coordinates.shape[1] + 1) // 2, (coordinates.shape[2] + 1) // 2
-        table, index = self.find(BLOCK + "attention.bias.table", i, j), self.buffer("relative_position_index", i, j)
+        table, index = self.find(TABLE, 2, i, j), self.buffer("relative_position_index", i, j)
         if table is not None:
             side = _root(table.shape[0])
         else:
@@ -216,16 +244,16 @@ class _Probe:
         return ((side + 1) // 2, (side + 1) // 2) if side and side % 2 else None
 
     def reach(self, i: int, j: int) -> int | Size | None:
-        coordinates, window = self.buffer("relative_coords_table", i, j), self.window(i, j)
-        return None if coordinates is None or window is None or not coordinates.numel() else reach_of(coordinates, window)
+        coordinates, window = self.coordinates(i, j), self.window(i, j)
+        return None if coordinates is None or window is None else reach_of(coordinates, window)
 
     def image_size(self, depths: tuple[int, ...], windows: tuple[Size, ...] | None, patch: int) -> tuple[Size | None, bool]:
         """The largest picture size in pixels that fits, and whether it is told rather than bounded."""
-        position = self.find("backbone.patch_embed.position")
+        position = self.find(POSITION, FLATTENED)
         if position is not None and (side := _root(position.shape[1])):
             return (side * patch, side * patch), True
         for i, depth in enumerate(depths if windows else ()):
-            masks = [mask for j in range(depth) if (mask := self.buffer("attn_mask", i, j)) is not None]
+            masks = [mask for j in range(depth) if (mask := _of_axes(self.buffer("attn_mask", i, j), 3)) is not None]
             if masks and windows and (count := _root(masks[0].shape[0])):
                 return (count * windows[i][0] * patch * 2**i, count * windows[i][1] * patch * 2**i), True
         smaller = [i for i, window in enumerate(windows or ()) if windows and window != windows[0]]
@@ -247,12 +275,17 @@ def reach_of(coordinates: Tensor, window: Size) -> int | Size | None:
     """
     sides = []
     for axis, side in enumerate(window):
-        farthest = float(coordinates[..., axis].max())
-        if side > 1 and farthest <= 0:
+        farthest = float(coordinates[..., axis].float().max())
+        if side > 1 and not 0 < farthest < BEYOND:
             return None
         sides.append(round(8 * (side - 1) / (8**farthest - 1)) + 1 if side > 1 else 0)
     height, width = sides
     return as_side((height or width or 1, width or height or 1))
+
+
+def _of_axes(tensor: Tensor | None, axes: int) -> Tensor | None:
+    """``tensor``, if there is one with so many axes and any numbers; what is not, no shape can be asked of, and `restore` lists it."""
+    return tensor if tensor is not None and tensor.ndim == axes and tensor.numel() else None
 
 
 def _root(value: int | None) -> int | None:

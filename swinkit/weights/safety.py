@@ -44,7 +44,7 @@ def check_archive(path: Path) -> dict[str, tuple[int, int]]:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
             if len(entries) > MOST_ENTRIES:
-                _refuse(path, f"it has {len(entries):,} entries, more than {MOST_ENTRIES:,}")
+                refuse_file(path, f"it has {len(entries):,} entries, more than {MOST_ENTRIES:,}")
             _check_names(path, [entry.filename for entry in entries])
             for entry in entries:
                 _check_entry(path, entry)
@@ -60,20 +60,20 @@ def check_safetensors(path: Path) -> None:
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if total < 8 or length > total - 8:
-            _refuse(path, f"its header is said to have {length:,} bytes, and the file has {total:,}")
+            refuse_file(path, f"its header is said to have {length:,} bytes, and the file has {total:,}")
         if length > MOST_HEADER:
-            _refuse(path, f"its header has {length:,} bytes, more than {MOST_HEADER:,}")
+            refuse_file(path, f"its header has {length:,} bytes, more than {MOST_HEADER:,}")
         header = _parse_header(path, file.read(length))
     spans = [_span(path, name, entry) for name, entry in header.items() if name != "__metadata__"]
     place = 0
     for start, end, name in sorted(spans):
         if start != place:
-            _refuse(
+            refuse_file(
                 path, f"tensor {name!r} begins at byte {start:,}, where {place:,} was expected: tensors overlap or leave a hole"
             )
         place = end
     if place != total - 8 - length:
-        _refuse(path, f"its tensors have {place:,} bytes by the header, and {total - 8 - length:,} are there")
+        refuse_file(path, f"its tensors have {place:,} bytes by the header, and {total - 8 - length:,} are there")
 
 
 def check_link(path: Path) -> None:
@@ -82,7 +82,7 @@ def check_link(path: Path) -> None:
     blobs = folder.parent.parent / "blobs"
     inside_cache = folder.parent.name == "snapshots" and real.parent == blobs
     if path.is_symlink() and real.parent != folder and not inside_cache:
-        _refuse(path, f"it is a link out of its folder, to {real}")
+        refuse_file(path, f"it is a link out of its folder, to {real}")
 
 
 def shards(index: Path) -> list[Path]:
@@ -91,13 +91,13 @@ def shards(index: Path) -> list[Path]:
         names = json.loads(index.read_bytes(), object_pairs_hook=_once)["weight_map"].values()
         names = sorted({*names})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
-        _refuse(index, f"it is no index of shards: {fault}")
+        refuse_file(index, f"it is no index of shards: {fault}")
     for name in names:
         if not isinstance(name, str) or Path(name).name != name or "\\" in name or not name.endswith((".safetensors", ".bin")):
-            _refuse(index, f"it names {name!r}; expected the name of a file of weights beside it")
+            refuse_file(index, f"it names {name!r}; expected the name of a file of weights beside it")
         check_link(index.parent / name)
         if not (index.parent / name).is_file():
-            _refuse(index, f"its part {name} is missing")
+            refuse_file(index, f"its part {name} is missing")
     return [index.parent / name for name in names]
 
 
@@ -105,47 +105,47 @@ def _check_names(path: Path, names: list[str]) -> None:
     roots = {name.partition("/")[0] for name in names}
     inner = [name.partition("/")[2] for name in names]
     if len({name.casefold() for name in names}) != len(names):
-        _refuse(path, "its directory holds a name twice, so that readers could disagree about what is in it")
+        refuse_file(path, "its directory holds a name twice, so that readers could disagree about what is in it")
     if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
-        _refuse(path, "it is a TorchScript program, not weights")
+        refuse_file(path, "it is a TorchScript program, not weights")
     strange = [name for name, rest in zip(names, inner, strict=True) if not ENTRY.fullmatch(rest)]
     if strange or len(roots) != 1:
-        _refuse(path, f"torch.save writes no such entries: {', '.join(map(repr, strange[:3] or sorted(roots)[:3]))}")
+        refuse_file(path, f"torch.save writes no such entries: {', '.join(map(repr, strange[:3] or sorted(roots)[:3]))}")
     if "data.pkl" not in inner:
-        _refuse(path, "it has no data.pkl")
+        refuse_file(path, "it has no data.pkl")
 
 
 def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
     if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
-        _refuse(
+        refuse_file(
             path,
             f"entry {entry.filename!r} is compressed ({entry.compress_size:,} to {entry.file_size:,} bytes), which torch never does",
         )
     if entry.flag_bits & 0x1:
-        _refuse(path, f"entry {entry.filename!r} is encrypted")
+        refuse_file(path, f"entry {entry.filename!r} is encrypted")
     if entry.filename.endswith("/data.pkl") and entry.file_size > MOST_PICKLE:
-        _refuse(path, f"its data.pkl has {entry.file_size:,} bytes, more than {MOST_PICKLE:,}")
+        refuse_file(path, f"its data.pkl has {entry.file_size:,} bytes, more than {MOST_PICKLE:,}")
 
 
 def _check_places(path: Path, file: IO[bytes], entries: list[zipfile.ZipInfo], directory: int) -> dict[str, int]:
     place, places = 0, {}
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset < place or (place == 0 and entry.header_offset != 0):
-            _refuse(path, f"entry {entry.filename!r} overlaps another, or bytes stand before the first")
+            refuse_file(path, f"entry {entry.filename!r} overlaps another, or bytes stand before the first")
         file.seek(entry.header_offset)
         header = file.read(LOCAL_HEADER)
         name_bytes, extra_bytes = struct.unpack("<HH", header[26:30])
         method = struct.unpack("<H", header[8:10])[0]
         name = file.read(name_bytes)
         if header[:4] != ZIP_MAGIC or name != entry.filename.encode() or method != zipfile.ZIP_STORED:
-            _refuse(path, f"entry {entry.filename!r} is called otherwise in the directory than where it stands")
+            refuse_file(path, f"entry {entry.filename!r} is called otherwise in the directory than where it stands")
         places[entry.filename] = entry.header_offset + LOCAL_HEADER + name_bytes + extra_bytes
         place = places[entry.filename] + entry.file_size
     if place > directory:
-        _refuse(path, "its entries reach into its directory")
+        refuse_file(path, "its entries reach into its directory")
     file.seek(-END_OF_DIRECTORY, 2)
     if file.read(4) != b"PK\x05\x06":
-        _refuse(path, "bytes stand behind its end")
+        refuse_file(path, "bytes stand behind its end")
     return places
 
 
@@ -153,9 +153,9 @@ def _parse_header(path: Path, content: bytes) -> dict[str, Any]:
     try:
         header = json.loads(content, object_pairs_hook=_once)
     except (ValueError, RecursionError) as fault:
-        _refuse(path, f"its header is not JSON with each name once: {fault}")
+        refuse_file(path, f"its header is not JSON with each name once: {fault}")
     if not isinstance(header, dict):
-        _refuse(path, "its header is no JSON object")
+        refuse_file(path, "its header is no JSON object")
     return header
 
 
@@ -163,11 +163,13 @@ def _span(path: Path, name: str, entry: Any) -> tuple[int, int, str]:
     try:
         (start, end), shape, bits = entry["data_offsets"], entry["shape"], SAFETENSORS_BITS[entry["dtype"]]
     except (KeyError, TypeError, ValueError):
-        _refuse(path, f"tensor {name!r} is described by {str(entry)[:80]}; expected dtype, shape and data_offsets")
+        refuse_file(path, f"tensor {name!r} is described by {str(entry)[:80]}; expected dtype, shape and data_offsets")
     if not all(type(value) is int and 0 <= value < 2**63 for value in (start, end, *shape)):
-        _refuse(path, f"tensor {name!r} has impossible sizes: shape {shape}, bytes {start} to {end}")
+        refuse_file(path, f"tensor {name!r} has impossible sizes: shape {shape}, bytes {start} to {end}")
     if math.prod(shape) * bits != (end - start) * 8:
-        _refuse(path, f"tensor {name!r} of shape {shape} and type {entry['dtype']} does not fill bytes {start:,} to {end:,}")
+        refuse_file(
+            path, f"tensor {name!r} of shape {shape} and type {entry['dtype']} does not fill bytes {start:,} to {end:,}"
+        )
     return start, end, name
 
 
@@ -180,7 +182,8 @@ def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return answer
 
 
-def _refuse(path: Path, reason: str) -> NoReturn:
+def refuse_file(path: Path, reason: str) -> NoReturn:
+    """Raise :class:`WeightsError` against the file at ``path``, with the remedy."""
     raise WeightsError(
         f"{path} is refused: {reason}. Mend: download it again from its origin, or save the weights as safetensors"
     )

@@ -21,7 +21,6 @@ from .formats.table import Dialect
 from .saved import Saved
 from .streams import write_pth, write_safetensors
 
-PREPROCESSOR = "preprocessor_config.json"
 Written = list[Path]  # the weights first
 Write = Callable[[Saved, Mapping[str, Tensor], Path], Written]
 
@@ -123,8 +122,8 @@ def _backbone_folder(saved: Saved, state: Mapping[str, Tensor], folder: Path) ->
 def _hugging_face(saved: Saved, state: Mapping[str, Tensor], folder: Path, described: dict[str, Any]) -> Written:
     write_safetensors(folder / WEIGHTS, state)
     write_json(folder / DESCRIPTION, described)
-    write_json(folder / PREPROCESSOR, transformers.write_preprocessor(saved.preprocessing))
-    return [folder / WEIGHTS, folder / DESCRIPTION, folder / PREPROCESSOR]
+    write_json(folder / transformers.PREPROCESSOR, transformers.write_preprocessor(saved.preprocessing))
+    return [folder / WEIGHTS, folder / DESCRIPTION, folder / transformers.PREPROCESSOR]
 
 
 def _file(key: str | None, build: Callable[[Saved], dict[str, Any]], format: str) -> Write:

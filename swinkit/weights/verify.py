@@ -21,7 +21,7 @@ NAMES = {
 
 
 class Signature(NamedTuple):
-    """What is known of a tensor without its values; ``dtype`` as safetensors spells it."""
+    """What is known of a tensor without its values; ``dtype`` as safetensors spells it, or, of a type that no Swin has, as torch does."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -49,7 +49,7 @@ class ShapesOnly(TorchFunctionMode):
 
 def signatures(state: Mapping[str, Tensor]) -> dict[str, Signature]:
     """Signature of each tensor of a state dict, on any device, meta included."""
-    return {name: Signature(tuple(tensor.shape), NAMES[tensor.dtype]) for name, tensor in state.items()}
+    return {name: Signature(tuple(tensor.shape), _spelt(tensor.dtype)) for name, tensor in state.items()}
 
 
 def read_header(path: Path) -> dict[str, Signature]:
@@ -83,8 +83,9 @@ def differences(expected: Mapping[str, Signature], found: Mapping[str, Signature
 
 
 def not_finite(state: Mapping[str, Tensor]) -> list[str]:
-    """One line per tensor that holds a NaN or an infinity."""
-    return [f"not finite: {name}" for name, tensor in state.items() if tensor.is_floating_point() and not _is_finite(tensor)]
+    """One line per tensor of :data:`FLOATS` that holds a NaN or an infinity."""
+    floats = ((name, tensor) for name, tensor in state.items() if _spelt(tensor.dtype) in FLOATS)
+    return [f"not finite: {name}" for name, tensor in floats if not torch.isfinite(tensor).all()]
 
 
 def refuse(lines: list[str], source: str | Path) -> None:
@@ -94,5 +95,5 @@ def refuse(lines: list[str], source: str | Path) -> None:
         raise WeightsError(f"The weights of {source} do not fit the configuration, {len(lines)} differences:\n{report}")
 
 
-def _is_finite(tensor: Tensor) -> bool:
-    return bool(torch.isfinite(tensor).all())
+def _spelt(dtype: torch.dtype) -> str:
+    return NAMES.get(dtype, str(dtype))

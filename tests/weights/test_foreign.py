@@ -16,8 +16,10 @@ from swinkit.preprocessing import Preprocessing
 from swinkit.weights.convert import export
 from swinkit.weights.descriptions import timm, transformers
 from swinkit.weights.files import serialise
+from swinkit.weights.foreign import open_foreign, read_state
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.reading import read_tensors
+from swinkit.weights.streams import write_pth, write_safetensors
 
 from ..shaking import shake
 
@@ -112,5 +114,147 @@ def test_old_settings_in_a_checkpoint_become_plain_values(tmp_path: Path, monkey
         content = {"model": {"module.a": torch.ones(1)}, "config": node}
         torch.save(content, tmp_path / "old.pth", _use_new_zipfile_serialization=zipped)
     state, beside = read_tensors(tmp_path / "old.pth")
-    assert list(state) == ["a"]
+    assert list(state) == ["module.a"]
     assert beside["config"] == {"WINDOW": 7}
+
+
+TIMM = SwinConfig.model_validate({**SMALL, "window_size": 4})
+
+
+def timm_state(config: SwinConfig = TIMM) -> dict[str, torch.Tensor]:
+    return export(shake(SwinClassifier(config)).state_dict(), config, DIALECTS["timm"])
+
+
+@pytest.mark.parametrize(
+    "wrapper", ["module.", "_orig_mod.", "model.", "_orig_mod.module.", "model._orig_mod.", "module.model."]
+)
+def test_wrappers_in_any_order_are_taken_off(tmp_path: Path, wrapper: str) -> None:
+    write_pth(tmp_path / "a.pth", {wrapper + name: tensor for name, tensor in timm_state().items()})
+    assert read_state(tmp_path / "a.pth").keys() == timm_state().keys()
+
+
+def test_averaged_weights_come_without_their_counter(tmp_path: Path) -> None:
+    averaged = torch.optim.swa_utils.AveragedModel(SwinClassifier(TIMM))
+    assert "n_averaged" in averaged.state_dict()
+    named = {f"module.{name}": tensor for name, tensor in timm_state().items()} | {"n_averaged": averaged.n_averaged}
+    write_pth(tmp_path / "a.pth", named)
+    assert open_foreign(tmp_path / "a.pth", image_size=(32, 32)).config.num_classes == 3
+
+
+def in_shards(folder: Path, parts: list[dict[str, torch.Tensor]]) -> Path:
+    names = [f"model-{number:05}-of-{len(parts):05}.safetensors" for number in range(1, len(parts) + 1)]
+    for name, part in zip(names, parts, strict=True):
+        write_safetensors(folder / name, part)
+    places = {tensor: name for name, part in zip(names, parts, strict=True) for tensor in part}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    return folder
+
+
+def test_a_wrapper_around_one_shard_alone_is_none(tmp_path: Path) -> None:
+    """What looks like one is a part of a larger model, whose names have to go on fitting those of the other shards."""
+    state = {f"model.encoder.{name}": tensor for name, tensor in export(
+        shake(SwinClassifier(TIMM)).state_dict(), TIMM, DIALECTS["microsoft"]).items()}  # fmt: skip
+    half = len(state) // 2
+    parts = [dict(list(state.items())[:half]), {**dict(list(state.items())[half:]), "decode_head.weight": torch.zeros(1)}]
+    found = open_foreign(in_shards(tmp_path, parts), image_size=(32, 32))
+    assert found.recognised.prefix == "model.encoder."
+    assert found.state.keys() == SwinClassifier(TIMM).state_dict().keys()
+
+
+def test_a_tensor_in_two_shards_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"00002-of-00002\.safetensors holds b again"):
+        read_state(in_shards(tmp_path, [{"a": torch.ones(1), "b": torch.ones(1)}, {"b": torch.zeros(1)}]))
+
+
+def test_a_folder_with_one_file_of_any_name_is_a_model(tmp_path: Path) -> None:
+    write_pth(tmp_path / "detector.pth", timm_state())
+    assert swinkit.load(tmp_path, image_size=32).config.embed_dim == 8
+    write_pth(tmp_path / "another.pth", timm_state())
+    with pytest.raises(WeightsError, match="holds no model"):
+        swinkit.load(tmp_path, image_size=32)
+
+
+@pytest.mark.parametrize("dialect", ["timm", "transformers", "microsoft"])
+def test_an_mlp_of_any_width_is_read(tmp_path: Path, dialect: str) -> None:
+    config = SwinConfig.model_validate({**SMALL, "mlp_ratio": 2.7})
+    state = export(shake(SwinClassifier(config)).state_dict(), config, DIALECTS[dialect])
+    write_safetensors(tmp_path / "model.safetensors", state)
+    described = transformers.write(config) if dialect == "transformers" else {}
+    described = timm.write(config, "abc", Preprocessing(size=(32, 32)), None) if dialect == "timm" else described
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    assert open_foreign(tmp_path, image_size=(32, 32)).config.hidden_widths == config.hidden_widths
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rescale_factor": 1 / 127.5},
+        {"do_rescale": False},
+        {"size": {"height": 40, "width": 40}, "do_center_crop": True, "crop_size": {"height": 32, "width": 32}},
+        {"size": {"shortest_edge": 28}},  # smaller than the crop, which is filled up with zeros
+        {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 32}},
+        {"size": {"max_height": 64, "max_width": 64}},
+        {"resample": 1},
+    ],
+    ids=str,
+)
+def test_preprocessing_that_ours_cannot_do_is_not_taken_for_ours(change: dict[str, object]) -> None:
+    told = transformers.write_preprocessor(Preprocessing(size=(32, 32)))
+    assert transformers.read_preprocessor(told) is not None
+    assert transformers.read_preprocessor({**told, **change}) is None
+
+
+def test_an_oblong_crop_in_transformers_is_never_filled_up() -> None:
+    told = transformers.write_preprocessor(Preprocessing(size=(64, 160), crop_ratio=0.8))
+    assert told["size"]["shortest_edge"] == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("config.json", {"id2label": {"zero": "cat"}}, "do not describe a Swin: ValueError"),
+        ("config.json", {"depths": 3}, "do not describe a Swin"),
+        ("config.json", {"patch_size": []}, "do not describe a Swin: IndexError"),
+        (
+            "preprocessor_config.json",
+            {"size": {"shortest_edge": "large"}, "do_center_crop": True},
+            "do not describe a Swin: TypeError",
+        ),
+        (
+            "preprocessor_config.json",
+            {"image_mean": [0.5], "image_std": [0.5]},
+            "take 3 channels, but pictures are prepared with 1",
+        ),
+    ],
+)
+def test_a_description_that_describes_none_is_refused(tmp_path: Path, name: str, change: dict[str, object], said: str) -> None:
+    folder = folder_of(tmp_path, SwinConfig.model_validate(SMALL), Preprocessing(size=(32, 32)))
+    (folder / name).write_text(json.dumps({**json.loads((folder / name).read_text()), **change}))
+    with pytest.raises(WeightsError, match=said):
+        swinkit.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model_args": {"global_pool": "max"}}, "global_pool='max'; swinkit computes 'avg'"),
+        ({"model_args": {"act_layer": "relu"}}, "act_layer='relu'; swinkit computes 'gelu'"),
+        ({"model_args": 7}, "do not describe a Swin: AttributeError"),
+        ({"pretrained_cfg": {"input_size": [3, 32, 32]}}, "do not describe a Swin: KeyError"),
+    ],
+)
+def test_what_timm_would_compute_otherwise_is_refused(tmp_path: Path, change: dict[str, object], said: str) -> None:
+    write_safetensors(tmp_path / "model.safetensors", timm_state())
+    described = timm.write(TIMM, "abc", Preprocessing(size=(32, 32)), None)
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    assert swinkit.load(tmp_path).config == TIMM
+    (tmp_path / "config.json").write_text(json.dumps({**described, **change}))
+    with pytest.raises(WeightsError, match=said):
+        swinkit.load(tmp_path)
+
+
+def test_a_config_json_without_end_is_refused(tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "model.safetensors", timm_state())
+    (tmp_path / "config.json").write_text("[" * 200_000)
+    with pytest.raises(WeightsError, match="is not JSON"):
+        swinkit.load(tmp_path)

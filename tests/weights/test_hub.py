@@ -18,9 +18,12 @@ from swinkit.model.classifier import SwinClassifier
 from swinkit.preprocessing import Preprocessing
 from swinkit.tasks import described
 from swinkit.weights import hub as names
+from swinkit.weights.convert import export
 from swinkit.weights.download import download
+from swinkit.weights.formats import DIALECTS
 from swinkit.weights.hub import is_remote, locate
 from swinkit.weights.publishing import push_to_hub, save_pretrained
+from swinkit.weights.streams import write_pth, write_safetensors
 
 from .stand_in import COMMIT, Hub
 
@@ -225,3 +228,25 @@ def test_the_card_says_what_the_model_is(model: SwinClassifier, tmp_path: Path) 
     (tmp_path / "README.md").write_text("mine", "utf-8")
     save_pretrained(model, tmp_path)
     assert (tmp_path / "README.md").read_text("utf-8") == "mine"
+
+
+@pytest.mark.parametrize("name", ["swin.pth", "open_clip_pytorch_model.safetensors", "any.safetensors"])
+def test_a_repository_may_call_its_one_file_as_it_likes(hub: Hub, model: SwinClassifier, tmp_path: Path, name: str) -> None:
+    state = export(model.state_dict(), TINY, DIALECTS["microsoft"])
+    (write_pth if name.endswith(".pth") else write_safetensors)(tmp_path / name, state)
+    hub.repositories["org/swin"] = {name: (tmp_path / name).read_bytes()}
+    loaded = swinkit.load("hf-hub:org/swin", image_size=32)
+    images = torch.randn(1, 3, 32, 32)
+    torch.testing.assert_close(loaded(images), model(images))
+
+
+def test_of_several_files_one_has_to_be_named(hub: Hub) -> None:
+    hub.repositories["org/swin"] = {"tiny.pth": b"x", "small.pth": b"y"}
+    with pytest.raises(WeightsError, match=r"several files of weights: tiny\.pth, small\.pth"):
+        locate("hf-hub:org/swin")
+    assert not any("resolve" in request for request in hub.requests)
+
+
+def test_an_address_that_is_none_is_said(hub: Hub) -> None:
+    with pytest.raises(WeightsError, match="control characters"):
+        locate(f"{hub.address}/a file.pth")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from swinkit.config import SwinConfig
-from swinkit.errors import UsageError, WeightsError
+from swinkit.errors import SwinkitError, UsageError, WeightsError
 from swinkit.model.backbone import PatchMerging
 from swinkit.model.classifier import SwinClassifier
 from swinkit.weights.convert import export, restore
@@ -20,6 +21,7 @@ from swinkit.weights.files import read_model
 from swinkit.weights.foreign import open_foreign
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.formats.table import UNFOLD
+from swinkit.weights.inspection import inspect_state
 from swinkit.weights.merge_order import SURE, likeness, swapped_merges
 from swinkit.weights.named import BUNDLED
 from swinkit.weights.recognise import recognise
@@ -295,3 +297,40 @@ def test_fault_28_a_file_that_does_not_fit_is_listed_whole(legacy: bool, tmp_pat
         open_foreign(tmp_path / "swin.pth", image_size=(32, 32))
     for words in ("not finite: norm.weight", "shape: layers.1.blocks.0.mlp.fc1.weight", "not expected: stray.weight"):
         assert words in str(fault.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.complex64, torch.uint16], ids=str)
+@pytest.mark.parametrize("name", ["layers.1.blocks.0.mlp.fc1.weight", "layers.1.downsample.reduction.weight"])
+def test_a_type_that_no_swin_has_is_named(dtype: torch.dtype, name: str) -> None:
+    state = saved(V1, "timm")
+    state[name] = state[name].abs().to(dtype)
+    with pytest.raises(WeightsError, match=f"type: {name} expected F32, got {dtype}"):
+        read(state, V1)
+
+
+def malformed(tensor: Tensor, draw: random.Random) -> Tensor:
+    """Other axes, other sides, no numbers, or numbers that are none."""
+    return draw.choice([
+        lambda: tensor.flatten(), lambda: tensor[None], lambda: tensor[:0], lambda: torch.zeros(()), lambda: tensor.narrow(-1, 0, 1),
+        lambda: torch.cat([tensor, tensor]), lambda: torch.full(tensor.shape, torch.nan), lambda: torch.full(tensor.shape, torch.inf),
+        lambda: tensor.to(torch.complex64), lambda: tensor.bool(), lambda: tensor.float() * 1e30,
+    ])()  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "dialect"),
+    [(V1, "microsoft"), (V2, "microsoft"), (V2, "torchvision"), (DENSE, "microsoft-dense"), (V1, "transformers")],
+)
+@pytest.mark.filterwarnings("ignore:Casting complex values", "ignore:std():UserWarning")
+def test_malformed_tensors_end_in_a_refusal_or_in_a_report(config: SwinConfig, dialect: str) -> None:
+    """Whatever shape and values a tensor has by which a file is recognised."""
+    draw, whole = random.Random(0), saved(config, dialect)
+    for name in [*whole, *(draw.choice(list(whole)) for _ in range(40))]:
+        state = {**whole, name: malformed(whole[name], draw)}
+        try:
+            assert inspect_state(state)["problems"]
+            read(state)
+        except SwinkitError:
+            continue
+        same = state[name].dtype != torch.complex64 and state[name].shape == whole[name].shape
+        assert same, f"{name} {tuple(state[name].shape)} is read as if nothing were"

@@ -258,3 +258,9 @@ def test_links_of_the_hubs_cache_are_followed_and_others_are_not(tmp_path: Path)
     link.symlink_to(tmp_path / "outside")
     with pytest.raises(WeightsError, match="link"):
         check_link(link)
+
+
+def test_what_is_called_model_may_be_a_configuration(tmp_path: Path) -> None:
+    state, beside = unpickle_apart(put(tmp_path, "a.pth", saved({"model": {"name": "swin"}, "state_dict": weights()})))
+    assert state.keys() == weights().keys()
+    assert beside == {"model": {"name": "swin"}}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,8 @@ from . import Told, settled_pretrained
 ARGUMENTS = {"img_size": "image_size", "in_chans": "in_channels", "patch_size": "patch_size", "embed_dim": "embed_dim",
              "depths": "depths", "num_heads": "num_heads", "window_size": "window_size", "mlp_ratio": "mlp_ratio",
              "qkv_bias": "qkv_bias", "pretrained_window_sizes": "pretrained_window_sizes"}  # fmt: skip
+# what our network cannot be told; anything else would be another function under the same weights
+FIXED = {"global_pool": "avg", "act_layer": "gelu", "norm_layer": "layernorm"}
 
 
 def architecture_of(variant: str) -> str:
@@ -40,16 +41,19 @@ def read(config: Mapping[str, Any]) -> Told:
             f"config.json names timm's {name!r}, which is none of the published Swins: {', '.join(ARCHITECTURES)}"
         )
     prepared = config.get("pretrained_cfg") or {}
-    given = {ARGUMENTS[key]: value for key, value in (config.get("model_args") or {}).items() if key in ARGUMENTS}
+    arguments = config.get("model_args") or {}
+    for argument, value in FIXED.items():
+        if arguments.get(argument) not in (None, "", value):
+            raise WeightsError(
+                f"config.json has {argument}={arguments[argument]!r}; swinkit computes {value!r}, as all published Swins do"
+            )
+    given = {ARGUMENTS[key]: value for key, value in arguments.items() if key in ARGUMENTS}
     if given.get("pretrained_window_sizes") is not None and not any(given["pretrained_window_sizes"]):
         given["pretrained_window_sizes"] = ()
     classes = config.get("label_names") or prepared.get("label_names")
     base = VARIANTS[ARCHITECTURES[name]].config
     num_classes = config.get("num_classes", prepared.get("num_classes", base.num_classes))
-    try:
-        settled = SwinConfig.model_validate({**base.model_dump(), **given, "num_classes": num_classes})
-    except ValueError as fault:
-        raise WeightsError(f"config.json cannot be a Swin: {fault}") from None
+    settled = SwinConfig.model_validate({**base.model_dump(), **given, "num_classes": num_classes})
     return Told(settled, tuple(classes) if classes else None, read_preprocessing(prepared))
 
 
@@ -101,5 +105,6 @@ def _prepared(config: SwinConfig, preprocessing: Preprocessing) -> dict[str, Any
 def published(config: SwinConfig) -> str | None:
     """The published variant of the architecture of ``config``, if there is one."""
     fields = ("version", "embed_dim", "depths", "num_heads", "window_size", "image_size")
-    names = (name for name in VARIANTS if not re.search("nano", name))
-    return next((n for n in names if all(getattr(VARIANTS[n].config, f) == getattr(config, f) for f in fields)), None)
+    return next(
+        (n for n in ARCHITECTURES.values() if all(getattr(VARIANTS[n].config, f) == getattr(config, f) for f in fields)), None
+    )

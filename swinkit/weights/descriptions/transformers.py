@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from ...errors import WeightsError
 from ...preprocessing import Preprocessing
 from . import Told, settled_pretrained
 
+PREPROCESSOR = "preprocessor_config.json"
 VERSIONS = {"swin": 1, "swinv2": 2}
 RESAMPLING = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 SEVERAL = "multi_label_classification"
@@ -46,15 +48,12 @@ def _config(inner: Mapping[str, Any], num_classes: int) -> SwinConfig:
     pretrained = inner.get("pretrained_window_sizes") or ()
     if any(pretrained):
         fields["pretrained_window_sizes"] = pretrained
-    try:
-        return SwinConfig.model_validate(
-            {
-                **fields, "version": version, "in_channels": inner.get("num_channels", 3), "num_classes": num_classes,
-                "ape": inner.get("use_absolute_embeddings", False), "drop_path_rate": inner.get("drop_path_rate", 0.1),
-            }
-        )  # fmt: skip
-    except ValueError as fault:
-        raise WeightsError(f"config.json cannot be a Swin: {fault}") from None
+    return SwinConfig.model_validate(
+        {
+            **fields, "version": version, "in_channels": inner.get("num_channels", 3), "num_classes": num_classes,
+            "ape": inner.get("use_absolute_embeddings", False), "drop_path_rate": inner.get("drop_path_rate", 0.1),
+        }
+    )  # fmt: skip
 
 
 def read_preprocessor(values: Mapping[str, Any]) -> Preprocessing | None:
@@ -62,28 +61,27 @@ def read_preprocessor(values: Mapping[str, Any]) -> Preprocessing | None:
     size, crop = _sides(values.get("size", 224)), _sides(values.get("crop_size", 224))
     interpolation = RESAMPLING.get(values.get("resample", 2))
     mean, std = values.get("image_mean"), values.get("image_std")
-    if (
-        interpolation is None
-        or not mean
-        or not std
-        or not values.get("do_normalize", True)
-        or not values.get("do_resize", True)
+    steps = all(values.get(step, True) for step in ("do_resize", "do_rescale", "do_normalize"))
+    if not (
+        interpolation and mean and std and steps and math.isclose(values.get("rescale_factor", 1 / 255), 1 / 255, rel_tol=1e-6)
     ):
         return None
     common = {"interpolation": interpolation, "mean": mean, "std": std, "channels": len(mean)}
-    if len(size) == 2:
+    cropped = bool(values.get("do_center_crop"))
+    if len(size) == 2 and (not cropped or crop == size):
         return Preprocessing.model_validate({**common, "size": size, "resize": "squash"})
-    if values.get("do_center_crop") and len(crop) == 2:
-        return Preprocessing.model_validate(
-            {**common, "size": crop, "resize": "shortest", "crop_ratio": min(1.0, crop[0] / size[0])}
-        )
+    if (
+        len(size) == 1 and cropped and len(crop) == 2 and crop[0] == crop[1] <= size[0]
+    ):  # theirs scales by the shorter side alone
+        return Preprocessing.model_validate({**common, "size": crop, "resize": "shortest", "crop_ratio": crop[0] / size[0]})
     return None
 
 
 def _sides(size: Any) -> tuple[int, ...]:
-    """(height, width), or one shortest edge."""
+    """(height, width), or one shortest edge, or nothing where it is told in another way."""
     if isinstance(size, Mapping):
-        return (size["shortest_edge"],) if "shortest_edge" in size else (size["height"], size["width"])
+        told = next((keys for keys in (("shortest_edge",), ("height", "width")) if all(key in size for key in keys)), ())
+        return tuple(size[key] for key in told)
     return (size, size) if isinstance(size, int) else tuple(size)
 
 
@@ -133,7 +131,9 @@ def write_preprocessor(preprocessing: Preprocessing) -> dict[str, Any]:
         "do_normalize": True, "image_mean": list(preprocessing.mean), "image_std": list(preprocessing.std),
     }  # fmt: skip
     if preprocessing.resize == "shortest":
-        edge = {"shortest_edge": round(min(height, width) / preprocessing.crop_ratio)}
+        edge = {
+            "shortest_edge": round(max(height, width) / preprocessing.crop_ratio)
+        }  # of a square picture, what ours is; it never pads
         crop = {"do_center_crop": True, "crop_size": {"height": height, "width": width}}
         return {"image_processor_type": "BitImageProcessor", "size": edge, **crop, **common}
     return {"image_processor_type": "ViTImageProcessor", "size": {"height": height, "width": width}, **common}
