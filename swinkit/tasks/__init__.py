@@ -161,16 +161,13 @@ def open_unfitted(
     file = read_model(located.path)
     if variant is not None and configure(variant).embed_dim != file.config.embed_dim:
         raise UsageError(f"{path} holds a model of width {file.config.embed_dim}, which is not {variant}. Leave variant out.")
-    saved = Saved(
-        file.config, file.classes, file.preprocessing, file.multi_label, file.metadata, file.state, masking=file.masking
-    )
     if file.masking is not None:
-        return handed_over(saved, resized(file.config, image_size or file.config.image_size).image_size)
+        return handed_over(file.saved, resized(file.config, image_size or file.config.image_size).image_size)
     if image_size is None:
-        return saved
+        return file.saved
     config = resized(file.config, image_size)
     preprocessing = file.preprocessing.model_copy(update={"size": config.image_size})
-    return replace(saved, config=config, preprocessing=preprocessing, state=fitting(file.state, config, file.config))
+    return replace(file.saved, config=config, preprocessing=preprocessing, state=fitting(file.state, config, file.config))
 
 
 def _from_elsewhere(
@@ -178,14 +175,7 @@ def _from_elsewhere(
 ) -> Saved:
     wanted = (image_size, image_size) if isinstance(image_size, int) else image_size
     file = open_foreign(located.path, variant, unrecorded or wanted)
-    saved = Saved(
-        config=file.config,
-        classes=file.classes,
-        preprocessing=located.preprocessing or file.preprocessing,
-        multi_label=file.multi_label,
-        metadata={"format": file.recognised.dialect.name, "notes": list(file.notes)},
-        state=file.state,
-    )
+    saved = replace(file.saved, preprocessing=located.preprocessing or file.preprocessing)
     if image_size is None:
         return saved
     size = resized(file.config, image_size).image_size

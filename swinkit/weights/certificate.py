@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -104,21 +104,29 @@ def last_name(config: SwinConfig) -> str:
     return "logits" if config.num_classes else "embedding"
 
 
-def reference(saved: Saved, pictures: Tensor) -> Answers:
+class Reference(NamedTuple):
+    """What the network that was read answered, and the SHA-256 and configuration of its weights, which need not be held any longer."""
+
+    answers: Answers
+    digest: str
+    config: SwinConfig
+
+
+def reference(saved: Saved, pictures: Tensor) -> Reference:
     """:func:`answers` of ``saved``, one picture after the other."""
     module = network(saved)
     with torch.inference_mode():
         each = [answers(module, saved, picture[None]) for picture in pictures]
-    return {name: torch.cat([one[name] for one in each]) for name in each[0]}
+    joined = {name: torch.cat([one[name] for one in each]) for name in each[0]}
+    return Reference(joined, weights_digest(saved.state), saved.config)
 
 
-def compare(
-    expected: Answers, digest: str, config: SwinConfig, target: Target, written: Path, pictures: Tensor, scratch: Path
-) -> Parity:
+def compare(expected: Reference, target: Target, written: Path, pictures: Tensor, scratch: Path) -> Parity:
     """Run what was written at ``written`` (a folder, or a file) and compare; ``scratch`` is a folder for what goes to and fro.
 
     Raises :class:`SwinkitError` when the target's library does not take the files, with its words.
     """
+    config = expected.config
     write_safetensors(scratch / "pictures", {"pictures": pictures})
     job = {
         "path": str(written), "pictures": str(scratch / "pictures"), "answers": str(scratch / "answers"), "last": last_name(config),
@@ -132,7 +140,7 @@ def compare(
         raise SwinkitError(f"{library or 'swinkit'} does not take what was written for it: {said['failed']}. Nothing is kept")
     found = load_file(scratch / "answers")
     where = f"{library} {said['version']}" if library else "swinkit, which read the files back"
-    return Parity(where, weights_digest(read_back(written).state) == digest, differences(expected, found))
+    return Parity(where, weights_digest(read_back(written).state) == expected.digest, differences(expected.answers, found))
 
 
 def differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> tuple[Difference, ...]:
@@ -153,18 +161,7 @@ def differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> 
 
 def read_back(path: Path) -> Saved:
     """What was written, opened as any path is."""
-    if is_foreign(path):
-        file = open_foreign(path)
-        return Saved(
-            file.config,
-            file.classes,
-            file.preprocessing,
-            file.multi_label,
-            {"format": file.recognised.dialect.name},
-            file.state,
-        )
-    own = read_model(path)
-    return Saved(own.config, own.classes, own.preprocessing, own.multi_label, own.metadata, own.state)
+    return open_foreign(path).saved if is_foreign(path) else read_model(path).saved
 
 
 def _normed(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from ..errors import GateError, SwinkitError, UsageError, WeightsError
 from .atomic import TEMPORARY, sweep_drafts, sync_folder, write_atomically, write_json
 from .certificate import Parity, compare, reference
 from .publishing import CARD, model_card
-from .saved import Saved, weights_digest
+from .saved import Saved
 from .targets import Target, hashes, takers
 
 CERTIFICATE = "certificate.json"
@@ -67,22 +67,21 @@ def convert(plan: Plan, out: Path, pictures: Tensor, about_pictures: tuple[str, 
     state = expressed(plan)  # before anything is computed, so that a refusal costs nothing
     notes = (*plan.notes, *target_notes(saved, target))
     with _building(place) as folder:
-        expected, digest = reference(saved, pictures), weights_digest(saved.state)
+        expected = reference(saved, pictures)
         written = folder if target.folder else folder / place.name
         files = target.write(saved, state, written)
-        config, classes = saved.config, saved.classes
         if target.name == "swinkit":
             write_atomically(folder / CARD, model_card(folder).encode())
         state.clear()
         saved.state.clear()
         with tempfile.TemporaryDirectory(prefix="swinkit-") as scratch:
-            parity = compare(expected, digest, config, target, written, pictures, Path(scratch))
+            parity = compare(expected, target, written, pictures, Path(scratch))
         certificate = {
             "swinkit": __version__, "torch": torch.__version__.partition("+")[0],
             "source": {"name": plan.source.name, "format": plan.source.format, "files": plan.source.files},
             "target": {"format": target.name, "files": hashes(files)},
-            "weights_sha256": digest, "configuration": config.model_dump(mode="json"), "classes": len(classes), "notes": list(notes),
-            "pictures": list(about_pictures), **parity.to_dict(),
+            "weights_sha256": expected.digest, "configuration": saved.config.model_dump(mode="json"), "classes": len(saved.classes),
+            "notes": list(notes), "pictures": list(about_pictures), **parity.to_dict(),
         }  # fmt: skip
         if not parity.same:
             raise GateError(refusal(plan, parity))
@@ -132,8 +131,11 @@ def target_notes(saved: Saved, target: Target) -> tuple[str, ...]:
         notes.append(
             f"the temperature {saved.metadata['temperature']:g} of the scores is left out: {target.name} has no place for it"
         )
-    if saved.multi_label and target.name in ("timm",):
+    if saved.multi_label and target.name == "timm":
         notes.append("that a picture may have several labels is left out: timm has no place for it")
+    height, width = saved.preprocessing.size
+    if target.library == "transformers" and saved.preprocessing.resize == "shortest" and height != width:
+        notes.append("transformers scales by the shorter side alone, so of an oblong picture it sees another part")
     if target.name == "torchvision" and any(config.pretrained_window_sizes):
         notes.append("pre-training windows are baked into relative_coords_table, exactly; torchvision has no argument for them")
     if target.name == "torchvision" and any(config.stage_window(i) != config.window_size for i in range(config.num_stages)):

@@ -27,7 +27,8 @@ from ..preprocessing import Preprocessing
 from . import BUNDLE, DESCRIPTION, WEIGHTS
 from .atomic import sha256_of, sweep_stale, write_atomically, write_json
 from .named import find_place
-from .verify import ShapesOnly, differences, not_finite, read_header, refuse, signatures
+from .saved import Saved
+from .verify import ShapesOnly, Signature, differences, not_finite, read_header, refuse, signatures
 
 FORMAT = 1
 
@@ -75,6 +76,13 @@ class ModelFile:
     masking: Masking | None
     metadata: dict[str, Any] = field(repr=False)
 
+    @property
+    def saved(self) -> Saved:
+        """The same, open to changes."""
+        return Saved(
+            self.config, self.classes, self.preprocessing, self.multi_label, self.metadata, self.state, masking=self.masking
+        )
+
 
 def save_model(
     model: nn.Module, folder: str | Path, *, classes: Sequence[str] | None = None, preprocessing: Preprocessing | None = None,
@@ -84,13 +92,13 @@ def save_model(
 
     ``classes`` and ``preprocessing`` default to the attributes of that name that loading leaves on a model, then to numbers
     and to the default at the configured size. ``extra`` goes into ``config.json`` beside the rest. Raises
-    :class:`UsageError` when the number of classes is not the model's, :class:`SwinkitError` when the disk refuses.
+    :class:`UsageError` when the number of classes is not the model's, :class:`WeightsError` when its tensors are not those of its
+    configuration, so that they could not be read again, :class:`SwinkitError` when the disk refuses.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    sweep_stale(folder)
-    content, config = serialise(model.state_dict()), config_of(model)
-    described = Description(
+    model = getattr(model, "_orig_mod", model)  # torch.compile puts this before the names of all tensors
+    config, state = config_of(model), model.state_dict()
+    content = serialise(state)
+    made = Description(
         format=FORMAT,
         swinkit=__version__,
         task=task,
@@ -101,7 +109,12 @@ def save_model(
         weights=WeightsEntry(bytes=len(content), sha256=hashlib.sha256(content).hexdigest()),
         masking=getattr(model, "masking", None),
         **(extra or {}),
-    ).model_dump(mode="json", exclude_none=True)
+    )
+    refuse(differences(_expected(made), signatures(state)), "this model")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep_stale(folder)
+    described = made.model_dump(mode="json", exclude_none=True)
     present = _present_description(folder)
     if present:  # two files cannot be renamed at once, so for that moment both descriptions stand
         write_json(folder / DESCRIPTION, {**described, "replaces": present})
@@ -120,9 +133,7 @@ def read_model(path: str | Path) -> ModelFile:
     weights, described = folder / WEIGHTS, _read_description(folder)
     content = _read_sized(weights, described)
     described = _matching(described, hashlib.sha256(content).hexdigest(), weights)
-    with ShapesOnly():
-        expected = signatures(_network(described).state_dict())
-    refuse(differences(expected, read_header(weights)), weights)
+    refuse(differences(_expected(described), read_header(weights)), weights)
     state = load(content)
     refuse(not_finite(state), weights)
     return ModelFile(
@@ -139,9 +150,11 @@ def read_model(path: str | Path) -> ModelFile:
     )
 
 
-def _network(described: Description) -> nn.Module:
-    """The module that the weights must fit."""
-    return SimMIM(described.swin, described.masking) if described.masking else SwinClassifier(described.swin)
+def _expected(described: Description) -> dict[str, Signature]:
+    """What the weights must be."""
+    with ShapesOnly():
+        network = SimMIM(described.swin, described.masking) if described.masking else SwinClassifier(described.swin)
+    return signatures(network.state_dict())
 
 
 def find_model(path: str | Path) -> Path:
@@ -208,7 +221,7 @@ def _read_description(folder: Path) -> Description:
     path = folder / DESCRIPTION
     try:
         return _parse(json.loads(path.read_bytes()), path)
-    except (OSError, ValueError) as fault:
+    except (OSError, ValueError, RecursionError) as fault:
         raise WeightsError(f"{path} cannot be read as a model description: {fault}. Mend: restore it from a copy") from None
 
 

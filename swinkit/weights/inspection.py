@@ -16,7 +16,7 @@ from .descriptions import Told
 from .files import default_preprocessing, read_model
 from .foreign import is_foreign, read_description, read_state
 from .merge_order import swapped_merges
-from .recognise import Recognised, disagreements, recognise
+from .recognise import Recognised, completed, disagreements, recognise
 from .saved import Saved, fitted, handed_over
 from .settle import settle
 from .targets import takers
@@ -47,9 +47,9 @@ def inspect_state(state: Mapping[str, Tensor], told: Told | None = None, variant
     config: SwinConfig | None = None
     formats: list[str] = []
     try:
-        if told.config and (lines := disagreements(found, told.config)):
-            problems += [f"the description beside the weights says otherwise: {line}" for line in lines]
-        config = told.config.model_copy(update=found.architecture) if told.config else settle(found, variant)
+        lines = disagreements(found, told.config) if told.config else []
+        problems += [f"the description beside the weights says otherwise: {line}" for line in lines]
+        config = completed(told.config, found) if told.config and not lines else settle(found, variant)
         restored = restore(state, config, found.dialect, found.prefix)
         problems += restored.notes
         saved = Saved(config, (), told.preprocessing or default_preprocessing(config), told.multi_label, {}, restored.state)
@@ -87,7 +87,6 @@ def _own(path: Path) -> dict[str, Any]:
     """The same of a model that swinkit saved, which records everything; reading it has found every problem already."""
     file = read_model(path)
     config = file.config
-    saved = Saved(config, file.classes, file.preprocessing, file.multi_label, {}, file.state, masking=file.masking)
     stages = range(config.num_stages)
     return {
         "format": "swinkit",
@@ -103,7 +102,7 @@ def _own(path: Path) -> dict[str, Any]:
         "classes": config.num_classes or None,
         "class_names": list(file.classes) or None,
         "precision": _precision(file.state),
-        "converts_to": _others(fitted(handed_over(saved, config.image_size)) if file.masking else saved, "swinkit"),
+        "converts_to": _others(fitted(handed_over(file.saved, config.image_size)) if file.masking else file.saved, "swinkit"),
         "problems": [],
     }
 

@@ -212,3 +212,21 @@ def test_refused_save_keeps_the_old_model(model, folder, monkeypatch):
     with pytest.raises(SwinkitError, match="full"):
         save_model(model, folder, classes=CLASSES)
     assert read_model(folder).sha256 == before
+
+
+def test_a_compiled_model_is_saved_as_itself(model, tmp_path):
+    found = read_model(save_model(torch.compile(model, backend="eager"), tmp_path / "m"))
+    assert found.state.keys() == model.state_dict().keys()
+
+
+def test_a_model_that_could_not_be_read_again_is_not_saved(model, tmp_path):
+    model.adapter = torch.nn.Linear(2, 2)
+    with pytest.raises(WeightsError, match=r"this model do not fit(.|\n)*not expected: adapter\.weight"):
+        save_model(model, tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_description_without_end_is_refused(folder):
+    (folder / DESCRIPTION).write_text("[" * 200_000)
+    with pytest.raises(WeightsError, match="cannot be read as a model description"):
+        read_model(folder)
