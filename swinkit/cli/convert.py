@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
+from .given import MODEL
 from .options import SIZE, next_command, print_json, say, shared
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ PICTURES = (
 
 
 @click.command("convert")
-@click.argument("model", metavar="IN")
+@click.argument("model", metavar="IN", type=MODEL)
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--to", "format", required=True, metavar="FORMAT",
@@ -159,7 +160,7 @@ def source_of(model: str, format: str, path: Path) -> Any:
     from ..weights.targets import hashes
 
     folder = path if path.is_file() else find_model(path) if format == "swinkit" else path
-    kinds = (".safetensors", ".bin", ".json", ".pth")
+    kinds = (".safetensors", ".bin", ".json", ".pth", ".pt")
     files = [folder] if folder.is_file() else sorted(file for file in folder.iterdir() if file.suffix in kinds)
     return Source(model, format, hashes(files))
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
+from .given import MODEL
 from .options import next_command, print_json, shared
 
 UNKNOWN = "not recorded"
 
 
 @click.command("inspect")
-@click.argument("model", metavar="FILE")
+@click.argument("model", metavar="FILE", type=MODEL)
 @shared("json", "quiet")
 def command(model: str, as_json: bool, quiet: bool) -> None:
     """Say what FILE, weights of any known library, holds: version, variant, window, head, classes, precision, problems.

@@ -66,6 +66,8 @@ def place(tmp_path: Path) -> Path:
         ("compare swin_t nomodel", 2, "nomodel"),
         ("compare --engine all", 2, "no engine 'all'"),
         ("compare --out full", 2, "not overwritten"),
+        ("convert nomodel out --to timm", 2, "no model at nomodel"),
+        ("inspect nomodel", 2, "no model at nomodel"),
         ("export nomodel", 2, "no model at nomodel"),
         (f"export {MODEL} --out full", 2, "not overwritten"),
         (f"export {MODEL} --int8 --calibrate nowhere", 3, "nowhere does not exist"),
