@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .collection import Collection, shown
+from .collection import Collection, counted, shown
 from .decode import Undecodable
 from .duplicates import Print, exact, fingerprint, near
 from .files import open_regular
@@ -152,14 +153,14 @@ def _labels(collection: Collection, unusable: dict[int, str]) -> Iterator[Findin
     usable = [index for index in range(len(collection)) if index not in unusable]
     bare = tuple(index for index in usable if not collection.samples[index].labels)
     if bare and not collection.multi_label:
-        yield Finding("unlabelled", "warning", f"{_number(len(bare), 'picture')} without a label, left out", bare)
+        yield Finding("unlabelled", "warning", f"{counted(len(bare), 'picture')} without a label, left out", bare)
     yield from _counts(collection, usable)
     yield from _spellings(collection.classes)
     if 0 < len(usable) < TINY:
         yield Finding(
             "tiny",
             "note",
-            f"{_number(len(usable), 'picture')}: one validation part says little; `swinkit train --folds 5` judges on every picture once",
+            f"{counted(len(usable), 'picture')}: one validation part says little; `swinkit train --folds 5` judges on every picture once",
         )
 
 
@@ -193,13 +194,13 @@ def _named(
         names = ", ".join(repr(shown(collection.classes[index])) for index in classes[:8]) + ", …" * (len(classes) > 8)
         wanted = set(classes)
         samples = tuple(index for index, sample in enumerate(collection.samples) if wanted.intersection(sample.labels))
-        yield Finding(kind, severity, f"{len(classes)} of {_number(len(collection.classes), 'class')} {what}: {names}", samples)
+        yield Finding(kind, severity, f"{len(classes)} of {counted(len(collection.classes), 'class')} {what}: {names}", samples)
 
 
 def _spellings(classes: tuple[str, ...]) -> Iterator[Finding]:
     seen: dict[str, str] = {}
     for name in classes:
-        twin = seen.setdefault(name.strip().casefold(), name)
+        twin = seen.setdefault(unicodedata.normalize("NFKC", name).strip().casefold(), name)
         if twin != name:
             yield Finding(
                 "spelling", "warning", f"classes {shown(twin)!r} and {shown(name)!r} differ in spelling only; are they one?"
@@ -208,35 +209,31 @@ def _spellings(classes: tuple[str, ...]) -> Iterator[Finding]:
 
 def _twins(collection: Collection, same: list[tuple[int, ...]], similar: list[tuple[int, ...]]) -> Iterator[Finding]:
     for kind, word, groups in (("duplicates", "exact", same), ("near-duplicates", "near", similar)):
-        across = [group for group in groups if len({collection.samples[index].split for index in group}) > 1]
+        across = [group for group in groups if len({collection.samples[index].split or "train" for index in group}) > 1]
         torn = [group for group in groups if len({collection.samples[index].labels for index in group}) > 1]
         inside = [group for group in groups if group not in set(across)]
         if across:
             yield Finding(
                 f"{kind}-across-splits",
                 "warning",
-                f"{_number(len(across), 'group')} of {word} duplicates in more than one split: validation and test look better than they are",
+                f"{counted(len(across), 'group')} of {word} duplicates in more than one split: validation and test look better than they are",
                 _members(across),
             )
         if torn:
             yield Finding(
                 f"{kind}-across-labels",
                 "warning",
-                f"{_number(len(torn), 'group')} of {word} duplicates with different labels",
+                f"{counted(len(torn), 'group')} of {word} duplicates with different labels",
                 _members(torn),
             )
         if inside:
             yield Finding(
                 kind,
                 "note",
-                f"{_number(len(inside), 'group')} of {word} duplicates, which a drawn split keeps together",
+                f"{counted(len(inside), 'group')} of {word} duplicates, which a drawn split keeps together",
                 _members(inside),
             )
 
 
 def _members(groups: list[tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(index for group in groups for index in group)
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"

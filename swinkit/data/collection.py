@@ -99,3 +99,8 @@ def shown(name: str | os.PathLike[str]) -> str:
     """``name`` as it can be printed on one line: control characters and undecodable bytes stand as backslash escapes."""
     text = os.fspath(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def counted(count: int, noun: str) -> str:
+    """``count`` of what ``noun`` names, in words: 1 picture, 2,000 pictures, 3 classes."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"

@@ -132,8 +132,8 @@ def _from_image(image: Image.Image, channels: int, least: int | None) -> np.ndar
         values = _unit(np.asarray(image))
         return _to_channels(_turned(values[..., None], image), channels)
     upright = ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
-    image = _srgb(upright)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+    image = _srgb(_looked_up(upright))
+    if image.mode in ("RGBA", "LA", "RGBa", "La"):
         colour = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
     pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
@@ -155,6 +155,13 @@ def _turned(values: np.ndarray, image: Image.Image) -> np.ndarray:
     rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
     columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
     return np.ascontiguousarray(values[rows, columns])
+
+
+def _looked_up(image: Image.Image) -> Image.Image:
+    """``image`` with its palette looked up and its transparent colour as alpha, neither of which colour profiles know."""
+    if "transparency" in image.info or image.mode == "PA":
+        return image.convert("RGBA")
+    return image.convert("RGB") if image.mode == "P" else image
 
 
 def _srgb(image: Image.Image) -> Image.Image:

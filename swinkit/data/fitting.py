@@ -52,4 +52,5 @@ def typical_size(sizes: Any) -> Size:
 
 def some(indices: Sequence[int], most: int = 64) -> list[int]:
     """Up to ``most`` of ``indices``, evenly spread."""
-    return list(indices)[:: max(1, len(indices) // most)][:most]
+    count = min(most, len(indices))
+    return [indices[place * len(indices) // count] for place in range(count)]

@@ -49,13 +49,16 @@ def open_folders(folder: Path) -> Collection:
 
 
 def open_pictures(folder: Path) -> Collection:
-    """Every picture below ``folder``, without labels, whatever its folder is called."""
+    """Every picture below ``folder``, without labels. The folders' names are left aside, but for those of splits beside a training set."""
+    splits = split_folders(folder)
     samples, skipped = [], []
     for name, why in walk(folder):
         if why is None and is_picture_name(name.rpartition("/")[2]):
-            samples.append(Sample(name, ()))
+            samples.append(Sample(name, (), splits.get(name.partition("/")[0])))
         else:
             skipped.append((name, why or "is no picture by its name"))
     nested = any("/" in sample.source for sample in samples)
     reason = "pictures in folders whose names are left aside" if nested else "pictures without class folders: no labels"
+    if splits:
+        reason += f", but for {', '.join(splits)}"
     return Collection(folder, "pictures", reason, (), tuple(samples), skipped=tuple(skipped))

@@ -11,7 +11,7 @@ from .bundled import BUNDLED, find_bundled, open_bundled
 from .collection import Collection, shown
 from .decode import stored_channels
 from .files import is_picture_name, subfolders, walk
-from .folders import open_folders, open_pictures, split_folders
+from .folders import open_folders, open_pictures
 from .idx import find_idx, open_idx
 from .manifest import find_manifest, open_manifest
 
@@ -58,18 +58,11 @@ def layout_of(data: str | Path, format: str | None = None) -> str:
 
 
 def open_unlabelled(data: str | Path, format: str | None = None) -> Collection:
-    """The pictures at ``data`` in whatever folders they lie, without their labels; a layout's own test pictures stay apart.
+    """The pictures at ``data`` in whatever folders they lie, without their labels; what the data call a test stays apart.
 
     Raises :class:`DataError` as :func:`open_data` does.
     """
-    path = Path(data)
-    if (
-        format is None
-        and str(data) not in BUNDLED
-        and path.is_dir()
-        and recognise(path) == "folders"
-        and not split_folders(path)
-    ):
+    if layout_of(data, format) == "folders" and format is None:
         format = "pictures"
     collection = open_data(data, format)
     samples = tuple(replace(sample, labels=()) for sample in collection.samples)

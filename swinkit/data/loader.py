@@ -40,6 +40,9 @@ class Batch:
     def __len__(self) -> int:
         return len(self.indices)
 
+    def __getitem__(self, part: slice) -> Batch:
+        return Batch(self.images[part], self.labels[part], self.indices[part], self.epoch)
+
     def to(self, device: torch.device) -> Batch:
         """The batch with its pictures and labels on ``device``; the indices name files and stay."""
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
@@ -89,8 +92,8 @@ def eval_batches(
     return _deliver(_Batches(collection, batches, transform, None), workers, timeout)
 
 
-class _Batches(Dataset[Batch | Undecodable]):
-    """Whole batches by number; a picture that cannot be read comes back as its error, which the main process raises."""
+class _Batches(Dataset[Batch | DataError]):
+    """Whole batches by number; a picture that cannot be used comes back as its error, which the main process raises."""
 
     def __init__(self, collection: Collection, batches: list[np.ndarray], transform: Evaluation, epoch: Epoch | None) -> None:
         self.collection, self.batches, self.transform, self.epoch = collection, batches, transform, epoch
@@ -98,11 +101,11 @@ class _Batches(Dataset[Batch | Undecodable]):
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, number: int) -> Batch | Undecodable:
+    def __getitem__(self, number: int) -> Batch | DataError:
         indices = self.batches[number]
         try:
             images = self._whole(indices) if self.collection.pixels is not None else self._one_by_one(indices)
-        except Undecodable as error:
+        except DataError as error:
             return error
         labels, epoch = self.collection.label_matrix(indices), self.epoch.number if self.epoch else 0
         return Batch(images, torch.from_numpy(labels), torch.from_numpy(indices.copy()), epoch)
@@ -130,7 +133,7 @@ class _Batches(Dataset[Batch | Undecodable]):
 
 def _deliver(batches: _Batches, workers: int, timeout: float) -> Iterator[Batch]:
     if workers == 0 or not len(batches) or batches.collection.pixels is not None:
-        made: Iterator[Batch | Undecodable] = (batches[number] for number in range(len(batches)))
+        made: Iterator[Batch | DataError] = (batches[number] for number in range(len(batches)))
     else:
         made = _from_workers(batches, workers, timeout)
     for item in made:
@@ -138,10 +141,12 @@ def _deliver(batches: _Batches, workers: int, timeout: float) -> Iterator[Batch]
             raise Undecodable(
                 f"{item.reason} (it was readable when the run began, or was never checked)", shown(str(item.source))
             )
+        if isinstance(item, DataError):
+            raise DataError(str(item))  # not itself, whose traceback would keep the workers alive
         yield item
 
 
-def _from_workers(batches: _Batches, workers: int, timeout: float) -> Iterator[Batch | Undecodable]:
+def _from_workers(batches: _Batches, workers: int, timeout: float) -> Iterator[Batch | DataError]:
     loader = DataLoader(
         batches, batch_size=None, num_workers=min(workers, len(batches)), timeout=timeout, worker_init_fn=_settle_worker,
         generator=torch.Generator(),  # its own, or starting workers would draw from the global one

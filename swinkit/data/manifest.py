@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from .collection import Collection, Sample, shown
+from .collection import Collection, Sample, counted, shown
 from .folders import SPLITS
 
 NAME_FIELDS = ("file_name", "image_path")
@@ -54,10 +54,11 @@ def open_manifest(path: Path) -> Collection:
         Sample(name, tuple(sorted({number[label] for label in labels})), split, group)
         for name, labels, split, group, _ in records
     )
-    kind = "several labels" if several else "one label"
-    return Collection(
-        path.parent, "manifest", f"manifest {shown(path.name)}: {len(samples)} rows, {kind} each", classes, samples, several
-    )
+    kind = "several labels each" if several else "one label each"
+    if not classes:
+        kind = f"no labels in its columns {_columns(next(_rows(path), (0, {}))[1])}"
+    reason = f"manifest {shown(path.name)}: {counted(len(samples), 'row')}, {kind}"
+    return Collection(path.parent, "manifest", reason, classes, samples, several)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -95,7 +96,7 @@ def _record(path: Path, line: int, row: dict[str, Any]) -> tuple[str, list[str],
     where = f"{shown(path)}, line {line}"
     name = next((row[field] for field in NAME_FIELDS if row.get(field)), None)
     if not isinstance(name, str) or "\0" in name:
-        raise DataError(f"{where}: no {' or '.join(NAME_FIELDS)}; columns are {', '.join(map(str, row)) or 'none'}")
+        raise DataError(f"{where}: no {' or '.join(NAME_FIELDS)}; columns are {_columns(row)}")
     field = next((field for field in reversed(LABEL_FIELDS) if row.get(field) not in (None, "")), None)
     value = row[field] if field else None
     several = isinstance(value, list) or "labels" in row
@@ -114,7 +115,11 @@ def _record(path: Path, line: int, row: dict[str, Any]) -> tuple[str, list[str],
     return name, labels, SPLITS[str(split).lower()] if split else None, None if group in (None, "") else str(group), several
 
 
+def _columns(row: dict[str, Any]) -> str:
+    return ", ".join(shown(str(name)) for name in row) or "none"
+
+
 def _classes(names: set[str]) -> tuple[str, ...]:
-    """Sorted; by value where all are whole numbers."""
+    """Sorted; by value where all are whole numbers, of which 7 and 07 are two names."""
     numeric = all(re.fullmatch(r"-?\d{1,18}", name) for name in names)
-    return tuple(sorted(names, key=int if numeric else None))
+    return tuple(sorted(names, key=lambda name: (int(name) if numeric else 0, name)))

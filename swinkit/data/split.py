@@ -120,15 +120,15 @@ def default_validation(pictures: int) -> float:
 
 def _check_groups(collection: Collection, indices: Iterable[int], joined: bool = False) -> None:
     """Raises :class:`DataError` for a group in two splits; ``joined`` takes all but the test as one, which folds cut anew."""
-    homes: dict[str, str | None] = {}
+    homes: dict[str, str] = {}
     for index in indices:
         sample = collection.samples[index]
-        home = None if joined and sample.split != "test" else sample.split
+        home = sample.split or "train"
+        if joined and home != "test":
+            home = "training or validation"
         if sample.group is not None and homes.setdefault(sample.group, home) != home:
-            rest = "training or validation" if joined else "no split"
             raise DataError(
-                f"{collection.root}: group {sample.group!r} has pictures in {homes[sample.group] or rest} and in "
-                f"{home or rest}. Mend: put each group into one split, or leave the splits out"
+                f"{collection.root}: group {sample.group!r} has pictures in {homes[sample.group]} and in {home}. Mend: put each group into one split, or leave the splits out"
             )
 
 

@@ -95,6 +95,20 @@ def test_unlabelled_pictures(tmp_path):
     assert "1 picture without a label" in kinds(tmp_path)["unlabelled"]
 
 
+def test_an_accent_written_in_two_ways_is_a_spelling(tmp_path):
+    """Composed, as most systems write it, and decomposed, as macOS does: they look the same."""
+    class_folders(tmp_path, ("caf\u00e9", "cafe\u0301"), 1)
+    assert "differ in spelling only" in kinds(tmp_path)["spelling"]
+
+
+def test_twins_that_a_manifest_leaves_to_training_are_in_one_split(tmp_path):
+    rows = ["a.png,x,train", "a.png,x,", "b.png,y,train"]
+    for number, name in enumerate(("a.png", "b.png")):
+        colourful(number).save(tmp_path / name)
+    (tmp_path / "metadata.csv").write_text("\n".join(["file_name,label,split", *rows]))
+    assert {"duplicates", "duplicates-across-splits"} & set(kinds(tmp_path)) == {"duplicates"}
+
+
 def test_a_manifest_that_names_a_missing_file(tmp_path):
     (tmp_path / "metadata.csv").write_text("file_name,label\ngone.png,x\n")
     assert examine(open_data(tmp_path)).unusable == {0: "cannot be read: No such file or directory"}

@@ -86,6 +86,19 @@ def test_fault_18_icc_profile_is_applied():
     assert np.abs(decode(stored)[0, 0].astype(int) - (10, 20, 250)).max() <= 2
 
 
+def test_fault_18_an_icc_profile_is_applied_to_palettes_too_and_leaves_transparency():
+    colour, clear, profile = (250, 20, 10), (0, 90, 200), profile_with_swapped_primaries()
+    image = Image.new("RGB", (4, 4), colour)
+    expected = decode(encoded(image, "PNG", icc_profile=profile))
+    assert np.array_equal(decode(encoded(image.quantize(2), "PNG", icc_profile=profile)), expected)
+    image.putpixel((1, 2), clear)
+    for stored in (image, image.quantize(2)):
+        key = clear if stored.mode == "RGB" else stored.getpixel((1, 2))
+        picture = decode(encoded(stored, "PNG", icc_profile=profile, transparency=key))
+        assert picture[2, 1].tolist() == [255, 255, 255]
+        assert np.array_equal(picture[0], expected[0])
+
+
 def test_fault_18_damaged_icc_profile_is_ignored():
     image = colourful()
     assert np.array_equal(decode(encoded(image, "PNG", icc_profile=b"not a profile")), np.asarray(image))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from swinkit.data.bundled import BUNDLED, DEBIAN, open_bundled
 from swinkit.data.idx import read_idx
-from swinkit.data.layouts import open_data
+from swinkit.data.layouts import open_data, open_unlabelled
 from swinkit.errors import DataError, UsageError
 
 from .pictures import class_folders, colourful
@@ -61,6 +61,27 @@ def test_pictures_lie_deeper_and_other_files_are_listed(tmp_path):
         "cat/notes.txt": "is no picture by its name",
         "stray.png": "lies outside the class folders",
     }
+
+
+def test_without_labels_every_picture_is_read_and_split_folders_are_kept_apart(tmp_path):
+    splits = {
+        "beside.png": None,
+        "more/deep/a.png": None,
+        "test/b.png": "test",
+        "train/c.png": "train",
+        "train/cat/d.png": "train",
+    }
+    for number, name in enumerate(splits):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        colourful(number).save(tmp_path / name)
+    collection = open_unlabelled(tmp_path)
+    assert {sample.source: sample.split for sample in collection.samples} == splits
+    assert collection.reason == "pictures in folders whose names are left aside, but for test, train"
+
+
+def test_a_manifest_without_a_column_of_labels_says_which_columns_it_has(tmp_path):
+    (tmp_path / "m.csv").write_text("file_name, label\na.png,cat\n")
+    assert open_data(tmp_path / "m.csv").reason == "manifest m.csv: 1 row, no labels in its columns file_name,  label"
 
 
 def test_flat_pictures_have_no_labels(tmp_path):
@@ -226,3 +247,11 @@ def test_arrays_are_read_with_the_channels_of_the_first_that_can_be_read(shape, 
     collection = open_data(tmp_path)
     assert collection.channels == channels
     assert collection.read(1).shape == (6, 5, channels)
+
+
+def test_numbers_of_one_value_have_an_order(tmp_path):
+    """A set has none of its own: it changes from process to process."""
+    names = ["0" * zeros + "7" for zeros in range(8)]
+    rows = [f"{name}.png,{name}" for name in names]
+    (tmp_path / "m.csv").write_text("\n".join(["file_name,label", *rows, "a.png,10"]))
+    assert open_data(tmp_path / "m.csv").classes == (*sorted(names), "10")

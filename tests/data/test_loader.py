@@ -125,11 +125,12 @@ def test_fault_03_a_picture_that_breaks_later_is_named_not_substituted(tmp_path,
         list(eval_batches(data, range(12), evaluation(SMALL), 2, workers=workers))
 
 
-def test_unequal_sizes_in_one_batch_are_explained(tmp_path):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_unequal_sizes_in_one_batch_are_explained(workers, tmp_path):
     class_folders(tmp_path, ("a",), 1, (12, 16))
     class_folders(tmp_path, ("b",), 1, (10, 16))
-    with pytest.raises(DataError, match="unequal size"):
-        list(eval_batches(open_data(tmp_path), [0, 1], evaluation(Preprocessing(resize="none")), 2))
+    with pytest.raises(DataError, match=r"^Pictures of unequal size in one batch: .*batch size of 1$"):
+        list(eval_batches(open_data(tmp_path), [0, 1], evaluation(Preprocessing(resize="none")), 2, workers))
 
 
 class Slow:

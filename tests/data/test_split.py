@@ -134,6 +134,13 @@ def test_unlabelled_pictures_are_left_out():
     assert 0 not in split.train + split.val
 
 
+def test_a_group_of_which_the_data_leave_a_part_open_stays_whole():
+    data = collection([Sample(str(i), (i % 2,), ("train", None)[i % 3 > 0], "g" if i < 4 else None) for i in range(20)], 2)
+    for seed in range(8):
+        split = make_split(data, seed=seed, val=0.4)
+        assert {0, 1, 2, 3} <= set(split.train) or {0, 1, 2, 3} <= set(split.val)
+
+
 def test_refusals():
     with pytest.raises(DataError, match="no picture to train on"):
         make_split(labelled([2, 2]), unusable=range(4))
