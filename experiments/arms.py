@@ -27,7 +27,7 @@ from swinkit.train.start import Start
 from swinkit.train.unlabelled import Unlabelled
 from swinkit.train.watch import Display
 
-from .mechanism import SIDE, Budget, configuration, fashion, part, preprocessing, top1
+from .mechanism import SIDE, Budget, configuration, fashion, learned, part, preprocessing, top1
 
 FEW, MORE = 200, 2000
 LOOKS = Augmentation(flip=True, shift=2)
@@ -163,13 +163,10 @@ def tuned(plan: Plan, arm: Arm, run: str | None, labels: int, epochs: int, seed:
     if settled.fit_head:
         fit_head(model, collection, indices, preprocessing(SIDE), seed)
     trainer = Trainer(make_fabric(settled), task, model, feed, settled)
-    while trainer.progress.step < trainer.steps:
-        for batch in feed.training(trainer.epoch):
-            trainer.step(batch)
-            trainer.progress.step += 1
+    found = learned(trainer)
     held = part(collection, "train")[plan.pictures - plan.held : plan.pictures]
     return {
-        "top1": top1(trainer.average.model, Budget(0, test=plan.test)),
+        "top1": top1(found, Budget(0, test=plan.test)),
         "held": trainer.measure(feed.evaluation(held)).compute()["top1"],
     }
 

@@ -87,9 +87,13 @@ def train(build: Callable[[], nn.Module], budget: Budget, seed: int, side: int =
     settled = settle(given, DataFacts(len(indices), 0, side, 1, gray=True), learned_from="nothing")
     feed = Feed(collection, indices, (), preprocessing(side), settled.augment, settled.batch_size, seed)  # type: ignore[arg-type]
     task = ClassificationTask(collection.classes, False, settled)
-    trainer = Trainer(make_fabric(settled), task, model, feed, settled)
+    return learned(Trainer(make_fabric(settled), task, model, feed, settled))
+
+
+def learned(trainer: Trainer) -> nn.Module:
+    """The averaged weights after all steps of ``trainer``, in evaluation mode."""
     while trainer.progress.step < trainer.steps:
-        for batch in feed.training(trainer.epoch):
+        for batch in trainer.feed.training(trainer.epoch):
             trainer.step(batch)
             trainer.progress.step += 1
     return trainer.average.model
