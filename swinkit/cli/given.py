@@ -95,28 +95,18 @@ def run_settings(schema: type[Settings], chosen: Mapping[str, Any], run: Path | 
 
     Raises what such a run would, as far as names and places tell.
     """
-    from ..train.place import check_begun
+    from ..train.place import check_begun, check_place
     from ..validation import validated
+    from ..weights.named import is_variant
 
     settings = validated(schema, chosen)
     if run is not None:
-        check_begun(run)
+        check_begun(run, settings.task)
     else:
-        _check_new_run(settings, out)
+        check_place(settings, out)
+        if settings.model != "auto":
+            is_variant(settings.model)
     return settings
-
-
-def _check_new_run(settings: RunSettings, out: Path | None) -> None:
-    from ..train.place import check_free
-    from ..weights.named import is_variant
-
-    if out is not None:
-        check_free(out)
-    if settings.model != "auto":
-        is_variant(settings.model)
-    check_data(str(settings.data), settings.format)
-    if probe := getattr(settings, "probe", None):
-        check_data(probe)
 
 
 def source_of(model: str, data: str | None, layout: str | None) -> tuple[str, str | None]:

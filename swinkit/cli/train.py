@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ..errors import UsageError
 from .given import run_settings
 from .options import LAYOUTS, SIZE, next_command, print_json, read_settings, shared
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command(name="train")
@@ -108,7 +105,7 @@ def _all_folds(chosen: dict[str, Any], run: Path | None, dry_run: bool) -> bool:
     """Whether all parts are asked for; naming a ``fold`` asks for one run."""
     if run is not None:
         return (run / "folds.json").is_file()
-    return bool(chosen.get("folds")) and "fold" not in chosen and not dry_run
+    return bool(chosen.get("folds")) and chosen.get("fold") is None and not dry_run
 
 
 def _cross_validate(chosen: dict[str, Any], run: Path | None, out: Path | None, as_json: bool, quiet: bool) -> None:
@@ -125,6 +122,7 @@ def _cross_validate(chosen: dict[str, Any], run: Path | None, out: Path | None, 
         print_json(result.to_dict())
     else:
         for name, (mean, error) in result.figures().items():
-            click.echo(f"{name:22}{mean:8.4f}   standard error {error:.4f} over {len(result.folds)} folds")
+            spread = f"standard error {error:.4f} over" if error else "the same in all"  # which is no certainty
+            click.echo(f"{name:22}{mean:8.4f}   {spread} {len(result.folds)} folds")
         click.echo(result.path)
     next_command("swinkit", "train", *([chosen["data"]] if chosen.get("data") else ["DATA"]), quiet=quiet)

@@ -48,8 +48,8 @@ class Meter(Protocol):
 
 
 class Task(Protocol):
-    """What the training loop asks of a task. A batch has a length, ``indices`` (B,) and ``to(device)``; one
-    that went through ``mix`` can be sliced too.
+    """What the training loop asks of a task. A batch has a length, ``indices`` (B,) and ``to(device)``, and can
+    be sliced, before ``mix`` and after it.
 
     ``monitor`` names the metric that decides which weights are best, and whether it shall be high or low. ``mix`` turns a
     loader's batch into one for ``loss``; what it draws, it draws from torch's global generator.

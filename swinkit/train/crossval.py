@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import Interrupted, UsageError
 from ..weights.atomic import write_json
-from .place import claim, first_free
+from .place import RUNS, check_place, claim, first_free
 from .prepare import anchored
 from .session import begin, resume
 from .settings import TrainSettings
@@ -46,8 +46,9 @@ def cross_validate(settings: TrainSettings, out: str | Path | None = None, displ
     """Train ``settings.folds`` runs, each validated on the part that it leaves out, in a new folder."""
     if settings.folds is None:
         raise UsageError("Cross-validation needs the number of parts. Mend: folds=5")
+    check_place(settings, Path(out) if out is not None else None)
     data = anchored(settings.data or "")
-    folder = claim(Path(out)) if out is not None else first_free(Path("runs/classify"), f"{Path(data).name}-folds")
+    folder = claim(Path(out)) if out is not None else first_free(RUNS / "classify", f"{Path(data).name}-folds")
     settings = settings.model_copy(update={"data": data})  # whoever goes on may do so from elsewhere
     write_json(folder / RECORD, {"settings": settings.model_dump(mode="json"), "done": []})
     return go_on(folder, display)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from typing import Any
 
@@ -10,7 +9,7 @@ from torch import nn
 
 from ..config import SwinConfig
 from ..data.check import Findings
-from ..data.collection import Collection
+from ..data.collection import Collection, counted, shown
 from ..data.layouts import open_data
 from ..data.split import Split, make_split
 from ..errors import DataError
@@ -18,24 +17,24 @@ from ..model.classifier import SwinClassifier
 from ..tasks import Task, find_task
 from ..tasks.classification import balancing_weights
 from ..tasks.probing import fit_head
-from ..weights.saved import Saved
+from ..weights.saved import Saved, fitted
 from .loop import Trainer
 from .prepare import anchored, checked
-from .recipe import Say
+from .recipe import Checked, Say
 from .run import RunFolder
 from .settings import DataFacts, TrainSettings, settle
 from .start import Start, gray, starting_point
 
 TINY = 30  # validation pictures; their share of right answers is then uncertain by some 15 points
+_LOOKED_AT: dict[str, tuple[Collection, Findings]] = {}  # the set on which features are measured, by its place
 
 
 class Labelled:
-    verb = "train"
     folder = "classify"
     labels = True
     settings = TrainSettings
 
-    def open(self, settings: TrainSettings) -> Collection:
+    def open(self, settings: TrainSettings, progress: Checked | None = None) -> Collection:
         collection = open_data(settings.data or "", settings.format)
         if not collection.classes:
             raise DataError(f"{settings.data}: {collection.reason}. A classifier needs labels: class folders, or a manifest")
@@ -45,13 +44,21 @@ class Labelled:
         alike = findings.alike
         split = make_split(collection, findings.unusable, settings.seed, settings.val, settings.test, settings.folds, alike)
         if settings.folds:
-            split = split.fold(settings.fold)
-        elif len(split.val) < TINY and all(item.kind != "tiny" for item in findings.items):  # which says so already
-            say(f"Only {len(split.val)} pictures for validation, which say little. --folds 5 judges on every picture once.")
-        return split.few(collection, settings.per_class, settings.seed) if settings.per_class else split
+            split = split.fold(settings.fold or 0)
+        elif 0 < len(split.val) < TINY and all(item.kind != "tiny" for item in findings.items):  # which says so already
+            say(
+                f"Only {counted(len(split.val), 'picture')} for validation, which says little. --folds 5 judges on every picture once."
+            )
+        if settings.per_class:
+            split = split.few(collection, settings.per_class, settings.seed)
+        if names := untaught(collection, split):
+            say(
+                f"warning: no picture of {counted(len(names), 'class')} is left to learn from: {', '.join(map(repr, names[:8]))}"
+            )
+        return split
 
     def start(self, settings: TrainSettings, collection: Collection, split: Split, saved: Saved | None) -> Start:
-        return starting_point(settings, collection, split.train, saved)
+        return starting_point(settings, collection, split.train, fitted(saved) if saved else None)
 
     def facts(self, collection: Collection, split: Split, start: Start) -> DataFacts:
         counts = Counter(label for index in split.train for label in collection.samples[index].labels)
@@ -82,17 +89,26 @@ class Labelled:
         return ""
 
 
-def examined(data: str) -> tuple[Collection, Findings]:
+def untaught(collection: Collection, split: Split) -> list[str]:
+    """Classes without a training picture, as where the only one of a class validates."""
+    taught = {label for index in split.train for label in collection.samples[index].labels}
+    return [shown(name) for label, name in enumerate(collection.classes) if label not in taught]
+
+
+def examined(data: str, progress: Checked | None = None) -> tuple[Collection, Findings]:
+    """What :func:`look` gives, from the last look at ``data`` where there was one."""
+    return _LOOKED_AT.get(anchored(data)) or look(data, progress)
+
+
+def look(data: str, progress: Checked | None = None) -> tuple[Collection, Findings]:
     """The pictures at ``data`` on which features are measured, and what looking at each of them found.
 
     Raises :class:`DataError` where they have not one label each.
     """
-    return _examined(anchored(data))
-
-
-@functools.lru_cache(maxsize=2)
-def _examined(data: str) -> tuple[Collection, Findings]:
-    collection = open_data(data)
+    collection = open_data(anchored(data))
     if collection.multi_label or len(collection.classes) < 2:
         raise DataError(f"{data}: to measure features, pictures need one label each, of at least two classes")
-    return collection, checked(TrainSettings(data=data), collection, lambda _: None, None)
+    found = collection, checked(TrainSettings(data=data), collection, lambda _: None, progress)
+    _LOOKED_AT.clear()
+    _LOOKED_AT[anchored(data)] = found
+    return found

@@ -182,11 +182,12 @@ class Trainer:
 
     @torch.inference_mode()
     def measure(self, batches: Any) -> Meter:
-        """What the averaged weights predict for ``batches``."""
+        """What the averaged weights predict for ``batches``, each in as many parts as a step takes."""
         meter = self.task.meter()
         for batch in batches:
-            with self.fabric.autocast():
-                meter.update(self.average.model, batch.to(self.fabric.device))
+            for part in cut(len(batch), self.progress.accumulate):
+                with self.fabric.autocast():
+                    meter.update(self.average.model, batch[part].to(self.fabric.device))
         return meter
 
     def halve(self, size: int, fault: BaseException, watcher: Watcher) -> None:

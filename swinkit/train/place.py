@@ -1,13 +1,19 @@
-"""Where runs lie: never over something that is there already."""
+"""Where runs lie: never over something that is there already, nor among the pictures that they read."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from ..data.collection import shown
+from ..data.folders import split_folders
+from ..data.layouts import layout_of
 from ..errors import UsageError
 from ..weights.atomic import TEMPORARY
+from .settings import VERBS, RunSettings
+
+RUNS = Path("runs")
 
 
 def run_of(model: str) -> Path | None:
@@ -24,6 +30,33 @@ def claim(path: Path) -> Path:
     check_free(path)
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def check_place(settings: RunSettings, out: Path | None) -> None:
+    """Raises :class:`UsageError` where a new run with ``settings`` cannot lie in ``out``, or, if that is None, below :data:`RUNS`; and what
+    opening their pictures would, as far as it can be told without opening one."""
+    if out is not None:
+        check_free(out)
+    place = (out or RUNS).resolve()
+    nearest = next(folder for folder in (place, *place.parents) if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UsageError(f"{shown(nearest)} is no folder that can be written to. Mend: choose another --out")
+    check_apart(place, settings.data or "", settings.format, labels=settings.task == "classification")
+    if probe := getattr(settings, "probe", None):
+        check_apart(place, probe, None, labels=True)
+
+
+def check_apart(place: Path, data: str, layout: str | None, labels: bool) -> None:
+    """Raises :class:`UsageError` where a run in ``place`` would be read as pictures or, with ``labels``, as a class of the folder ``data``."""
+    if layout_of(data, layout) not in ("folders", "pictures"):
+        return
+    folder = Path(data).resolve()
+    roots = split_folders(folder) if labels else {}
+    if any(place.is_relative_to((folder / root).resolve()) for root in roots or ("",)):
+        raise UsageError(
+            f"{shown(place)} lies among the pictures of {shown(folder)}, and would be taken for some of them when they are read again. "
+            "Mend: --out with a folder elsewhere"
+        )
 
 
 def check_free(path: Path) -> None:
@@ -47,10 +80,25 @@ def never_began(path: Path) -> bool:
     return ".lock" in names and names <= {".lock", "env.json", "data.json"}
 
 
-def check_begun(path: Path) -> None:
-    """Raises :class:`UsageError` when ``path`` is no run that can be gone on with."""
+def check_begun(path: Path, task: str | None = None) -> None:
+    """Raises :class:`UsageError` when ``path`` is no run that can be gone on with, or none of ``task``, with the verb that is meant."""
     if not (path / "config.yaml").is_file():
         raise UsageError(f"{path} is not a run that can be resumed: it has no config.yaml. Mend: start it without --resume")
+    begun = _task_of(path)
+    if task is not None and begun in VERBS and begun != task:
+        again = f"swinkit {VERBS[begun]} --resume {path}"
+        raise UsageError(f"{path} was begun by swinkit {VERBS[begun]}. Mend: {again}")
+
+
+def _task_of(run: Path) -> Any:
+    """What config.yaml says; None where it is not as it was written, of which opening the run will tell."""
+    import yaml
+
+    try:
+        config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    return config.get("task") if isinstance(config, dict) else None
 
 
 def first_free(parent: Path, name: str) -> Path:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..data.collection import counted
 from ..machine import available_memory
 from ..tasks import Task
 from ..tasks.devices import computes_bfloat16
@@ -60,7 +61,7 @@ class Plan:
         memory = f" and {self.gigabytes:.1f} GB" if self.gigabytes is not None else ""
         return (
             f"Plan: {self.model} ({self.parameters / 1e6:.1f} M parameters) at {self.image_size[0]}x{self.image_size[1]}, "
-            f"{self.pictures:,} pictures, {self.epochs} epochs, {self.steps:,} steps of {self.batch_size}, {self.precision} on "
+            f"{counted(self.pictures, 'picture')}, {counted(self.epochs, 'epoch')}, {counted(self.steps, 'step')} of {self.batch_size}, {self.precision} on "
             f"{self.device}: about {readable(self.minutes)}{memory}."
         )
 

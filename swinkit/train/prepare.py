@@ -58,7 +58,7 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
     """
     recipe, device = recipe_of(settings.task), find_device(settings.device)
     saved = open_start(settings)
-    collection = recipe.open(settings)
+    collection = recipe.open(settings, progress)
     say(collection.reason)
     findings = checked(settings, collection, say, progress)
     split = recipe.part(settings, collection, findings, say)
@@ -175,7 +175,8 @@ def frozen(settled: RunSettings, model: nn.Module, ground: Ground) -> RunSetting
 def make_feed(settings: RunSettings, collection: Collection, split: Split) -> Feed:
     """Raises :class:`DataError` where there are no validation pictures to judge by."""
     if not split.val:
-        raise DataError(f"{settings.data}: no validation pictures. Mend: more pictures per class, or --set val=0.2")
+        more = "more pictures of each class" if recipe_of(settings.task).labels else "more pictures that differ"
+        raise DataError(f"{settings.data}: no validation pictures. Mend: {more}, or --set val=0.2")
     assert settings.preprocessing is not None
     assert settings.augment is not None
     assert settings.batch_size is not None

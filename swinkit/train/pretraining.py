@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..validation import validated
+from .labelled import look
+from .place import check_place
 from .session import RunResult, begin, resume
 from .settings import PretrainSettings
 from .verdict import Verdict, foreseen, weigh
@@ -43,13 +45,20 @@ def pretrain(
 
 
 def carried_out(settings: PretrainSettings, out: str | Path | None, display: Display) -> PretrainResult:
+    check_place(settings, Path(out) if out is not None else None)  # before every labelled picture is looked at
     announce(settings, display)
     return concluded(begin(settings, out, display), display)
 
 
 def announce(settings: PretrainSettings, display: Display) -> None:
-    """Say what the verdict will cost, before anything is computed."""
-    if settings.probe is not None and settings.verdict:
+    """Look at the labelled set, and say what the verdict on it will cost, before anything is computed."""
+    if settings.probe is None:
+        return
+    try:
+        look(settings.probe, display.checked)
+    finally:
+        display.end()
+    if settings.verdict:
         display.say(str(foreseen(settings)))
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from ..data.collection import Collection
 from ..data.split import Split
-from ..errors import DataError
+from ..errors import SwinkitError
 from .loop import Trainer
 from .place import run_of
 from .recipe import recipe_of
@@ -57,20 +57,23 @@ class Seen:
 def seen_by(model: str, collection: Collection) -> Seen | None:
     """What of ``collection`` the run that ``model`` names learned from, or the run that it began with did; nothing where it names none.
 
-    Pictures are known again by where they lie. None where those of the run are gone, or are not what they were.
+    Pictures are known again by where they lie. None where those of the run are gone or not what they were, or its files do not say.
     """
     run = run_of(model)
     if run is None:
         return Seen()
-    config, data = yaml.safe_load((run / "config.yaml").read_text("utf-8")), json.loads((run / "data.json").read_text("utf-8"))
     try:
+        config, data = (
+            yaml.safe_load((run / "config.yaml").read_text("utf-8")),
+            json.loads((run / "data.json").read_text("utf-8")),
+        )
         recipe = recipe_of(config.get("task", ""))
         learned = recipe.open(recipe.settings.model_validate({**config, "probe": None} if "probe" in config else config))
-    except (DataError, ValueError):
+        before, train = Seen.from_dict(data.get("seen", {})), Split.from_dict(data["split"]).train
+    except (SwinkitError, OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError):
         return None
-    if learned.fingerprint() != data["fingerprint"]:
+    if learned.fingerprint() != data.get("fingerprint"):
         return None
-    before, train = Seen.from_dict(data.get("seen", {})), Split.from_dict(data["split"]).train
     labels, pictures = (train, ()) if recipe.labels else ((), train)
     parts = (*before.labels, *labels), (*before.pictures, *pictures)
     return Seen(*(_found_again(collection, _places(learned, part)) for part in parts))

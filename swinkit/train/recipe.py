@@ -26,17 +26,14 @@ RECIPES = {"classification": "labelled:Labelled", "pretraining": "unlabelled:Unl
 
 
 class Recipe(Protocol):
-    """``verb`` is that of the command line, ``folder`` where its runs go below ``runs/``, ``settings`` their kind.
+    """``folder`` is where its runs go below ``runs/``, ``settings`` their kind, ``labels`` whether labels are learned from."""
 
-    ``labels`` says whether labels are learned from.
-    """
-
-    verb: str
     folder: str
     labels: bool
     settings: type[RunSettings]
 
-    def open(self, settings: Any) -> Collection: ...
+    def open(self, settings: Any, progress: Checked | None = None) -> Collection:
+        """The pictures to learn from; ``progress`` is told of others that are looked at for them."""
 
     def part(self, settings: Any, collection: Collection, findings: Findings, say: Say) -> Split:
         """Training and validation pictures, without what cannot be used; raises :class:`DataError` where none are left."""

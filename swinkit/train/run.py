@@ -25,7 +25,7 @@ from ..weights.atomic import sweep_stale, write_atomically, write_json
 from .checkpoint import CheckpointStore
 from .environment import divergences, environment
 from .lock import RunLock
-from .place import check_begun, claim, first_free
+from .place import RUNS, check_begun, claim, first_free
 
 
 class RunFolder:
@@ -53,12 +53,16 @@ class RunFolder:
         ``config`` and ``data`` are plain values, written as config.yaml and data.json. Raises :class:`UsageError` when
         ``out`` already holds something.
         """
-        run = cls(claim(Path(out)) if out is not None else first_free(Path("runs") / task, name))
-        run.config, run.data = dict(config), dict(data)
-        sweep_stale(run.path)
-        write_json(run.path / "env.json", environment())
-        write_json(run.path / "data.json", run.data)
-        run.save_config(run.config)  # last: a folder with config.yaml is a run that can be resumed
+        run = cls(claim(Path(out)) if out is not None else first_free(RUNS / task, name))
+        try:
+            sweep_stale(run.path)
+            write_json(run.path / "env.json", environment())
+            run.data = dict(data)
+            write_json(run.path / "data.json", run.data)
+            run.save_config(config)  # last: a folder with config.yaml is a run that can be resumed
+        except BaseException:
+            run.close()
+            raise
         return run
 
     @classmethod
@@ -86,7 +90,7 @@ class RunFolder:
         return self.path / "report.html"
 
     def save_config(self, config: Mapping[str, Any]) -> None:
-        """Replace config.yaml, for what is settled only after the run has begun (a measured batch size)."""
+        """Replace config.yaml, for what may change after the run has begun, such as where its data lie."""
         self.config = dict(config)
         text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
         write_atomically(self.path / "config.yaml", text.encode())

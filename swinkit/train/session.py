@@ -20,14 +20,15 @@ from ..validation import validated
 from ..weights.files import read_model
 from .interrupt import Interruption
 from .loop import Trainer, weight_hash
-from .place import check_free
-from .prepare import Prepared, empty_network, initial_network, make_feed, prepare
+from .place import check_place
+from .prepare import Prepared, anchored, empty_network, initial_network, make_feed, prepare
 from .recipe import recipe_of
 from .run import RunFolder
-from .settings import RunSettings, TrainSettings
+from .settings import VERBS, RunSettings, TrainSettings
 from .watch import Display, EpochSums, RunWatcher, save_trained
 
-FREE = {"time_limit", "save_every", "workers", "tensorboard", "device"}  # may change on resume: no bit depends on them
+KEPT = {"data", "verdict"}  # may change on resume and is written down, since whoever comes after the run reads it there
+FREE = {"time_limit", "save_every", "workers", "tensorboard", "device", *KEPT}  # may change on resume: no bit depends on them
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,7 @@ def fit(
 
 def begin(settings: RunSettings, out: str | Path | None, display: Display) -> RunResult:
     """A new run with ``settings``, in ``out`` or where runs of its kind go, ``runs/classify`` or ``runs/pretrain``."""
-    if out is not None:
-        check_free(Path(out))  # before minutes go into looking at the pictures
+    check_place(settings, Path(out) if out is not None else None)  # before minutes go into looking at the pictures
     return carry_out(ready(settings, display), out, display)
 
 
@@ -95,14 +95,18 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
     """Go on with the run in ``path`` exactly where its newest valid checkpoint stands.
 
     ``changes`` may only touch what no bit depends on (``time_limit``, ``save_every``, ``workers``, ``tensorboard``,
-    ``device``), and ``data`` when the same pictures moved. Raises :class:`UsageError` with the difference for any other.
+    ``device``, ``verdict``), and ``data`` when the same pictures moved. Raises :class:`UsageError` with the difference for any other.
     """
     display = display or Display(quiet=True)
     with RunFolder.resume(path) as run:
         recipe = recipe_of(run.config.get("task", ""))
         settings = unchanged(validated(recipe.settings, run.config), changes or {})
-        collection = recipe.open(settings)
+        try:
+            collection = recipe.open(settings, display.checked)
+        finally:
+            display.end()
         same_data(run.data, collection)
+        write_down(run, settings)
         split = Split.from_dict(run.data["split"])
         torch.set_num_threads(settings.threads or torch.get_num_threads())
         task, feed = recipe.task(settings, collection, split), make_feed(settings, collection, split)
@@ -127,8 +131,7 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
 def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display, epoch: EpochSums | None = None) -> RunResult:
     """The loop, the choice of weights, and the test; ``epoch`` is what was seen of the epoch before."""
     with Interruption() as interruption:
-        recipe = recipe_of(trainer.settings.task)
-        watcher = RunWatcher(run, trainer.settings, display, interruption, recipe.observe, trainer.progress.step, epoch)
+        watcher = RunWatcher(run, trainer, display, interruption, epoch)
         display.begin(trainer.progress.step, trainer.steps)
         try:
             with explained_workers():
@@ -138,7 +141,7 @@ def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display, epo
     if not reason:
         return conclude(run, trainer, split, display)
     stopped = f"Stopped at step {trainer.progress.step} of {trainer.steps}: {reason}."
-    further = f"Go on with: swinkit {recipe.verb} --resume {run.path}"
+    further = f"Go on with: swinkit {VERBS[trainer.settings.task]} --resume {run.path}"
     run.log(stopped)
     if not watcher.out_of_time:
         raise Interrupted(f"{stopped} All is saved. {further}")
@@ -167,9 +170,7 @@ def conclude(run: RunFolder, trainer: Trainer, split: Split, display: Display) -
 
 
 def make_fabric(settings: RunSettings) -> Fabric:
-    """Raises :class:`UsageError` for several devices, whose processes would each make a run."""
-    if settings.devices > 1:
-        raise UsageError(f"devices={settings.devices}: a run uses one device so far. Mend: leave devices out")
+    """Raises :class:`UsageError` for a strategy that there is not, and a device that this machine lacks."""
     device = find_device(settings.device)
     devices: Any = [device.index] if device.index is not None else settings.devices
     precision: Any = settings.precision or "32-true"
@@ -184,7 +185,7 @@ def make_fabric(settings: RunSettings) -> Fabric:
 def unchanged(settings: RunSettings, changes: Mapping[str, Any]) -> RunSettings:
     """``settings`` with the free ``changes``; raises :class:`UsageError` listing those that would make another run."""
     asked = validated(type(settings), {**settings.model_dump(), **changes})
-    differing = [key for key in changes if key not in FREE | {"data"} and getattr(asked, key) != getattr(settings, key)]
+    differing = [key for key in changes if key not in FREE and getattr(asked, key) != getattr(settings, key)]
     if differing:
         listed = "; ".join(f"{key} was {getattr(settings, key)!r}, is now {getattr(asked, key)!r}" for key in differing)
         raise UsageError(
@@ -192,6 +193,13 @@ def unchanged(settings: RunSettings, changes: Mapping[str, Any]) -> RunSettings:
             "with --model and the old run"
         )
     return asked
+
+
+def write_down(run: RunFolder, settings: RunSettings) -> None:
+    """Have config.yaml say where the data of ``run`` lie now, and whether it is weighed."""
+    kept = {**settings.model_dump(include=KEPT), "data": anchored(settings.data or "")}
+    if any(run.config.get(name) != value for name, value in kept.items()):
+        run.save_config({**run.config, **kept})
 
 
 def same_data(recorded: Mapping[str, Any], collection: Collection) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..config import Masking
 from ..data.augment import Augmentation
@@ -19,7 +19,9 @@ Natural = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch takes
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 LearnedFrom = Literal["nothing", "pictures", "labels"]  # what weights to begin with have seen: pictures alone are SimMIM's
+VERBS = {"classification": "train", "pretraining": "pretrain"}  # of the command line, by the task of the runs that they make
 
 
 class RunSettings(BaseModel):
@@ -60,8 +62,8 @@ class RunSettings(BaseModel):
 
     keep: Literal["best", "last"] | None = None
     patience: Natural = 0
-    time_limit: Annotated[float, Field(gt=0)] | None = None
-    save_every: Annotated[float, Field(gt=0)] = 5.0
+    time_limit: Minutes | None = None
+    save_every: Minutes = 5.0
 
     device: str = "auto"
     devices: Positive = 1
@@ -71,12 +73,18 @@ class RunSettings(BaseModel):
     workers: Natural | None = None
     tensorboard: bool = True
 
+    @model_validator(mode="after")
+    def _one_device(self) -> Self:
+        if self.devices > 1:
+            raise ValueError(f"devices={self.devices}: a run uses one device so far. Mend: leave devices out")
+        return self
+
 
 class TrainSettings(RunSettings):
     """Settings of a training with labels.
 
     ``mixup`` and ``cutmix`` are the alpha of their Beta distribution, 0 is off. ``folds`` cuts the pictures into that many and
-    validates on number ``fold``, for sets too small to part once. ``per_class`` trains on so few pictures of each class, for
+    validates on number ``fold``, from 0, the first if None, for sets too small to part once. ``per_class`` trains on so few pictures of each class, for
     experiments. ``fit_head`` begins with the head that suits the encoder's features as they are, where the head is new.
     """
 
@@ -84,12 +92,23 @@ class TrainSettings(RunSettings):
     test: Annotated[float, Field(ge=0, lt=1)] = 0.0
     per_class: Positive | None = None
     folds: Annotated[int, Field(ge=2)] | None = None
-    fold: Natural = 0
+    fold: Natural | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
     mixup: NotNegative | None = None
     cutmix: NotNegative | None = None
     class_weights: bool | None = None
     fit_head: bool | None = None
+
+    @model_validator(mode="after")
+    def _fold_of_folds(self) -> Self:
+        if self.fold and self.fold >= (self.folds or 1):
+            among = (
+                f"of folds={self.folds} the last is {self.folds - 1}"
+                if self.folds
+                else "it is one of folds, which are not given"
+            )
+            raise ValueError(f"fold={self.fold}: {among}. Mend: for instance folds=5 and fold=0, the first of them")
+        return self
 
 
 class PretrainSettings(RunSettings):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..config import SwinConfig
 from ..data.collection import Collection
-from ..data.fitting import SMALL, fitting, some, typical_size
+from ..data.fitting import SMALL, Fitting, Size, fitting, some, typical_size
 from ..data.transforms import takes
 from ..errors import UsageError
 from ..model.classifier import SwinClassifier
@@ -23,7 +23,7 @@ from ..validation import validated
 from ..variants import configure
 from ..weights.named import is_variant
 from ..weights.resize import remembering
-from ..weights.saved import Saved, fitted
+from ..weights.saved import Saved, convention
 from .settings import LearnedFrom, RunSettings
 
 CLASSIFIER = ("backbone.", "norm.", "head.")
@@ -34,7 +34,8 @@ class Start:
     """``state`` holds the weights to begin with, none for a fresh network; ``notes`` say what became of them, ``learned_from`` what
     they have seen.
 
-    ``build`` makes the network, a classifier by default. ``trained`` is the configuration whose windows ``state`` has.
+    ``build`` makes the network, a classifier by default. ``trained`` is the configuration whose windows ``state`` has, ``resizing`` the
+    convention by which bias tables get others.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Start:
     build: Callable[[SwinConfig], nn.Module] = SwinClassifier
     learned_from: LearnedFrom = "nothing"
     trained: SwinConfig | None = None
+    resizing: str = "bicubic"
 
     def network(self, seed: int, drop_path: float) -> nn.Module:
         """The network with fresh weights drawn with ``seed``, over them those of ``state``.
@@ -70,16 +72,14 @@ def starting_point(
     train: Sequence[int],
     saved: Saved | None,
     parts: tuple[str, ...] = CLASSIFIER,
-    as_trained: bool = False,
 ) -> Start:
     """What ``settings.model`` means for these pictures: ``saved``, of which ``parts`` are taken over, or if that is None a variant.
 
-    Its position information is resized to its windows, or, ``as_trained``, left to whoever has yet other windows.
     Raises :class:`UsageError` for what does not fit the pictures.
     """
     if saved is None:
         return _fresh(settings, collection, train)
-    return _saved(settings, collection, saved if as_trained else fitted(saved), parts)
+    return _saved(settings, collection, saved, parts)
 
 
 def open_start(settings: RunSettings) -> Saved | None:
@@ -101,10 +101,15 @@ def gray(collection: Collection, indices: Sequence[int], most: int = 64) -> bool
     return all((picture == picture[..., :1]).all() for picture in pictures)
 
 
-def _fresh(settings: RunSettings, collection: Collection, train: Sequence[int]) -> Start:
+def suited(settings: RunSettings, collection: Collection, train: Sequence[int]) -> tuple[Size, Fitting]:
+    """Height and width of a typical picture, and the variant that ``settings`` mean for such ones on their device."""
     pictures = typical_size([collection.read(index).shape[:2] for index in some(train)])
     accelerated = find_device(settings.device).type == "cuda"
-    name, fields = fitting(pictures, accelerated, settings.model, settings.image_size)
+    return pictures, fitting(pictures, accelerated, settings.model, settings.image_size)
+
+
+def _fresh(settings: RunSettings, collection: Collection, train: Sequence[int]) -> Start:
+    pictures, (name, fields) = suited(settings, collection, train)
     config = configure(name, **{"in_channels": collection.channels} | fields | _architecture(settings, collection))
     small = max(pictures) <= SMALL
     return Start(name, config, settings.preprocessing or _preprocessing(config, collection, train, small))
@@ -152,7 +157,10 @@ def _saved(settings: RunSettings, collection: Collection, file: Saved, parts: tu
     preprocessing = settings.preprocessing or _for_size(file.preprocessing, config)
     learned_from: LearnedFrom = "labels" if file.masking is None else "pictures"
     trained = file.trained or file.config
-    return Start(str(settings.model), config, preprocessing, state, tuple(notes), learned_from=learned_from, trained=trained)
+    return Start(
+        str(settings.model), config, preprocessing, state, tuple(notes), learned_from=learned_from, trained=trained,
+        resizing=convention(file),
+    )  # fmt: skip
 
 
 def _for_size(preprocessing: Preprocessing, config: SwinConfig) -> Preprocessing:

@@ -13,7 +13,7 @@ from torch import nn
 from ..config import Masking, SwinConfig
 from ..data.augment import Augmentation
 from ..data.check import Findings
-from ..data.collection import Collection
+from ..data.collection import Collection, counted
 from ..data.fitting import SMALL
 from ..data.layouts import open_unlabelled
 from ..data.split import Split, make_split
@@ -26,14 +26,14 @@ from ..tasks.probing import Probe, make_probe
 from ..variants import ALIASES, VARIANTS, find
 from ..weights.atomic import write_atomically
 from ..weights.resize import fit, remembering
-from ..weights.saved import Saved
+from ..weights.saved import Saved, large_enough
 from ..weights.verify import ShapesOnly, signatures
 from .labelled import examined
 from .loop import Trainer
-from .recipe import Say
+from .recipe import Checked, Say
 from .run import RunFolder
 from .settings import DataFacts, PretrainSettings, default_batch_size, default_epochs, default_rate
-from .start import Start, gray, starting_point
+from .start import Start, gray, starting_point, suited
 
 PUBLISHED = 192  # pixels; the side at which SimMIM pre-trains published variants, their windows smaller in proportion
 ACROSS = 6  # cells along the shorter side of a picture, at least
@@ -45,13 +45,13 @@ PAYOFF, SHEET = "payoff.csv", "reconstruction.png"
 
 
 class Unlabelled:
-    verb = "pretrain"
     folder = "pretrain"
     labels = False
     settings = PretrainSettings
 
-    def open(self, settings: PretrainSettings) -> Collection:
+    def open(self, settings: PretrainSettings, progress: Checked | None = None) -> Collection:
         if settings.probe is not None:
+            examined(settings.probe, progress)
             probe_of(settings.probe, settings.seed)  # what cannot be measured on is said before hours go into it
         return open_unlabelled(settings.data or "", settings.format)
 
@@ -60,12 +60,13 @@ class Unlabelled:
         share = settings.val or min(0.1, KEPT_ASIDE / max(1, usable))
         split = make_split(collection, findings.unusable, settings.seed, share, alike=findings.alike)
         if split.test:
-            say(f"{len(split.test):,} test pictures are not looked at.")
+            say(f"Left aside: {counted(len(split.test), 'test picture')}.")
         return Split(split.train, split.val, (), split.made)
 
     def start(self, settings: PretrainSettings, collection: Collection, split: Split, saved: Saved | None) -> Start:
-        given = published(settings)
-        start = starting_point(given, collection, split.train, saved, PAINTER, as_trained=True)
+        name = settings.model if saved else suited(settings, collection, split.train)[1].variant
+        given = published(settings, name)
+        start = starting_point(given, collection, split.train, saved, PAINTER)
         cell = settings.cell or default_cell(start.config, settings.sparse)
         masking = settings.model_copy(update={"cell": cell}).masking
         masking.fits(start.config)
@@ -125,7 +126,7 @@ class Unlabelled:
     def observe(self, run: RunFolder, trainer: Trainer) -> str:
         """Draw the reconstruction sheet, and every few epochs measure the features, a line of payoff.csv."""
         settings: Any = trainer.settings
-        if trainer.epoch % settings.probe_every and trainer.epoch < settings.epochs:
+        if trainer.epoch % settings.probe_every and trainer.epoch < settings.epochs and not trainer.exhausted:
             return ""
         draw(run, trainer)
         if settings.probe is None:
@@ -136,16 +137,17 @@ class Unlabelled:
         return f"features: linear probe {figures['linear']:.4f}, nearest neighbours {figures['knn']:.4f}"
 
 
-def published(settings: PretrainSettings) -> PretrainSettings:
-    """``settings`` with the size and window at which a published variant is pre-trained, where they are left open."""
-    if settings.model not in {*VARIANTS, *ALIASES} or settings.model.endswith("_nano"):
+def published(settings: PretrainSettings, name: str) -> PretrainSettings:
+    """``settings`` with the size and window at which ``name`` is pre-trained, where it is a published variant and they are left open."""
+    if name not in {*VARIANTS, *ALIASES} or name.endswith("_nano"):
         return settings
-    config = find(settings.model).config
+    config = find(name).config
     size = settings.image_size or PUBLISHED
     height, width = (size, size) if isinstance(size, int) else size
-    window = max(1, round(min(height, width) * config.window_size[0] / config.image_size[0]))
-    swin = {"window_size": min(window, config.window_size[0]), **(settings.swin or {})}
-    return settings.model_copy(update={"image_size": size, "swin": swin})
+    most = config.window_size[0]
+    window = max(1, round(min(height, width) * most / config.image_size[0]))
+    swin = {"window_size": min(large_enough(window, most), most), **(settings.swin or {})}
+    return settings.model_copy(update={"model": name, "image_size": size, "swin": swin})
 
 
 def default_cell(config: SwinConfig, sparse: bool) -> int:
@@ -162,7 +164,7 @@ def taken_over(start: Start, masking: Masking) -> Start:
     trained, seen = start.trained or start.config, compacted(start.config, masking)
     sizes = remembering(seen, trained).pretrained_window_sizes
     start = replace(start, config=start.config.model_copy(update={"pretrained_window_sizes": sizes}))
-    state = fit(start.state, trained, seen, "geometric")
+    state = fit(start.state, trained, seen, start.resizing)
     painting = {name: tensor for name, tensor in state.items() if name.startswith("reconstruction.")}
     with ShapesOnly():
         expected = signatures(SimMIM(start.config, masking).state_dict())
@@ -171,7 +173,6 @@ def taken_over(start: Start, masking: Masking) -> Start:
     return replace(start, state={name: tensor for name, tensor in state.items() if name not in painting})
 
 
-@functools.lru_cache(maxsize=2)
 def probe_of(data: str, seed: int) -> Probe:
     """The labelled set ``data``, parted: as its layout says, else a third to answer for."""
     collection, findings = examined(data)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import yaml
 
+from ..data.collection import counted
 from ..data.layouts import open_data
 from ..data.loader import eval_batches
 from ..data.split import Split
@@ -67,9 +68,9 @@ class Verdict:
     def __str__(self) -> str:
         tuned, nothing = self.ways
         return (
-            f"{self.word.capitalize()}: with {self.labels:,} labels {tuned.top1.value:.1%} right after pre-training, "
+            f"{self.word.capitalize()}: with {counted(self.labels, 'label')} {tuned.top1.value:.1%} right after pre-training, "
             f"{nothing.top1.value:.1%} {nothing.name}; {self.gain.value * 100:+.1f} points "
-            f"({(self.gain.low or 0) * 100:+.1f} to {(self.gain.high or 0) * 100:+.1f}) on {self.judged:,} pictures."
+            f"({(self.gain.low or 0) * 100:+.1f} to {(self.gain.high or 0) * 100:+.1f}) on {counted(self.judged, 'picture')}."
         )
 
 
@@ -85,7 +86,10 @@ class Cost:
         return 2 * self.epochs * max(1, self.labels // default_batch_size(self.labels))
 
     def __str__(self) -> str:
-        return f"The verdict will take two trainings on {self.labels:,} labelled pictures, of {self.epochs} epochs each, about {self.steps:,} steps in all; --no-verdict leaves it out"
+        return (
+            f"The verdict will take two trainings on {counted(self.labels, 'labelled picture')}, of {counted(self.epochs, 'epoch')} each, "
+            f"about {counted(self.steps, 'step')} in all; --no-verdict leaves it out"
+        )
 
 
 def foreseen(settings: PretrainSettings) -> Cost:
@@ -131,7 +135,7 @@ def weigh(run: Path, display: Display) -> Verdict | None:
     }
     ways, hits = [], []
     for folder, (name, start) in plan.items():
-        display.say(f"Verdict: {name}, {cost.epochs} epochs")
+        display.say(f"Verdict: {name}, {counted(cost.epochs, 'epoch')}")
         path = run / "verdict" / folder
         try:
             minutes = _trained(path, labelled(settings), {**start, "epochs": cost.epochs}, display)

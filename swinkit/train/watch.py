@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,10 +13,8 @@ from ..weights.files import save_model
 from .interrupt import Interruption
 from .loop import Trainer
 from .provenance import learned_from
+from .recipe import recipe_of
 from .run import RunFolder
-from .settings import RunSettings
-
-Observe = Callable[[RunFolder, Trainer], str]
 
 SHARE = 50  # saving may take so much less time than what lies between two saves
 KEEP_EVERY = 60.0  # seconds between two models of a run that keeps its last weights anyway
@@ -69,29 +66,19 @@ class Display:
 
 
 class RunWatcher:
-    """Records a run, and ends it when its time is over or a signal asked for it.
-
-    ``observe`` may look at the network after each evaluation, and say what it saw.
-    """
+    """Records a run, and ends it when its time is over or a signal asked for it."""
 
     def __init__(
-        self,
-        run: RunFolder,
-        settings: RunSettings,
-        display: Display,
-        interruption: Interruption,
-        observe: Observe,
-        step: int = 0,
-        epoch: EpochSums | None = None,
+        self, run: RunFolder, trainer: Trainer, display: Display, interruption: Interruption, epoch: EpochSums | None = None
     ) -> None:
-        """``step`` is where the run stands when this begins to watch it, ``epoch`` what was seen of the epoch by then."""
-        self.observe = observe
-        self.run, self.settings, self.display, self.interruption = run, settings, display, interruption
+        """``epoch`` is what was seen of the epoch in which ``trainer`` stands."""
+        self.run, self.settings, self.display, self.interruption = run, trainer.settings, display, interruption
+        self.observe = recipe_of(self.settings.task).observe
         self.begun = self.saved = self.counted = time.monotonic()
         self.epoch = epoch or EpochSums()
         self.kept = -KEEP_EVERY
-        self.pause = min(settings.save_every * 60, 10.0)
-        self.writer = self._writer(step) if settings.tensorboard else None
+        self.pause = min(self.settings.save_every * 60, 10.0)
+        self.writer = self._writer(trainer.progress.step) if self.settings.tensorboard else None
 
     def stepped(self, trainer: Trainer, loss: float, rate: float) -> None:
         self.epoch.losses += loss

@@ -20,6 +20,7 @@ from .formats import DIALECTS
 from .resize import fit, moved, remembering
 
 HEAD = "head."
+FEWEST = 3  # tokens along a window; in smaller ones hardly any token attends to another
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,19 @@ def handed_over(saved: Saved, image_size: Size) -> Saved:
 
 
 def scaled_window(config: SwinConfig, size: Size) -> Size:
-    """The window that covers the same share of pictures of ``size``, where that is a whole number of patches."""
+    """The window that covers the same share of pictures of ``size``, where that is a whole number of patches and enough of them."""
     sides = zip(config.window_size, size, config.image_size, strict=True)
-    height, width = (extent if extent * now % then else extent * now // then for extent, now, then in sides)
+    height, width = (
+        extent if extent * now % then else large_enough(extent * now // then, extent) for extent, now, then in sides
+    )
     return height, width
+
+
+def large_enough(extent: int, most: int) -> int:
+    """``extent`` tokens along a window, doubled until they are :data:`FEWEST`, since that still tiles most maps, but not above ``most``."""
+    while extent < FEWEST and 2 * extent <= most:
+        extent *= 2
+    return extent
 
 
 def in_geometry(saved: Saved, geometry: str, method: str | None = None) -> Saved:

@@ -85,6 +85,7 @@ def test_inspect_says_that_a_sparse_decoder_goes_nowhere_as_it_is(place, capsys)
         (["pretrain", "{place}/stripes", "--set", "normalise=4", "--dry-run"], 2, "normalise is 4"),
         (["pretrain", "{place}/stripes", "--set", "mixup=1"], 2, "No such setting 'mixup'"),
         (["pretrain", "--resume", "{place}/run", "--sparse", "--set", "covered=0.5"], 2, "covered was 0.25, is now 0.5"),
+        (["train", "--resume", "{place}/run"], 2, "Mend: swinkit pretrain --resume"),
         (["pretrain", "--resume", "{place}/run", "--dry-run"], 2, "leave --out and --dry-run out"),
         (["predict", "{place}/run", "{place}/stripes"], 2, "pre-trained without labels gives no answers"),
         (["explain", "swin_nano.fashion_mnist", "{place}/one.png", "--reconstruct"], 2, "paints nothing"),

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -80,3 +81,12 @@ def test_arrays_of_many_channels_go_from_training_to_an_answer(tmp_path, capsys)
     assert run(["predict", str(out), str(tmp_path / "fields/wet"), "--workers", "0", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["status"] for row in rows] == ["ok"] * 8
+
+
+def test_an_ordinary_runs_settings_serve_for_all_folds(data, tmp_path, capsys):
+    assert run(["train", str(data), "--out", str(tmp_path / "one"), "-q", *OPTIONS]) == 0
+    capsys.readouterr()
+    config = ["--config", str(tmp_path / "one" / "config.yaml")]
+    assert run(["train", *config, "--folds", "2", "--out", str(tmp_path / "folds"), "-q"]) == 0
+    assert re.search(r"(standard error 0\.\d*[1-9]\d* over|the same in all) 2 folds", capsys.readouterr().out)
+    assert len(list((tmp_path / "folds").glob("fold-*/model"))) == 2

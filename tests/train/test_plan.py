@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,9 @@ def test_an_epoch_takes_what_is_slower_loading_or_computing(workers, loading, ex
 
 def test_durations_read_well():
     assert [readable(minutes) for minutes in (0.001, 0.5, 12.4, 180)] == ["1 s", "30 s", "12 min", "3.0 h"]
+
+
+def test_a_plan_counts_in_words():
+    one = plan.Plan("swin_nano", 700_000, (28, 28), 1, 1, 1, 1, "32-true", "cpu", 0.1, None)
+    assert "1 picture, 1 epoch, 1 step of 1," in str(one)
+    assert "2,000 pictures, 2 epochs, 30 steps of 1," in str(replace(one, pictures=2000, epochs=2, steps=30))

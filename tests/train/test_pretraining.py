@@ -1,6 +1,5 @@
 """Pre-training as a run: what it reads, how it goes on, what it hands over, and what it says about itself."""
 
-import itertools
 import json
 import multiprocessing
 import os
@@ -18,29 +17,28 @@ from swinkit.config import Masking, SwinConfig
 from swinkit.data.check import examine
 from swinkit.data.layouts import open_unlabelled
 from swinkit.data.randomness import MASK, keys
-from swinkit.errors import Interrupted
+from swinkit.errors import DataError, Interrupted
+from swinkit.model.classifier import SwinClassifier
 from swinkit.model.simmim import SimMIM
 from swinkit.preprocessing import Preprocessing
-from swinkit.tasks.pretraining import sample_masks
+from swinkit.tasks import described
+from swinkit.tasks.pretraining import PretrainingMeter, sample_masks
 from swinkit.train import fit, pretrain, resume
 from swinkit.train.loop import Trainer, weight_hash
 from swinkit.train.prepare import checked
 from swinkit.train.settings import PretrainSettings
 from swinkit.train.start import open_start
-from swinkit.train.unlabelled import Unlabelled
-from swinkit.train.watch import RunWatcher
+from swinkit.train.unlabelled import Unlabelled, published
 from swinkit.weights.convert import export
 from swinkit.weights.files import read_model, save_model
 from swinkit.weights.formats import DIALECTS
+from swinkit.weights.resize import bicubic
+from swinkit.weights.saved import scaled_window
 
 from ..shaking import shake
 from . import crash
 from .pictures import OPTIONS, TINY, scatter, write_pictures
-
-
-def stop_at(monkeypatch, step):
-    asked = itertools.count(1)
-    monkeypatch.setattr(RunWatcher, "stop", lambda self: "enough" if next(asked) == step else None)
+from .running import stop_at
 
 
 def test_masks_follow_from_seed_epoch_and_index_alone():
@@ -110,7 +108,7 @@ def test_nested_folders_are_read_and_broken_files_listed(tmp_path):
     ("place", "told"),
     [
         ("a/1.png", "pictures in folders whose names are left aside"),
-        ("train/a/1.png", "class folders below train: 1 of them (a); labels are left aside"),
+        ("train/a/1.png", "pictures in folders whose names are left aside, but for train"),
         ("1.png", "pictures without class folders: no labels"),
     ],
 )
@@ -195,12 +193,17 @@ def test_simmim_checkpoints_of_microsoft_load_and_go_on(version, dialect, prefix
     assert all(torch.allclose(found[name], tensor, atol=1e-5) for name, tensor in network.state_dict().items())
 
 
-def begun(data, model, **settings):
-    """The network with which a pre-training from ``model`` would begin."""
+def started(data, model, **settings):
+    """What a pre-training from ``model`` would start from."""
     recipe, chosen = Unlabelled(), PretrainSettings(data=str(data), model=str(model), **settings)
     collection = recipe.open(chosen)
     split = recipe.part(chosen, collection, examine(collection), lambda _: None)
-    return recipe.start(chosen, collection, split, open_start(chosen)).network(0, 0.0).eval()
+    return recipe.start(chosen, collection, split, open_start(chosen))
+
+
+def begun(data, model, **settings):
+    """The network with which it would begin."""
+    return started(data, model, **settings).network(0, 0.0).eval()
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -239,3 +242,40 @@ def test_weights_of_another_masking_lend_their_encoder(tmp_path):
     name = "backbone.stages.0.blocks.0.mlp.fc1.weight"
     assert torch.allclose(read_model(first.path).state[name], read_model(second.path).state[name], atol=1e-6)
     assert weight_hash(read_model(second.path).state) == second.run.sha256
+
+
+def test_tables_of_a_classifier_are_resized_by_the_convention_of_its_origin(tmp_path):
+    data = scatter(tmp_path / "photos")
+    config = SwinConfig.model_validate({**OPTIONS["swin"], "image_size": 28, "window_size": 7, "num_classes": 2})
+    network = shake(SwinClassifier(config))
+    look = Preprocessing(size=(28, 28), resize="squash", mean=(0.5,) * 3, std=(0.5,) * 3)
+    swinkit.save(described(network, ("a", "b"), look), tmp_path / "model")
+    sparse = begun(data, tmp_path / "model", sparse=True, cell=2)
+    before, now = (model.backbone.stages[1].blocks[0].attention.bias.table for model in (network, sparse))
+    assert torch.equal(now, bicubic(before, (7, 7), (4, 4)))
+
+
+@pytest.mark.parametrize(("size", "window"), [(384, 12), (224, 7), (200, 6), (192, 6), (96, 3), (64, 4), (32, 4)])
+def test_a_window_shrinks_with_the_pictures_but_not_to_nothing(size, window):
+    assert scaled_window(SwinConfig(image_size=192, window_size=6), (size, size)) == (window, window)
+    chosen = published(PretrainSettings(image_size=size), "swin_t")
+    assert chosen.swin == {"window_size": min(window, 7)}
+
+
+def test_the_variant_that_a_gpu_is_given_is_pretrained_as_published(tmp_path, monkeypatch):
+    monkeypatch.setattr("swinkit.train.start.find_device", torch.device)
+    start = started(scatter(tmp_path / "photos", 8, (100, 120)), "auto", device="cuda")
+    assert (start.name, start.config.image_size, start.config.window_size) == ("swin_t", (192, 192), (6, 6))
+
+
+def test_who_knows_no_classes_is_told_of_pictures(tmp_path):
+    with pytest.raises(DataError, match=r"no validation pictures\. Mend: more pictures that differ, or"):
+        pretrain(scatter(tmp_path / "photos", 2), "swin_nano", tmp_path / "run", **OPTIONS)
+
+
+def test_what_early_stopping_ends_is_drawn_at_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(PretrainingMeter, "compute", lambda self: {"loss": 1.0})
+    settings = {**OPTIONS, "epochs": 9, "patience": 1, "probe_every": 9}
+    run = pretrain(scatter(tmp_path / "photos"), "swin_nano", tmp_path / "run", **settings)
+    assert run.run.epochs == 2
+    assert (run.path / "reconstruction.png").is_file()

@@ -11,10 +11,10 @@ from swinkit.data.split import Split
 from swinkit.train import fit, pretrain, resume
 from swinkit.train.session import ready
 from swinkit.train.settings import TrainSettings
-from swinkit.train.watch import Display
 
 from .crash import make_pictures
 from .pictures import TINY
+from .running import Heard
 
 SETTINGS = {**TINY, "image_size": 16, "epochs": 1, "workers": 0, "val": 0.25}
 
@@ -27,15 +27,6 @@ def pictures(tmp_path_factory):
 @pytest.fixture(scope="module")
 def first(pictures):
     return fit(pictures, out=pictures.parent / "first", **SETTINGS).path
-
-
-class Heard(Display):
-    def __init__(self):
-        super().__init__(quiet=True)
-        self.said = []
-
-    def say(self, message):
-        self.said.append(message)
 
 
 def recorded(run):
@@ -98,10 +89,12 @@ def test_the_same_parts_are_no_cause_for_doubt(first, pictures, tmp_path, capsys
     assert (where["trained_on"], where["seen_without_labels"], told) == (0, 0, "")
 
 
-def test_pictures_that_are_not_what_they_were_are_said_to_be_unknown(first, pictures, tmp_path):
+@pytest.mark.parametrize(
+    ("file", "text"), [("data.json", None), ("data.json", "{"), ("data.json", "[]"), ("config.yaml", "- no settings")]
+)
+def test_pictures_that_are_not_what_they_were_are_said_to_be_unknown(file, text, first, pictures, tmp_path):
     moved = shutil.copytree(first, tmp_path / "moved")
-    data = recorded(first)[0] | {"fingerprint": "another"}
-    (moved / "data.json").write_text(json.dumps(data))
+    (moved / file).write_text(text or json.dumps(recorded(first)[0] | {"fingerprint": "another"}))
     heard = Heard()
     plan = ready(TrainSettings(data=str(pictures), model=str(moved), **{**SETTINGS, "swin": None}), heard)
     assert [note for note in heard.said if "is not known" in note]

@@ -79,6 +79,17 @@ def test_a_folder_whose_run_was_killed_before_it_began_is_taken_again(out, monke
     assert {path.name for path in out.iterdir()} == {".lock", "config.yaml", "data.json", "env.json"}
 
 
+def test_a_run_that_the_disk_refused_leaves_no_lock(out, monkeypatch):
+    def refuse(path, value):
+        raise SwinkitError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "write_json", refuse)
+        with pytest.raises(SwinkitError, match="disk full"):
+            RunFolder.create(out, "x", {}, {})
+    RunFolder.create(out, "x", {}, {}).close()
+
+
 def test_a_folder_with_files_like_those_of_a_run_but_no_lock_is_somebody_elses(out):
     out.mkdir()
     (out / "data.json").write_text("mine")

@@ -19,18 +19,18 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import swinkit
 from swinkit.cli.main import run as command
-from swinkit.errors import DataError, Interrupted, SwinkitError, UsageError
+from swinkit.errors import DataError, Interrupted, UsageError
 from swinkit.tasks.classification import ClassificationMeter, ClassificationTask
 from swinkit.train import fit, resume
 from swinkit.train.checkpoint import CheckpointStore
-from swinkit.train.ema import WeightAverage
 from swinkit.train.loop import NonFinite, Trainer, weight_hash
-from swinkit.train.plan import Rehearsal
-from swinkit.train.session import make_fabric
-from swinkit.train.settings import RunSettings
+from swinkit.train.session import make_fabric, ready
+from swinkit.train.settings import RunSettings, TrainSettings
 from swinkit.train.watch import RunWatcher
 
+from ..data.pictures import class_folders
 from .pictures import TINY, write_pictures
+from .running import Heard, skip_rehearsal, stop_at
 
 
 @pytest.fixture
@@ -55,15 +55,6 @@ def test_a_run_goes_on_although_the_model_that_it_began_with_is_gone(finished, d
     assert yaml.safe_load(Path("tuned/config.yaml").read_text())["model"] == str(tmp_path / "start")
     shutil.rmtree("start")
     assert resume("tuned").step == 5
-
-
-def stop_at(monkeypatch, step):
-    asked = itertools.count(1)  # the loop asks after every step
-    monkeypatch.setattr(RunWatcher, "stop", lambda self: "enough" if next(asked) == step else None)
-
-
-def skip_rehearsal(monkeypatch, seconds=0.1):
-    monkeypatch.setattr("swinkit.train.prepare.rehearse", lambda *_: Rehearsal(seconds, "32-true", 1))
 
 
 def test_it_learns_and_leaves_a_whole_run_folder(finished):
@@ -156,68 +147,6 @@ def test_fault_06_a_loss_that_is_not_finite_changes_no_weight_and_names_the_file
     assert weight_hash(saved.state["model"]) == kept["before"]
 
 
-@pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 1 bytes")]
-)
-def test_fault_07_out_of_memory_halves_the_parts_and_keeps_the_batch(error, data, tmp_path, monkeypatch):
-    loss, largest = ClassificationTask.loss, []
-
-    def greedy(self, model, batch):
-        if len(batch) > 3:
-            raise error
-        largest.append(len(batch))
-        return loss(self, model, batch)
-
-    settings = {**TINY, "mixup": 0, "cutmix": 0, "drop_path": 0.0}
-    whole = fit(data, out=tmp_path / "whole", **settings)
-    skip_rehearsal(monkeypatch)
-    monkeypatch.setattr(ClassificationTask, "loss", greedy)
-    parts = fit(data, out=tmp_path / "parts", **settings)
-    assert max(largest) == 2
-    assert "still 8 per step" in (parts.path / "log.txt").read_text()
-    assert parts.step == whole.step
-    assert parts.validation["loss"] == pytest.approx(whole.validation["loss"], abs=1e-3)  # the same batches, summed in parts
-
-
-def test_out_of_memory_while_the_weights_change_ends_the_run_and_takes_no_step_twice(data, tmp_path, monkeypatch):
-    skip_rehearsal(monkeypatch)
-    steps, update = [], WeightAverage.update
-
-    def greedy(self, model):
-        steps.append(1)
-        if len(steps) == 3:
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 1 bytes")
-        update(self, model)
-
-    monkeypatch.setattr(WeightAverage, "update", greedy)
-    with pytest.raises(SwinkitError, match="Out of memory at step 2 while the weights changed"):
-        fit(data, out=tmp_path / "run", **TINY)
-    assert len(steps) == 3
-
-
-def test_the_rehearsal_finds_parts_that_fit(data, tmp_path, monkeypatch):
-    loss = ClassificationTask.loss
-
-    def greedy(self, model, batch):
-        if len(batch) > 4:
-            raise torch.OutOfMemoryError("out of memory")
-        return loss(self, model, batch)
-
-    monkeypatch.setattr(ClassificationTask, "loss", greedy)
-    run = fit(data, out=tmp_path / "run", **{**TINY, "epochs": 1})
-    assert yaml.safe_load((run.path / "config.yaml").read_text())["accumulate"] == 2
-    assert "Out of memory" not in (run.path / "log.txt").read_text()
-
-
-def test_a_single_picture_that_does_not_fit_is_explained(data, tmp_path, monkeypatch):
-    def never(self, model, batch):
-        raise torch.OutOfMemoryError("out of memory")
-
-    monkeypatch.setattr(ClassificationTask, "loss", never)
-    with pytest.raises(SwinkitError, match="gradient_checkpointing"):
-        fit(data, out=tmp_path / "run", **TINY)
-
-
 def interrupted_run(data, tmp_path, monkeypatch, **settings):
     with monkeypatch.context() as patched:
         stop_at(patched, 3)
@@ -240,6 +169,18 @@ def test_fault_13_changed_pictures_are_refused(data, tmp_path, monkeypatch):
     write_pictures(data, count=60, test=12)
     with pytest.raises(UsageError, match="60 pictures then, 72 now"):
         resume(run)
+
+
+def test_pictures_that_moved_are_found_again_by_whoever_comes_after_the_run(data, tmp_path, monkeypatch):
+    run = interrupted_run(data, tmp_path, monkeypatch)
+    data.rename(tmp_path / "moved")
+    with pytest.raises(DataError, match="rows does not exist"):
+        resume(run)
+    monkeypatch.chdir(tmp_path)
+    resume(run, {"data": "moved"})
+    assert yaml.safe_load((run / "config.yaml").read_text())["data"] == str(tmp_path / "moved")
+    monkeypatch.chdir("/")
+    assert command(["evaluate", str(run), "-q"]) == 0
 
 
 def test_fault_13_a_changed_class_list_is_refused(data, tmp_path, monkeypatch):
@@ -333,6 +274,16 @@ def test_a_figure_that_is_no_number_is_never_the_best(data, tmp_path, monkeypatc
     first, second, *_ = [line for line in (run.path / "log.txt").read_text().splitlines() if "  epoch " in line]
     assert "best" not in first
     assert "best" in second
+
+
+def test_a_class_whose_only_picture_validates_is_named(tmp_path):
+    data = class_folders(tmp_path / "photos", ("cat", "dog"), 6)
+    class_folders(data, ("emu",), 1)
+    heard = Heard()
+    for share, named in ((0.6, True), (0.2, False)):
+        heard.said.clear()
+        ready(TrainSettings(data=str(data), **{**TINY, "val": share, "workers": 0}), heard)
+        assert ("warning: no picture of 1 class is left to learn from: 'emu'" in heard.said) == named
 
 
 def test_nothing_is_written_for_data_that_cannot_be_learned(tmp_path):

@@ -22,6 +22,7 @@ MEASURED = {
     "val",
     "per_class",
     "folds",
+    "fold",
     "time_limit",
 }
 
@@ -100,6 +101,11 @@ def test_a_skew_switches_class_weights_on():
         {"weight_decay": math.inf},
         {"seed": 2**63},
         {"task": "pretraining"},
+        {"devices": 2},
+        {"fold": 7},
+        {"folds": 3, "fold": 3},
+        {"time_limit": math.inf},
+        {"save_every": math.inf},
     ],
 )
 def test_impossible_settings_are_refused(wrong):

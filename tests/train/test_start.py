@@ -7,6 +7,7 @@ from PIL import Image
 
 import swinkit
 from swinkit.data.collection import Collection, Sample
+from swinkit.data.fitting import some
 from swinkit.data.layouts import open_data
 from swinkit.errors import UsageError, WeightsError
 from swinkit.preprocessing import IMAGENET_MEAN, Preprocessing
@@ -169,3 +170,12 @@ def test_a_model_is_read_once_before_the_pictures_are_looked_at(saved, tmp_path,
     settings = {**TINY_RUN, "data": str(tmp_path / "rows"), "model": str(saved), "image_size": 16, "swin": None}
     prepare(TrainSettings(**settings), progress=lambda done, _: told.append("picture"))
     assert told == ["model", *["picture"] * 48]
+
+
+@pytest.mark.parametrize("count", [1, 64, 65, 100, 127, 640, 6401])
+def test_some_pictures_are_spread_over_all(count):
+    """A set lies class by class, so the first ones alone say nothing of the last class."""
+    chosen = some(range(count))
+    assert len(chosen) == len(set(chosen)) == min(count, 64)
+    assert chosen[0] == 0
+    assert count - chosen[-1] <= -(-count // 64)

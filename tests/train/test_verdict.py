@@ -10,9 +10,12 @@ from PIL import Image
 from swinkit.errors import DataError
 from swinkit.tasks.evaluation import Figure
 from swinkit.train import pretrain, resume
+from swinkit.train.pretraining import announce, go_on
+from swinkit.train.settings import PretrainSettings
 from swinkit.train.verdict import Rated, compared, read_verdict
 
 from .pictures import OPTIONS, scatter, write_pictures
+from .running import Heard
 
 
 def test_the_features_are_measured_and_the_whole_is_weighed(tmp_path, monkeypatch):
@@ -105,3 +108,24 @@ def test_broken_pictures_of_a_probe_are_left_out_and_a_class_of_many_keeps_its_l
     assert result.verdict.labels + result.verdict.judged == 23
     data = json.loads((result.path / "verdict" / "pretrained" / "data.json").read_text())
     assert len(data["split"]["train"]) == result.verdict.labels
+
+
+def test_a_run_that_goes_on_may_leave_the_verdict_out_or_ask_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("swinkit.train.verdict.default_epochs", lambda pictures, fine_tuning: 1)
+    data = write_pictures(tmp_path / "stripes", test=30)
+    run = pretrain(data, "swin_nano", tmp_path / "run", probe=str(data), verdict=False, **{**OPTIONS, "epochs": 1}).path
+    heard = Heard()
+    monkeypatch.setattr("swinkit.train.labelled._LOOKED_AT", {})  # as in a process of its own
+    assert go_on(run, {"verdict": True}, heard).verdict == read_verdict(run)
+    assert heard.totals[0] == 78  # pictures of the labelled set, which take their time here too
+    assert go_on(run, {"verdict": False}, Heard()).verdict is None
+
+
+def test_a_labelled_set_that_changed_is_looked_at_anew(tmp_path):
+    probe = labelled(tmp_path / "probe", a=8, b=8)
+    settings, heard = PretrainSettings(data="digits", probe=str(probe)), Heard()
+    announce(settings, heard)
+    labelled(probe, c=12)
+    announce(settings, heard)
+    assert heard.totals == [16, 28]
+    assert len(set(heard.said)) == 2
