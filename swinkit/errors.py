@@ -15,9 +15,12 @@ import difflib
 from collections.abc import Iterable
 
 
-def nearest(name: str, known: Iterable[str], otherwise: str, most: int = 1) -> str:
-    """How the message about an unknown ``name`` ends: with up to ``most`` known ones that it may have meant, or ``otherwise``."""
-    near = difflib.get_close_matches(name, list(known), n=most)
+def nearest(name: str, known: Iterable[str], otherwise: str, most: int = 1, likeness: float = 0.6) -> str:
+    """How the message about an unknown ``name`` ends: with up to ``most`` known ones that it may have meant, or ``otherwise``.
+
+    ``likeness``, 0 to 1, is how much of a name must agree.
+    """
+    near = difflib.get_close_matches(name, list(known), n=most, cutoff=likeness)
     return f"Did you mean {' or '.join(map(repr, near))}?" if near else otherwise
 
 

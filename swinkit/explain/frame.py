@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -45,8 +46,8 @@ class Frame:
 
     def input_of(self, x: float, y: float) -> tuple[int, int] | None:
         """(row, column) of the input pixel that shows the picture's pixel ``x``, ``y``; None where preprocessing cut it off."""
-        row = int((y + 0.5) * self.scale[0]) - self.top
-        column = int((x + 0.5) * self.scale[1]) - self.left
+        row = math.floor((y + 0.5) * self.scale[0]) - self.top
+        column = math.floor((x + 0.5) * self.scale[1]) - self.left
         return (row, column) if 0 <= row < self.size[0] and 0 <= column < self.size[1] else None
 
     def box_of(self, box: Box) -> Box:

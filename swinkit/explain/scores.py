@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, nn
 
-from ..errors import UsageError
+from ..errors import UsageError, nearest
 from ..tasks.classification import ClassificationDecoder, temperature
 from .cam import Score
 
@@ -48,7 +47,5 @@ def find_class(classes: tuple[str, ...], name: str) -> int:
         return classes.index(name)
     if name.isdecimal() and int(name) < len(classes):
         return int(name)
-    import difflib
-
-    near: Any = difflib.get_close_matches(name, classes, n=3, cutoff=0.4) or classes[:5]
-    raise UsageError(f"The model has no class {name!r}. It has {len(classes)}, among them {', '.join(near)}")
+    some = f"It has {len(classes)}, among them {', '.join(classes[:5])}"
+    raise UsageError(f"The model has no class {name!r}. {nearest(name, classes, some, most=3, likeness=0.4)}")

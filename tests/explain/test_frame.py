@@ -47,6 +47,12 @@ def test_the_seen_part_of_a_wide_picture() -> None:
     assert frame.input_of(5, 240) is None
 
 
+@pytest.mark.parametrize("place", [(-1, 50), (50, -1), (100, 50), (50, 100)])
+def test_a_place_beside_the_picture_is_not_seen(place: tuple[int, int]) -> None:
+    frame = Frame.of(Preprocessing(size=(28, 28), resize="squash"), 100, 100)
+    assert frame.input_of(*place) is None
+
+
 def test_what_the_model_never_sees_is_not_a_number() -> None:
     frame = Frame.of(Preprocessing(size=(224, 224)), 100, 200)
     found = frame.to_picture(torch.ones(1, 224, 224), (50, 100))[0]

@@ -37,7 +37,8 @@ def gather(
     facts: dict[str, Any] = {
         "size": list(subject.size), "trained": subject.trained, "tiny": subject.tiny, "truth": subject.truth,
         "picture": subject.picture_name, "model": subject.model_name, "shown": png(subject.shown),
-        "classes": list(subject.model.classes) if subject.trained else [], "measured": bool(effort.repeats), "machine": measured.machine(),
+        "classes": list(subject.model.classes) if subject.trained else [], "multi_label": subject.model.multi_label,
+        "measured": bool(effort.repeats), "machine": measured.machine(),
     }  # fmt: skip
     listed = chapters(subject, effort, painter)
     for number, (name, about, compute) in enumerate(listed):

@@ -106,7 +106,7 @@ def merging(subject: Subject, traced: Trace) -> dict[str, Any]:
         "odd": bool(rows % 2 or columns % 2), "padded": [2 * ceil(rows / 2), 2 * ceil(columns / 2)],
         "difference": float((by_hand - after).abs().max()), "weights": merge.reduction.weight.numel(), "channel": channel,
         "map": pack(before[0, ..., channel]), "norm_width": 4 * width if subject.model.config.version == 1 else 2 * width,
-        "neighbours": [{"n": n, "joined": n * n * width, "reduced": n * width} for n in (2, 3, 4)],
+        "neighbours": [{"n": n, "joined": n * n * width, "reduced": 2 * width if n == 2 else None} for n in (2, 3, 4)],
     }  # fmt: skip
 
 

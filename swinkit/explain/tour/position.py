@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...model.windows import pad_to
 from ..atlas import atlas
 from .packing import pack
 from .subject import Subject
@@ -17,8 +18,14 @@ from .tracing import Trace, Watched
 def bias(subject: Subject, traced: Trace) -> dict[str, Any]:
     """Every head's table, (2h-1) x (2w-1), of the first pair of blocks of each stage; ``ape`` says whether the model has absolute positions."""
     layers = [
-        {"stage": one.stage, "block": one.block, "window": list(one.window), "tables": pack(one.surface)}
-        for one in atlas(subject.model)
+        {
+            "stage": one.stage,
+            "block": one.block,
+            "shifted": block.shifted,
+            "window": list(one.window),
+            "tables": pack(one.surface),
+        }
+        for one, block in zip(atlas(subject.model), traced.blocks, strict=True)
         if one.block < 2
     ]
     height, width = traced.blocks[0].grid.window
@@ -34,12 +41,12 @@ def permuted(watched: Watched) -> dict[str, float]:
 
     Without a position, attention treats its keys as a set, and the two are equal.
     """
-    attention, x, grid = watched.block.attention, watched.parts["attention"][0], watched.grid
+    attention, grid = watched.block.attention, watched.grid
+    x = pad_to(watched.parts["attention"][0], grid.counts, grid.window)  # what fills the last windows is shuffled with the rest
     order = torch.randperm(grid.window[0] * grid.window[1], generator=torch.Generator().manual_seed(0))
 
     def shuffle(one: Tensor) -> Tensor:
-        padded = one.shape[1] != grid.counts[0] * grid.window[0] or one.shape[2] != grid.counts[1] * grid.window[1]
-        return one if padded else grid.join(grid.split(one)[:, :, order], (one.shape[1], one.shape[2]))
+        return grid.join(grid.split(one)[:, :, order], (one.shape[1], one.shape[2]))
 
     def distance() -> float:
         return float((attention(shuffle(x), grid) - shuffle(attention(x, grid))).abs().max())

@@ -81,7 +81,8 @@ def attention(traced: Trace) -> dict[str, Any]:
         layers.append(
             {
                 "stage": one.stage, "block": one.index, "shifted": one.shifted, "size": list(size), "window": list(one.grid.window),
-                "heads": carried, "all_heads": heads, "windows": token_places(one.grid, size).tolist(), "rows": pack_rows(rows[:, :carried]),
+                "heads": carried, "all_heads": heads, "windows": token_places(one.grid, size).tolist(), "regions": regions(one.grid),
+                "rows": pack_rows(rows[:, :carried]),
             }
         )  # fmt: skip
     return {"layers": layers}

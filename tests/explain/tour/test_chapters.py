@@ -19,6 +19,7 @@ from swinkit.explain.tour.measured import Effort
 from swinkit.explain.tour.subject import Subject, open_subject
 from swinkit.explain.tour.tracing import Trace, trace
 from swinkit.study.macs import count_macs
+from swinkit.study.vit import VITS
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,7 @@ def test_merging_by_hand_is_the_model_s(subject: Subject, traced: Trace) -> None
     found = patches.merging(subject, traced)
     assert found["difference"] < 1e-5
     assert [row["joined"] // found["width"] for row in found["neighbours"]] == [4, 9, 16]
+    assert [row["reduced"] for row in found["neighbours"]] == [found["out"][-1], None, None]  # Swin merges 2 x 2 alone
     x = torch.arange(6.0).view(1, 2, 3, 1)
     assert [float(part.flatten()[0]) for part in patches.quarters(x)] == [0.0, 3.0, 1.0, 4.0]
 
@@ -85,8 +87,16 @@ def test_a_block_is_a_sum(subject: Subject, traced: Trace) -> None:
 def test_paper_s_formulas() -> None:
     assert costs.msa(56, 56, 96) == 4 * 3136 * 96**2 + 2 * 3136**2 * 96
     assert costs.window_msa(56, 56, 96, 7) == windows.attention_macs((8, 8), (7, 7), 96)
-    row = next(row for row in costs.by_resolution()["rows"] if row["side"] == 224)
+    found = costs.by_resolution()
+    row = found["rows"][found["start"]]
+    assert row["side"] == 224
     assert row["swin"] == count_macs(create_model("swin_t").config, (224, 224)).total
+
+
+def test_the_formulas_are_asked_where_nothing_is_padded_or_cut_off() -> None:
+    for row in costs.by_resolution()["rows"]:
+        assert row["map"] % 7 == 0, row["side"]
+        assert row["side"] % VITS[costs.VIT].patch == 0, row["side"]
 
 
 def test_windows_of_all_ways_hold_every_token_once(subject: Subject, traced: Trace) -> None:
@@ -105,9 +115,28 @@ def test_regions_are_what_the_model_masks(traced: Trace) -> None:
         assert torch.equal(region[:, None] != region[None, :], mask < 0)
 
 
+def test_layers_are_called_shifted_where_they_shift(subject: Subject, traced: Trace) -> None:
+    wanted = [one.shifted for one in traced.blocks if one.index < 2]
+    assert wanted == [False, True, *4 * [False]]  # one window covers the maps of the later stages
+    assert [layer["shifted"] for layer in position.bias(subject, traced)["layers"]] == wanted
+    assert [layer["shifted"] for layer in windows.attention(traced)["layers"]] == wanted
+
+
 def test_without_bias_a_window_is_a_set(subject: Subject, traced: Trace) -> None:
     found = position.bias(subject, traced)
     assert found["without_bias"] < 1e-5 < 1e-2 < found["with_bias"]
+
+
+@pytest.mark.parametrize("variant", ["swin_nano", "swinv2_nano"])
+def test_without_bias_a_window_that_is_filled_up_is_a_set(variant: str) -> None:
+    model = create_model(variant, num_classes=2, in_channels=1, image_size=40).eval()
+    for block in model.backbone.stages[0].blocks:
+        torch.nn.init.normal_(next(block.attention.bias.parameters()), std=3)
+    first = trace(model, torch.randn(1, 1, 40, 40)).stage(0)[0]
+    assert first.before.shape[1] % first.grid.window[0]
+    with torch.inference_mode():
+        found = position.permuted(first)
+    assert found["without_bias"] < 1e-5 < 1e-4 < found["with_bias"]
 
 
 def test_v2_keeps_its_head_where_v1_does_not(subject: Subject, traced: Trace) -> None:

@@ -120,8 +120,7 @@
 
   function layerNames(select, layers) {
     layers.forEach((layer, index) => {
-      const shifted = layer.shifted ?? layer.block % 2 === 1;
-      select.options[index].textContent = say(T.layer, { stage: layer.stage + 1, block: layer.block + 1, kind: shifted ? T.shifted_kind : T.regular_kind });
+      select.options[index].textContent = say(T.layer, { stage: layer.stage + 1, block: layer.block + 1, kind: layer.shifted ? T.shifted_kind : T.regular_kind });
     });
   }
 
@@ -306,15 +305,15 @@
       const token = r * columns + c, at = L.windows.findIndex((one) => one.includes(token)), held = L.windows[at], seat = held.indexOf(token), n = held.length;
       const row = (at * L.heads + head.at) * n + seat, peak = peaks[row] / 65535, { ctx, cell, wide, high } = sized(canvas, rows, columns);
       paintPicture(ctx, wide, high); ctx.fillStyle = "rgba(8,12,20,.62)"; ctx.fillRect(0, 0, wide, high);
-      let seen = 0, best = 0;
+      let seen = 0, best = seat;
       held.forEach((other, k) => {
+        if (other < 0 || L.regions[at][k] !== L.regions[at][seat]) return;
         const share = data[row * n + k];
-        if (other < 0) return;
-        if (share) seen++;
-        if (share > data[row * n + best] || held[best] < 0) best = k;
+        seen++;
+        if (share > data[row * n + best]) best = k;
         ctx.fillStyle = `rgba(255,150,40,${0.06 + 0.94 * share / 255})`;
-        if (share) ctx.fillRect(other % columns * cell, Math.floor(other / columns) * cell, cell, cell);
-        ctx.strokeStyle = "rgba(255,255,255,.28)"; ctx.lineWidth = 1; if (share) ctx.strokeRect(other % columns * cell, Math.floor(other / columns) * cell, cell, cell);
+        ctx.fillRect(other % columns * cell, Math.floor(other / columns) * cell, cell, cell);
+        ctx.strokeStyle = "rgba(255,255,255,.28)"; ctx.lineWidth = 1; ctx.strokeRect(other % columns * cell, Math.floor(other / columns) * cell, cell, cell);
       });
       frame(ctx, r, c, cell);
       out.textContent = say(T.attention, { r: r + 1, c: c + 1, v: seen, w: local(peak * data[row * n + best] / 2.55, 1), r1: Math.floor(held[best] / columns) + 1, c1: held[best] % columns + 1 });
