@@ -95,8 +95,8 @@ def test_shared_options() -> None:
     @click.command()
     def bare() -> None: ...
 
-    for decorate in OPTIONS.values():
-        bare = decorate(bare)
+    for option in OPTIONS.values():
+        bare = option()(bare)
     assert {option for parameter in bare.params for option in parameter.opts} == SHARED
 
 

@@ -16,9 +16,16 @@ Asked = TypeVar("Asked")
 @click.command("bench")
 @click.argument("model", type=network())
 @click.option(
-    "--batch-size", "batches", metavar="N", type=click.IntRange(min=1), multiple=True, help="Repeatable; 1 and 8 by default."
+    "--batch-size", "batches", metavar="N", type=click.IntRange(min=1), multiple=True,
+    help="Pictures that go through the model at once; repeatable; 1 and 8 by default.",
+)  # fmt: skip
+@click.option(
+    "--image-size",
+    "sizes",
+    type=SIZE,
+    multiple=True,
+    help="Size of a picture in pixels; repeatable; the model's own by default.",
 )
-@click.option("--image-size", "sizes", type=SIZE, multiple=True, help="Repeatable; the model's own by default.")
 @click.option(
     "--precision", "precisions", type=click.Choice(["float32", "bfloat16"]), multiple=True,
     help="Repeatable; by default float32, and bfloat16 where the processor has it.",
@@ -29,10 +36,13 @@ Asked = TypeVar("Asked")
 )  # fmt: skip
 @click.option("--rounds", metavar="N", type=click.IntRange(min=1), default=10, show_default=True, help="Turns for each engine.")
 @click.option(
-    "--max-seconds", metavar="S", type=click.FloatRange(min=0), default=900, show_default=True, help="No case begins later."
+    "--max-seconds", metavar="S", type=click.FloatRange(min=0), default=900, show_default=True,
+    help="After so many seconds no further case begins.",
+)  # fmt: skip
+@click.option(
+    "--floor/--no-floor", default=True, show_default=True, help="Measure the GEMM floor of this machine beside the model."
 )
-@click.option("--floor/--no-floor", default=True, help="Measure the GEMM floor of this machine beside the model.")
-@shared("out", "dry_run", "json", "quiet")
+@shared("out", "dry_run", "json", "quiet", out="A new folder for bench.html and bench.json; by default nothing is written.")
 def command(
     model: str, batches: tuple[int, ...], sizes: tuple[tuple[int, int], ...], precisions: tuple[str, ...],
     engines: tuple[str, ...], rounds: int, max_seconds: float, floor: bool, out: Path | None, dry_run: bool, as_json: bool, quiet: bool,
@@ -73,8 +83,8 @@ def command(
         warn(remark)
     if out is not None:
         say(f"Written: {studying.keep(result, studying.bench_page(result, Path(model).name), out, 'bench')}", quiet)
-    else:
-        next_command("swinkit", "bench", model, "--out", "bench", quiet=quiet)
+    further = ("bench", model, "--out", "bench") if out is None else ("compare", model, "--out", "compare")
+    next_command("swinkit", *further, quiet=quiet)
 
 
 def _once(asked: tuple[Asked, ...]) -> tuple[Asked, ...]:

@@ -23,14 +23,15 @@ def _transformers() -> Sequence[str]:
 @click.command("compare")
 @click.argument("models", nargs=-1, type=network(_transformers), metavar="[MODEL]...")
 @click.option(
-    "--image-size", "sizes", metavar="N", type=click.IntRange(min=16), multiple=True, help="Repeatable; 224 to 1536 by default."
-)
+    "--image-size", "sizes", metavar="N", type=click.IntRange(min=16), multiple=True,
+    help="Side of a square picture in pixels; repeatable; 224 to 1536 by default.",
+)  # fmt: skip
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16"]),
     default="float32",
     show_default=True,
-    help="Of every model.",
+    help="What every model computes in.",
 )
 @click.option(
     "--engine",
@@ -42,9 +43,10 @@ def _transformers() -> Sequence[str]:
 )
 @click.option("--rounds", metavar="N", type=click.IntRange(min=1), default=5, show_default=True, help="Turns for each model.")
 @click.option(
-    "--max-seconds", metavar="S", type=click.FloatRange(min=0), default=600, show_default=True, help="No size begins later."
-)
-@shared("out", "dry_run", "json", "quiet")
+    "--max-seconds", metavar="S", type=click.FloatRange(min=0), default=600, show_default=True,
+    help="After so many seconds no further size begins.",
+)  # fmt: skip
+@shared("out", "dry_run", "json", "quiet", out="A new folder for compare.html and compare.json; by default nothing is written.")
 def command(
     models: tuple[str, ...], sizes: tuple[int, ...], precision: str, engine: str, rounds: int, max_seconds: float,
     out: Path | None, dry_run: bool, as_json: bool, quiet: bool,
@@ -81,8 +83,9 @@ def command(
         warn(fault)
     if out is not None:
         say(f"Written: {studying.keep(result, page(result), out, 'compare')}", quiet)
-    else:
-        next_command("swinkit", "compare", *models, "--out", "compare", quiet=quiet)
+    swins = [model for model in chosen if model not in _transformers()] or ["swin_t"]
+    further = ("compare", *models, "--out", "compare") if out is None else ("bench", swins[0], "--out", "bench")
+    next_command("swinkit", *further, quiet=quiet)
 
 
 def _print(result: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from .options import SIZE, next_command, print_json, say, shared
 
 if TYPE_CHECKING:
     from ..weights.conversion import Conversion, Plan
+    from ..weights.saved import Saved
 
 HUB = "hf-hub:"
 PICTURES = (
@@ -110,35 +112,52 @@ def publish(plan: Plan, name: str, pictures: Any) -> Conversion:
     return done[0]
 
 
-def make_plan(
-    model: str, target: Any, *, variant: str | None, image_size: tuple[int, int] | None, window_size: tuple[int, int] | None,
-    resize: str | None, geometry: str | None, backbone: bool, head_map: Path | None, head_classes: Path | None, class_names: Path | None,
-) -> Plan:  # fmt: skip
-    """IN opened and changed as the options say, with a note for each change."""
+def make_plan(model: str, target: Any, **wishes: Any) -> Plan:
+    """IN opened and changed as the options ``wishes`` say, with a note for each change."""
     from ..tasks import open_saved
     from ..weights import saved as changes
     from ..weights.conversion import Plan
     from ..weights.hub import locate
 
-    if head_map and head_classes:
+    if wishes["head_map"] and wishes["head_classes"]:
         raise UsageError("--head-map and --head-classes both choose the outputs; give one of them")
-    if head_classes and class_names:
+    if wishes["head_classes"] and wishes["class_names"]:
         raise UsageError("--head-classes gives the outputs their names already; leave --class-names out")
     located = locate(model)
-    saved = open_saved(located, variant, unrecorded=image_size)
+    saved = open_saved(located, wishes["variant"], unrecorded=wishes["image_size"])
     origin, notes = str(saved.metadata.get("format", "swinkit")), list(saved.metadata.get("notes", ()))
-    method = resize or changes.convention(saved)
-    if (head_map or head_classes or class_names) and not saved.config.num_classes:
-        raise UsageError(f"{model} has no head, so it has no outputs to choose or to name")
+    method = wishes["resize"] or changes.convention(saved)
+    saved = with_outputs(model, saved, wishes, notes)
+    saved = with_shape(saved, wishes, method, notes)
+    if wishes["backbone"]:
+        keep_norms = saved.config.geometry == "dense" and target.name != "swinkit"  # which has no place for them
+        notes.append(f"the backbone and {'the norms of its outputs' if keep_norms else 'its last norm'} alone")
+        saved = changes.backbone_alone(saved, keep_norms=keep_norms)
+    return Plan(source_of(model, origin, located.path), target, saved, tuple(notes))
+
+
+def with_outputs(model: str, saved: Saved, wishes: Mapping[str, Any], notes: list[str]) -> Saved:
+    """``saved`` with the outputs that were chosen and named; ``notes`` gets what was done."""
+    from ..weights import saved as changes
+
+    head_map, head_classes, class_names = (wishes[name] for name in ("head_map", "head_classes", "class_names"))
     before = saved.config.num_classes
+    if (head_map or head_classes or class_names) and not before:
+        raise UsageError(f"{model} has no head, so it has no outputs to choose or to name")
     if head_map:
         saved = changes.mapped(saved, head_map)
         notes.append(f"{saved.config.num_classes} of {before} outputs are kept, by number, as {head_map.name} says")
     if head_classes:
         saved = changes.chosen(saved, head_classes)
         notes.append(f"{saved.config.num_classes} of {before} outputs are kept, by name, as {head_classes.name} says")
-    if class_names:
-        saved = changes.renamed(saved, class_names)
+    return changes.renamed(saved, class_names) if class_names else saved
+
+
+def with_shape(saved: Saved, wishes: Mapping[str, Any], method: str, notes: list[str]) -> Saved:
+    """``saved`` for the geometry, picture and window that were asked for; ``notes`` gets what was done."""
+    from ..weights import saved as changes
+
+    geometry, image_size, window_size = (wishes[name] for name in ("geometry", "image_size", "window_size"))
     if geometry and geometry != saved.config.geometry:
         notes.append(f"geometry {geometry} instead of {saved.config.geometry}: the same weights, another function")
         saved = changes.in_geometry(saved, geometry, method)
@@ -146,11 +165,7 @@ def make_plan(
         saved = changes.at_size(saved, image_size or saved.config.image_size, window_size, method)
         tables = f"bias tables resized: {method}" if saved.config.version == 1 else "log-CPB asked at the new offsets"
         notes.append(f"for pictures of {saved.config.image_size} pixels and windows of {saved.config.window_size}; {tables}")
-    if backbone:
-        keep_norms = saved.config.geometry == "dense" and target.name != "swinkit"  # which has no place for them
-        notes.append(f"the backbone and {'the norms of its outputs' if keep_norms else 'its last norm'} alone")
-        saved = changes.backbone_alone(saved, keep_norms=keep_norms)
-    return Plan(source_of(model, origin, located.path), target, saved, tuple(notes))
+    return saved
 
 
 def source_of(model: str, format: str, path: Path) -> Any:

@@ -24,7 +24,7 @@ COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 @click.command(name="data")
 @click.argument("data")
 @click.option("--format", "layout", metavar="LAYOUT", help=LAYOUTS)
-@shared("seed", "json", "quiet")
+@shared("seed", "json", "quiet", seed="Seed of the split that is shown; 0 by default.")
 def command(data: str, layout: str | None, seed: int | None, as_json: bool, quiet: bool) -> int:
     """Check every picture of DATA (a folder, a manifest or a bundled set) and advise on the input size; nothing is trained.
 
@@ -54,8 +54,7 @@ def command(data: str, layout: str | None, seed: int | None, as_json: bool, quie
         _show(collection, findings, split, advice)
     if findings.errors:
         return DataError.exit_code
-    following = ("train", data) if collection.classes else ("predict", "MODEL", data)
-    next_command("swinkit", *following, quiet=quiet)
+    next_command("swinkit", "train" if collection.classes else "pretrain", data, quiet=quiet)
     return 0
 
 
@@ -102,9 +101,11 @@ def _show(collection: Collection, findings: Findings, split: Split | None, advic
     from rich.markup import escape
 
     console = Console(highlight=False, soft_wrap=True)
-    label = "several labels each" if collection.multi_label else f"{len(collection.classes)} classes"
-    console.print(f"[bold]{len(collection)} pictures[/], {label}. Recognised: {escape(collection.reason)}.")
-    _show_classes(console, _counts(collection), collection)
+    label = "several labels each" if collection.multi_label else f"{len(collection.classes) or 'no'} classes"
+    channels = "" if collection.channels == 3 else f", {collection.channels} channel{'s' if collection.channels > 1 else ''}"
+    console.print(f"[bold]{len(collection)} pictures[/], {label}{channels}. Recognised: {escape(collection.reason)}.")
+    if collection.classes:
+        _show_classes(console, _counts(collection), collection)
     if split is not None:
         console.print(f"Split: {len(split.train)} train, {len(split.val)} val, {len(split.test)} test ({split.made}).")
     for item in findings.items:

@@ -22,13 +22,17 @@ EPOCHS = 40  # for 200 pictures: seconds per run, and enough for the bundled wei
 @click.option(
     "--task", type=click.Choice(["classification"]), default="classification", show_default=True, help="What is learned."
 )
-@shared("out", "epochs", "seed", "json", "quiet")
+@shared(
+    "out", "epochs", "seed", "json", "quiet",
+    out="A new folder for the runs, by default runs/demo or the next free number.",
+    epochs=f"Passes over the {10 * PER_CLASS} training pictures, {EPOCHS} by default.",
+    seed="Seed of everything random; 0 by default.",
+)  # fmt: skip
 def command(task: str, out: Path | None, epochs: int | None, seed: int | None, as_json: bool, quiet: bool) -> None:
     """Watch a small Swin judge clothes, then learn digits from 20 examples of each.
 
     The bundled swin_nano, trained on Fashion-MNIST, is evaluated on test pictures, fine-tuned on hand-written digits that it
-    has never seen, and compared with the same budget from nothing. Everything is kept as runs with a report each,
-    below runs/demo unless --out says otherwise.
+    has never seen, and compared with the same budget from nothing. Everything is kept as runs with a report each.
     """
     from ..train.place import claim, first_free
 

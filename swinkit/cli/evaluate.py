@@ -45,7 +45,7 @@ SPLITS = ("auto", "train", "val", "test", "all")
     type=click.Choice(["published", "published-1k", "published-22k"]),
     help="DATA is ImageNet's validation set: end with code 4 unless top-1 is the published one.",
 )
-@shared("out", "device", "json", "quiet")
+@shared("out", "device", "json", "quiet", out="A new folder for report.html and its figures; by default nothing is written.")
 def command(
     model: str, data: str | None, split: str, layout: str | None, batch_size: int, gates: tuple[str, ...], expect: str | None,
     out: Path | None, device: str, as_json: bool, quiet: bool,
@@ -84,6 +84,7 @@ def command(
         say(judged.expected.require(top1.value, top1.low or 0.0, top1.high or 1.0, len(evaluation)), quiet)
     if out is not None:
         say(f"Written: {out / 'report.html'}", quiet)
+        next_command("swinkit", "predict", model, "PICTURE", quiet=quiet)
     else:
         again = ["swinkit", "evaluate", model, *([data] if data else []), "--out", "evaluation"]
         next_command(*again, quiet=quiet)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 WHY = "Bright is what speaks for the class, grey what says nothing or speaks against it. Hatched is what the model never sees."
 WHOM = "The patch in the inner box asks; bright patches are listened to. Nothing outside the outer box can be."
-FIELDS = "How far the middle token of each stage really looks, by gradients; the deeper, the wider."
+FIELDS = "How far the middle token of each stage really looks, by gradients; as a rule the deeper, the wider."
 METHODS = ["cam", "cam-tokens", "integrated-gradients", "smoothgrad", "rollout"]  # explain.explanation's; --help needs no torch
 
 
@@ -78,7 +78,11 @@ class At(click.ParamType):
 @click.option(
     "--reconstruct", is_flag=True, help="Show instead what a pre-trained model paints where parts of the picture are hidden."
 )
-@shared("out", "seed", "device", "json", "quiet")
+@shared(
+    "out", "seed", "device", "json", "quiet",
+    out="A new folder for page and PNGs, by default runs/explain or the next free number.",
+    seed="Seed of the checks, of smoothgrad's noise and of what --reconstruct hides; 0 by default.",
+)  # fmt: skip
 def command(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | None, reconstruct: bool, **options: Any) -> None:
     """Explain MODEL's answer for PICTURE: one page and PNGs in a new folder.
 
@@ -112,16 +116,19 @@ def command(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | N
     else:
         tell(found)
     say(f"Written: {folder / 'explain.html'}", quiet)
-    if not options["atlas"]:
-        next_command("swinkit", "explain", model, picture, "--atlas", "--no-trust", quiet=quiet)
+    further = ("tour", picture, "--model", model) if options["atlas"] else ("explain", model, picture, "--atlas", "--no-trust")
+    next_command("swinkit", *further, quiet=quiet)
 
 
 def painted(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | None, options: dict[str, Any]) -> None:
     """The picture with parts hidden, and what the model paints there."""
-    given = [name for name in ("names", "methods", "at", "stage", "block", "atlas", "window", "image_size") if options[name]]
-    if given:
+    flags = {
+        "--class": "names", "--method": "methods", "--at": "at", "--stage": "stage", "--block": "block", "--atlas": "atlas",
+        "--image-size": "image_size",
+    }  # fmt: skip
+    if given := [flag for flag, name in flags.items() if options[name]]:
         raise UsageError(
-            "--reconstruct shows what is painted, at the model's own size; of the other options it takes --seed only"
+            f"--reconstruct shows what is painted, at the model's own size; it has no use for {', '.join(given)}. Leave that out"
         )
     from .reconstructing import write
 

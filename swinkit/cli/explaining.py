@@ -244,4 +244,6 @@ def judged(looked: Sequence[Looked]) -> str:
     good = sum(verdicts)
     if good == len(verdicts):
         return f"All {good} maps passed every check."
-    return f"{good or 'None'} of {len(verdicts)} maps passed every check; the others say on their face what they fail."
+    if not good:
+        return f"None of {len(verdicts)} maps passed every check; each says on its face what it fails."
+    return f"{good} of {len(verdicts)} maps passed every check; the others say on their face what they fail."

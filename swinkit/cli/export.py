@@ -32,7 +32,7 @@ RUNTIMES = ("onnxruntime", "openvino", "torch")
 )
 @click.option("--calibrate", type=DATA, metavar="DATA", help="Pictures that tell int8 its ranges.")
 @click.option("--evaluate", type=DATA, metavar="DATA", help="Pictures that judge it.  [default: those that DATA keeps for it]")
-@shared("out", "json", "quiet")
+@shared("out", "json", "quiet", out="A new folder, by default MODEL-onnx, MODEL-openvino or MODEL-torch here.")
 def export_command(model: str, target: str | None, out: Path | None, **options: Any) -> None:
     """Write MODEL as one graph for every batch, height and width, into a folder with its classes and golden answers.
 
@@ -118,6 +118,7 @@ def verify_command(bundle: Path, runtime: str | None, as_json: bool, quiet: bool
     _show(opened, checks, as_json)
     if not as_json:
         click.echo(f"verified: the files are whole, and {bundle} answers here as it did where it was made")
+    next_command("swinkit", "predict", bundle, "PICTURE", quiet=quiet)
 
 
 def default_folder(model: str, target: str) -> Path:

@@ -7,6 +7,7 @@ import math
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,14 +44,23 @@ def _device(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
     return value
 
 
-# name in shared(...) -> the option; a verb receives `settings` from --set, `as_json` from --json, and the others by their own name
-OPTIONS: dict[str, Callable[[Command], Command]] = {
-    "out": click.option("--out", type=click.Path(path_type=Path), help="Where the result goes; nothing is overwritten."),
-    "epochs": click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the training pictures."),
-    "seed": click.option(
-        "--seed", type=click.IntRange(min=0), metavar="N", help="Seed of everything random; 0 unless the settings have another."
+# name in shared(...) -> what makes the option; a verb receives `settings` from --set, `as_json` from --json, the others by their own name
+OPTIONS: dict[str, partial[Any]] = {
+    "out": partial(
+        click.option, "--out", type=click.Path(path_type=Path), help="Where the result goes; nothing is overwritten."
     ),
-    "device": click.option(
+    "epochs": partial(
+        click.option, "--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the training pictures."
+    ),
+    "seed": partial(
+        click.option,
+        "--seed",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Seed of everything random; 0 unless the settings have another.",
+    ),
+    "device": partial(
+        click.option,
         "--device",
         default="auto",
         show_default=True,
@@ -58,31 +68,34 @@ OPTIONS: dict[str, Callable[[Command], Command]] = {
         metavar="NAME",
         help="Where to compute: auto, cpu, cuda, cuda:N or mps.",
     ),
-    "config": click.option(
+    "config": partial(
+        click.option,
         "--config",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="FILE.yaml",
         help="Read settings from a file, for instance a run's config.yaml.",
     ),
-    "set": click.option(
+    "set": partial(
+        click.option,
         "--set",
         "settings",
         multiple=True,
         metavar="KEY=VALUE",
         help="One setting by its name in config.yaml, as in lr=0.001 or augment.flip=false; stronger than the file; repeatable.",
     ),
-    "dry_run": click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing."),
-    "json": click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
-    "quiet": click.option("-q", "--quiet", is_flag=True, help="Only the result, warnings and errors."),
+    "dry_run": partial(click.option, "--dry-run", is_flag=True, help="Show what would be done, and do nothing."),
+    "json": partial(click.option, "--json", "as_json", is_flag=True, help="Print the result as JSON."),
+    "quiet": partial(click.option, "-q", "--quiet", is_flag=True, help="Only the result, warnings and errors."),
 }
 
 
-def shared(*names: str) -> Callable[[Command], Command]:
-    """Decorate a command with the options ``names`` of :data:`OPTIONS`, shown in that order."""
+def shared(*names: str, **helps: str) -> Callable[[Command], Command]:
+    """Decorate a command with the options ``names`` of :data:`OPTIONS`, shown in that order; ``helps`` say what one means for this verb."""
 
     def decorate(command: Command) -> Command:
         for name in reversed(names):
-            command = OPTIONS[name](command)
+            told = {"help": helps[name]} if name in helps else {}
+            command = OPTIONS[name](**told)(command)
         return command
 
     return decorate
@@ -135,8 +148,10 @@ def _put(settings: dict[str, Any], path: Sequence[str], value: Any) -> None:
 
 def check_new(out: Path | None) -> None:
     """Raises :class:`UsageError` when ``out`` is there and no empty folder: asked before the work, not after it."""
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is there already and is not overwritten. Choose another --out, or remove it")
+    from ..weights.atomic import check_absent
+
+    if out is not None and not (out.is_dir() and not any(out.iterdir())):
+        check_absent(out)
 
 
 def print_json(value: Any) -> None:

@@ -48,7 +48,7 @@ FEW = 3  # inputs, up to which the next command names them
     "--workers",
     metavar="N",
     type=click.IntRange(min=0),
-    help="Processes that decode; 0 decodes in this one, without protection.",
+    help="Processes that decode, by default one a core, four at most; 0 decodes in this one, without protection.",
 )
 @click.option(
     "--seconds",
@@ -56,7 +56,7 @@ FEW = 3  # inputs, up to which the next command names them
     metavar="S",
     default=30,
     show_default=True,
-    help="Longest time that decoding one picture may take.",
+    help="Longest time in seconds that decoding one picture may take.",
 )
 @click.option(
     "--engine",
@@ -73,7 +73,10 @@ FEW = 3  # inputs, up to which the next command names them
     show_default=True,
     help="float32 is exact; bfloat16 rounds to three digits; auto is bfloat16 where the processor multiplies it.",
 )
-@shared("out", "device", "json", "quiet")
+@shared(
+    "out", "device", "json", "quiet",
+    out="A new file for the rows, as .jsonl, .csv or .parquet; by default they go to the screen. The same command again continues a run that was killed.",
+)  # fmt: skip
 def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: float, **options: Any) -> None:
     """Classify pictures with MODEL: one row per input, in their order; what cannot be read gets its reason.
 

@@ -16,13 +16,15 @@ from .options import LAYOUTS, SIZE, next_command, print_json, read_settings, say
 @click.argument("folder", required=False)
 @click.option("--model", metavar="NAME|RUN|FILE", help="Where to start: a variant, a run, a SimMIM checkpoint; auto by size.")
 @click.option("--format", "layout", metavar="LAYOUT", help=LAYOUTS)
-@click.option("--image-size", type=SIZE, help="Size of what the model sees, in pixels.")
+@click.option("--image-size", type=SIZE, help="Size of what the model sees, in pixels; by the pictures' size if not given.")
 @click.option(
-    "--mask-cell", type=click.IntRange(min=1), metavar="PIXELS", help="Side of what is hidden whole; 32 at 192 pixels."
-)
+    "--mask-cell", type=click.IntRange(min=1), metavar="PIXELS",
+    help="Side of what is hidden whole; by the size, 32 at 192 pixels, if not given.",
+)  # fmt: skip
 @click.option(
-    "--mask-ratio", metavar="SHARE", type=click.FloatRange(0, 1, True, True), help="Share of the cells that is hidden; 0.6."
-)
+    "--mask-ratio", metavar="SHARE", type=click.FloatRange(0, 1, True, True),
+    help="Share of the cells that is hidden, between 0 and 1; 0.6 by default.",
+)  # fmt: skip
 @click.option("--sparse", is_flag=True, default=None, help="Encode a quarter of each picture: several times as fast.")
 @click.option("--probe", metavar="DATA", help="A labelled set: features are measured on it, and the verdict given.")
 @click.option("--no-verdict", is_flag=True, help="Measure features on the way, but do not weigh the whole at the end.")
@@ -30,7 +32,10 @@ from .options import LAYOUTS, SIZE, next_command, print_json, read_settings, say
     "--time-limit", type=click.FloatRange(min=0, min_open=True), metavar="MINUTES", help="Save and stop after so long."
 )
 @click.option("--resume", "run", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run exactly.")
-@shared("out", "epochs", "seed", "device", "config", "set", "dry_run", "json", "quiet")
+@shared(
+    "out", "epochs", "seed", "device", "config", "set", "dry_run", "json", "quiet",
+    out="A new folder for the run, by default runs/pretrain/NAME by the name of FOLDER.",
+)  # fmt: skip
 def command(
     folder: str | None, layout: str | None, run: Path | None, out: Path | None, device: str, config: Path | None,
     settings: tuple[str, ...], dry_run: bool, as_json: bool, quiet: bool, no_verdict: bool, **options: Any,

@@ -15,6 +15,8 @@ from .options import bar, next_command, print_json, say, shared
 if TYPE_CHECKING:
     from ..explain.tour.subject import Subject
 
+REPEATS = 5
+
 
 @click.command("tour")
 @click.argument("picture", required=False, type=PICTURE)
@@ -32,11 +34,11 @@ if TYPE_CHECKING:
     "--repeats",
     metavar="N",
     type=click.IntRange(min=0),
-    default=5,
+    default=REPEATS,
     show_default=True,
     help="Runs of each timing; 0 leaves timings out.",
 )
-@shared("out", "json", "quiet")
+@shared("out", "json", "quiet", out="A new file for the page, by default tour.en.html or tour.ru.html.")
 def command(
     picture: Path | None, model: str | None, simmim: str | None, lang: str, repeats: int, out: Path | None, as_json: bool, quiet: bool
 ) -> None:  # fmt: skip
@@ -64,8 +66,10 @@ def command(
     painter = choose_painter(subject.model_name, simmim)
     path.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written to is said before a minute of work
     given = [word for option, value in (("--model", model), ("--simmim", simmim)) if value for word in (option, value)]
+    given += ["--repeats", str(repeats)] if repeats != REPEATS else []
     words = ["swinkit", "tour", *([str(picture)] if picture else []), *given, "--lang", lang]
-    say(f"Computing the tour of {subject.picture_name} with {subject.model_name}; most of the time is measuring.", quiet)
+    spent = "; most of the time is measuring" if repeats else ""
+    say(f"Computing the tour of {subject.picture_name} with {subject.model_name}{spent}.", quiet)
     with bar("starting", quiet) as progress:
         write_tour(path, subject, lang, Effort(repeats), shlex.join(words), painter, progress)
     if as_json:
@@ -87,4 +91,6 @@ def following(picture: Path | None, model: str | None, subject: Subject) -> Sequ
     """What is worth doing after the tour of ``subject``: an own picture, why the model answers as it does, or a model that has learned."""
     if picture is None:
         return "tour", "photo.jpg", *(["--model", model] if model else [])
-    return ("explain", subject.model_name, picture) if subject.trained else ("train", "photos/")
+    if not subject.trained:
+        return "train", "photos/"
+    return "explain", subject.model_name, picture, *([] if subject.model.classes else ["--reconstruct"])

@@ -21,7 +21,7 @@ from .options import LAYOUTS, SIZE, next_command, print_json, read_settings, sha
     help="Where to start: a variant to train from nothing, or a model or pre-training to fine-tune; chosen by the pictures' size by default.",
 )
 @click.option("--format", "layout", metavar="LAYOUT", help=LAYOUTS)
-@click.option("--image-size", type=SIZE, help="Size of what the model sees, in pixels.")
+@click.option("--image-size", type=SIZE, help="Size of what the model sees, in pixels; by the pictures' size if not given.")
 @click.option(
     "--time-limit",
     type=click.FloatRange(min=0, min_open=True),
@@ -41,12 +41,13 @@ from .options import LAYOUTS, SIZE, next_command, print_json, read_settings, sha
     metavar="RUN",
     help="Go on with a stopped run from where it was, to the same end.",
 )
-@shared("out", "epochs", "seed", "device", "config", "set", "dry_run", "json", "quiet")
+@shared(
+    "out", "epochs", "seed", "device", "config", "set", "dry_run", "json", "quiet",
+    out="A new folder for the run, by default runs/classify/NAME by the name of DATA.",
+)  # fmt: skip
 def command(
-    data: str | None, model: str | None, layout: str | None, image_size: tuple[int, int] | None, time_limit: float | None, folds: int | None,
-    run: Path | None,
-    out: Path | None, epochs: int | None, seed: int | None, device: str, config: Path | None, settings: tuple[str, ...],
-    dry_run: bool, as_json: bool, quiet: bool,
+    layout: str | None, run: Path | None, out: Path | None, device: str, config: Path | None, settings: tuple[str, ...],
+    dry_run: bool, as_json: bool, quiet: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Train a Swin Transformer on DATA: class folders, a CSV or JSONL manifest, IDX files, or a bundled set's name.
 
@@ -58,10 +59,7 @@ def command(
     swinkit train photos/ --model runs/classify/shoes --epochs 10
     swinkit train --resume runs/classify/photos
     """
-    chosen = read_settings(
-        config, settings, data=data, model=model, format=layout, image_size=image_size, time_limit=time_limit, folds=folds,
-        epochs=epochs, seed=seed, device=None if device == "auto" else device,
-    )  # fmt: skip
+    chosen = read_settings(config, settings, format=layout, device=None if device == "auto" else device, **options)
     if run is None and not chosen.get("data"):
         raise UsageError(
             "What shall be trained on? Give DATA: swinkit train photos/, or a bundled set: swinkit train fashion-mini"

@@ -66,6 +66,19 @@ def test_nothing_is_overwritten(benched, capsys):
     assert "not overwritten" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "following"),
+    [
+        (["bench", "swin_nano"], "compare swin_nano --out compare"),
+        (["compare", "deit_ti", "swin_nano", "--image-size", "32"], "bench swin_nano --out bench"),
+        (["compare", "deit_ti", "--image-size", "32"], "bench swin_t --out bench"),
+    ],
+)
+def test_what_is_written_is_followed_by_what_was_not_done(words, following, tmp_path, capsys):
+    assert run([*words, "--dry-run", "--out", str(tmp_path / "new")]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == f"Next: swinkit {following}"
+
+
 def test_a_dry_run_counts_and_measures_nothing(capsys):
     result = answer(capsys, "bench", "swinv2_t", "--dry-run")
     counted = result["macs"]["counted"][0]

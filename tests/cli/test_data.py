@@ -36,6 +36,15 @@ def test_report_of_a_folder(tmp_path):
     assert not answer.stderr
 
 
+def test_pictures_without_labels_are_counted_and_proposed_for_pretraining(tmp_path, capsys):
+    for index in range(4):
+        np.save(tmp_path / f"{index}.npy", np.random.default_rng(index).integers(0, 256, (16, 16, 4), dtype=np.uint8))
+    assert run(["data", str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("4 pictures, no classes, 4 channels. Recognised: ")
+    assert shown.err.splitlines()[-1] == f"Next: swinkit pretrain {tmp_path}"
+
+
 def test_json(tmp_path, capsys):
     class_folders(tmp_path)
     (tmp_path / "cat/bad.png").write_bytes(b"")

@@ -100,8 +100,20 @@ def test_a_patch_that_is_asked_for(place: Path) -> None:
     assert "--at 40,25 --stage 1 --block 2" in (out / "explain.html").read_text("utf-8")
 
 
+def test_when_all_was_shown_the_tour_is_proposed(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = [str(place / "model"), str(place / "picture.png")]
+    assert run(["explain", *given, "--no-trust", "--atlas", "--method", "cam", "--out", str(place / "all")]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == f"Next: swinkit tour {given[1]} --model {given[0]}"
+
+
 @pytest.mark.parametrize(
-    ("passed", "said"), [("ttt", "All 3 maps"), ("tff", "1 of 3 maps"), ("ff", "None of 2 maps"), ("", "not checked")]
+    ("passed", "said"),
+    [
+        ("ttt", "All 3 maps"),
+        ("tff", "1 of 3 maps passed every check; the others"),
+        ("ff", "None of 2 maps passed every check; each"),
+        ("", "not checked"),
+    ],
 )
 def test_the_page_says_how_many_maps_can_be_trusted(passed: str, said: str) -> None:
     views = [SimpleNamespace(trust=SimpleNamespace(passed=one == "t")) for one in passed]

@@ -65,12 +65,22 @@ def test_help_of_a_verb(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
+def test_help_says_where_a_result_goes_when_nothing_is_said(verb: str) -> None:
+    command = cli.get_command(click.Context(cli), verb)
+    assert command is not None
+    told = [
+        parameter.help or "" for parameter in command.params if isinstance(parameter, click.Option) and parameter.name == "out"
+    ]
+    assert all("by default" in text for text in told), told
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_shared_options_mean_the_same_everywhere(verb: str) -> None:
     @click.command()
     def bare() -> None: ...
 
-    for decorate in OPTIONS.values():
-        bare = decorate(bare)
+    for option in OPTIONS.values():
+        bare = option()(bare)
     command = cli.get_command(click.Context(cli), verb)
     assert command is not None
     for parameter in command.params:

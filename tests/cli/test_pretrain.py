@@ -90,7 +90,7 @@ def test_inspect_says_that_a_sparse_decoder_goes_nowhere_as_it_is(place, capsys)
         (["predict", "{place}/run", "{place}/stripes"], 2, "pre-trained without labels gives no answers"),
         (["explain", "swin_nano.fashion_mnist", "{place}/one.png", "--reconstruct"], 2, "paints nothing"),
         (["explain", "{place}/run", "{place}/one.png"], 2, "no answer to explain. Mend: --reconstruct"),
-        (["explain", "{place}/run", "{place}/one.png", "--reconstruct", "--atlas"], 2, "it takes --seed only"),
+        (["explain", "{place}/run", "{place}/one.png", "--reconstruct", "--atlas"], 2, "no use for --atlas"),
     ],
 )
 def test_mistakes_are_explained_without_a_traceback(words, code, said, place, capsys):

@@ -10,6 +10,8 @@ from PIL import Image
 
 from swinkit.cli.main import run
 
+PAINTER = "swin_nano.simmim_fashion_mnist"
+
 
 @pytest.fixture
 def toured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -34,6 +36,7 @@ def toured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ([], "tour photo.jpg"),
         (["--model", "swin_t"], "tour photo.jpg --model swin_t"),
         (["small.png"], "explain swin_nano.fashion_mnist small.png"),
+        (["small.png", "--model", PAINTER], f"explain {PAINTER} small.png --reconstruct"),
         (["large.png"], "train photos/"),
         (["large.png", "--model", "swin_t"], "train photos/"),
     ],
