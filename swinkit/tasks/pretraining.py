@@ -156,11 +156,11 @@ def _visible(images: Tensor, preprocessing: Any) -> Tensor:
 
 
 def sheet(rows: Sequence[Reconstruction], least: int = 96) -> np.ndarray:
-    """A picture (height, width, 3) uint8 of ``rows``: original, masked, painted, error side by side, small ones enlarged.
+    """A picture (height, width, 3) uint8 of ``rows``: original, masked, painted, error side by side, enlarged to ``least`` pixels a side.
 
     Of two channels, or more than three, the first or the first three are shown; the error is as bright as it is large.
     """
-    factor = max(1, least // min(rows[0].original.shape[:2]))
+    factor = -(-least // min(rows[0].original.shape[:2]))
     lines = []
     for row in rows:
         tiles = [

@@ -19,7 +19,7 @@ from swinkit.explain.tour import foreign
 from swinkit.explain.tour.painting import BUNDLED_PAINTER, choose_painter, masks, ratios, reconstruction
 from swinkit.explain.tour.subject import BUNDLED_MODEL, open_subject
 from swinkit.model.simmim import COVERED, DROPPED, SimMIM
-from swinkit.tasks.pretraining import Reconstruction
+from swinkit.tasks.pretraining import Reconstruction, sheet
 from swinkit.weights.files import read_model, save_model
 
 
@@ -36,6 +36,13 @@ def test_errors_count_every_hidden_pixel_even_one_painted_exactly() -> None:
     row = Reconstruction(original, original, original, error, hidden)
     assert row.loss == pytest.approx(0.2)
     assert row.blind_loss == pytest.approx((0.35 + 0.65) / 2)  # the visible mean is 0.35
+
+
+@pytest.mark.parametrize(("side", "shown"), [(28, 112), (64, 128), (96, 96), (200, 200)])
+def test_a_sheet_shows_small_pictures_enlarged(side: int, shown: int) -> None:
+    part = np.zeros((side, side, 4))
+    drawn = sheet([Reconstruction(part, part, part, part, part[..., 0] > 0)])
+    assert drawn.shape == (shown, 4 * shown + 3 * 6, 3)
 
 
 def test_each_mask_hides_what_the_one_before_hid_and_more() -> None:
