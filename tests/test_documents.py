@@ -51,6 +51,30 @@ def test_the_extras_have_the_sizes_that_doctor_tells() -> None:
     assert dict(rows) == {extra: entry.size for extra, entry in EXTRAS.items()}
 
 
+def told(name: str) -> dict[str, list[str]]:
+    """What a README says apart from its words: headings, links, code in the text, and for each row of its own tables its figures."""
+    text = re.sub(r"<!-- results.*?<!-- end of results -->|^```.*?^```", "", read(name), flags=re.MULTILINE | re.DOTALL)
+    code = {re.sub(r"--lang \w+", "--lang", span) for span in re.findall(r"`([^`\n]+)`", text)}
+    return {
+        "headings": re.findall(r"^#+(?= )", text, re.MULTILINE),
+        "links": [re.sub(r"\.(en|ru)\.", ".", link) for link in re.findall(r"\]\(([^)#]+)\)", text)],
+        "code": sorted(code - {"en", "ru"}),
+        "rows": [" ".join(sorted(figures(row))) for row in re.findall(r"^\|.*", text, re.MULTILINE)],
+    }
+
+
+def figures(row: str) -> list[str]:
+    """The numbers of ``row`` in one notation, whether 1,418 and 0.5 or 1418 and 0,5."""
+    plain = re.sub(r"(?<=\d)(?:,(?=\d{3}\b)|[\u00a0\u202f ](?=\d{3}\b))", "", row)
+    return re.findall(r"\d+(?:\.\d+)?", re.sub(r"(?<=\d),(?=\d)", ".", plain))
+
+
+def test_both_readmes_tell_the_same() -> None:
+    english, russian = told("README.md"), told("README.ru.md")
+    for kind, values in english.items():
+        assert values == russian[kind], kind
+
+
 def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert "make test" in read(".ci/run").splitlines()
     assert "`make test`" in read("README.md")
