@@ -69,13 +69,13 @@ def rows(case: dict[str, Any]) -> list[list[str]]:
         if subject["fault"]:
             answer.append([case["name"], name, subject["fault"].splitlines()[0][:80], "–", "–", "–"])
             continue
-        seconds = statistics.median(subject["turns"])
+        speed = statistics.median(subject["turns"]).inverse.scaled(case["batch"])
         memory = subject["memory"]
         ratio = case["ratios"].get(name)
         answer.append(
             [
                 case["name"], f"{name}, the best peer" if name == case["best_peer"] else name,
-                figure(statistics.Estimate(case["batch"] / seconds.value, case["batch"] / seconds.high, case["batch"] / seconds.low), 1),
+                figure(speed, 1),
                 f"{(memory['peak'] - memory['loaded']) / 1e6:,.0f}" if memory.get("peak") and memory.get("loaded") else "–",
                 figure(ratio), f"≥ {case['bar']}, and not more memory" if name == case["best_peer"] else "–",
             ]

@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))  # a script's own folder alone is on the path
 from swinkit import machine  # noqa: E402
 from swinkit.study import statistics  # noqa: E402
 from swinkit.study.bench import FLOOR, KEEP_MEMORY  # noqa: E402
+from swinkit.study.statistics import figure  # noqa: E402
 from swinkit.study.turns import Candidate, Measured, Pace, take_turns  # noqa: E402
 from swinkit.weights.atomic import write_json  # noqa: E402
 
@@ -153,13 +154,3 @@ def faster(found: dict[str, Measured], ours: str, theirs: str | None) -> statist
     if theirs is None or not found[ours].turns or not found[theirs].turns:
         return None
     return statistics.ratio(found[theirs].turns, found[ours].turns)
-
-
-def figure(estimate: Any, digits: int = 2, factor: float = 1.0, unit: str = "") -> str:
-    """An estimate, as such or as its dictionary, with its interval; a dash where there is none."""
-    if estimate is None:
-        return "–"
-    if not isinstance(estimate, dict):
-        estimate = vars(estimate)
-    value, low, high = (estimate[key] * factor for key in ("value", "low", "high"))
-    return f"{value:.{digits}f}{unit} ({low:.{digits}f}–{high:.{digits}f})"

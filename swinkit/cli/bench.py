@@ -34,7 +34,14 @@ Asked = TypeVar("Asked")
     "--engine", "engines", type=engine("auto", "plain", "all"), metavar="NAME", multiple=True,
     help="Repeatable; auto, the fastest here, and plain, the network as it is trained, by default; native, onednn, openvino, onnxruntime, compiled, eager, or all.",
 )  # fmt: skip
-@click.option("--rounds", metavar="N", type=click.IntRange(min=1), default=10, show_default=True, help="Turns for each engine.")
+@click.option(
+    "--rounds",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Turns for each engine; of one case none begins after two minutes.",
+)
 @click.option(
     "--max-seconds", metavar="S", type=click.FloatRange(min=0), default=900, show_default=True,
     help="After so many seconds no further case begins.",

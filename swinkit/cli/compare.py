@@ -41,7 +41,14 @@ def _transformers() -> Sequence[str]:
     show_default=True,
     help="Of the Swins; see `swinkit bench`. Others run plainly.",
 )
-@click.option("--rounds", metavar="N", type=click.IntRange(min=1), default=5, show_default=True, help="Turns for each model.")
+@click.option(
+    "--rounds",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Turns for each model; of one size none begins after two minutes.",
+)
 @click.option(
     "--max-seconds", metavar="S", type=click.FloatRange(min=0), default=600, show_default=True,
     help="After so many seconds no further size begins.",
@@ -99,7 +106,7 @@ def _print(result: Mapping[str, Any]) -> None:
 def table(rows: Sequence[Mapping[str, Any]]) -> Any:
     """Every row of the comparison, sides first."""
     from ..report.measures import Table
-    from .studying import spread
+    from ..study.statistics import figure, short
 
     columns = ("model", "pixels a side", "GMACs", "between tokens", "ms", "ns a pixel", "GMAC/s", "memory, MB")
     cells = []
@@ -109,12 +116,12 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Any:
             [
                 row["model"],
                 str(row["side"]),
-                f"{row['macs'] / 1e9:.2f}",
+                short(row["macs"] / 1e9),
                 f"{row['attention_macs'] / row['macs']:.1%}",
-                spread(row.get("latency_seconds"), 1e3),
-                f"{seconds / row['side'] ** 2 * 1e9:.0f}" if seconds else "–",
-                f"{row['macs'] / seconds / 1e9:.0f}" if seconds else "–",
-                f"{row['memory_bytes'] / 1e6:,.0f}" if row.get("memory_bytes") else "–",
+                figure(row.get("latency_seconds"), None, 1e3),
+                short(seconds / row["side"] ** 2 * 1e9) if seconds else "–",
+                short(row["macs"] / seconds / 1e9) if seconds else "–",
+                short(row["memory_bytes"] / 1e6) if row.get("memory_bytes") else "–",
             ]
         )
     return Table(columns, cells)
@@ -132,7 +139,10 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
             grown.setdefault(each["quantity"], []).append(f"{each['of']} {each['power']:.2f}")
     return [
         *said,
-        *(f"{quantity} grows with the number of pixels to the power of: {', '.join(of)}" for quantity, of in grown.items()),
+        *(
+            f"{quantity}, the power of the number of pixels with which it grows: {', '.join(of)}"
+            for quantity, of in grown.items()
+        ),
     ]
 
 
@@ -152,7 +162,7 @@ def page(result: Mapping[str, Any]) -> Any:
         f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0],
         f"One picture, {result['precision']}, over resolutions: what is computed, how long it takes, how much memory it needs.",
         chapters=[
-            Chapter("Where they cross", tables=[Table(["What was found"], [[text] for text in sentences(result)])]),
+            Chapter("Crossings and growth", tables=[Table(["What was found"], [[text] for text in sentences(result)])]),
             Chapter("Over resolutions", charts=_charts(result, names), tables=[table(rows)]),
             Chapter("The paper's formulas", formulas, charts=_formulas(result)),
         ],
@@ -163,21 +173,20 @@ def page(result: Mapping[str, Any]) -> Any:
 
 def _charts(result: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
     from ..report.plots import Curve
-    from ..study.compare import curve
+    from ..study.compare import QUANTITIES, curve
 
     drawn = (
         ("macs", "GMACs", 1e9, ""),
         ("latency_seconds", "Milliseconds", 1e-3, " ms"),
         ("memory_bytes", "Memory, MB", 1e6, " MB"),
     )
-    words = {"macs": "MACs", "latency_seconds": "latency", "memory_bytes": "memory"}
     charts = []
     for quantity, title, unit, suffix in drawn:
         curves = {name: curve(result["rows"], name, quantity) for name in names}
         lines = {name: [(at, value / unit) for at, value in points.items()] for name, points in curves.items()}
         marks = []
         for each in result["crossings"]:
-            if each["quantity"] == words[quantity]:
+            if each["quantity"] == QUANTITIES[quantity]:
                 marks.append((each["side"], _between(curves[each["one"]], each["side"]) / unit, f"{each['side']:.0f}"))
         charts.append(Curve(title, lines, across="pixels a side", unit=suffix, log=True, wide=True, marks=marks))
     pixel = {

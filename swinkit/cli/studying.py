@@ -13,6 +13,7 @@ import click
 from ..report.measures import Chapter, StudyPage, Table, write_study
 from ..report.page import Headline
 from ..report.plots import Curve
+from ..study.statistics import figure, short
 from ..weights.atomic import write_json
 from .options import say
 
@@ -29,14 +30,6 @@ COUNTED = (
 
 def by(size: Sequence[int]) -> str:
     return f"{size[0]}x{size[1]}"
-
-
-def spread(estimate: Mapping[str, float] | None, factor: float = 1.0, digits: int = 1) -> str:
-    """A figure with its interval, or a dash."""
-    if estimate is None:
-        return "–"
-    value, low, high = (estimate[key] * factor for key in ("value", "low", "high"))
-    return f"{value:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
 def macs_table(counted: Sequence[Mapping[str, Any]]) -> Table:
@@ -90,19 +83,20 @@ def _speed_row(row: Mapping[str, Any]) -> list[str]:
     floor, memory = row.get("floor_seconds"), row["memory_bytes"]
     return [
         *names,
-        spread(row["latency_seconds"], 1e3, 2),
-        f"{row['pictures_per_second']:.1f}",
-        f"{row['macs_per_second'] / 1e9:.1f}",
-        f"{floor['value'] * 1e3:.2f}" if floor else "–",
+        figure(row["latency_seconds"], None, 1e3),
+        short(row["pictures_per_second"]),
+        short(row["macs_per_second"] / 1e9),
+        short(floor["value"] * 1e3) if floor else "–",
         f"{row['share_of_floor']['value']:.2f}" if floor else "–",
         *_memory(memory),
     ]
 
 
 def _memory(memory: Mapping[str, int | None]) -> tuple[str, str]:
-    """Peak of the process, and what of it came after the libraries were imported, in MB."""
+    """Peak of the process, and what of it came after the libraries were imported, in MB; a small model may need less than these gave back."""
     peak, loaded = memory.get("peak"), memory.get("loaded")
-    return f"{peak / 1e6:,.0f}" if peak else "–", f"{(peak - loaded) / 1e6:,.0f}" if peak and loaded else "–"
+    ours = peak - loaded if peak and loaded else 0
+    return f"{peak / 1e6:,.0f}" if peak else "–", short(ours / 1e6) if ours > 0 else "–"
 
 
 def _engine(row: Mapping[str, Any]) -> str:
@@ -123,17 +117,17 @@ def bench_page(result: Mapping[str, Any], name: str) -> StudyPage:
     rows, counted = result["rows"], result["macs"]["counted"]
     measured = [row for row in rows if "latency_seconds" in row]
     headlines = [
-        Headline("Parameters", f"{result['parameters']['total'] / 1e6:.1f} M"),
-        Headline("MACs of a picture", f"{counted[0]['total'] / 1e9:.3g} G", note=f"{by(counted[0]['size'])} pixels"),
+        Headline("Parameters", f"{short(result['parameters']['total'] / 1e6)} M"),
+        Headline("MACs of a picture", f"{short(counted[0]['total'] / 1e9)} G", note=f"{by(counted[0]['size'])} pixels"),
     ]
     if measured:
         best = min(measured, key=lambda row: row["latency_seconds"]["value"])
         note = f"{_engine(best)}, {best['precision']}, batch {best['batch']}, {by(best['size'])}"
-        headlines.append(Headline("Fastest batch", f"{best['latency_seconds']['value'] * 1e3:.1f} ms", note=note))
+        headlines.append(Headline("Fastest batch", f"{short(best['latency_seconds']['value'] * 1e3)} ms", note=note))
         if "share_of_floor" in best:
             headlines.append(Headline("Of the GEMM floor", f"{best['share_of_floor']['value']:.0%}", note="the same row"))
     speed = (
-        "Each row was measured in a process of its own, the engines of a case in turn, on 32 different inputs. The floor is how fast this machine does nothing "
+        "Each row was measured in a process of its own, the engines of a case in turn, on up to 32 different inputs. The floor is how fast this machine does nothing "
         "but the linear layers, with packed weights; the share is floor over latency. Peak memory is that of the whole process while it ran; ours is what came after the libraries were imported."
     )
     return StudyPage(

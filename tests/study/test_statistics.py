@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +18,31 @@ def test_a_median_lies_within_its_interval_and_the_samples(turns):
     estimate = statistics.median(turns)
     pooled = np.concatenate(turns)
     assert estimate.value == pytest.approx(np.median(pooled))
-    assert pooled.min() - 1e-12 <= estimate.low <= estimate.high <= pooled.max() + 1e-12
+    if len(turns) > 1:
+        assert pooled.min() - 1e-12 <= estimate.low <= estimate.high <= pooled.max() + 1e-12
+
+
+def test_one_turn_has_no_interval():
+    """Its runs resemble one another, so that nothing is known of the next one."""
+    estimate = statistics.median([[1.0, 1.1, 0.9]])
+    assert (estimate.value, estimate.low, estimate.high) == (1.0, None, None)
+    assert statistics.ratio([[2.0], [2.0]], [[1.0]]) == statistics.Estimate(2.0)
+    assert estimate.inverse.scaled(2) == statistics.Estimate(2.0)
+    assert statistics.figure(estimate, 1) == "1.0"
+
+
+def test_figures_have_as_many_digits_as_tell_them():
+    estimate = statistics.Estimate(0.0000412, 0.0000400, 0.0000431)
+    assert statistics.figure(estimate, None, 1e3) == "0.0412 (0.0400–0.0431)"
+    assert statistics.figure(asdict(statistics.Estimate(1.5, 1.25, 2.0)), 2) == "1.50 (1.25–2.00)"
+    assert statistics.figure(None) == "–"
+    assert [statistics.short(value) for value in (0, 0.00123, 4.125, 41.26, 4123.4)] == [
+        "0",
+        "0.00123",
+        "4.12",
+        "41.3",
+        "4,123",
+    ]
 
 
 def test_an_interval_covers_as_often_as_it_says():
