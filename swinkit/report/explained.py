@@ -72,10 +72,6 @@ class Group:
     lead: str = ""
     figures: Sequence[Figure] = ()
 
-    @property
-    def anchor(self) -> str:
-        return "".join(letter if letter.isalnum() else "-" for letter in self.heading.lower())
-
 
 @dataclass(frozen=True)
 class ExplainedPage:

@@ -22,7 +22,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A section of the page; charts without a finite point are left out."""
+    """A section of the page; charts without a finite point are left out, and so is a section without charts and rows."""
 
     heading: str
     lead: str = ""
@@ -30,12 +30,12 @@ class Chapter:
     tables: Sequence[Table] = ()
 
     @property
-    def anchor(self) -> str:
-        return "".join(letter if letter.isalnum() else "-" for letter in self.heading.lower())
-
-    @property
     def drawn(self) -> list[Curve]:
         return [chart for chart in self.charts if chart.finite]
+
+    @property
+    def empty(self) -> bool:
+        return not self.drawn and not any(table.rows for table in self.tables)
 
 
 @dataclass(frozen=True)

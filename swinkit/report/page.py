@@ -112,11 +112,7 @@ class ReportData:
     @cached_property
     def drawn_curves(self) -> list[plots.Curve]:
         """The curves with at least one finite value."""
-        return [
-            curve
-            for curve in self.curves
-            if any(np.isfinite(points).all(axis=1).any() for points in curve.lines.values() if points)
-        ]
+        return [curve for curve in self.curves if curve.finite]
 
     @cached_property
     def comparison_axis(self) -> tuple[float, float]:
@@ -150,7 +146,7 @@ def render(data: Any, template: str = "report.html.j2") -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": svg.percent, "thumbnail": thumbnail, "middle": svg.shorten}
+    environment.filters |= {"percent": svg.percent, "thumbnail": thumbnail, "middle": svg.shorten, "anchor": _anchor}
     environment.globals |= {
         "line_chart": plots.line_chart, "reliability_diagram": plots.reliability_diagram, "interval_bar": plots.interval_bar,
         "share_bar": plots.share_bar, "confusion_chart": matrix.confusion_chart, "most_confused": matrix.most_confused,
@@ -165,6 +161,11 @@ def write_report(path: str | Path, data: Any, template: str = "report.html.j2") 
     path = Path(path)
     write_atomically(path, render(data, template).encode("utf-8"))
     return path
+
+
+def _anchor(heading: str) -> str:
+    """The name by which a link finds the section under ``heading``."""
+    return "".join(letter if letter.isalnum() else "-" for letter in heading.lower())
 
 
 def _inert(value: Any) -> Any:

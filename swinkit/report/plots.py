@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from markupsafe import Markup
 
 from ..tasks.metrics import Reliability
-from .svg import Scale, apart, drawing, number, percent, polyline, tag
+from .svg import Scale, apart, drawing, number, percent, polyline, shorten, tag
 
 WIDTH, WIDE, HEIGHT = 348, 560, 236
 LEFT, RIGHT, TOP, BOTTOM = 44, 62, 12, 34
+NAME, BETWEEN = 26, 14  # letters of a line's name, pixels from one name to the next
+COLOURS = 6  # of lines in the style sheet; the seventh line begins anew
+NEAR = 34  # pixels between circles whose notes would touch
 
 Text = Callable[[float], str]
 
@@ -49,7 +53,7 @@ class Curve:
 
     def exact(self, value: float) -> str:
         """A value as it is told."""
-        return percent(value) if self.share else f"{value:.4g}{self.unit}"
+        return _exact(value, self.share) + self.unit
 
 
 def line_chart(curve: Curve) -> Markup:
@@ -61,16 +65,16 @@ def line_chart(curve: Curve) -> Markup:
     places = sorted({at for points in lines.values() for at, _ in points}) if curve.log else []
     parts = [_grid(x, y, curve.across, written, whole=not curve.log, places=_legible(places, x))]
     for order, (name, points) in enumerate(lines.items()):
-        parts += _line(curve, name, [(x(at), y(value)) for at, value in points], points, order)
-    ends = apart([y(points[-1][1]) for points in lines.values()])
+        parts += _line(curve, name, [(x(at), y(value)) for at, value in points], points, order % COLOURS)
     if len(lines) > 1:
+        ends = apart([y(points[-1][1]) for points in lines.values()], BETWEEN, y.start)
         for order, (name, place) in enumerate(zip(lines, ends, strict=True)):
-            parts.append(tag("text", name, x=x.end + 7, y=place + 4, class_=f"name name-{order}"))
+            kind = f"name name-{order % COLOURS}"
+            parts.append(tag("text", shorten(name, NAME), x=x.end + 7, y=place + 4, class_=kind))
     if curve.best and lines:
         parts.append(_best(curve, list(lines.values())[-1], x, y, len(lines) - 1))
-    for at, value, text in curve.marks:
-        parts.append(_mark(x(at), y(value), text, len(lines)))
-    return drawing(width, HEIGHT, f"{curve.name} by {curve.across}", *parts)
+    parts += _marks([(x(at), y(value), text) for at, value, text in curve.marks])
+    return drawing(width, y.start + BOTTOM, f"{curve.name} by {curve.across}", *parts)
 
 
 def _shares(values: Sequence[float]) -> Text:
@@ -81,11 +85,12 @@ def _shares(values: Sequence[float]) -> Text:
 
 def _scales(curve: Curve, lines: Mapping[str, Sequence[tuple[float, float]]]) -> tuple[Scale, Scale]:
     every = np.array([point for points in lines.values() for point in points])
-    names = 16 if len(lines) < 2 else max(RIGHT, 10 + 7 * max(map(len, lines)))
+    names = 16 if len(lines) < 2 else max(RIGHT, 10 + 7 * min(NAME, max(map(len, lines))))
+    height = max(HEIGHT - BOTTOM, TOP + BETWEEN * len(lines))
     first, last = (float(limit) for limit in (every[:, 0].min(), every[:, 0].max()))
     low, high = (every[:, 1].min() / 1.15, every[:, 1].max() * 1.15) if curve.log else _range(every[:, 1])
     x = Scale(first if curve.log else min(0.0, first), last, LEFT, (WIDE if curve.wide else WIDTH) - names, curve.log)
-    return x, Scale(float(low), float(high), HEIGHT - BOTTOM, TOP, curve.log)
+    return x, Scale(float(low), float(high), height, TOP, curve.log)
 
 
 def _line(
@@ -114,9 +119,14 @@ def _best(curve: Curve, points: Sequence[tuple[float, float]], x: Scale, y: Scal
     return tag("g", tag("circle", cx=across, cy=down, r=3.5, class_=f"dot dot-{order}"), text)
 
 
-def _mark(across: float, down: float, text: str, order: int) -> Markup:
-    note = tag("text", text, x=across - 8, y=down - 8, text_anchor="end", class_="note")
-    return tag("g", tag("circle", cx=across, cy=down, r=4, class_="mark-point"), note)
+def _marks(places: Sequence[tuple[float, float, str]]) -> list[Markup]:
+    """Circles at ``places`` (across, down, note), each with its note above it; the notes of neighbours stand one above the other."""
+    parts, lifted = [], 0
+    for (before, _, _), (across, down, text) in pairwise([(-NEAR, 0.0, ""), *sorted(places)]):
+        lifted = lifted + 1 if across - before < NEAR else 0
+        note = tag("text", text, x=across - 8, y=down - 8 - BETWEEN * lifted, text_anchor="end", class_="note")
+        parts.append(tag("g", tag("circle", cx=across, cy=down, r=4, class_="mark-point"), note))
+    return parts
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:

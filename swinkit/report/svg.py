@@ -95,12 +95,16 @@ def log_ticks(low: float, high: float, about: int = 5) -> list[float]:
     return within[:: -(-len(within) // (about + 1))]
 
 
-def apart(places: Sequence[float], gap: float = 14.0) -> list[float]:
-    """``places`` pushed downwards where two labels would overlap."""
+def apart(places: Sequence[float], gap: float = 14.0, last: float = math.inf) -> list[float]:
+    """``places`` pushed downwards where two labels would overlap, and upwards again where one would be below ``last``."""
     moved = list(places)
     order = sorted(range(len(places)), key=lambda index: places[index])
     for above, below in pairwise(order):
         moved[below] = max(moved[below], moved[above] + gap)
+    for index in order[-1:]:
+        moved[index] = min(moved[index], last)
+    for below, above in pairwise(reversed(order)):
+        moved[above] = min(moved[above], moved[below] - gap)
     return moved
 
 

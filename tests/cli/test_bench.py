@@ -10,11 +10,15 @@ import pytest
 import swinkit
 from swinkit.cli import compare, studying
 from swinkit.cli.main import run
+from swinkit.report.page import render
 from swinkit.study import bench as bench_study
 from swinkit.study import compare as compare_study
 from swinkit.study.macs import count_macs
 from swinkit.study.turns import Measured
 from swinkit.variants import configure
+
+from ..report.hostile import PAYLOADS
+from ..report.test_page import faults
 
 
 def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
@@ -165,3 +169,70 @@ def test_a_row_that_failed_is_a_row_and_a_remark():
     assert table.rows[0][:4] == ["auto", "float32", "1", "8x8"]
     assert len(table.rows[0]) == len(table.columns)
     assert studying.remarks([row, row]) == ["float32, batch 1, 8x8: auto: no memory"]
+
+
+def speed_row(seconds: float, **changed: object) -> dict:
+    one = {"value": seconds, "low": None, "high": None}
+    row = {
+        "asked": "plain",
+        "engine": "plain",
+        "precision": "float32",
+        "batch": 1,
+        "size": [8, 8],
+        "fault": None,
+        "latency_seconds": one,
+    }
+    return {
+        **row,
+        "pictures_per_second": 1 / seconds,
+        "macs_per_second": 1e6,
+        "memory_bytes": {"peak": 300, "loaded": 400},
+        **changed,
+    }
+
+
+def test_figures_of_a_tiny_model_are_told_and_one_round_has_no_interval():
+    (cells,) = studying.speed_table([speed_row(4.1e-5)]).rows
+    assert cells[4:7] == ["0.0410", "24,390", "0.00100"]
+    assert cells[-1] == "–", "it needs less than its libraries gave back"
+    rows = [
+        {
+            "model": "m",
+            "side": 32,
+            "macs": 8_300_000,
+            "attention_macs": 1,
+            "latency_seconds": {"value": 2e-2, "low": None, "high": None},
+        }
+    ]
+    assert compare.table(rows).rows[0][2:] == ["0.00830", "0.0%", "20.0", "19,531", "0.415", "–"]
+
+
+def hostile(result: dict) -> dict:
+    """``result`` with a name, a fault and a command that would act in a page."""
+    rows = [{**row, "model": PAYLOADS[0], "asked": PAYLOADS[2], "fault": PAYLOADS[3]} for row in result["rows"]]
+    environment = {**result["environment"], "command": ["swinkit", *PAYLOADS]}
+    return {**result, "rows": rows, "environment": environment, "weights": PAYLOADS[1]}
+
+
+def test_no_name_acts_in_the_page_of_a_study(benched, capsys):
+    benchmark = hostile(json.loads((benched / "bench.json").read_text("utf-8")))
+    compared = hostile(
+        answer(capsys, "compare", "swin_nano", "deit_ti", "--image-size", "32", "--image-size", "64", "--dry-run")
+    )
+    for page in (studying.bench_page(benchmark, PAYLOADS[4]), compare.page(compared)):
+        shown = render(page, "study.html.j2")
+        assert faults(shown) == []
+        assert "onerror" in shown
+
+
+def test_a_page_of_what_was_only_counted_explains_no_measurement(capsys):
+    bench = studying.bench_page(answer(capsys, "bench", "swin_nano", "--dry-run"), "swin_nano")
+    compared = compare.page(answer(capsys, "compare", "swin_nano", "--image-size", "32", "--dry-run"))
+    for page, absent in ((bench, "Speed and memory"), (compared, "formulas"), (compared, "Crossings")):
+        assert absent not in render(page, "study.html.j2")
+
+
+def test_an_engine_that_is_not_installed_is_told_before_anything_is_measured(monkeypatch, capsys):
+    monkeypatch.setattr("swinkit.runtime.kinds.is_installed", lambda package: False)
+    assert run(["bench", "swin_nano", "--engine", "openvino"]) == 1
+    assert "swinkit[export]" in capsys.readouterr().err

@@ -2,6 +2,8 @@
 
 import math
 import xml.etree.ElementTree as ET
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 
 from swinkit.report import matrix, plots, svg
 from swinkit.tasks import metrics
+
+STYLE = Path(plots.__file__).with_name("templates").joinpath("report.css").read_text("utf-8")
 
 
 @given(st.text(max_size=40))
@@ -123,3 +127,39 @@ def test_a_class_without_pictures_and_a_perfect_model_are_drawn():
 def test_reliability_draws_a_bar_for_each_bin_with_pictures():
     bins = metrics.reliability(np.array([0.95, 0.97, 0.55]), np.array([True, False, True]))
     assert len(parse(plots.reliability_diagram(bins)).findall(".//rect[@class='bar']")) == 2
+
+
+@given(st.lists(st.floats(0, 200), min_size=1, max_size=12))
+def test_names_of_lines_keep_apart_and_above_the_axis(places):
+    moved = svg.apart(places, gap=14, last=200)
+    assert max(moved) <= 200
+    assert all(after - before >= 14 - 1e-9 for before, after in pairwise(sorted(moved)))
+    order = sorted(range(len(places)), key=lambda index: places[index])
+    assert [moved[index] for index in order] == sorted(moved)
+
+
+def test_many_lines_with_long_names_are_all_drawn_and_named_inside():
+    name = "runs/classify/" + "x" * 200
+    lines = {f"{index} {name}": [(1, 1 + index / 100), (2, 1.5)] for index in range(20)}
+    chart = parse(plots.line_chart(plots.Curve("Milliseconds", lines, wide=True)))
+    kinds = {line.attrib["class"] for line in chart.iter("polyline")}
+    assert kinds == {f"line line-{order}" for order in range(plots.COLOURS)}
+    assert all(f".{kind.split()[1]} {{" in STYLE for kind in kinds)
+    written = [text for text in chart.iter("text") if text.attrib["class"].startswith("name")]
+    assert len({text.text for text in written}) == 20
+    assert all(len(text.text) <= plots.NAME for text in written)
+    assert all(0 <= float(text.attrib["y"]) <= float(chart.attrib["height"]) for text in written)
+    points = [tuple(map(float, point.split(","))) for line in chart.iter("polyline") for point in line.attrib["points"].split()]
+    assert min(x for x, _ in points) >= plots.LEFT
+    assert points[0][0] < points[1][0]
+    assert any(name in title.text for title in chart.iter("title"))
+
+
+def test_notes_of_neighbouring_marks_do_not_touch():
+    line = [(200.0, 1.0), (400.0, 2.0), (1600.0, 9.0)]
+    marks = [(610.0, 3.0, "610"), (592.0, 2.9, "592"), (600.0, 2.9, "600"), (1400.0, 8.0, "1400")]
+    chart = parse(plots.line_chart(plots.Curve("Milliseconds", {"one": line, "other": line}, log=True, marks=marks)))
+    notes = [text for text in chart.iter("text") if text.attrib["class"] == "note"]
+    places = sorted(float(text.attrib["y"]) for text in notes if text.text != "1400")
+    assert len(notes) == 4
+    assert min(np.diff(places)) >= 10
