@@ -64,7 +64,7 @@ class Worker:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed with the process
         path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
         self._process = subprocess.Popen(
-            [sys.executable, "-c", f"from {__name__} import main; main()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [sys.executable, "-P", "-c", f"from {__name__} import main; main()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             stderr=self._errors, env={**os.environ, "PYTHONPATH": path, **(environment or {})},
         )  # fmt: skip
         threading.Thread(target=self._listen, daemon=True).start()

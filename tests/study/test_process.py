@@ -121,3 +121,11 @@ def test_memory_of_a_process_is_its_own():
     assert all(value is not None for value in (*one.values(), *other.values()))
     assert 150e6 < other["peak"] - other["loaded"] < 300e6
     assert one["peak"] - one["loaded"] < 60e6
+
+
+def test_files_in_the_working_directory_are_not_taken_for_libraries(tmp_path, monkeypatch):
+    for name in ("json", "numpy", "swinkit"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a file of the user')")
+    monkeypatch.chdir(tmp_path)
+    with Worker("echo", f"{HERE}:echo", {"value": 5}) as worker:
+        worker.answers(tmp_path / "a.npy")
