@@ -50,11 +50,16 @@ def usable_cores() -> int:
 
 
 def available_memory() -> int | None:
-    """Bytes that can still be had, here or in this container (cgroup v2); None where that is not known."""
+    """Bytes that can still be had, here or in this container (cgroup v2); None where that is not known.
+
+    A container is charged with the files that it read as well, which the system forgets when their room is wanted.
+    """
     free = re.search(r"^MemAvailable:\s*(\d+) kB", read("/proc/meminfo"), re.MULTILINE)
     limit, held = (read(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
+    files = re.search(r"^inactive_file (\d+)$", read("/sys/fs/cgroup/memory.stat"), re.MULTILINE)
     known = [int(free[1]) * 1024] if free else []
-    known += [max(0, int(limit) - int(held))] if limit.isdigit() and held.isdigit() else []
+    if limit.isdigit() and held.isdigit():
+        known.append(max(0, int(limit) - int(held) + (int(files[1]) if files else 0)))
     return min(known, default=None)
 
 
