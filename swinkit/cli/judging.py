@@ -20,9 +20,8 @@ from ..machine import usable_cores
 from ..report.contents import About, contents
 from ..report.page import Remark, Rival, write_report
 from ..runtime.evaluate import evaluate, labelled
-from ..runtime.export.answering import Answering, load_any
+from ..runtime.export.answering import Answering, load_any, place_of
 from ..runtime.rows import escape
-from ..tasks.devices import find_device
 from ..tasks.evaluation import Evaluation, MultiLabel, check_gates
 from ..train.place import run_of
 from ..train.provenance import Seen
@@ -160,7 +159,7 @@ def judge(
     located = locate(model)
     network = load_any(located)
     check_gates(gates or {}, len(network.classes), bool(network.multi_label))
-    network = network.to("cpu" if isinstance(network, Answering) else find_device(device))
+    network = network.to(place_of(network, device))
     expected = expectation(model, expect, network.config) if expect else None
     material = find_material(model, validation_folder(data) if expected and data else data, split, layout, quiet)
     if expected:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import UsageError
+from ..errors import MissingExtra, UsageError
 from ..extras import is_installed
 
 
@@ -14,13 +14,15 @@ class Kind:
     """One engine: the module whose ``build(model, precision, shape)`` makes a :data:`Program`, and what it is.
 
     ``any_size`` programs serve every shape, others the one they were built for. ``package`` is what it needs beyond the core.
-    ``quick`` engines are built in seconds, so that "auto" may try them.
+    ``quick`` engines are built in seconds, so that "auto" may try them. Who does not compute in one of the ``precisions`` that is asked for computes in
+    float32.
     """
 
     purpose: str
     any_size: bool
     package: str | None = None
     quick: bool = True
+    precisions: tuple[str, ...] = ("float32", "bfloat16")
 
     @property
     def installed(self) -> bool:
@@ -32,13 +34,18 @@ ENGINES: dict[str, Kind] = {
     "native": Kind("folded, by native kernels with packed weights", any_size=True),
     "onednn": Kind("folded, oneDNN with packed weights, native window attention", any_size=True),
     "openvino": Kind("folded, compiled by OpenVINO for one shape", any_size=False, package="openvino"),
-    "onnxruntime": Kind("folded, run by ONNX Runtime for one shape", any_size=False, package="onnxruntime", quick=False),
+    "onnxruntime": Kind(
+        "folded, run by ONNX Runtime for one shape", any_size=False, package="onnxruntime", quick=False, precisions=("float32",)
+    ),
     "compiled": Kind("folded, compiled by torch for one shape", any_size=False, quick=False),
 }
 
 
 def check_engine(name: str, also: Sequence[str] = ("auto",)) -> None:
-    """Raises :class:`UsageError` for an engine that there is not; ``also`` are names that the caller takes besides."""
+    """Raises :class:`UsageError` for an engine that there is not, :class:`MissingExtra` for one that is not installed; ``also`` are names
+    that the caller takes besides."""
     known = [*also, *ENGINES]
     if name not in known:
         raise UsageError(f"There is no engine {name!r}. Engines: {', '.join(known)}")
+    if name in ENGINES and not ENGINES[name].installed:
+        raise MissingExtra(str(ENGINES[name].package), "export")

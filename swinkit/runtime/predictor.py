@@ -23,15 +23,21 @@ from ..errors import DataError, UsageError
 from ..model.classifier import SwinClassifier
 from ..results import Classification, Failure
 from ..tasks import decoder_of
-from ..tasks.devices import computes_bfloat16, find_device
+from ..tasks.devices import computes_bfloat16
 from .engines import Engine, build, check
-from .export.answering import Answering, load_any, refuse_embeddings
+from .export.answering import load_any, place_of, refuse_embeddings
 from .inputs import Input, expand
 
 Picture: TypeAlias = str | Path | bytes | Image.Image | np.ndarray | Tensor
 Answer: TypeAlias = Classification | Failure
 Prepared: TypeAlias = tuple[str | None, Tensor] | Failure  # name and model input
 Decode: TypeAlias = Callable[[Any, int], np.ndarray]
+
+BY_ITSELF = (
+    "native",
+    "auto",
+    "eager",
+)  # engines that may be asked for where the model answers by itself: the defaults, and what it does
 
 
 class Predictor:
@@ -45,7 +51,8 @@ class Predictor:
     On the CPU an ``engine`` of :mod:`swinkit.runtime.engines` computes, with the weights as they are at the first answer: "native" by
     default; "auto" measures which is fastest here, "eager" is the model itself. ``precision`` "float32" is exact, "bfloat16" rounds to
     three digits and is faster where the processor multiplies it; "auto" is bfloat16 there for the engines native and auto, and float32
-    everywhere else. The attribute ``precision`` is what was chosen.
+    everywhere else. The attribute ``precision`` is what was chosen. An exported bundle, and a model on another device, compute as they are:
+    :class:`UsageError` is raised for one that is asked for another engine or for bfloat16.
 
     Call it with one picture: a path, the bytes of a file, a Pillow image, an array (H, W) or (H, W, C), a tensor (C, H, W), each
     uint8 or floating in 0..1; the answer is a :class:`Classification`, and :class:`DataError` is raised when it cannot be read.
@@ -58,12 +65,8 @@ class Predictor:
         batch_size: int | None = None, engine: str = "native", precision: str = "auto",
     ) -> None:  # fmt: skip
         network: Any = model if isinstance(model, nn.Module) else load_any(model, image_size)
-        if isinstance(model, nn.Module) and device == "auto":
-            place = next(model.parameters()).device
-        elif isinstance(network, Answering):
-            place = torch.device("cpu")
-        else:
-            place = torch.device(device) if isinstance(model, nn.Module) else find_device(device)
+        stays = isinstance(model, nn.Module) and device == "auto"
+        place = next(network.parameters()).device if stays else place_of(network, device)
         self.model = network.to(place).eval()
         self.device = place
         self._decoder = decoder_of(network)
@@ -83,8 +86,12 @@ class Predictor:
         """What makes the engine when the first pictures come, and keeps it; None where the model answers by itself."""
         check(engine, self.precision)
         if not by_engine:
-            if self.precision != "float32":
-                raise UsageError(f"precision {self.precision} is for models of swinkit on the CPU. Mend: leave it out")
+            for option, value, own in (("precision", self.precision, ("float32",)), ("engine", engine, BY_ITSELF)):
+                if value not in own:
+                    raise UsageError(
+                        f"{option} {value} is for models of swinkit on the CPU; an exported graph, another network and one on another device compute "
+                        "as they are. Mend: leave it out"
+                    )
             return None
         shape = (self.batch_size, self.preprocessing.channels, *self.preprocessing.size)
         return functools.cache(lambda: build(self.model, self.precision, shape, engine))

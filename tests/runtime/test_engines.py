@@ -141,6 +141,16 @@ def test_without_the_hardware_bfloat16_is_float32_and_said_once(monkeypatch, cap
     assert capsys.readouterr().err.count("float32 is used instead") == 1
 
 
+def test_an_engine_without_bfloat16_is_float32_and_says_so(monkeypatch, capsys):
+    """Its row in a benchmark would else be called what it is not."""
+    monkeypatch.setattr(engines, "computes_bfloat16", lambda device: True)
+    monkeypatch.setattr(engines, "_said", set())
+    monkeypatch.setattr(engines, "_builder", lambda name: lambda model, precision, shape: precision)
+    run = engines.build(model_of(1), precision="bfloat16", shape=(1, 3, 64, 64), engine="onnxruntime")
+    assert (run.precision, run.program((1, 3, 64, 64))) == ("float32", "float32")
+    assert "onnxruntime does not compute in bfloat16" in capsys.readouterr().err
+
+
 def test_an_engine_is_of_the_model_as_it_was():
     model, images = model_of(1), torch.randn(1, 3, 64, 64)
     run = engines.build(model, shape=(1, 3, 64, 64), engine="native")

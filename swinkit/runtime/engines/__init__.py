@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ...errors import MissingExtra, UsageError
+from ...errors import UsageError
 from ...tasks.devices import computes_bfloat16
 from ..kinds import ENGINES, check_engine
 from .choice import fastest
@@ -41,7 +41,7 @@ class Run:
     """A model in the hands of one engine. Programs are built on first use for a shape, and the last :data:`KEPT` are kept."""
 
     def __init__(self, model: nn.Module, name: str, precision: str) -> None:
-        self.name, self.precision = name, precision
+        self.name, self.precision = name, precision if precision in ENGINES[name].precisions else "float32"
         self._model = copy.deepcopy(model).float().eval()  # its weights may be rounded, what is folded from them is not
         self._programs: dict[Any, Program] = {}
         self._building = threading.Lock()
@@ -75,7 +75,7 @@ def build(
 
     ``engine`` names one of :data:`ENGINES`; "auto" measures those that are built in seconds at ``shape``, checks that they answer as
     the model does, and remembers the best for this machine; ``thorough`` tries the slow ones as well. The model is taken as it
-    is now: what it learns later does not reach the engine. "bfloat16" on a processor without it is float32, said once.
+    is now: what it learns later does not reach the engine. "bfloat16" on a processor, or in an engine, without it is float32, said once.
 
     Raises :class:`UsageError` for an unknown engine or precision, :class:`MissingExtra` for one that is not installed.
     """
@@ -87,16 +87,15 @@ def build(
         precision = "float32"
     if engine == "auto":
         return fastest(model, precision, shape, candidates(thorough), Run)
-    kind = ENGINES[engine]
-    if not kind.installed:
-        raise MissingExtra(str(kind.package), "export")
     run = Run(model, engine, precision)
+    if run.precision != precision:
+        _say_once(f"The engine {engine} does not compute in {precision}; {run.precision} is used instead.")
     run.program(shape)
     return run
 
 
 def check(engine: str, precision: str) -> None:
-    """Raises :class:`UsageError` for a name that :func:`build` does not know."""
+    """Raises what :func:`build` does for ``engine`` and ``precision``."""
     if precision not in PRECISIONS:
         raise UsageError(f"There is no precision {precision!r} here. Expected one of: {', '.join(PRECISIONS)}.")
     check_engine(engine)

@@ -1,4 +1,4 @@
-"""ONNX Runtime, for one shape. It computes in float32 only: bfloat16 has no kernels on its CPU."""
+"""ONNX Runtime, for one shape, in float32: it has no kernels for bfloat16 on a processor."""
 
 from __future__ import annotations
 

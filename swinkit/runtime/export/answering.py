@@ -8,17 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import UsageError
+from ...errors import SwinkitError, UsageError, WeightsError
 from ...tasks import load
+from ...tasks.devices import find_device
 from ...weights.hub import Located
 from .bundle import Bundle, is_bundle, open_bundle
-from .sessions import RUNTIMES, runtimes_for
+from .sessions import RUNTIMES, Run, first_line, runtimes_for, version_of
 
 
 class Answering(nn.Module):
     """Normalised pictures (B, C, H, W) to logits (B, K), computed by ``bundle``'s graph in its first installed runtime, on the CPU.
 
-    It has the attributes that loading leaves on a model.
+    It has the attributes that loading leaves on a model. Raises :class:`WeightsError` for a graph that the runtime does not take.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -27,7 +28,7 @@ class Answering(nn.Module):
         self.bundle, self.config = bundle, manifest.swin
         self.classes, self.multi_label = manifest.classes, manifest.multi_label
         self.preprocessing, self.metadata = manifest.preprocessing, {"temperature": manifest.temperature}
-        self.run = RUNTIMES[runtimes_for(manifest.target)[0]].session(bundle)
+        self.task, self.run = manifest.task, _session(bundle)
         self.head = nn.Identity()
         # its bytes tell one bundle from another in fingerprints, and say where the graph computes
         self.identity = nn.Parameter(torch.frombuffer(bytearray(self._digest()), dtype=torch.uint8), requires_grad=False)
@@ -44,10 +45,34 @@ class Answering(nn.Module):
         return b"".join(bytes.fromhex(entry.sha256) for entry in self.bundle.manifest.files.values())
 
 
+def _session(bundle: Bundle) -> Run:
+    name = runtimes_for(bundle.manifest.target)[0]
+    try:
+        return RUNTIMES[name].session(bundle)
+    except SwinkitError:
+        raise
+    except Exception as fault:  # whatever a runtime raises for a graph that it does not take
+        raise WeightsError(
+            f"{name} {version_of(name)} does not take the graph of {bundle.path}: {first_line(fault)}. It was made by swinkit "
+            f"{bundle.manifest.swinkit}. Mend: export the model again with the runtime that is installed here, or install the one of then"
+        ) from None
+
+
 def load_any(model: str | Path | Located, image_size: int | tuple[int, int] | None = None) -> Any:
     """What :func:`swinkit.load` takes, or an exported bundle, which serves every size as it is."""
     path = model.path if isinstance(model, Located) else model
     return Answering(open_bundle(path)) if is_bundle(path) else load(model, image_size=image_size)
+
+
+def place_of(model: nn.Module, device: str) -> torch.device:
+    """Where ``model`` computes when ``device`` is asked for; raises :class:`UsageError` where it cannot."""
+    if not isinstance(model, Answering):
+        return find_device(device)
+    if device not in ("auto", "cpu"):
+        raise UsageError(
+            f"{model.bundle.path} is an exported graph, which answers on the CPU, not on {device}. Mend: leave --device out"
+        )
+    return torch.device("cpu")
 
 
 def refuse_embeddings(model: Any) -> None:

@@ -89,3 +89,8 @@ def runtimes_for(target: Target, wanted: str | None = None) -> list[str]:
 def version_of(runtime: str) -> str:
     """Its version, whatever the distribution that brings it is called (``onnxruntime-gpu``)."""
     return version(runtime) or str(import_module(runtime).__version__)
+
+
+def first_line(fault: Exception) -> str:
+    """What a runtime said of a graph, without the pages that may follow."""
+    return f"{type(fault).__name__}: {(str(fault).splitlines() or [''])[0][:200]}"

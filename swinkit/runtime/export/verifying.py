@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ...errors import GateError
-from .bundle import Bundle
-from .golden import BATCHES
-from .sessions import RUNTIMES, Run, runtimes_for, version_of
+from .bundle import Bundle, Manifest
+from .golden import BATCHES, Golden
+from .sessions import RUNTIMES, Run, first_line, runtimes_for, version_of
 
 Progress = Callable[[str], Any]
 
@@ -39,22 +39,31 @@ class Check:
 
 
 def verify(bundle: Bundle, runtime: str | None = None, progress: Progress = lambda line: None) -> list[Check]:
-    """Run ``bundle`` on its golden pictures, in ``runtime`` or in every installed one that can; a line of progress for each.
+    """Have ``bundle`` answer as :func:`ask` does, and raise :class:`GateError` when it does not answer as it should."""
+    checks = ask(bundle, runtime, progress)
+    hold(bundle, checks)
+    return checks
 
-    Raises :class:`GateError` with the sizes at which an answer is further from the golden one than the bundle's tolerance,
-    or at which there is none.
-    """
+
+def ask(bundle: Bundle, runtime: str | None = None, progress: Progress = lambda line: None) -> list[Check]:
+    """Run ``bundle`` on its golden pictures, in ``runtime`` or in every installed one that can; a line of progress for each."""
     checks: list[Check] = []
     for name in runtimes_for(bundle.manifest.target, runtime):
         progress(f"asking {name} {version_of(name)} at {len(bundle.golden.pictures)} sizes")
         checks += _run(bundle, name)
-    failed = [check for check in checks if not check.passed(bundle.manifest.tolerance)]
+    return checks
+
+
+def hold(bundle: Bundle, checks: Sequence[Check]) -> None:
+    """Raise :class:`GateError` with the sizes at which an answer is further from the golden one than the bundle's tolerance, or at which
+    there is none."""
+    tolerance = bundle.manifest.tolerance
+    failed = [check for check in checks if not check.passed(tolerance)]
     if failed:
         raise GateError(
-            f"The graph does not answer as the model does: at {len(failed)} of {len(checks)} sizes a logit is off by more "
-            f"than {bundle.manifest.tolerance:g}\n" + "\n".join(f"  {check}" for check in failed)
+            f"The graph does not answer as the model does: in {len(failed)} of {len(checks)} checks there is no answer, or a logit is off by more "
+            f"than {tolerance:.2g}\n" + "\n".join(f"  {check}" for check in failed)
         )
-    return checks
 
 
 def _run(bundle: Bundle, name: str) -> Iterator[Check]:
@@ -63,27 +72,23 @@ def _run(bundle: Bundle, name: str) -> Iterator[Check]:
     try:
         session = RUNTIMES[name].session(bundle)
     except Exception as fault:  # whatever a runtime raises for a graph that it does not take
-        yield from (Check(name, version, size, None, _first_line(fault)) for size in sizes)
+        yield from (Check(name, version, size, None, first_line(fault)) for size in sizes)
         return
     for size in sorted(sizes, key=math.prod):
         try:
-            yield Check(name, version, size, _largest_difference(bundle, session, size))
+            yield Check(name, version, size, largest_difference(session, bundle.manifest, bundle.golden, size))
         except Exception as fault:
-            yield Check(name, version, size, None, _first_line(fault))
+            yield Check(name, version, size, None, first_line(fault))
 
 
-def _largest_difference(bundle: Bundle, session: Run, size: tuple[int, int]) -> float:
-    """Infinite when an answer has another shape, or where it or the golden one is not a number."""
-    manifest, pictures, expected = bundle.manifest, bundle.golden.pictures[size], bundle.golden.logits[size]
+def largest_difference(run: Run, manifest: Manifest, golden: Golden, size: tuple[int, int]) -> float:
+    """The largest of a logit between ``run`` and the golden answers to pictures of ``size``, over all batches. Infinite when an answer has another shape, or where it or the golden one is not a number."""
+    pictures, expected = golden.pictures[size], golden.logits[size]
     worst = 0.0
     for batch in BATCHES:
-        answer = session(manifest.input.arrange(pictures[:batch], manifest.preprocessing))
+        answer = run(manifest.input.arrange(pictures[:batch], manifest.preprocessing))
         if answer.shape != expected[:batch].shape:
             return math.inf
         difference = float(np.abs(answer - expected[:batch]).max())
         worst = max(worst, difference if math.isfinite(difference) else math.inf)  # of NaN, max() would keep the other
     return worst
-
-
-def _first_line(fault: Exception) -> str:
-    return f"{type(fault).__name__}: {(str(fault).splitlines() or [''])[0][:200]}"
