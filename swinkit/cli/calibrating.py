@@ -15,9 +15,10 @@ from ..machine import usable_cores
 from ..runtime.evaluate import match_classes
 from ..runtime.export.int8 import Pictures
 from .judging import Material, find_material
-from .options import say
+from .options import say, warn
 
 CALIBRATION = 300  # pictures, as NNCF advises
+JUDGED = 100  # pictures; of fewer each is more than the hundredth whose answers may change
 BATCH = 32
 
 
@@ -39,6 +40,11 @@ def find_pictures(model: str, network: Any, calibrate: str, evaluate: str | None
     if not held_out.indices:
         raise DataError(f"{calibrate} leaves no picture to judge int8 on. Mend: give others with --evaluate")
     say(f"Calibrating on {len(chosen)} pictures, judging on {len(held_out.indices):,} others", quiet)
+    if len(held_out.indices) < JUDGED:
+        warn(
+            f"{len(held_out.indices)} pictures are too few to tell whether int8 keeps 99 % of the answers; {JUDGED} or more are not. "
+            "Mend: give more with --evaluate"
+        )
     transform = evaluation(network.preprocessing)
     calibration = [transform(known.collection.read(index))[None].numpy() for index in chosen]
     places = None if network.multi_label else match_classes(tuple(network.classes), held_out.collection)

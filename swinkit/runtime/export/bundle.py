@@ -63,7 +63,8 @@ class Input(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What ``bundle.json`` holds. The graph answers with logits (B, K); divided by ``temperature`` they are calibrated.
+    """What ``bundle.json`` holds. The graph answers with logits (B, K); divided by ``temperature`` they are calibrated. Of a network without
+    classes its ``output`` are the features (B, C) instead.
 
     ``tolerance`` is how far an answer may be from the golden one, ``checks`` what was measured when the bundle was made,
     ``int8`` what quantisation cost and brought.
@@ -75,7 +76,7 @@ class Manifest(BaseModel):
     swinkit: str = __version__
     target: Target
     precision: Literal["float32", "int8"] = "float32"
-    task: str = "classification"
+    task: Literal["classification", "pretraining"] = "classification"
     swin: SwinConfig
     classes: tuple[str, ...]
     multi_label: bool = False
@@ -171,9 +172,9 @@ def _read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not folder.exists():
         raise UsageError(f"There is no bundle at {folder}. Expected a folder with {MANIFEST}. `swinkit export MODEL` makes one")
-    if not path.is_file():
+    if path.is_symlink() or not path.is_file():
         raise WeightsError(
-            f"{folder} is no exported bundle: expected a folder with {MANIFEST}. `swinkit export MODEL` makes one"
+            f"{folder} is no exported bundle: expected a folder with a plain file {MANIFEST}. `swinkit export MODEL` makes one"
         )
     try:
         value = json.loads(path.read_bytes())

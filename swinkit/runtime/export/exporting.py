@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.export import ExportedProgram
 
+from ...errors import SwinkitError, UsageError
 from ...model.attention import WindowAttention
-from ...tasks import load
+from ...tasks import decoder_of, load
 from ...tasks.classification import temperature
 from ...weights.files import config_of
 from .bundle import Bundle, Input, Manifest, Target, describe, open_bundle, unfinished, write_bundle
@@ -35,27 +38,45 @@ def export(
     folder, given = Path(folder), given or Input()
     runtimes_for(target)  # what is missing is said before a minute of work
     with unfinished(folder) as draft:
-        network = prepared(model)
-        manifest = manifest_of(network, target, given)
-        progress(
-            f"exporting to {folder}: tracing one graph for every size, which is then proved at seven: a minute for a small network, many for a large one"
-        )
-        program = trace(network, given)
-        progress("answering the golden pictures with PyTorch")
-        golden = golden_of(network)
+        program, golden, manifest = begin(model, folder, target, given, progress)
         progress(f"translating to {target}")
         graph = write_graph(program, manifest)
         del program
-        written = write_bundle(draft, manifest, graph, golden)
-        checks = verify(written, progress=progress)
-        describe(draft, written.manifest.model_copy(update={"checks": [check.to_dict() for check in checks]}))
+        write_proven(draft, manifest, graph, golden, progress)
     return open_bundle(folder)
 
 
+def begin(
+    model: Any, folder: Path, target: Target, given: Input, progress: Progress
+) -> tuple[ExportedProgram, Golden, Manifest]:
+    """What every export starts from: the traced network, its golden answers, and what is said of it."""
+    network = prepared(model)
+    progress(
+        f"exporting to {folder}: tracing one graph for every size, which is then proved at seven: a minute for a small network, many for a large one"
+    )
+    program = trace(network, given)
+    progress("answering the golden pictures with PyTorch")
+    golden = golden_of(network)
+    return program, golden, manifest_of(network, target, given, golden)
+
+
+def write_proven(draft: Path, manifest: Manifest, graph: Mapping[str, bytes], golden: Golden, progress: Progress) -> None:
+    """Write a bundle into ``draft`` and have it answer; raises :class:`GateError` when it does not as it should."""
+    written = write_bundle(draft, manifest, graph, golden)
+    checks = verify(written, progress=progress)
+    describe(draft, written.manifest.model_copy(update={"checks": [check.to_dict() for check in checks]}))
+
+
 def prepared(model: Any) -> Any:
-    """The network as it is exported: in evaluation, float32, on the CPU, with all windows attending at once."""
+    """The network as it is exported: in evaluation, float32, on the CPU, with all windows attending at once.
+
+    Raises :class:`UsageError` for a module that does not know what its outputs and its pictures are.
+    """
     network = load(model) if isinstance(model, str | Path) else copy.deepcopy(model)
-    config_of(network)
+    if config_of(network).num_classes:
+        decoder_of(network)
+    elif getattr(network, "preprocessing", None) is None:
+        raise UsageError("This network knows no preprocessing. Mend: give one from a run, a saved folder or swinkit.load")
     for module in network.modules():
         if isinstance(
             module, WindowAttention
@@ -64,23 +85,29 @@ def prepared(model: Any) -> Any:
     return network.float().cpu().eval()
 
 
-def manifest_of(network: Any, target: Target, given: Input) -> Manifest:
+def manifest_of(network: Any, target: Target, given: Input, golden: Golden) -> Manifest:
     return Manifest(
         target=target,
+        task=getattr(network, "task", "classification"),
         swin=network.config,
         classes=network.classes,
         multi_label=bool(network.multi_label),
         temperature=temperature(network),
         preprocessing=network.preprocessing,
         input=given,
+        output="logits" if network.config.num_classes else "features",
+        tolerance=golden.tolerance,
     )
 
 
 def golden_of(network: Any) -> Golden:
-    """Golden answers of the plain model."""
+    """Golden answers of the plain model; raises :class:`SwinkitError` where they are not finite."""
 
     @torch.inference_mode()
     def answer(images: np.ndarray) -> np.ndarray:
         return network(torch.from_numpy(images)).numpy()
 
-    return make_golden(answer, network.config.image_size, network.preprocessing)
+    golden = make_golden(answer, network.config.image_size, network.preprocessing)
+    if not math.isfinite(golden.tolerance):
+        raise SwinkitError("The model's answer to a golden picture is not finite, so that no graph can be compared with it")
+    return golden

@@ -20,6 +20,7 @@ SIZES: tuple[Size, ...] = ((64, 64), (112, 160), (224, 224), (256, 256), (300, 2
 BATCHES = (1, 2, 3)
 NATIVE = 224  # the side for which SIZES are meant
 SMALLEST = 112  # a model for smaller pictures than this is asked about proportionally smaller ones
+TOLERANCE = 1e-4  # of the largest golden logit; a wrong shift or mask is off by a hundred times as much
 
 Answerer = Callable[[np.ndarray], np.ndarray]
 
@@ -34,6 +35,11 @@ class Golden:
     def to_bytes(self) -> bytes:
         named = {f"pictures/{h}x{w}": array for (h, w), array in self.pictures.items()}
         return save({**named, **{f"logits/{h}x{w}": array for (h, w), array in self.logits.items()}})
+
+    @property
+    def tolerance(self) -> float:
+        """How far a logit of a right graph may be from the golden one: float32 rounds in proportion to the largest, and so does this."""
+        return TOLERANCE * float(np.max([np.abs(logits).max() for logits in self.logits.values()]))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Golden:

@@ -100,12 +100,17 @@ def facts(manifest: Manifest) -> dict[str, str]:
     """What those want who hold the graph file alone."""
     return {
         "swinkit": manifest.swinkit,
-        "classes": json.dumps(manifest.classes, ensure_ascii=False),
+        "classes": _text(manifest.classes),
         "multi_label": json.dumps(manifest.multi_label),
         "temperature": json.dumps(manifest.temperature),
         "preprocessing": manifest.preprocessing.model_dump_json(),
         "input": manifest.input.model_dump_json(),
     }
+
+
+def _text(value: Any) -> str:
+    """``value`` as JSON that any reader takes; bytes of names that are no text stand as escapes, as in ``bundle.json``."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 def _roll(self: Any, shifts: Sequence[Any], dims: Sequence[int] = ()) -> Any:

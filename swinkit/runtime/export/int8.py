@@ -13,14 +13,12 @@ import numpy as np
 
 from ...errors import GateError
 from ..silenced import nncf, openvino
-from .bundle import Bundle, Input, Manifest, describe, open_bundle, unfinished, write_bundle
-from .exporting import Progress, golden_of, manifest_of, prepared
-from .golden import BATCHES, Golden
+from .bundle import Bundle, Input, Manifest, open_bundle, unfinished
+from .exporting import Progress, begin, write_proven
 from .graphs import ir_bytes, to_onnx
 from .quantising import Run, compiled, float_precisions, median_seconds, quantise, quantise_with_fallback
-from .tracing import trace
-from .verdict import Answers, Gate, Verdict
-from .verifying import verify
+from .verdict import Answers, Gate, Verdict, agreement, decisions
+from .verifying import largest_difference
 
 SLACK = 2.0  # how much further from float32 than here an int8 answer may be on another processor
 
@@ -46,19 +44,14 @@ def export_int8(
     folder, given = Path(folder), given or Input()
     nncf()  # what is missing is said before a minute of work
     with unfinished(folder) as draft:
-        network = prepared(model)
-        manifest = manifest_of(network, "openvino", given)
-        progress(
-            f"exporting to {folder}: tracing one graph for every size, which is then proved at seven: a minute for a small network, many for a large one"
-        )
-        reference = _as_openvino(to_onnx(trace(network, given), manifest)["model.onnx"])
-        golden = golden_of(network)
+        program, golden, manifest = begin(model, folder, "openvino", given, progress)
+        reference = _as_openvino(to_onnx(program, manifest)["model.onnx"])
+        del program
         quantised, verdict = quantise_until(reference, manifest, pictures, gate or Gate(), progress)
-        tolerance = SLACK * _largest_difference(compiled(quantised), manifest, golden)
+        off = max(largest_difference(compiled(quantised), manifest, golden, size) for size in golden.pictures)
+        tolerance = max(SLACK * off, golden.tolerance)
         described = manifest.model_copy(update={"precision": "int8", "tolerance": tolerance, "int8": verdict.to_dict()})
-        written = write_bundle(draft, described, ir_bytes(quantised, described), golden)
-        checks = [check.to_dict() for check in verify(written, progress=progress)]
-        describe(draft, written.manifest.model_copy(update={"checks": checks}))
+        write_proven(draft, described, ir_bytes(quantised, described), golden, progress)
     return open_bundle(folder), verdict
 
 
@@ -75,7 +68,7 @@ def quantise_until(
     if verdict.faults:
         progress("; ".join(verdict.faults))
         progress("looking for the layers that do the harm, and returning them to float")
-        quantised, in_float = quantise_with_fallback(reference, calibration, 1 - (1 - gate.agreement) / 2)
+        quantised, in_float = quantise_with_fallback(reference, calibration, judge.closely)
         progress("answering held-out pictures once more in int8")
         verdict = judge(quantised, in_float)
     if verdict.faults:
@@ -93,35 +86,31 @@ class Judge:
 
     def __call__(self, quantised: Any, in_float: tuple[str, ...] = ()) -> Verdict:
         int8 = compiled(quantised, [*self.floats][-1])
-        best, truth = self.float32
-        answers = Answers(best, self.answered(int8)[0], truth)
+        expected, truth = self.float32
+        answers = Answers(expected, self.answered(int8)[0], truth)
         first = self.manifest.input.from_normalised(self.pictures.calibration[0], self.manifest.preprocessing)
         seconds = median_seconds({**self.floats, "int8": int8}, first)
         return Verdict(answers, self.manifest.classes, in_float, seconds, self.gate)
+
+    def closely(self, expected: np.ndarray, logits: np.ndarray) -> bool:
+        """Whether ``logits`` (n, K) decide as the ``expected`` ones so often that other pictures will reach the gate too."""
+        several = self.manifest.multi_label
+        return agreement(decisions(expected, several), decisions(logits, several)) >= 1 - (1 - self.gate.agreement) / 2
 
     @functools.cached_property
     def float32(self) -> tuple[np.ndarray, np.ndarray | None]:
         return self.answered(self.floats["float32"])
 
     def answered(self, run: Run) -> tuple[np.ndarray, np.ndarray | None]:
-        """The best class of each held-out picture (n,) by ``run``, and the true one (n,) where all are known."""
-        best, truth = [], []
+        """The :func:`decisions` of ``run`` for each held-out picture, and the true class (n,) where all are known."""
+        given, truth = [], []
         for images, labels in self.pictures.held_out():
-            best.append(run(self.manifest.input.from_normalised(images, self.manifest.preprocessing)).argmax(axis=1))
+            logits = run(self.manifest.input.from_normalised(images, self.manifest.preprocessing))
+            given.append(decisions(logits, self.manifest.multi_label))
             truth.append(labels)
         known = [labels for labels in truth if labels is not None]
-        return np.concatenate(best), np.concatenate(known) if len(known) == len(truth) else None
+        return np.concatenate(given), np.concatenate(known) if len(known) == len(truth) else None
 
 
 def _as_openvino(graph: bytes) -> Any:
     return openvino().Core().read_model(io.BytesIO(graph))
-
-
-def _largest_difference(run: Run, manifest: Manifest, golden: Golden) -> float:
-    """Of a logit, over all golden pictures and batches."""
-    worst = 0.0
-    for size, drawn in golden.pictures.items():
-        for batch in BATCHES:
-            answer = run(manifest.input.arrange(drawn[:batch], manifest.preprocessing))
-            worst = max(worst, float(np.abs(answer - golden.logits[size][:batch]).max()))
-    return worst

@@ -59,8 +59,11 @@ def quantise(model: Any, pictures: Sequence[np.ndarray], in_float: Collection[st
         )
 
 
-def quantise_with_fallback(model: Any, pictures: Sequence[np.ndarray], least_agreement: float) -> tuple[Any, tuple[str, ...]]:
-    """As :func:`quantise`, with the most harmful layers in float, one more each time until int8 and float agree on ``pictures``.
+def quantise_with_fallback(
+    model: Any, pictures: Sequence[np.ndarray], agrees: Callable[[np.ndarray, np.ndarray], bool]
+) -> tuple[Any, tuple[str, ...]]:
+    """As :func:`quantise`, with the most harmful layers in float, more each time until ``agrees(float32, int8)``, asked of the logits (n, K)
+    for ``pictures``.
 
     Gives the model and the names of those layers, at most :data:`MOST_IN_FLOAT`, with which it may still disagree.
     """
@@ -69,7 +72,7 @@ def quantise_with_fallback(model: Any, pictures: Sequence[np.ndarray], least_agr
     for count in (1, 2, 4, 8, MOST_IN_FLOAT):
         quantised = quantise(model, pictures, ranked[:count])
         answers = run_on(compiled(quantised), pictures)
-        if (answers.argmax(axis=1) == expected.argmax(axis=1)).mean() >= least_agreement:
+        if agrees(expected, answers):
             break
     return quantised, tuple(ranked[:count])
 

@@ -13,7 +13,7 @@ import numpy as np
 class Gate:
     """What int8 must reach on held-out pictures.
 
-    ``agreement``: share of pictures to which float32 and int8 give the same best class. ``accuracy_drop`` and ``class_drop``: how
+    ``agreement``: share of pictures to which float32 and int8 give the same best class, or with several labels the same labels. ``accuracy_drop`` and ``class_drop``: how
     much top-1, and the recall of any class, may fall; one picture of a class is never a fall. ``speedup`` over the faster of float32
     and bfloat16.
     """
@@ -24,9 +24,19 @@ class Gate:
     speedup: float = 1.05
 
 
+def decisions(logits: np.ndarray, multi_label: bool) -> np.ndarray:
+    """What logits (n, K) decide: the best class (n,), or with several labels which of them hold (n, K)."""
+    return logits >= 0 if multi_label else logits.argmax(axis=1)
+
+
+def agreement(one: np.ndarray, other: np.ndarray) -> float:
+    """Share of pictures of which two :func:`decisions` are the same in all."""
+    return float((one == other).reshape(len(one), -1).all(axis=1).mean())
+
+
 @dataclass(frozen=True)
 class Answers:
-    """Best class by float32 and by int8 of each held-out picture (n,), and the true one (n,) where it is known."""
+    """The :func:`decisions` of float32 and of int8 for each held-out picture, and the true class (n,) where it is known."""
 
     float32: np.ndarray
     int8: np.ndarray
@@ -34,7 +44,7 @@ class Answers:
 
     @property
     def agreement(self) -> float:
-        return float((self.float32 == self.int8).mean())
+        return agreement(self.float32, self.int8)
 
     def accuracy(self) -> tuple[float, float] | None:
         """Top-1 of float32 and of int8."""

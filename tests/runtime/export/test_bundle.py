@@ -79,6 +79,13 @@ def test_fault_31_a_link_is_refused(copied: Path, tmp_path: Path, name: str) -> 
         open_bundle(copied)
 
 
+def test_fault_31_a_description_behind_a_link_is_refused(copied: Path, tmp_path: Path) -> None:
+    (copied / "bundle.json").rename(tmp_path / "elsewhere")
+    (copied / "bundle.json").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(WeightsError, match=r"plain file bundle\.json"):
+        open_bundle(copied)
+
+
 def test_fault_31_a_file_that_the_manifest_names_elsewhere_is_refused(copied: Path) -> None:
     manifest = json.loads((copied / "bundle.json").read_text())
     manifest["files"]["../../etc/passwd"] = manifest["files"].pop("model.onnx")

@@ -7,11 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
+from PIL import Image
 
 from swinkit.cli.main import run
 from swinkit.runtime.export.bundle import Bundle, write_bundle
 from swinkit.runtime.export.golden import Golden
+
+from .test_bundle import replace_file
 
 ROOT = Path(__file__).parents[3]
 WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; from swinkit.cli.main import run; sys.exit(run(sys.argv[1:]))"
@@ -43,7 +47,45 @@ def test_verify_ends_with_code_4_when_an_answer_differs(
     (tmp_path / "wrong").mkdir()
     write_bundle(tmp_path / "wrong", onnx_bundle.manifest, onnx_bundle.files, wrong)
     assert run(["verify", str(tmp_path / "wrong"), "--runtime", "onnxruntime"]) == 4
-    assert "at 1 of 7 sizes" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "in 1 of 7 checks" in printed.err
+    assert "verified" not in printed.out
+    assert run(["verify", str(tmp_path / "wrong"), "--runtime", "onnxruntime", "--json"]) == 4
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    assert [check["size"] for check in checks if check["error"] > onnx_bundle.manifest.tolerance] == [[28, 28]]
+
+
+def test_a_graph_that_a_runtime_does_not_take_is_told(
+    onnx_bundle: Bundle, copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As one that was exported for a later version of the runtime than the one here."""
+    graph = onnx.load_from_string(onnx_bundle.files["model.onnx"])
+    graph.opset_import[0].version = 99
+    replace_file(copied, "model.onnx", graph.SerializeToString())
+    assert run(["verify", str(copied), "--runtime", "onnxruntime"]) == 4
+    printed = capsys.readouterr()
+    assert "no answer" in printed.out
+    assert "in 7 of 7 checks" in printed.err
+    Image.new("L", (28, 28), 90).save(tmp_path / "a.png")
+    assert run(["predict", str(copied), str(tmp_path / "a.png")]) == 1
+    said = capsys.readouterr().err
+    assert "does not take the graph of" in said
+    assert "fault of swinkit" not in said
+
+
+@pytest.mark.parametrize("option", [["--engine", "openvino"], ["--device", "cuda"], ["--precision", "bfloat16"]])
+def test_a_bundle_answers_with_its_graph_and_says_so(
+    option: list[str], onnx_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("L", (28, 28), 90).save(tmp_path / "a.png")
+    assert run(["predict", str(onnx_bundle.path), str(tmp_path / "a.png"), *option]) == 2
+    assert "Mend: leave" in capsys.readouterr().err
+    assert run(["predict", str(onnx_bundle.path), str(tmp_path / "a.png"), "--engine", "auto", "--device", "cpu"]) == 0
+
+
+def test_a_bundle_is_judged_where_it_answers(onnx_bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evaluate", str(onnx_bundle.path), "digits", "--device", "cuda"]) == 2
+    assert "answers on the CPU" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -15,12 +16,16 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import numpy_helper
+from PIL import Image
 
+import swinkit
+from swinkit.cli.main import run
 from swinkit.data.transforms import evaluation
-from swinkit.errors import GateError, UsageError
+from swinkit.errors import GateError, SwinkitError, UsageError
 from swinkit.model import windows
 from swinkit.runtime.export import exporting
-from swinkit.runtime.export.bundle import Bundle, Input, open_bundle
+from swinkit.runtime.export.bundle import Bundle, Input, open_bundle, write_bundle
 from swinkit.runtime.export.exporting import export
 from swinkit.runtime.export.sessions import onnxruntime_session, openvino_session
 from swinkit.runtime.export.tracing import trace
@@ -98,7 +103,7 @@ def test_a_graph_with_the_shift_frozen_is_refused(plain: Any, tmp_path: Path, mo
             return trace(*arguments)
 
     monkeypatch.setattr(exporting, "trace", frozen)
-    with pytest.raises(GateError, match=r"does not answer as the model does: at . of 7 sizes") as refused:
+    with pytest.raises(GateError, match=r"does not answer as the model does: in . of 7 checks") as refused:
         export(plain, tmp_path / "bundle", "torch")
     assert "28 x 28" in str(refused.value)
     assert list(tmp_path.iterdir()) == []
@@ -122,6 +127,62 @@ def test_a_graph_that_does_not_run_is_refused(plain: Any, ready_made: Callable[.
     ready_made(onnx.ModelProto(ir_version=10).SerializeToString())
     with pytest.raises(GateError, match=r"14 of 14"):
         export(plain, tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_bar_grows_with_the_logits(
+    plain: Any, onnx_bundle: Bundle, ready_made: Callable[..., None], tmp_path: Path
+) -> None:
+    """float32 rounds in proportion: 1e-4 flat would refuse a sound graph of large logits, and take any graph of small ones for sound."""
+    model = copy.deepcopy(plain)
+    with torch.no_grad():
+        model.head.weight.mul_(1e4)
+        model.head.bias.mul_(1e4)
+    graph = onnx.load_from_string(onnx_bundle.files["model.onnx"])
+    (last,) = (node for node in graph.graph.node if "logits" in node.output)
+    last.output[0] = "unscaled"
+    graph.graph.initializer.append(numpy_helper.from_array(np.float32(1e4), "scale"))
+    graph.graph.node.add(op_type="Mul", input=["unscaled", "scale"], output=["logits"])
+    ready_made(graph.SerializeToString())
+    bundle = export(model, tmp_path / "bundle")
+    assert max(check["error"] for check in bundle.manifest.checks) > 1e-4
+    largest = max(float(np.abs(logits).max()) for logits in bundle.golden.logits.values())
+    assert bundle.manifest.tolerance == pytest.approx(1e-4 * largest)
+    assert all(check["error"] < bundle.manifest.tolerance for check in bundle.manifest.checks)
+
+
+def test_what_learned_without_labels_gives_its_features(
+    onnx_bundle: Bundle, ready_made: Callable[..., None], tmp_path: Path, capsys: Any
+) -> None:
+    ready_made()
+    out, name = tmp_path / "encoder", "swin_nano.simmim_fashion_mnist"
+    _, golden, manifest = exporting.begin(name, out, "onnx", Input(), lambda line: None)
+    assert (manifest.output, manifest.task, manifest.classes) == ("features", "pretraining", ())
+    out.mkdir()
+    write_bundle(out, manifest, onnx_bundle.files, golden)
+    Image.new("L", (28, 28), 90).save(tmp_path / "a.png")
+    assert run(["predict", str(out), str(tmp_path / "a.png")]) == 2
+    assert "pre-trained without labels gives no answers" in capsys.readouterr().err
+    assert (
+        run(["export", "swin_nano.simmim_fashion_mnist", "--int8", "--calibrate", "digits", "--out", str(tmp_path / "int8")])
+        == 2
+    )
+    assert not (tmp_path / "int8").exists()
+
+
+def test_a_network_that_does_not_know_what_it_says_is_refused(tmp_path: Path) -> None:
+    for classes, said in ((5, "knows no classes"), (0, "knows no preprocessing")):
+        with pytest.raises(UsageError, match=said):
+            export(swinkit.create_model("swin_nano", num_classes=classes), tmp_path / "bundle")
+
+
+def test_a_network_without_finite_answers_is_told(plain: Any, ready_made: Callable[..., None], tmp_path: Path) -> None:
+    ready_made()
+    model = copy.deepcopy(plain)
+    with torch.no_grad():
+        model.head.weight.fill_(float("inf"))
+    with pytest.raises(SwinkitError, match="is not finite"):
+        export(model, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
 
 

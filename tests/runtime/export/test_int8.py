@@ -11,13 +11,15 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
+from PIL import Image
 
+from swinkit.cli.calibrating import find_pictures
 from swinkit.errors import GateError
-from swinkit.runtime.export import int8, quantising
+from swinkit.runtime.export import exporting, int8, quantising
 from swinkit.runtime.export.bundle import Bundle
 from swinkit.runtime.export.int8 import Pictures, export_int8, quantise_until
 from swinkit.runtime.export.quantising import compiled, quantise
-from swinkit.runtime.export.verdict import Answers, Gate, Verdict
+from swinkit.runtime.export.verdict import Answers, Gate, Verdict, agreement, decisions
 from swinkit.runtime.export.verifying import verify
 from swinkit.runtime.silenced import openvino
 
@@ -60,7 +62,7 @@ def planted(onnx_bundle: Bundle) -> bytes:
 def test_a_good_int8_model_is_written_and_verified(
     plain: Any, onnx_bundle: Bundle, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(int8, "trace", lambda *_: None)
+    monkeypatch.setattr(exporting, "trace", lambda *_: None)
     monkeypatch.setattr(int8, "to_onnx", lambda *_: onnx_bundle.files)
     bundle, verdict = export_int8(plain, tmp_path / "bundle", pictures, gate=FORGIVING)
     assert verdict.faults == []
@@ -88,7 +90,7 @@ def test_a_planted_harmful_layer_is_found_and_returns_to_float(
 def test_harm_that_cannot_be_undone_is_refused_and_leaves_nothing(
     plain: Any, planted: bytes, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(int8, "trace", lambda *_: None)
+    monkeypatch.setattr(exporting, "trace", lambda *_: None)
     monkeypatch.setattr(int8, "to_onnx", lambda *_: {"model.onnx": planted})
     monkeypatch.setattr(int8, "quantise_with_fallback", lambda reference, images, _: (quantise(reference, images), ()))
     with pytest.raises(GateError, match="nothing was written: agreement with float32 is"):
@@ -120,3 +122,24 @@ def test_int8_is_worth_it_only_beside_the_faster_float() -> None:
     assert verdict_of([0], [0], [0]).worth_it
     assert not verdict_of([0], [0], [0], bfloat16=1.02).worth_it
     assert "not worth it" in str(verdict_of([0], [0], [0], bfloat16=0.5))
+
+
+def test_with_several_labels_all_of_a_picture_must_stay() -> None:
+    """The best class alone says nothing there: it may stay while another label is lost."""
+    before, after = np.array([[3.0, 1.0], [2.0, -1.0]]), np.array([[3.0, -0.1], [2.0, -1.0]])
+    assert agreement(decisions(before, False), decisions(after, False)) == 1
+    assert agreement(decisions(before, True), decisions(after, True)) == 0.5
+    answers = Answers(decisions(before, True), decisions(after, True), None)
+    assert answers.agreement == 0.5
+    assert answers.accuracy() is None
+
+
+@pytest.mark.parametrize(("count", "warned"), [(20, True), (200, False)])
+def test_few_pictures_to_judge_on_are_told(count: int, warned: bool, plain: Any, tmp_path: Path, capsys: Any) -> None:
+    for name in "abcde":
+        (tmp_path / name).mkdir()
+        for number in range(count // 5):
+            pixels = np.random.default_rng([ord(name), number]).integers(0, 256, (28, 28), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+    find_pictures("model", plain, str(tmp_path), None, quiet=True)
+    assert ("too few to tell" in capsys.readouterr().err) == warned
