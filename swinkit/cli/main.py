@@ -64,7 +64,8 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         answer = super().invoke(ctx)
-        sys.stdout.flush()  # here, so that a reader that went away is met inside click, which ends quietly
+        if sys.stdout is not None:  # which it is where a shell closed it
+            sys.stdout.flush()  # here, so that a reader that went away is met inside click, which ends quietly
         return answer
 
 

@@ -52,7 +52,7 @@ FEW = 3  # inputs, up to which the next command names them
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, min_open=True, max=86400),
     metavar="S",
     default=30,
     show_default=True,
@@ -127,13 +127,20 @@ def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: f
 
 
 def _format(kind: str | None, out: Path | None, as_json: bool) -> str:
-    suffix = out.suffix.removeprefix(".").lower() if out else ""
     if out is None:
+        if as_json and kind not in (None, "jsonl"):
+            raise UsageError(f"--json prints rows as --format jsonl does, and --format says {kind}. Leave one of them out")
         chosen = kind or ("jsonl" if as_json else "table")
         if chosen == "parquet":
             raise UsageError("Parquet does not go to the screen. Name a file: --out predictions.parquet")
+        if sys.stdout is None:
+            raise UsageError("Standard output is closed. Name a file: --out predictions.csv")
         return chosen
-    chosen = kind or suffix
+    if kind == "table":
+        raise UsageError("--format table is for the screen. With --out use jsonl, csv or parquet, or leave --format out")
+    from ..runtime.rows import format_of
+
+    chosen = kind or format_of(out)
     if chosen not in FORMATS[1:]:
         raise UsageError(f"--out {out} does not say its format. Use the suffix .jsonl, .csv or .parquet, or --format")
     from ..weights.atomic import check_absent
@@ -145,8 +152,10 @@ def _format(kind: str | None, out: Path | None, as_json: bool) -> str:
 def _inputs(arguments: tuple[str, ...], null: bool) -> Iterator[Input]:
     from ..runtime.inputs import expand, read_list
 
-    for argument in arguments:
-        yield from read_list(sys.stdin.buffer, null) if argument == "-" else expand([argument])
+    if "-" in arguments and sys.stdin is None:
+        raise UsageError("- means a list of files on stdin, which is closed. Pipe one in, or name a folder")
+    each = (read_list(sys.stdin.buffer, null) if argument == "-" else expand([argument]) for argument in arguments)
+    return chain.from_iterable(each)
 
 
 def _some_readable(listed: Iterator[Input]) -> Iterator[Input]:

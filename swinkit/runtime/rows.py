@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from ..errors import UsageError
 from ..results import Classification, Failure
 
 Row = dict[str, Any]
@@ -172,10 +173,20 @@ WRITERS: dict[str, Callable[[Iterable[Row], BinaryIO, Columns], None]] = {
 }
 
 
-def read_rows(path: str | Path) -> Iterator[Row]:
-    """The rows of a file that ``swinkit predict`` wrote; its format is known by its suffix."""
-    kind = Path(path).suffix.removeprefix(".")
-    yield from {"jsonl": _read_jsonl, "csv": _read_csv, "parquet": _read_parquet}[kind](Path(path))
+def format_of(path: str | Path) -> str:
+    """What the suffix of ``path`` says, in small letters."""
+    return Path(path).suffix.removeprefix(".").lower()
+
+
+def read_rows(path: str | Path, kind: str | None = None) -> Iterator[Row]:
+    """The rows of a file that ``swinkit predict`` wrote in format ``kind``, by default the one that its suffix says.
+
+    Raises :class:`UsageError` for another.
+    """
+    kind = kind or format_of(path)
+    if kind not in READERS:
+        raise UsageError(f"{path} does not say its format. Give one of: {', '.join(READERS)}")
+    return READERS[kind](Path(path))
 
 
 def _read_jsonl(path: Path) -> Iterator[Row]:
@@ -203,3 +214,6 @@ def _read_parquet(path: Path) -> Iterator[Row]:
             for row in batch.to_pylist():
                 exact = row.pop("path_bytes")
                 yield row if exact is None else {**row, "path": os.fsdecode(exact)}
+
+
+READERS: dict[str, Callable[[Path], Iterator[Row]]] = {"jsonl": _read_jsonl, "csv": _read_csv, "parquet": _read_parquet}

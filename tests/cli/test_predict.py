@@ -154,6 +154,52 @@ def test_fault_16_to_20_each_file_its_own_answer_or_its_own_reason(model_folder,
         assert rows[name]["label"] == answer.label
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--json", "--format", "csv"], "--format says csv"),
+        (["--json", "--format", "table"], "--format says table"),
+        (["--format", "table", "--out", "rows.csv"], "--format table is for the screen"),
+        (["--seconds", "inf"], "is not in the range"),
+    ],
+)
+def test_what_does_not_fit_together_is_said(arguments, said, capsys):
+    assert run(["predict", "swin_nano.fashion_mnist", "photo.png", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="closes streams by a shell")
+@pytest.mark.parametrize(
+    ("inputs", "closed", "said"),
+    [
+        ("-", "<&-", "stdin, which is closed"),
+        ("- --json", "<&-", "stdin, which is closed"),
+        (". --json", ">&-", "output is closed"),
+    ],
+)
+def test_closed_streams_are_told(inputs, closed, said):
+    command = f"{sys.executable} -m swinkit predict swin_nano.fashion_mnist {inputs} {closed}"
+    done = subprocess.run(["sh", "-c", command], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="closes streams by a shell")
+def test_a_verb_that_has_nothing_to_print_to_ends_well():
+    command = f"{sys.executable} -m swinkit bench swin_nano --dry-run -q >&-"
+    done = subprocess.run(["sh", "-c", command], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0
+    assert "fault" not in done.stderr
+
+
+def test_an_engine_that_is_not_installed_is_told_before_anything_is_read(model_folder, tmp_path, monkeypatch, capsys):  # noqa: F811
+    monkeypatch.setattr("swinkit.runtime.kinds.is_installed", lambda package: False)
+    out = tmp_path / "rows.csv"
+    assert run(["predict", str(model_folder), str(tmp_path), "--engine", "openvino", "--out", str(out)]) == 1
+    assert "swinkit[export]" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 MEMORY = """
 import resource, sys
 from swinkit.cli.main import run

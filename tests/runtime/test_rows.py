@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from swinkit.errors import UsageError
 from swinkit.results import Classification, Failure
 from swinkit.runtime.rows import FORMULA, WRITERS, Columns, Tally, escape, read_rows, to_line, to_row, to_text, unescape
 
@@ -101,3 +102,13 @@ def test_a_tally_counts_what_goes_by():
     tally = Tally()
     assert len(list(tally.count(rows(["a", "b", "c"], Columns())))) == 6
     assert (tally.rows, tally.ok) == (6, 3)
+
+
+def test_the_format_is_that_of_the_suffix_in_any_case_or_the_given_one(tmp_path):
+    written = rows(["a.png"], Columns(2))
+    for name, kind in (("rows.CSV", None), ("rows.txt", "csv")):
+        with (tmp_path / name).open("wb") as file:
+            WRITERS["csv"](written, file, Columns(2))
+        assert [row["path"] for row in read_rows(tmp_path / name, kind)] == ["a.png", "a.png"]
+    with pytest.raises(UsageError, match=r"rows\.txt does not say its format"):
+        read_rows(tmp_path / "rows.txt")
