@@ -236,3 +236,12 @@ def test_an_engine_that_is_not_installed_is_told_before_anything_is_measured(mon
     monkeypatch.setattr("swinkit.runtime.kinds.is_installed", lambda package: False)
     assert run(["bench", "swin_nano", "--engine", "openvino"]) == 1
     assert "swinkit[export]" in capsys.readouterr().err
+
+
+def test_a_benchmark_that_measured_nothing_has_failed(monkeypatch, capsys):
+    row = {"asked": "plain", "precision": "float32", "batch": 1, "size": [28, 28], "fault": "plain: no memory"}
+    monkeypatch.setattr(bench_study, "measure", lambda *_: [row])
+    assert run(["bench", "swin_nano", "--json"]) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["rows"] == [row]
+    assert "Nothing could be measured" in printed.err
