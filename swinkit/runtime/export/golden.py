@@ -20,7 +20,7 @@ SIZES: tuple[Size, ...] = ((64, 64), (112, 160), (224, 224), (256, 256), (300, 2
 BATCHES = (1, 2, 3)
 NATIVE = 224  # the side for which SIZES are meant
 SMALLEST = 112  # a model for smaller pictures than this is asked about proportionally smaller ones
-TOLERANCE = 1e-4  # of the largest golden logit; a wrong shift or mask is off by a hundred times as much
+TOLERANCE = 1e-4  # of the largest golden logit, in proportion to which float32 rounds
 
 Answerer = Callable[[np.ndarray], np.ndarray]
 
