@@ -33,11 +33,8 @@ Answer: TypeAlias = Classification | Failure
 Prepared: TypeAlias = tuple[str | None, Tensor] | Failure  # name and model input
 Decode: TypeAlias = Callable[[Any, int], np.ndarray]
 
-BY_ITSELF = (
-    "native",
-    "auto",
-    "eager",
-)  # engines that may be asked for where the model answers by itself: the defaults, and what it does
+# engines that may be asked for where the model answers by itself: the defaults, and what it does
+BY_ITSELF = ("native", "auto", "eager")
 
 
 class Predictor:

@@ -9,19 +9,8 @@ from ...study.vit import VITS, count_vit_macs
 from ...variants import find
 
 VIT = "deit_s"  # ViT-S/16, Swin-T's usual peer
-SIDES = (
-    112,
-    224,
-    336,
-    448,
-    560,
-    672,
-    896,
-    1120,
-    1344,
-    1792,
-    2240,
-)  # pixels; all whole in windows of 7 patches of 4, and in patches of 16
+# pixels; all whole in windows of 7 patches of 4, and in patches of 16
+SIDES = (112, 224, 336, 448, 560, 672, 896, 1120, 1344, 1792, 2240)
 
 
 def by_resolution() -> dict[str, Any]:
