@@ -78,11 +78,11 @@ def command(
         say(f"{model} is a variant, so its weights are random; they are as fast as trained ones", quiet)
     own = tuple(result["config"]["image_size"])
     cases, remarks = bench.cases_of(batches or (1, 8), sizes or (own,), precisions)
-    pace = bench.Pace(rounds=rounds)
+    pace, until = bench.Pace(rounds=rounds), bench.Until(max_seconds)
     result["rows"] = []
     if not dry_run:
         with studying.Narrator(quiet) as narrate:
-            result["rows"] = bench.measure(model, cases, engines, pace, floor, max_seconds, narrate)
+            result["rows"] = bench.measure(model, cases, engines, pace, floor, until, narrate)
     result["environment"] = bench.environment()
     if as_json:
         print_json(result)
@@ -92,6 +92,7 @@ def command(
         warn(remark)
     if out is not None:
         say(f"Written: {studying.keep(result, studying.bench_page(result, Path(model).name), out, 'bench')}", quiet)
+    studying.check_finished(until)
     _check_measured(result["rows"])
     further = ("bench", model, "--out", "bench") if out is None else ("compare", model, "--out", "compare")
     next_command("swinkit", *further, quiet=quiet)

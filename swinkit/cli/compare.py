@@ -75,9 +75,10 @@ def command(
     chosen = list(dict.fromkeys(models or compare.MODELS))
     rows = compare.count(chosen, sorted(set(sizes or compare.SIZES)))
     layers: list[dict[str, Any]] = []
+    until = compare.Until(max_seconds)
     if not dry_run:
         with studying.Narrator(quiet) as narrate:
-            layers = compare.measure(rows, precision, bench.Pace(rounds=rounds, least=1), engine, max_seconds, narrate)
+            layers = compare.measure(rows, precision, bench.Pace(rounds=rounds, least=1), engine, until, narrate)
     result = {
         "precision": precision, "rows": rows, "layers": layers, **compare.summarise(rows, layers),
         "environment": bench.environment(),
@@ -90,6 +91,7 @@ def command(
         warn(fault)
     if out is not None:
         say(f"Written: {studying.keep(result, page(result), out, 'compare')}", quiet)
+    studying.check_finished(until)
     swins = [model for model in chosen if model not in _transformers()] or ["swin_t"]
     further = ("compare", *models, "--out", "compare") if out is None else ("bench", swins[0], "--out", "bench")
     next_command("swinkit", *further, quiet=quiet)

@@ -147,11 +147,14 @@ def _put(settings: dict[str, Any], path: Sequence[str], value: Any) -> None:
 
 
 def check_new(out: Path | None) -> None:
-    """Raises :class:`UsageError` when ``out`` is there and no empty folder: asked before the work, not after it."""
-    from ..weights.atomic import check_absent
+    """Raises :class:`UsageError` when ``out`` is there and no empty folder, or none can be made: asked before the work, not after it."""
+    from ..weights.atomic import check_absent, check_room
 
-    if out is not None and not (out.is_dir() and not any(out.iterdir())):
+    if out is None:
+        return
+    if not (out.is_dir() and not any(out.iterdir())):
         check_absent(out)
+    check_room(out)
 
 
 def print_json(value: Any) -> None:

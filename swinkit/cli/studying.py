@@ -6,16 +6,20 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import Interrupted
 from ..report.measures import Chapter, StudyPage, Table, write_study
 from ..report.page import Headline
 from ..report.plots import Curve
 from ..study.statistics import figure, short
 from ..weights.atomic import write_json
 from .options import say
+
+if TYPE_CHECKING:
+    from ..study.turns import Until
 
 PARTS = {
     "patch": "patch embedding", "merging": "patch merging", "qkv": "queries, keys, values", "attention": "QKᵀ and AV",
@@ -197,6 +201,12 @@ def print_table(table: Table) -> None:
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         click.echo("  ".join(line).rstrip())
+
+
+def check_finished(until: Until) -> None:
+    """Raise :class:`Interrupted` where the user stopped a measurement; what was measured before has been shown and kept by then."""
+    if until.interrupted:
+        raise Interrupted("Stopped: what was measured before is shown, and what it left out is named")
 
 
 def keep(result: Mapping[str, Any], page: StudyPage, folder: Path, name: str) -> Path:

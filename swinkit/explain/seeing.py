@@ -59,10 +59,7 @@ class Meeting:
 @torch.no_grad()
 def softmax_rows(attention: WindowAttention, x: Tensor, grid: WindowGrid) -> Tensor:
     """Who attends to whom on the map ``x`` (B, H, W, C), (B, nW, h, N, N): Swin, equation 4, or V2, equation 2, with the mask."""
-    windows = grid.split(x)
-    batch, count, tokens, width = windows.shape
-    qkv = F.linear(windows, attention.qkv.weight, attention.projection_bias())
-    q, k, _ = qkv.view(batch, count, tokens, 3, attention.heads, width // attention.heads).permute(3, 0, 1, 4, 2, 5).unbind(0)
+    q, k, _ = attention.project(grid.split(x))
     q, k = attention.similarity(q, k)
     logits = q @ k.transpose(-2, -1) + attention.bias().to(q.dtype)
     if grid.mask is not None:

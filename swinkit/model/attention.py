@@ -114,10 +114,14 @@ class WindowAttention(nn.Module):
             return self.qkv.bias
         return torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
 
-    def project(self, x: Tensor) -> Tensor:
-        """Queries, keys and values of tokens (…, C), side by side, (…, 3C). Without biases of its own it is the layer that is called, so
-        that hooks and adapters at it work."""
-        return self.qkv(x) if self.q_bias is None else F.linear(x, self.qkv.weight, self.projection_bias())
+    def project(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of windows (B, nW, N, C), each (B, nW, h, N, d). Without biases of its own it is the layer that is
+        called, so that hooks and adapters at it work."""
+        batch, count, tokens, width = windows.shape
+        qkv = self.qkv(windows) if self.q_bias is None else F.linear(windows, self.qkv.weight, self.projection_bias())
+        qkv = qkv.view(batch, count, tokens, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).unbind(0)
+        return q, k, v
 
     def forward(self, x: Tensor, grid: WindowGrid) -> Tensor:
         """Map (B, H, W, C) to a map of the same shape; tokens meet as ``grid`` says."""
@@ -136,15 +140,10 @@ class WindowAttention(nn.Module):
 
     def within(self, windows: Tensor, mask: Tensor | None) -> Tensor:
         """Attention inside each of ``windows`` (B, nW, N, C); ``mask`` (nW, N, N) parts what was wrapped around."""
-        batch, count, tokens, width = windows.shape
-        qkv = self.project(windows)
-        qkv = qkv.view(batch, count, tokens, 3, self.heads, width // self.heads)
-        q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).unbind(0)  # each (B, nW, h, N, d)
+        q, k, v = self.project(windows)
         q, k = self.similarity(q, k)
-
         bias = self.bias().to(q.dtype)[None]  # (1 or batch x nW, h, N, N)
         if mask is not None:
-            bias = (bias + mask[:, None].to(q.dtype)).expand(batch, -1, -1, -1, -1).flatten(0, 1)
+            bias = (bias + mask[:, None].to(q.dtype)).expand(q.shape[0], -1, -1, -1, -1).flatten(0, 1)
         out = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), bias)
-        out = out.view(batch, count, self.heads, tokens, width // self.heads)
-        return out.transpose(2, 3).reshape(batch, count, tokens, width)
+        return out.view(q.shape).transpose(2, 3).reshape(windows.shape)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -15,7 +14,7 @@ from ..weights.named import is_variant
 from . import statistics
 from .macs import count_macs, padding_share, published_macs
 from .models import PRECISIONS, outline
-from .turns import Candidate, Measured, Pace, take_turns
+from .turns import Candidate, Measured, Pace, Until, take_turns
 
 FLOOR = "GEMM floor"
 PARTS = ("patch_embed", "merge", "attention", "mlp", "head", "norms")  # of a network; the log-CPB's mlp is of its attention
@@ -72,30 +71,34 @@ def count(name: str, sizes: Sequence[tuple[int, int]] = ()) -> dict[str, Any]:
 
 
 def measure(
-    name: str, cases: Sequence[Case], engines: Sequence[str], pace: Pace, floor: bool = True, seconds: float | None = None,
+    name: str, cases: Sequence[Case], engines: Sequence[str], pace: Pace, floor: bool, until: Until,
     say: Callable[[str], Any] = lambda text: None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """One JSON-ready row for each case and engine: latency of a batch, throughput, memory, share of the GEMM floor.
 
-    ``seconds`` bounds the whole: cases that would begin later are left out, each with a row that says so. Engines that cannot run
-    have a row with ``fault``.
+    ``until`` bounds the whole: cases that would begin later, and the one that was interrupted, are left out, each with a row that says so.
+    Engines that cannot run have a row with ``fault``.
     """
-    end = None if seconds is None else time.monotonic() + seconds
     rows: list[dict[str, Any]] = []
     config = outline(name).config
     for case in cases:
-        if end is not None and rows and time.monotonic() > end:
-            rows += [{**asdict(case), "asked": engine, "fault": f"{engine}: left out, the time was up"} for engine in engines]
+        found = None
+        if not (rows and until.why):
+            say(f"{case.precision}, batch {case.batch}, {case.size[0]} x {case.size[1]} pixels")
+            with until.keeping():
+                found = take_turns(_candidates(name, case, engines, floor), pace, say=say)
+        if found is None:
+            rows += [{**asdict(case), "asked": engine, "fault": f"{engine}: left out, {until.why}"} for engine in engines]
             continue
-        say(f"{case.precision}, batch {case.batch}, {case.size[0]} x {case.size[1]} pixels")
-        arguments = {"model": name, "batch": case.batch, "size": case.size, "precision": case.precision}
-        candidates = [Candidate(each, "swinkit.study.subjects:swin", {**arguments, "engine": each}) for each in engines]
-        if floor:
-            candidates.append(Candidate(FLOOR, "swinkit.study.subjects:gemm_floor", arguments, KEEP_MEMORY))
-        found = take_turns(candidates, pace, say=say)
         parts = count_macs(config, case.size, padding=False)
         rows += [_row(case, found[each], found.get(FLOOR), parts.total - parts.position) for each in engines]
     return rows
+
+
+def _candidates(name: str, case: Case, engines: Sequence[str], floor: bool) -> list[Candidate]:
+    arguments = {"model": name, "batch": case.batch, "size": case.size, "precision": case.precision}
+    listed = [Candidate(each, "swinkit.study.subjects:swin", {**arguments, "engine": each}) for each in engines]
+    return [*listed, Candidate(FLOOR, "swinkit.study.subjects:gemm_floor", arguments, KEEP_MEMORY)] if floor else listed
 
 
 def _row(case: Case, measured: Measured, floor: Measured | None, macs: int) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -15,7 +14,7 @@ from .attention_cost import STRIDE, WIDTH, WINDOW
 from .crossing import crossings, exponent
 from .macs import count_macs, msa, padding_share, window_msa
 from .models import PLAIN, outline
-from .turns import Candidate, Measured, Pace, take_turns
+from .turns import Candidate, Measured, Pace, Until, take_turns
 from .vit import VITS, count_vit_macs
 
 SIZES = (224, 384, 512, 768, 1024, 1536)
@@ -64,27 +63,28 @@ def _counted(name: str, side: int) -> dict[str, Any]:
 
 
 def measure(
-    rows: list[dict[str, Any]], precision: str, pace: Pace, engine: str = PLAIN, seconds: float | None = None,
+    rows: list[dict[str, Any]], precision: str, pace: Pace, engine: str, until: Until,
     say: Callable[[str], Any] = lambda text: None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Add latency and memory to ``rows`` of :func:`count`, side after side, and return rows of the two attention layers.
 
-    ``engine`` is that of the Swins. No side begins after ``seconds``; what is left out has a ``fault`` that says so.
+    ``engine`` is that of the Swins. No side begins but the first where ``until`` says so; what is left out has a ``fault`` that says why.
     """
-    end = None if seconds is None else time.monotonic() + seconds
     layers: list[dict[str, Any]] = []
     for side in sorted({row["side"] for row in rows}):
         here = [row for row in rows if row["side"] == side]
         both = [_layer(kind, side) for kind in LAYERS]
         layers += both
-        if end is not None and layers[0] is not both[0] and time.monotonic() > end:
+        found = None
+        if layers[0] is both[0] or not until.why:
+            say(f"{side} x {side} pixels, {precision}")
+            candidates = [*(_candidate(row["model"], side, precision, engine) for row in here), *_layers(side, precision)]
+            with until.keeping():
+                found = take_turns(candidates, pace, say=say)
+        if found is None:
             for row in [*here, *both]:
-                row["fault"] = f"{row.get('model') or row['layer']}: left out, the time was up"
+                row["fault"] = f"{row.get('model') or row['layer']}: left out, {until.why}"
             continue
-        say(f"{side} x {side} pixels, {precision}")
-        found = take_turns(
-            [*(_candidate(row["model"], side, precision, engine) for row in here), *_layers(side, precision)], pace, say=say
-        )
         for row in here:
             _add(row, found[row["model"]])
         for row in both:

@@ -49,6 +49,29 @@ class Candidate:
     environment: dict[str, str] = field(default_factory=dict)
 
 
+class Until:
+    """When no further measurement begins: ``seconds`` after now, or once the user interrupted one, which loses none of those before."""
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+        self.interrupted = False
+
+    @property
+    def why(self) -> str | None:
+        """Why nothing begins; None while something may."""
+        if self.interrupted:
+            return "interrupted"
+        return "the time was up" if self._end is not None and time.monotonic() > self._end else None
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """An interrupt ends what is inside, and is noted."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+
 def take_turns(
     candidates: Sequence[Candidate], pace: Pace, inspect: Callable[[Worker, Measured], Any] | None = None,
     say: Callable[[str], Any] = lambda text: None, allowed: float = 900.0,

@@ -10,7 +10,7 @@ from ..data.collection import shown
 from ..data.folders import split_folders
 from ..data.layouts import layout_of
 from ..errors import UsageError
-from ..weights.atomic import TEMPORARY
+from ..weights.atomic import TEMPORARY, check_room
 from .settings import VERBS, RunSettings
 
 RUNS = Path("runs")
@@ -38,9 +38,7 @@ def check_place(settings: RunSettings, out: Path | None) -> None:
     if out is not None:
         check_free(out)
     place = (out or RUNS).resolve()
-    nearest = next(folder for folder in (place, *place.parents) if folder.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise UsageError(f"{shown(nearest)} is no folder that can be written to. Mend: choose another --out")
+    check_room(place)
     check_apart(place, settings.data or "", settings.format, labels=settings.task == "classification")
     if probe := getattr(settings, "probe", None):
         check_apart(place, probe, None, labels=True)

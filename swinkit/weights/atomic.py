@@ -28,6 +28,14 @@ def check_absent(path: Path) -> None:
         raise UsageError(f"{path} is there already and is not overwritten. Choose another --out, or remove it")
 
 
+def check_room(path: Path) -> None:
+    """Raises :class:`UsageError` when no folder can be made at ``path``: asked before the work, not after it."""
+    place = path.resolve()
+    nearest = next(folder for folder in (place, *place.parents) if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UsageError(f"{nearest} is no folder that can be written to. Mend: choose another --out")
+
+
 def write_atomically(path: str | Path, content: bytes) -> str:
     """Replace ``path`` by ``content`` or leave it untouched; returns the SHA-256 of what the disk gives back.
 

@@ -245,3 +245,31 @@ def test_a_benchmark_that_measured_nothing_has_failed(monkeypatch, capsys):
     printed = capsys.readouterr()
     assert json.loads(printed.out)["rows"] == [row]
     assert "Nothing could be measured" in printed.err
+
+
+@pytest.mark.parametrize("study", [bench_study, compare_study], ids=["bench", "compare"])
+def test_an_interrupted_measurement_keeps_what_was_measured_before(study, monkeypatch, tmp_path, capsys):
+    asked = []
+
+    def turns(candidates, pace, say):
+        asked.append(candidates)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return {one.name: Measured(one.name, turns=[[0.5], [0.5]]) for one in candidates}
+
+    monkeypatch.setattr(study, "take_turns", turns)
+    verb, out = study.__name__.rpartition(".")[2], tmp_path / "out"
+    sizes = [word for side in ("32", "64", "96") for word in ("--image-size", side)]
+    assert run([verb, "swin_nano", *sizes, "--out", str(out), *(["--batch-size", "1"] if verb == "bench" else [])]) == 130
+    assert "Stopped: what was measured before is shown" in capsys.readouterr().err
+    rows = json.loads((out / f"{verb}.json").read_text("utf-8"))["rows"]
+    assert len(asked) == 2
+    assert ["latency_seconds" in row for row in rows] == [not row.get("fault") for row in rows]
+    assert 0 < sum("latency_seconds" in row for row in rows) < len(rows)
+    assert {row["fault"].rpartition(": ")[2] for row in rows if row.get("fault")} == {"left out, interrupted"}
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_measured(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert run(["bench", "swin_nano", "--out", str(tmp_path / "file" / "out")]) == 2
+    assert "no folder that can be written to" in capsys.readouterr().err

@@ -204,6 +204,14 @@ def test_auto_measures_and_remembers(monkeypatch):
     assert json.loads(choice._memory().read_text())
 
 
+@pytest.mark.parametrize(("share", "chosen"), [(0.97, "native"), (0.9, "onednn")])
+def test_auto_leaves_the_native_engine_for_a_clearly_faster_one_only(share, chosen, monkeypatch):
+    seconds = {"eager": 2.0, "native": 1.0, "onednn": share}
+    monkeypatch.setattr(engines, "candidates", lambda thorough: list(seconds))
+    monkeypatch.setattr(choice, "in_turn", lambda runs, *_, **__: {name: [seconds[name]] for name in runs})
+    assert engines.build(model_of(1), shape=(1, 3, 32, 32)).name == chosen
+
+
 def test_a_remembered_engine_that_no_longer_builds_is_passed_over(monkeypatch):
     model, names = model_of(1), ["eager", "openvino"]
     monkeypatch.setattr(engines, "candidates", lambda thorough: names)

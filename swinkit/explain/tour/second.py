@@ -71,14 +71,11 @@ def logit_ranges(watched: Watched) -> dict[str, Any]:
     Both read this block's own queries and keys; the cosine's scale is the one that version 2 starts with.
     """
     attention, x = watched.block.attention, watched.parts["attention"][0]
-    heads, width = attention.heads, x.shape[-1]
-    windows = watched.grid.split(x)[0]
-    joint = F.linear(windows, attention.qkv.weight, attention.projection_bias())
-    q, k, _ = joint.view(*windows.shape[:2], 3, heads, width // heads).permute(2, 0, 3, 1, 4)
-    cosine = ScaledCosine(heads)
+    q, k, _ = attention.project(watched.grid.split(x))
+    cosine = ScaledCosine(attention.heads)
     product, scaled = [], []
     for factor in FACTORS:
-        product.append(float((factor * q @ (factor * k).transpose(-1, -2)).abs().max()) * (width // heads) ** -0.5)
+        product.append(float((factor * q @ (factor * k).transpose(-1, -2)).abs().max()) * q.shape[-1] ** -0.5)
         a, b = cosine(factor * q, factor * k)
         scaled.append(float((a @ b.transpose(-1, -2)).abs().max()))
     start = float(cosine.logit_scale.exp().max())
