@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from ..errors import SwinkitError
 from .given import engine, network
 from .options import SIZE, check_new, next_command, print_json, say, shared, warn
 
@@ -92,20 +90,13 @@ def command(
         warn(remark)
     if out is not None:
         say(f"Written: {studying.keep(result, studying.bench_page(result, Path(model).name), out, 'bench')}", quiet)
-    studying.check_finished(until)
-    _check_measured(result["rows"])
+    studying.check_measured(result["rows"], until)
     further = ("bench", model, "--out", "bench") if out is None else ("compare", model, "--out", "compare")
     next_command("swinkit", *further, quiet=quiet)
 
 
 def _once(asked: tuple[Asked, ...]) -> tuple[Asked, ...]:
     return tuple(dict.fromkeys(asked))
-
-
-def _check_measured(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Raise :class:`SwinkitError` where something was to be measured, and nothing was."""
-    if rows and not any("latency_seconds" in row for row in rows):
-        raise SwinkitError("Nothing could be measured; the warnings above say why")
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -91,7 +91,7 @@ def command(
         warn(fault)
     if out is not None:
         say(f"Written: {studying.keep(result, page(result), out, 'compare')}", quiet)
-    studying.check_finished(until)
+    studying.check_measured(rows, until)
     swins = [model for model in chosen if model not in _transformers()] or ["swin_t"]
     further = ("compare", *models, "--out", "compare") if out is None else ("bench", swins[0], "--out", "bench")
     next_command("swinkit", *further, quiet=quiet)

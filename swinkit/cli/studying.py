@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import Interrupted
+from ..errors import Interrupted, SwinkitError
 from ..report.measures import Chapter, StudyPage, Table, write_study
 from ..report.page import Headline
 from ..report.plots import Curve
@@ -203,10 +203,13 @@ def print_table(table: Table) -> None:
         click.echo("  ".join(line).rstrip())
 
 
-def check_finished(until: Until) -> None:
-    """Raise :class:`Interrupted` where the user stopped a measurement; what was measured before has been shown and kept by then."""
+def check_measured(rows: Sequence[Mapping[str, Any]], until: Until) -> None:
+    """Raise :class:`Interrupted` where the user stopped a measurement, :class:`SwinkitError` where none of ``rows`` could be measured; by then
+    what there is has been shown and kept."""
     if until.interrupted:
         raise Interrupted("Stopped: what was measured before is shown, and what it left out is named")
+    if any(row.get("fault") for row in rows) and not any("latency_seconds" in row for row in rows):
+        raise SwinkitError("Nothing could be measured; the warnings above say why")
 
 
 def keep(result: Mapping[str, Any], page: StudyPage, folder: Path, name: str) -> Path:

@@ -19,12 +19,14 @@ from .windows import WindowGrid
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-    """softmax(q kᵀ + bias) v over the last two axes (Swin, equation 4); any scale is already in ``q``.
+    """softmax(q kᵀ + bias) v inside each window (Swin, equation 4); any scale is already in ``q``.
 
-    q, k, v: (batch, heads, N, d); bias broadcasts to (batch, heads, N, N). Four axes, because torch's fused kernels take
-    no more. The caller folds windows into the batch, which copies neither queries, keys nor values.
+    q, k, v: (B, nW, h, N, d), and so is the answer; bias (h, N, N), or (nW, h, N, N) with a mask. torch's fused kernels take four axes: windows are a batch to
+    them, which copies neither queries, keys nor values.
     """
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
+    bias = bias[None] if bias.ndim == 3 else bias.expand(q.shape[0], -1, -1, -1, -1).flatten(0, 1)
+    out = F.scaled_dot_product_attention(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), attn_mask=bias, scale=1.0)
+    return out.view(q.shape)
 
 
 class DotProduct(nn.Module):
@@ -142,8 +144,7 @@ class WindowAttention(nn.Module):
         """Attention inside each of ``windows`` (B, nW, N, C); ``mask`` (nW, N, N) parts what was wrapped around."""
         q, k, v = self.project(windows)
         q, k = self.similarity(q, k)
-        bias = self.bias().to(q.dtype)[None]  # (1 or batch x nW, h, N, N)
+        bias = self.bias().to(q.dtype)
         if mask is not None:
-            bias = (bias + mask[:, None].to(q.dtype)).expand(q.shape[0], -1, -1, -1, -1).flatten(0, 1)
-        out = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), bias)
-        return out.view(q.shape).transpose(2, 3).reshape(windows.shape)
+            bias = bias + mask[:, None].to(q.dtype)
+        return attend(q, k, v, bias).transpose(2, 3).reshape(windows.shape)

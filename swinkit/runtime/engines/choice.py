@@ -27,10 +27,8 @@ from ...weights.atomic import write_json
 
 TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}  # of the largest logit; a wrong engine is off by its whole size
 ROUNDS = 7
-PREFERRED, CLEARLY = (
-    "native",
-    0.95,
-)  # whose one program serves all sizes in the least memory, and the share of its time that another may take
+PREFERRED = "native"  # whose one program serves all sizes in the least memory
+CLEARLY = 0.95  # the share of its time that another may take
 
 
 def fastest(model: nn.Module, precision: str, shape: Any, names: list[str], run: Callable[..., Any]) -> Any:

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...model.attention import attend
 from ..folding import Affine, Attention, Folded, Parts
-from .native import GatheredAttention, PlainDense, PlainNorm, fused
+from .native import GatheredAttention, PlainDense, PlainNorm
 
 
 def folded(
-    model: Any, shape: tuple[int, ...], dtype: torch.dtype = torch.float32, mix: Callable[..., Tensor] = fused
+    model: Any, shape: tuple[int, ...], dtype: torch.dtype = torch.float32, mix: Callable[..., Tensor] = attend
 ) -> nn.Module:
     """A module from pictures of ``shape`` (B, channels, H, W) to (logits, pooled), ready to be traced; windows attend by ``mix``."""
 

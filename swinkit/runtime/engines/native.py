@@ -115,15 +115,8 @@ class KernelAttention(nn.Module):
 
 
 def spelled_out(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-    """softmax(q kᵀ + bias) v of windows, (B, nW, h, N, d); ``bias`` (1 or nW, h, N, N). In five axes throughout, for OpenVINO's fusion
-    of scaled_dot_product_attention mistakes windows folded into another axis."""
+    """As :func:`attend`, in five axes throughout: OpenVINO's fusion of scaled_dot_product_attention mistakes windows folded into another."""
     return torch.softmax(q @ k.transpose(-2, -1) + bias, dim=-1) @ v
-
-
-def fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-    """The same by torch's fused kernel, to which windows are a batch."""
-    bias = bias if len(bias) == 1 else bias.expand(q.shape[0], -1, -1, -1, -1).flatten(0, 1)
-    return attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), bias).view(q.shape)
 
 
 class GatheredAttention(nn.Module):
@@ -132,7 +125,7 @@ class GatheredAttention(nn.Module):
     What depends on the size of the map is computed at the first call for it, so that a tracer finds constants at the second.
     """
 
-    def __init__(self, parts: Attention, dtype: torch.dtype, mix: Callable[..., Tensor] = fused) -> None:
+    def __init__(self, parts: Attention, dtype: torch.dtype, mix: Callable[..., Tensor] = attend) -> None:
         super().__init__()
         self.heads, self.cosine, self.mix = parts.heads, parts.cosine, mix
         self.bias = parts.bias.detach().to(dtype)
@@ -159,7 +152,7 @@ class GatheredAttention(nn.Module):
         table = attentions.meeting(size, grid.window, grid.counts, grid.shift)
         length, rows = math.prod(size), table.rows.flatten().long()
         into = torch.where(rows < 0, length, rows)
-        bias = self.bias[None]  # (1 or nW, h, N, N)
+        bias = self.bias  # (h, N, N), or (nW, h, N, N)
         if any(grid.shift):
             apart = table.region[:, :, None] != table.region[:, None, :]
             bias = bias + apart[:, None].to(bias.dtype) * MASKED

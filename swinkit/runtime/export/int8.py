@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,8 @@ def export_int8(
         del program
         quantised, verdict = quantise_until(reference, manifest, pictures, gate or Gate(), progress)
         off = max(largest_difference(compiled(quantised), manifest, golden, size) for size in golden.pictures)
+        if not math.isfinite(off):
+            raise GateError("Quantised to int8, the graph has answers that are not finite, so that it is not written")
         tolerance = max(SLACK * off, golden.tolerance)
         described = manifest.model_copy(update={"precision": "int8", "tolerance": tolerance, "int8": verdict.to_dict()})
         write_proven(draft, described, ir_bytes(quantised, described), golden, progress)
