@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from .given import engine, network
-from .options import SIZE, check_new, next_command, print_json, say, shared, warn
+from .options import SIZE, check_new, next_command, paced, print_json, say, shared, warn
 
 Asked = TypeVar("Asked")
 
@@ -34,18 +34,7 @@ Asked = TypeVar("Asked")
     "--engine", "engines", type=engine("auto", "plain", "all"), metavar="NAME", multiple=True,
     help="Repeatable; auto, the fastest here, and plain, the network as it is trained, by default; native, onednn, openvino, onnxruntime, compiled, eager, or all.",
 )  # fmt: skip
-@click.option(
-    "--rounds",
-    metavar="N",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    help="Turns for each engine; of one case none begins after two minutes.",
-)
-@click.option(
-    "--max-seconds", metavar="S", type=click.FloatRange(min=0), default=900, show_default=True,
-    help="After so many seconds no further case begins.",
-)  # fmt: skip
+@paced(10, 900, "engine", "case")
 @click.option(
     "--floor/--no-floor", default=True, show_default=True, help="Measure the GEMM floor of this machine beside the model."
 )

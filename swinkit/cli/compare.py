@@ -11,7 +11,7 @@ import click
 
 from .given import engine as engines
 from .given import network
-from .options import check_new, next_command, print_json, say, shared, warn
+from .options import check_new, next_command, paced, print_json, say, shared, warn
 
 
 def _transformers() -> Sequence[str]:
@@ -41,18 +41,7 @@ def _transformers() -> Sequence[str]:
     show_default=True,
     help="Of the Swins; see `swinkit bench`. Others run plainly.",
 )
-@click.option(
-    "--rounds",
-    metavar="N",
-    type=click.IntRange(min=1),
-    default=5,
-    show_default=True,
-    help="Turns for each model; of one size none begins after two minutes.",
-)
-@click.option(
-    "--max-seconds", metavar="S", type=click.FloatRange(min=0), default=600, show_default=True,
-    help="After so many seconds no further size begins.",
-)  # fmt: skip
+@paced(5, 600, "model", "size")
 @shared("out", "dry_run", "json", "quiet", out="A new folder for compare.html and compare.json; by default nothing is written.")
 def command(
     models: tuple[str, ...], sizes: tuple[int, ...], precision: str, engine: str, rounds: int, max_seconds: float,

@@ -146,6 +146,22 @@ def _put(settings: dict[str, Any], path: Sequence[str], value: Any) -> None:
     settings[last] = value
 
 
+def paced(rounds: int, seconds: float, each: str, case: str) -> Callable[[Command], Command]:
+    """Decorate a command that measures with how long: turns for each ``each``, and when no further ``case`` begins."""
+    turns = f"Turns for each {each}; of one {case} none begins after two minutes."
+    end = f"After so many seconds no further {case} begins."
+
+    def decorate(command: Command) -> Command:
+        end_option = click.option(
+            "--max-seconds", metavar="S", type=click.FloatRange(min=0), default=seconds, show_default=True, help=end
+        )
+        return click.option("--rounds", metavar="N", type=click.IntRange(min=1), default=rounds, show_default=True, help=turns)(
+            end_option(command)
+        )
+
+    return decorate
+
+
 def check_new(out: Path | None) -> None:
     """Raises :class:`UsageError` when ``out`` is there and no empty folder, or none can be made: asked before the work, not after it."""
     from ..weights.atomic import check_absent, check_room
