@@ -10,9 +10,10 @@ from swinkit.model.attention import ScaledCosine, attend
 from swinkit.model.block import Block, DropPath
 
 
-def test_attend_is_softmax_of_the_biased_products():
-    q, k, v = torch.randn(3, 2, 3, 5, 4, dtype=torch.float64)
-    bias = torch.randn(1, 3, 5, 5, dtype=torch.float64)
+@pytest.mark.parametrize("bias_of", [(3, 5, 5), (4, 3, 5, 5)], ids=["each head", "each window and head"])
+def test_attend_is_softmax_of_the_biased_products(bias_of):
+    q, k, v = torch.randn(3, 2, 4, 3, 5, 6, dtype=torch.float64)
+    bias = torch.randn(bias_of, dtype=torch.float64)
     expected = (q @ k.transpose(-1, -2) + bias).softmax(-1) @ v
     torch.testing.assert_close(attend(q, k, v, bias), expected)
 
