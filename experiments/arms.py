@@ -1,4 +1,4 @@
-"""What the arms of :mod:`experiments.simmim_pays` do: learn without labels, learn from few labels, be measured."""
+"""What the arms of :mod:`experiments.simmim_pays` and :mod:`experiments.sparse` do: learn without labels, learn from few labels, be measured."""
 
 from __future__ import annotations
 

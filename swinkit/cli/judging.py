@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.check import examine
-from ..data.collection import Collection
+from ..data.collection import Collection, counted
 from ..data.layouts import open_data
 from ..data.split import Split
 from ..errors import DataError
@@ -171,7 +171,7 @@ def judge(
         else:
             say(f"{doubt.severity}: {doubt.message}", quiet)
     recognised = f" Recognised: {material.collection.reason}." if data else ""
-    say(f"Judging on {len(material.indices):,} {WORDS[material.part]} pictures.{recognised}", quiet)
+    say(f"Judging on {counted(len(material.indices), f'{WORDS[material.part]} picture')}.{recognised}", quiet)
     workers = 0 if material.collection.pixels is not None else min(2, usable_cores())
     with bar("judged", quiet) as progress:
         evaluation = evaluate(

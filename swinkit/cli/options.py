@@ -119,7 +119,7 @@ def read_settings(config: Path | None, settings: Sequence[str], **flags: Any) ->
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    content = _parse(path.read_text(encoding="utf-8"), str(path))
+    content = _parse(path.read_bytes(), str(path))
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -127,7 +127,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _parse(text: str, source: str) -> Any:
+def _parse(text: str | bytes, source: str) -> Any:
     import yaml
 
     try:

@@ -128,7 +128,7 @@ def _files(collection: Collection, unusable: dict[int, str]) -> Iterator[Finding
         yield Finding(
             "unusable",
             severity,
-            f"{len(unusable)} of {len(collection)} pictures cannot be used and are left out: {listed}",
+            f"{len(unusable)} of {counted(len(collection), 'picture')} cannot be used, left out: {listed}",
             tuple(unusable),
         )
     for why, count in Counter(why for _, why in collection.skipped).items():

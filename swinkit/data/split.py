@@ -89,7 +89,7 @@ def make_split(
     parts = _part(collection, units, [1 - sum(shares.values()), shares["val"], shares["test"]], seed)
     drawn = dict(zip(("train", "val", "test"), parts, strict=True))
     kept = {part: tuple(named[part]) or drawn[part] for part in ("val", "test")}
-    return Split(drawn["train"], kept["val"], kept["test"], _made(named, shares, seed))
+    return Split(drawn["train"], kept["val"], kept["test"], _made(named, shares, seed, collection.classes))
 
 
 def _drawn(collection: Collection, indices: Sequence[int], per_class: int, seed: int) -> tuple[int, ...]:
@@ -104,12 +104,13 @@ def _labelled(collection: Collection, index: int) -> bool:
     return bool(collection.samples[index].labels) or collection.multi_label or not collection.classes
 
 
-def _made(named: dict[str, list[int]], shares: dict[str, float], seed: int) -> str:
+def _made(named: dict[str, list[int]], shares: dict[str, float], seed: int, classes: Sequence[str]) -> str:
     given = [part for part, indices in named.items() if indices]
     drawn = [f"{share:.0%} {part}" for part, share in shares.items() if share]
     words = [f"{' and '.join(given)} as the data says"] if given else []
     if drawn:
-        words.append(f"{' and '.join(drawn)} drawn with seed {seed}, stratified by label, groups and duplicates kept together")
+        stratified = ", stratified by label" if classes else ""
+        words.append(f"{' and '.join(drawn)} drawn with seed {seed}{stratified}, groups and duplicates kept together")
     return "; ".join(words) or "everything is training"
 
 

@@ -117,10 +117,13 @@ class WindowAttention(nn.Module):
         return torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
 
     def project(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of windows (B, nW, N, C), each (B, nW, h, N, d). Without biases of its own it is the layer that is
-        called, so that hooks and adapters at it work."""
+        """Queries, keys and values of windows (B, nW, N, C), each (B, nW, h, N, d). The layer itself is called, so that hooks and
+        adapters at it work; version 2's biases come after it."""
         batch, count, tokens, width = windows.shape
-        qkv = self.qkv(windows) if self.q_bias is None else F.linear(windows, self.qkv.weight, self.projection_bias())
+        qkv = self.qkv(windows)
+        separate = self.projection_bias() if self.qkv.bias is None else None
+        if separate is not None:
+            qkv = qkv + separate.to(qkv.dtype)
         qkv = qkv.view(batch, count, tokens, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).unbind(0)
         return q, k, v

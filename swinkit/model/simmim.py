@@ -16,13 +16,11 @@ from torch import Tensor, nn
 
 from ..config import Masking, SwinConfig
 from .backbone import SwinBackbone, initialise
-from .block import LayerNorm, Mlp
+from .block import LayerNorm
 from .windows import Size, counts_of
 
 VISIBLE, COVERED, DROPPED = 0, 1, 2
-NARROWER = 8  # how many times narrower than the encoder's last stage the sparse decoder is
-LEAST_WIDTH = 32
-DECODER_DEPTH = 2  # blocks (UM-MAE, section 4)
+LEAST_WIDTH = 64  # channels from which the sparse decoder paints a 2x2
 
 
 def cell_grid(size: Size, masking: Masking) -> Size:
@@ -151,72 +149,33 @@ class Reconstruction(nn.Module):
         return F.pixel_shuffle(self.decoder(x.permute(0, 3, 1, 2)), self.stride)
 
 
-class GlobalBlock(nn.Module):
-    """A plain transformer block: every token attends to every other, norms before the layers."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm1 = LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
-        self.norm2 = LayerNorm(width)
-        self.mlp = Mlp(width, 4 * width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, width) to the same shape."""
-        q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        x = x + self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
-        return x + self.mlp(self.norm2(x))
-
-
 class SparseReconstruction(nn.Module):
-    """A small transformer that sees the kept cells in their places and a learned token in the place of the dropped ones."""
+    """Linear layers from the last tokens to the pixels of each 2x2, by the place of its kept cell.
+
+    A transformer for a decoder, as published, gathers across the picture in the encoder's place. Linear layers cannot, so that the encoder
+    learns to, which is worth more to whoever fine-tunes it.
+    """
 
     def __init__(self, config: SwinConfig, masking: Masking) -> None:
         super().__init__()
         self.factor = config.strides[-1] // masking.cell
-        width = -(-max(LEAST_WIDTH, config.widths[-1] // NARROWER) // 4) * 4  # sines and cosines of two coordinates
-        heads = next(count for count in range(max(1, width // 32), 0, -1) if width % count == 0)
+        width = max(LEAST_WIDTH, config.widths[-1] // self.factor**2)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, config.embed_dim))
-        self.drop_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.expand = nn.Linear(config.widths[-1], self.factor**2 * width)
-        self.blocks = nn.ModuleList(GlobalBlock(width, heads) for _ in range(DECODER_DEPTH))
-        self.norm = LayerNorm(width)
-        self.pixels = nn.Linear(width, masking.cell**2 * config.in_channels)
+        self.places = nn.Linear(config.widths[-1], self.factor**2 * 4 * width)
+        self.pixels = nn.Linear(width, 4 * masking.cell**2 * config.in_channels)
         self.reset_parameters()
         for child in self.children():
             child.apply(initialise)
 
     def reset_parameters(self) -> None:
-        for token in (self.mask_token, self.drop_token):
-            nn.init.trunc_normal_(token, std=0.02)
+        nn.init.trunc_normal_(self.mask_token, std=0.02)
 
     def forward(self, x: Tensor, mask: Tensor, cell: int) -> Tensor:
         """Tokens (B, h, w, channels of the last stage) of a compacted picture to all pixels (B, C, R * cell, S * cell)."""
-        batch, rows, columns = mask.shape
-        x = F.pixel_shuffle(self.expand(x).permute(0, 3, 1, 2), self.factor)
-        cells = x[:, :, : rows // 2, : columns // 2].permute(0, 2, 3, 1)  # one token for each kept cell
         kept, _ = kept_cells(mask)
-        here = F.one_hot(kept, 4).to(cells.dtype)[..., None]
-        quads = torch.lerp(self.drop_token.to(cells.dtype), cells[:, :, :, None], here)  # (B, R / 2, S / 2, 4, width)
-        full = quads.view(batch, rows // 2, columns // 2, 2, 2, -1).transpose(2, 3).reshape(batch, rows, columns, -1)
-        full = (full + sinusoids(rows, columns, full.shape[-1]).to(full)).flatten(1, 2)
-        for block in self.blocks:
-            full = block(full)
-        pixels = self.pixels(self.norm(full)).view(batch, rows, columns, -1)
-        return F.pixel_shuffle(pixels.permute(0, 3, 1, 2), cell)
-
-
-def sinusoids(rows: int, columns: int, width: int) -> Tensor:
-    """Fixed position embedding (rows, columns, width): half of it tells the row, half the column (MAE, arXiv 2111.06377)."""
-
-    def along(count: int, size: int) -> Tensor:
-        angle = torch.arange(count)[:, None] * 10000 ** (-torch.arange(size // 2) / (size // 2))
-        return torch.cat((angle.sin(), angle.cos()), dim=1)
-
-    down, across = along(rows, width // 2), along(columns, width // 2)
-    return torch.cat((down[:, None].expand(-1, columns, -1), across[None].expand(rows, -1, -1)), dim=-1)
+        x = F.pixel_shuffle(self.places(x).permute(0, 3, 1, 2), self.factor)[..., : kept.shape[1], : kept.shape[2]]
+        x = x.unflatten(1, (4, -1)).take_along_dim(kept[:, None, None], dim=1).squeeze(1)  # (B, width, R / 2, S / 2)
+        return F.pixel_shuffle(self.pixels(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), 2 * cell)
 
 
 class SimMIM(nn.Module):

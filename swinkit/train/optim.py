@@ -13,9 +13,7 @@ from .muon import BatchedMuon
 from .settings import RunSettings
 
 EXEMPT_MODULES = (TableBias, MlpBias, ScaledCosine)
-EXEMPT_NAMES = re.compile(
-    r"(^|\.)(position|mask_token|drop_token)$"
-)  # absolute position embedding, masked image modelling's tokens
+EXEMPT_NAMES = re.compile(r"(^|\.)(position|mask_token)$")  # absolute position embedding, masked image modelling's tokens
 
 
 def exempt_from_decay(model: nn.Module) -> set[str]:

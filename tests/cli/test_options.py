@@ -55,10 +55,12 @@ def test_a_setting_inside_a_number_is_explained() -> None:
         read_settings(None, ["lr=1", "lr.decay=2"])
 
 
-@pytest.mark.parametrize(("text", "message"), [("- 1\n", "got list"), ("a: [", "not valid YAML")])
-def test_a_wrong_file_is_named(text: str, message: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "message"), [(b"- 1\n", "got list"), (b"a: [", "not valid YAML"), (b"data: K\xf6ln", "not valid YAML")]
+)
+def test_a_wrong_file_is_named(text: bytes, message: str, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text(text)
+    config.write_bytes(text)
     with pytest.raises(UsageError, match=message) as raised:
         read_settings(config, [])
     assert "config.yaml" in str(raised.value)

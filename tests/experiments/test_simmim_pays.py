@@ -1,4 +1,4 @@
-"""The experiment on pre-training in tiny form: every arm, claims judged, and a killed one that goes on."""
+"""The experiments on pre-training in tiny form: every arm, claims judged, and a killed one that goes on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from experiments import mechanism, simmim_pays
+from experiments import cells, mechanism, simmim_pays, sparse
 from experiments.arms import Plan, labelled
-from experiments.simmim_pays import run
 
 from ..train.pictures import write_idx
 
@@ -43,7 +42,7 @@ def fashion(tmp_path, monkeypatch):
 
 def test_it_runs_goes_on_where_it_was_killed_and_judges(fashion, tmp_path, monkeypatch):
     threads = torch.get_num_threads()
-    tuned, calls = simmim_pays.tuned, []
+    tuned, run, calls = cells.tuned, simmim_pays.run, []
 
     def killed(*arguments):
         calls.append(arguments)
@@ -51,17 +50,23 @@ def test_it_runs_goes_on_where_it_was_killed_and_judges(fashion, tmp_path, monke
             raise KeyboardInterrupt
         return tuned(*arguments)
 
-    monkeypatch.setattr(simmim_pays, "tuned", killed)
+    monkeypatch.setattr(cells, "tuned", killed)
     with pytest.raises(KeyboardInterrupt):
         run(TINY, tmp_path, tmp_path / "runs")
     stored = json.loads((tmp_path / "runs" / "cells" / "faithful-V1.json").read_text())["cells"]
     assert not (tmp_path / "simmim_pays.json").exists()
     result = run(TINY, tmp_path, tmp_path / "runs")
     assert json.loads((tmp_path / "simmim_pays.json").read_text())["claims"] == result["claims"]
-    assert len(calls) == 1 + (6 + 4) * 2  # arms with few and with more labels, two seeds each, and the killed one again
+    assert len(calls) == 1 + (4 + 4) * 2  # arms with few and with more labels, two seeds each, and the killed one again
     assert all(result["cells"][name] == value for name, value in stored.items())
-    assert len(result["claims"]) == 2 * 2 + 2 + 2
+    assert len(result["claims"]) == 2 * 2 + 2
     assert {cell["value"]["epochs"] for name, cell in result["cells"].items() if name.startswith("encoder: faithful")} == {1}
+    both = sparse.run(TINY, tmp_path, tmp_path / "runs")
+    assert len(calls) == 1 + (4 + 4 + 2) * 2  # the faithful arm is known
+    assert len(both["claims"]) == 2
+    assert set(both["cells"]) & set(result["cells"]) == {
+        name for name in result["cells"] if "V1" in name and "nothing" not in name
+    }
     with pytest.raises(SystemExit, match="another plan"):
         run(Plan(**{**vars(TINY), "epochs": 2}), tmp_path, tmp_path / "runs")
     torch.set_num_threads(threads)

@@ -24,7 +24,6 @@ from swinkit.model.simmim import (
     normalised,
     random_mask,
     reconstruction_loss,
-    sinusoids,
     uniform_mask,
 )  # fmt: skip
 
@@ -101,27 +100,21 @@ def test_a_compacted_picture_holds_the_kept_cells_where_they_belong(height, widt
 
 @given(st.integers(1, 33), st.integers(1, 33), st.sampled_from([2, 4]), st.integers(0, 100))
 @settings(max_examples=30, deadline=None)
-def test_the_sparse_decoder_paints_each_cell_from_what_stands_in_its_place(height, width, cell, seed):
-    """Without the blocks that mix them, each cell is its own token's: a kept one's part of the encoder's, or the one for what is dropped."""
+def test_the_sparse_decoder_paints_each_2x2_by_the_place_of_its_kept_cell(height, width, cell, seed):
     masking = Masking(cell=cell, sparse=True)
     decoder = shake(SimMIM(config(image_size=(height, width)), masking), seed).reconstruction
-    decoder.blocks = torch.nn.ModuleList()
     rows, columns = cell_grid((height, width), masking)
     mask = uniform_mask(torch.rand(1, rows, columns, generator=torch.Generator().manual_seed(seed)), 0.25)
     factor = 4 // cell
     x = torch.randn(1, -(-rows // 2 // factor), -(-columns // 2 // factor), 16, generator=torch.Generator().manual_seed(seed))
     painted = decoder(x, mask, cell)
     assert painted.shape == (1, 3, rows * cell, columns * cell)
-    places = sinusoids(rows, columns, decoder.norm.weight.numel())
-    for row in range(rows):
-        for column in range(columns):
-            token, part = decoder.drop_token[0, 0], (row // 2 % factor, column // 2 % factor)
-            if mask[0, row, column] != DROPPED:
-                seen = decoder.expand(x[0, row // 2 // factor, column // 2 // factor])
-                token = seen.view(-1, factor, factor)[:, part[0], part[1]]
-            wanted = decoder.pixels(decoder.norm(token + places[row, column])).view(3, cell, cell)
-            found = painted[0, :, row * cell : (row + 1) * cell, column * cell : (column + 1) * cell]
-            assert torch.allclose(found, wanted, atol=1e-4)
+    for row, column in (mask[0] != DROPPED).nonzero().tolist():
+        token = decoder.places(x[0, row // 2 // factor, column // 2 // factor]).view(4, -1, factor, factor)
+        seen = token[row % 2 * 2 + column % 2, :, row // 2 % factor, column // 2 % factor]
+        top, left = row // 2 * 2 * cell, column // 2 * 2 * cell
+        found = painted[0, :, top : top + 2 * cell, left : left + 2 * cell]
+        assert torch.allclose(found, decoder.pixels(seen).view(3, 2 * cell, 2 * cell), atol=1e-4)
 
 
 @pytest.mark.parametrize("version", [1, 2])
