@@ -159,11 +159,16 @@ def default_cell(config: SwinConfig, sparse: bool) -> int:
 def taken_over(start: Start, masking: Masking) -> Start:
     """``start`` with the weights to go on with: the encoder's, and if they fit what hides and paints now, all.
 
-    Tables go straight from the windows in which they were trained to those that the encoder has now: none is resized that keeps its window.
+    Tables go straight from the windows in which they were trained to those that the encoder has now: none is resized that keeps its window,
+    unless maps were compacted and no longer are.
     """
     trained, seen = start.trained or start.config, compacted(start.config, masking)
-    sizes = remembering(seen, trained).pretrained_window_sizes
-    start = replace(start, config=start.config.model_copy(update={"pretrained_window_sizes": sizes}))
+    if start.resizing == "compacted" and masking.sparse:
+        start = replace(start, resizing="geometric")
+        seen = seen.model_copy(update={"pretrained_window_sizes": trained.pretrained_window_sizes})
+    if start.resizing != "compacted":  # whose reach is known from the hand-over
+        sizes = remembering(seen, trained).pretrained_window_sizes
+        start = replace(start, config=start.config.model_copy(update={"pretrained_window_sizes": sizes}))
     state = fit(start.state, trained, seen, start.resizing)
     painting = {name: tensor for name, tensor in state.items() if name.startswith("reconstruction.")}
     with ShapesOnly():

@@ -2,7 +2,8 @@
 
 "bicubic" is Microsoft's and OpenMMLab's: the table as a picture. "geometric" is SimMIM's and timm's: offsets far from the centre are
 taken to lie wider apart, in a geometric progression that reaches the new window's edge, and a cubic spline goes through them
-(SimMIM, arXiv 2111.09886, its fine-tuning code; timm draws straight lines through the same points). The two differ by a third of the peak, so the source decides. Version 2 has no table:
+(SimMIM, arXiv 2111.09886, its fine-tuning code; timm draws straight lines through the same points). The two differ by a third of the peak, so the source decides. Sparse pre-training
+saw tokens that lay :data:`APART` apart: what it learned of an offset holds for one that many times as far. Version 2 has no table:
 its network is asked at other coordinates, spaced as when it was trained.
 """
 
@@ -14,12 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..config import SwinConfig
+from ..config import SwinConfig, as_side
 from ..errors import UsageError
 from ..model.windows import Size
 
 TABLE = "backbone.stages.{}.blocks.{}.attention.bias.table"
 POSITION = "backbone.patch_embed.position"
+APART = 2  # tokens of a picture from one token of its compacted map to the next, on average
 
 
 def bicubic(table: Tensor, window: Size, target: Size) -> Tensor:
@@ -36,7 +38,19 @@ def geometric(table: Tensor, window: Size, target: Size) -> Tensor:
     return (rows @ picture @ columns.T).flatten(1).T.to(table.dtype)
 
 
-METHODS: dict[str, Callable[[Tensor, Size, Size], Tensor]] = {"bicubic": bicubic, "geometric": geometric}
+def compacted(table: Tensor, window: Size, target: Size) -> Tensor:
+    """Bias table ((2h-1)(2w-1), heads) of ``window`` on a compacted map for ``target`` on a whole one, by a cubic spline; beyond the reach
+    of ``window`` it is what it is at its edge."""
+    picture = table.T.reshape(-1, *_offsets(window)).double()
+    rows, columns = (_compacted_weights(*sides) for sides in zip(window, target, strict=True))
+    return (rows @ picture @ columns.T).flatten(1).T.to(table.dtype)
+
+
+METHODS: dict[str, Callable[[Tensor, Size, Size], Tensor]] = {
+    "bicubic": bicubic,
+    "geometric": geometric,
+    "compacted": compacted,
+}
 
 
 def moved(config: SwinConfig, image_size: Size, window_size: Size | None = None) -> SwinConfig:
@@ -58,17 +72,27 @@ def remembering(target: SwinConfig, trained: SwinConfig) -> SwinConfig:
     return target.model_copy(update={"pretrained_window_sizes": trained.trained_windows})
 
 
+def spread(seen: SwinConfig) -> SwinConfig:
+    """``seen``, of compacted pictures, with the reach that its offsets have on whole ones, at which version 2 is asked."""
+    if seen.version == 1:
+        return seen
+    reach = [
+        as_side(tuple(APART * (side - 1) + 1 for side in seen.pretrained_window(stage))) for stage in range(seen.num_stages)
+    ]
+    return seen.model_copy(update={"pretrained_window_sizes": tuple(reach)})
+
+
 def fit(state: Mapping[str, Tensor], config: SwinConfig, target: SwinConfig, method: str) -> dict[str, Tensor]:
     """``state`` of ``config`` for ``target``, which differs in picture size and windows only; see :func:`moved`.
 
-    ``method`` names the convention for bias tables: "bicubic" or "geometric". A stage whose window stays keeps its bits.
+    ``method`` names the convention for bias tables, one of :data:`METHODS`. A stage whose window stays keeps its bits, but for "compacted".
     """
     if method not in METHODS:
         raise UsageError(f"There is no resizing {method!r}. Known: {', '.join(METHODS)}")
     answer = dict(state)
     for stage, depth in enumerate(config.depths[: target.num_stages] if config.version == 1 else ()):
         now, then = target.stage_window(stage), config.stage_window(stage)
-        for name in (TABLE.format(stage, block) for block in range(depth) if now != then):
+        for name in (TABLE.format(stage, block) for block in range(depth) if now != then or method == "compacted"):
             answer[name] = METHODS[method](state[name], then, now)
     if config.ape and config.grid(0) != target.grid(0):
         position = state[POSITION].permute(0, 3, 1, 2).float()
@@ -103,6 +127,15 @@ def _geometric_weights(source: int, target: int) -> Tensor:
     knots = torch.cat((-side.flip(0), torch.zeros(1, dtype=torch.float64), side))
     wanted = torch.arange(-reach, reach + 1, dtype=torch.float64).clamp(knots[0], knots[-1])
     return spline_weights(knots, wanted)
+
+
+def _compacted_weights(window: int, target: int) -> Tensor:
+    """Matrix (2 target - 1, 2 window - 1), float64, from values at the offsets of ``window`` to those at offsets :data:`APART` times as dense."""
+    if window == 1:
+        return torch.ones(2 * target - 1, 1, dtype=torch.float64)
+    knots = torch.arange(1 - window, window, dtype=torch.float64)
+    wanted = torch.arange(1 - target, target, dtype=torch.float64) / APART
+    return spline_weights(knots, wanted.clamp(knots[0], knots[-1]))
 
 
 def spline_weights(knots: Tensor, wanted: Tensor) -> Tensor:

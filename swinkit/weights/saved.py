@@ -17,7 +17,7 @@ from ..model.simmim import compacted
 from ..model.windows import Size
 from ..preprocessing import Preprocessing
 from .formats import DIALECTS
-from .resize import fit, moved, remembering
+from .resize import fit, moved, remembering, spread
 
 HEAD = "head."
 FEWEST = 3  # tokens along a window; in smaller ones hardly any token attends to another
@@ -62,6 +62,8 @@ def fitted(saved: Saved, method: str | None = None) -> Saved:
 
 def convention(saved: Saved) -> str:
     """How the library that ``saved`` comes from resizes bias tables; Microsoft's where none is known."""
+    if saved.masking is not None and saved.masking.sparse:
+        return "compacted"
     if is_pretrained(saved):
         return "geometric"  # SimMIM's own fine-tuning, whoever wrote the file
     origin = DIALECTS.get(str(saved.metadata.get("format")))
@@ -76,11 +78,13 @@ def is_pretrained(saved: Saved) -> bool:
 def handed_over(saved: Saved, image_size: Size) -> Saved:
     """What was learned without labels, meant for pictures of ``image_size``: windows grow and shrink with them, 192/6 to 224/7.
 
-    Sparse, the encoder saw compacted pictures and has their windows.
+    Sparse, the encoder saw compacted pictures and has their windows, whose tokens lie :data:`~swinkit.weights.resize.APART` apart.
     """
     assert saved.masking is not None
-    trained = replace(saved, config=compacted(saved.config, saved.masking))
-    return meant_for(trained, image_size, scaled_window(saved.config, image_size))
+    seen = compacted(saved.config, saved.masking)
+    far = spread(seen) if saved.masking.sparse else seen
+    meant = meant_for(replace(saved, config=far), image_size, scaled_window(saved.config, image_size))
+    return replace(meant, trained=seen)
 
 
 def scaled_window(config: SwinConfig, size: Size) -> Size:

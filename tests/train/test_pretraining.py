@@ -222,6 +222,24 @@ def test_a_run_goes_on_with_the_very_network_that_it_was(sparse, version, tmp_pa
     assert torch.equal(again(images, mask), network(images, mask))
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_a_sparse_run_learned_of_an_offset_holds_for_twice_that_offset(version, tmp_path):
+    """Tokens of a compacted map lie two patches apart, to whoever fine-tunes the encoder and to a faithful run that goes on with it."""
+    data, config = (
+        scatter(tmp_path / "photos"),
+        {**OPTIONS["swin"], "version": version, "image_size": 28, "window_size": 7, "num_classes": 0},
+    )
+    network = shake(SimMIM(SwinConfig.model_validate(config), Masking(cell=2, sparse=True)))
+    look = Preprocessing(size=(28, 28), resize="squash", mean=(0.5,) * 3, std=(0.5,) * 3)
+    save_model(network, tmp_path / "run", preprocessing=look, task="pretraining")
+    for whole in (swinkit.load(tmp_path / "run"), begun(data, tmp_path / "run", cell=4)):
+        for stage, before in enumerate(network.backbone.stages):
+            learned, kept = (map_.blocks[0].attention.bias() for map_ in (before, whole.backbone.stages[stage]))
+            then, now = (round(bias.shape[1] ** 0.5) for bias in (learned, kept))
+            wanted = learned.view(-1, then, then, then, then)[:, 0, 0, : -(-now // 2), : -(-now // 2)]
+            torch.testing.assert_close(kept.view(-1, now, now, now, now)[:, 0, 0, ::2, ::2], wanted, atol=1e-5, rtol=1e-5)
+
+
 def test_version_2_that_hides_otherwise_is_asked_at_the_offsets_at_which_it_was_trained(tmp_path):
     data = scatter(tmp_path / "photos")
     config = SwinConfig.model_validate({**OPTIONS["swin"], "version": 2, "image_size": 28, "window_size": 7, "num_classes": 0})

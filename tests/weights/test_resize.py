@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,8 +11,10 @@ import torch.nn.functional as F
 from swinkit.config import SwinConfig
 from swinkit.errors import UsageError
 from swinkit.model.classifier import SwinClassifier
+from swinkit.model.position_bias import log_spaced_coordinates
+from swinkit.model.windows import Size
 from swinkit.variants import configure
-from swinkit.weights.resize import bicubic, fit, geometric, moved, spline_weights
+from swinkit.weights.resize import bicubic, compacted, fit, geometric, moved, spline_weights, spread
 
 from ..shaking import shake
 
@@ -60,6 +64,32 @@ def test_geometric_is_near_timm(windows: tuple[int, int]) -> None:
     expected = layers.resize_rel_pos_bias_table(table, (now, now), shape)
     apart = (geometric(table, (then, then), (now, now)) - expected).abs().max()
     assert apart < 0.03 < (bicubic(table, (then, then), (now, now)) - expected).abs().max()
+
+
+@pytest.mark.parametrize(
+    ("window", "target"), [((8, 8), (7, 7)), ((6, 6), (6, 6)), ((3, 2), (6, 4)), ((2, 1), (4, 3)), ((3, 3), (9, 9))]
+)
+def test_a_compacted_table_holds_for_offsets_twice_as_far(window: Size, target: Size) -> None:
+    """Even offsets have the very value of their half, as far as the table reaches, and beyond that its edge's."""
+    table = torch.randn(math.prod(2 * side - 1 for side in window), 2, dtype=torch.float64)
+    found = compacted(table, window, target).view(*(2 * side - 1 for side in target), 2)
+    known = table.view(*(2 * side - 1 for side in window), 2)
+    for row in range(1 - target[0], target[0]):
+        for column in range(1 - target[1], target[1]):
+            halves = [max(1 - side, min(side - 1, offset / 2)) for side, offset in zip(window, (row, column), strict=True)]
+            if all(half == int(half) for half in halves):
+                wanted = known[int(halves[0]) + window[0] - 1, int(halves[1]) + window[1] - 1]
+                torch.testing.assert_close(found[row + target[0] - 1, column + target[1] - 1], wanted)
+
+
+def test_version_2_is_asked_of_whole_maps_at_half_the_offset() -> None:
+    """The network's coordinates of an offset on the compacted map are those of twice the offset on the whole one."""
+    seen = SwinConfig(version=2, image_size=32, window_size=4, depths=(1, 1), num_heads=(1, 2), embed_dim=8)
+    for stage in range(2):
+        (before, _), (after, _) = seen.pretrained_window(stage), spread(seen).pretrained_window(stage)
+        ours = log_spaced_coordinates((before, before), (before, before)).view(2 * before - 1, 2 * before - 1, 2)
+        theirs = log_spaced_coordinates((after, after), (after, after)).view(2 * after - 1, 2 * after - 1, 2)
+        torch.testing.assert_close(theirs[::2, ::2], ours)
 
 
 def test_bicubic_is_microsofts() -> None:
