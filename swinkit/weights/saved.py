@@ -28,7 +28,7 @@ class Saved:
     """``state`` holds tensors under our names; it may hold more than a classifier has, and lack its head or norm.
 
     ``masking`` is what swinkit hid in a pre-training without labels. ``trained`` is the configuration whose windows ``state`` has, where
-    that is not ``config`` until it is :func:`fitted`.
+    that is not ``config`` until it is :func:`fitted`, and ``resizing`` the convention for that, where it is not the origin's.
     """
 
     config: SwinConfig
@@ -39,6 +39,7 @@ class Saved:
     state: dict[str, Tensor] = field(repr=False)
     masking: Masking | None = None
     trained: SwinConfig | None = None
+    resizing: str | None = None
 
 
 def at_size(saved: Saved, image_size: Size, window_size: Size | None = None, method: str | None = None) -> Saved:
@@ -57,13 +58,14 @@ def fitted(saved: Saved, method: str | None = None) -> Saved:
     """``saved`` with its position information resized to the windows of its configuration."""
     if saved.trained is None:
         return saved
-    return replace(saved, state=fit(saved.state, saved.trained, saved.config, method or convention(saved)), trained=None)
+    state = fit(saved.state, saved.trained, saved.config, method or convention(saved))
+    return replace(saved, state=state, trained=None, resizing=None)
 
 
 def convention(saved: Saved) -> str:
     """How the library that ``saved`` comes from resizes bias tables; Microsoft's where none is known."""
-    if saved.masking is not None and saved.masking.sparse:
-        return "compacted"
+    if saved.resizing is not None:
+        return saved.resizing
     if is_pretrained(saved):
         return "geometric"  # SimMIM's own fine-tuning, whoever wrote the file
     origin = DIALECTS.get(str(saved.metadata.get("format")))
@@ -84,7 +86,7 @@ def handed_over(saved: Saved, image_size: Size) -> Saved:
     seen = compacted(saved.config, saved.masking)
     far = spread(seen) if saved.masking.sparse else seen
     meant = meant_for(replace(saved, config=far), image_size, scaled_window(saved.config, image_size))
-    return replace(meant, trained=seen)
+    return replace(meant, trained=seen, resizing="compacted" if saved.masking.sparse else None)
 
 
 def scaled_window(config: SwinConfig, size: Size) -> Size:

@@ -21,7 +21,7 @@ from swinkit.errors import DataError, Interrupted
 from swinkit.model.classifier import SwinClassifier
 from swinkit.model.simmim import SimMIM
 from swinkit.preprocessing import Preprocessing
-from swinkit.tasks import described
+from swinkit.tasks import described, open_saved
 from swinkit.tasks.pretraining import PretrainingMeter, sample_masks
 from swinkit.train import fit, pretrain, resume
 from swinkit.train.loop import Trainer, weight_hash
@@ -33,7 +33,7 @@ from swinkit.weights.convert import export
 from swinkit.weights.files import read_model, save_model
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.resize import bicubic
-from swinkit.weights.saved import scaled_window
+from swinkit.weights.saved import at_size, in_geometry, scaled_window
 
 from ..shaking import shake
 from . import crash
@@ -238,6 +238,9 @@ def test_what_a_sparse_run_learned_of_an_offset_holds_for_twice_that_offset(vers
             then, now = (round(bias.shape[1] ** 0.5) for bias in (learned, kept))
             wanted = learned.view(-1, then, then, then, then)[:, 0, 0, : -(-now // 2), : -(-now // 2)]
             torch.testing.assert_close(kept.view(-1, now, now, now, now)[:, 0, 0, ::2, ::2], wanted, atol=1e-5, rtol=1e-5)
+    saved = open_saved(tmp_path / "run")
+    for again in (at_size(saved, (28, 28)), in_geometry(saved, "classification")):  # it is spread once
+        assert all(torch.equal(again.state[name], tensor) for name, tensor in saved.state.items())
 
 
 def test_version_2_that_hides_otherwise_is_asked_at_the_offsets_at_which_it_was_trained(tmp_path):
