@@ -121,7 +121,7 @@ class WindowAttention(nn.Module):
         adapters at it work; version 2's biases come after it."""
         batch, count, tokens, width = windows.shape
         qkv = self.qkv(windows)
-        separate = self.projection_bias() if self.qkv.bias is None else None
+        separate = self.projection_bias() if self.q_bias is not None else None
         if separate is not None:
             qkv = qkv + separate.to(qkv.dtype)
         qkv = qkv.view(batch, count, tokens, 3, self.heads, width // self.heads)

@@ -152,8 +152,8 @@ class Reconstruction(nn.Module):
 class SparseReconstruction(nn.Module):
     """Linear layers from the last tokens to the pixels of each 2x2, by the place of its kept cell.
 
-    A transformer for a decoder, as published, gathers across the picture in the encoder's place. Linear layers cannot, so that the encoder
-    learns to, which is worth more to whoever fine-tunes it.
+    A transformer for a decoder, as published, gathers across the picture in the encoder's place. Linear layers cannot, which leaves it
+    to the encoder.
     """
 
     def __init__(self, config: SwinConfig, masking: Masking) -> None:

@@ -67,6 +67,6 @@ def _image_size(recognised: Recognised, told: Size | None) -> Size:
     if told is None:
         raise UsageError(
             f"The file does not record at which picture size this network was trained (windows {recognised.windows}), and it is none "
-            "of the published ones. Mend: say so, swinkit convert --image-size or in Python load_model(…, image_size=…)"
+            "of the published ones. Mend: say so, swinkit convert --image-size or in Python swinkit.load(…, image_size=…)"
         )
     return told
