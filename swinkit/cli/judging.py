@@ -22,7 +22,8 @@ from ..report.page import Remark, Rival, write_report
 from ..runtime.evaluate import evaluate, labelled
 from ..runtime.export.answering import Answering, load_any, place_of
 from ..runtime.rows import escape
-from ..tasks.evaluation import Evaluation, MultiLabel, check_gates
+from ..tasks.evaluation import Evaluation, MultiLabel
+from ..tasks.figures import check_gates
 from ..train.place import run_of
 from ..train.provenance import Seen
 from ..weights.atomic import sha256_of, write_atomically, write_json

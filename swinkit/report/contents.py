@@ -14,7 +14,8 @@ import numpy as np
 import yaml
 
 from ..data.collection import Collection
-from ..tasks.evaluation import Evaluation, Figure, MultiLabel, SingleLabel
+from ..tasks.evaluation import Evaluation, MultiLabel, SingleLabel
+from ..tasks.figures import Figure
 from .page import Calibration, Example, Headline, Remark, ReportData, Rival
 from .plots import Curve
 from .svg import percent, shorten

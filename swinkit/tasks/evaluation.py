@@ -13,53 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import GateError, UsageError
+from ..errors import GateError
 from . import metrics
-
-LOWER_IS_BETTER = ("loss", "ece", "ece_scaled")
-NO_SHARES = ("loss", "temperature")
-UNMOVED = "no interval: drawing these pictures again always gives the same"
-
-
-def figure_names(classes: int, multi_label: bool) -> tuple[str, ...]:
-    """The figures that an evaluation of so many ``classes`` has."""
-    if multi_label:
-        return "map", "macro_f1", "micro_f1", "exact", "loss"
-    return (
-        "top1",
-        *(("top5",) if classes > 5 else ()),
-        "macro_f1",
-        "balanced_accuracy",
-        "loss",
-        "ece",
-        "ece_scaled",
-        "temperature",
-    )
-
-
-def check_gates(gates: Mapping[str, float], classes: int, multi_label: bool) -> None:
-    """Raise :class:`UsageError` for a figure that such an evaluation does not have, and for a limit that it cannot take."""
-    known = figure_names(classes, multi_label)
-    for name, limit in gates.items():
-        if name not in known:
-            raise UsageError(f"There is no figure {name!r} to require. This evaluation has: {', '.join(known)}.")
-        if not (limit >= 0 if name in NO_SHARES else 0 <= limit <= 1):
-            what = "a number from 0" if name in NO_SHARES else "a share from 0 to 1"
-            raise UsageError(f"{name} is {what}, and {limit:g} is required of it. Mend: for instance {name}=0.9")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured figure with its 95 % bootstrap interval over the pictures, where one is given; ``note`` says why one is missing."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-    note: str = ""
-
-    def to_dict(self) -> dict[str, float | str | None]:
-        interval = {key: _plain(value) for key, value in (("value", self.value), ("low", self.low), ("high", self.high))}
-        return {**interval, "note": self.note} if self.note else {**interval}
+from .figures import LOWER_IS_BETTER, Figure, check_gates, figure_with, plain, share_of
 
 
 @dataclass(frozen=True)
@@ -141,7 +97,7 @@ class Evaluation:
             "figures": {name: figure.to_dict() for name, figure in self.figures.items()},
             "classes": [
                 {
-                    "class": name, "precision": _plain(precision), "recall": _plain(recall), "f1": _plain(f1),
+                    "class": name, "precision": plain(precision), "recall": plain(recall), "f1": plain(f1),
                     "support": int(support), "predicted": int(predicted),
                 }
                 for name, precision, recall, f1, support, predicted in columns
@@ -203,11 +159,11 @@ class SingleLabel(Evaluation):
     @cached_property
     def figures(self) -> dict[str, Figure]:
         hits, cells = self._right(), self.truth * len(self.classes) + self.predicted
-        figures = {"top1": _share(hits)}
+        figures = {"top1": share_of(hits)}
         if len(self.classes) > 5:
-            figures["top5"] = _share(metrics.top_k_hits(self.logits, self.truth, 5))
+            figures["top5"] = share_of(metrics.top_k_hits(self.logits, self.truth, 5))
         figures |= {
-            "macro_f1": _resampled(
+            "macro_f1": figure_with(
                 self.scores.macro_f1,
                 metrics.bootstrap(lambda rows: _macro_f1(cells[rows], len(self.classes)), len(self), draws=500),
             ),
@@ -262,10 +218,10 @@ class MultiLabel(Evaluation):
         said = self.probabilities >= self.threshold
         both, either = (said & self.truth).sum(), said.sum() + self.truth.sum()
         return {
-            "map": _resampled(metrics.mean_known(self.average_precision), interval),
+            "map": figure_with(metrics.mean_known(self.average_precision), interval),
             "macro_f1": Figure(self.scores.macro_f1),
             "micro_f1": Figure(float(2 * both / either) if either else float("nan")),
-            "exact": _share(self._right()),
+            "exact": share_of(self._right()),
             "loss": Figure(float(self._cost().mean())),
         }
 
@@ -279,30 +235,10 @@ class MultiLabel(Evaluation):
     def to_dict(self) -> dict[str, Any]:
         answer = super().to_dict() | {"threshold": self.threshold}
         for row, value in zip(answer["classes"], self.average_precision, strict=True):
-            row["average_precision"] = _plain(value)
+            row["average_precision"] = plain(value)
         return answer
-
-
-def _share(hits: metrics.Flags) -> Figure:
-    interval = metrics.share_interval(hits)
-    return Figure(float(hits.mean()), interval.low, interval.high)
-
-
-def _resampled(value: float, interval: metrics.Interval) -> Figure:
-    """``value`` with ``interval``, unless every resample gave the same, as where every answer is right: that would claim certainty.
-
-    A share has Wilson's interval then. For mean F1 none is known that has any width there, nor the delta method's
-    (Takahashi et al. 2022, doi 10.1007/s10489-021-02635-5).
-    """
-    if interval.low < interval.high:
-        return Figure(value, interval.low, interval.high)
-    return Figure(value, note="" if np.isnan(value) else UNMOVED)
 
 
 def _macro_f1(cells: NDArray[np.int64], classes: int) -> float:
     matrix = np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
     return metrics.class_scores(matrix).macro_f1
-
-
-def _plain(value: float | None) -> float | None:
-    return None if value is None or np.isnan(value) else float(value)

@@ -19,7 +19,7 @@ from ..data.transforms import evaluation
 from ..errors import DataError, Interrupted
 from ..tasks import load
 from ..tasks.devices import find_device
-from ..tasks.evaluation import Figure
+from ..tasks.figures import Figure
 from ..tasks.metrics import Interval, bootstrap, share_interval, sign_test
 from ..validation import validated
 from ..weights.atomic import write_json

@@ -7,7 +7,8 @@ import pytest
 
 from swinkit.errors import GateError, UsageError
 from swinkit.report.contents import headlines
-from swinkit.tasks.evaluation import MultiLabel, SingleLabel, figure_names
+from swinkit.tasks.evaluation import MultiLabel, SingleLabel
+from swinkit.tasks.figures import figure_names
 
 
 def single(truth, logits, classes=None):

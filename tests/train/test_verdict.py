@@ -8,7 +8,7 @@ import yaml
 from PIL import Image
 
 from swinkit.errors import DataError
-from swinkit.tasks.evaluation import Figure
+from swinkit.tasks.figures import Figure
 from swinkit.train import pretrain, resume
 from swinkit.train.pretraining import announce, go_on
 from swinkit.train.settings import PretrainSettings
