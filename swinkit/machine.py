@@ -25,7 +25,7 @@ CPU_FLAGS = {
     "bf16": "ARM bfloat16",
     "i8mm": "ARM int8",
 }
-BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
+BFLOAT16 = {"avx512_bf16", "amx_bf16"}  # that torch and the kernels multiply with; ARM's they do not look for
 
 
 def read(path: str) -> str:
@@ -64,7 +64,7 @@ def available_memory() -> int | None:
 
 
 def processor() -> dict[str, Any]:
-    """Name, cores and flags that matter here; None for what is not known. ``bfloat16``: the hardware multiplies it."""
+    """Name, cores and flags that matter here; None for what is not known. ``bfloat16``: it multiplies it, and torch asks it to."""
     text = read("/proc/cpuinfo")
     flags = {flag for line in re.findall(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)[:1] for flag in line.split()}
     name = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)

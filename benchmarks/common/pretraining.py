@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import transformers.models.swin.modeling_swin  # noqa: F401  here, so that its memory is not taken for a network's
 
 from swinkit.config import Masking
 from swinkit.kernels.accelerate import accelerate

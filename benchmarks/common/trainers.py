@@ -6,8 +6,11 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import timm.models.swin_transformer  # noqa: F401  here as below, so that its memory is not taken for a network's
 import torch
 import torch.nn.functional as F
+import torchvision.models.swin_transformer  # noqa: F401
+import transformers.models.swin.modeling_swin  # noqa: F401
 from torch import Tensor, nn
 
 from swinkit.kernels.accelerate import accelerate
@@ -47,7 +50,7 @@ def ours(model: str, batch: int, size: tuple[int, int], precision: str, native: 
         accelerate(net)
     pictures = Inputs((batch, config.in_channels, *size))
     about = {"library": "swinkit", "precision": precision}
-    return Subject(stepper(net, net, pictures, config.num_classes, precision), about, inputs=pictures.noise.nbytes)
+    return Subject(stepper(net, net, pictures, config.num_classes, precision), about, aside=pictures.noise.nbytes)
 
 
 def limited(gigabytes: float, **arguments: Any) -> Subject:
@@ -71,4 +74,4 @@ def theirs(library: str, way: str, model: str, batch: int, size: tuple[int, int]
     forward = torch.compile(net) if way == "compiled" else net
     pictures = Inputs((batch, config.in_channels, *size))
     about = {"library": library, "way": way, "precision": precision}
-    return Subject(stepper(net, forward, pictures, config.num_classes, precision), about, inputs=pictures.noise.nbytes)
+    return Subject(stepper(net, forward, pictures, config.num_classes, precision), about, aside=pictures.noise.nbytes)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "jsonl", "csv", "parquet")
 LOOKED_AT = 100  # inputs, before the model is loaded
+PATIENCE = 30  # seconds for one picture
 FEW = 3  # inputs, up to which the next command names them
 
 
@@ -54,9 +55,7 @@ FEW = 3  # inputs, up to which the next command names them
     "--seconds",
     type=click.FloatRange(min=0, min_open=True, max=86400),
     metavar="S",
-    default=30,
-    show_default=True,
-    help="Longest time in seconds that decoding one picture may take.",
+    help=f"Longest time in seconds that decoding one picture may take, {PATIENCE} by default.",
 )
 @click.option(
     "--engine",
@@ -77,7 +76,7 @@ FEW = 3  # inputs, up to which the next command names them
     "out", "device", "json", "quiet",
     out="A new file for the rows, as .jsonl, .csv or .parquet; by default they go to the screen. The same command again continues a run that was killed.",
 )  # fmt: skip
-def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: float, **options: Any) -> None:
+def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: float | None, **options: Any) -> None:
     """Classify pictures with MODEL: one row per input, in their order; what cannot be read gets its reason.
 
     INPUT is a file, a folder (with all below it), a pattern in quotes, or - for a list of files on stdin. The exit code is
@@ -90,6 +89,10 @@ def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: f
     find photos -name '*.jpg' -print0 | swinkit predict runs/classify/shoes - -0 --json
     """
     kind = _format(options["kind"], options["out"], options["as_json"])
+    if kind == "table" and options["embeddings"]:
+        raise UsageError("A table shows no embeddings. Add --json, or --out with a file for them")
+    if workers == 0 and seconds is not None:
+        raise UsageError("--seconds bounds decoding by other processes, of which --workers 0 has none. Leave one of them out")
     listed = _inputs(inputs, options["null"])
     if kind == "table":  # the other formats have columns that the model decides
         listed = _some_readable(listed)
@@ -97,7 +100,7 @@ def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: f
     from ..runtime.isolation import Decoders
 
     workers = min(4, os.cpu_count() or 1) if workers is None else workers
-    guard: AbstractContextManager[Any] = Decoders(seconds) if workers else nullcontext(decode)
+    guard: AbstractContextManager[Any] = Decoders(seconds or PATIENCE) if workers else nullcontext(decode)
     with guard as decode_one:  # its processes start while torch is imported
         from ..runtime.journal import Journal
         from ..runtime.predictor import Predictor
@@ -154,6 +157,10 @@ def _inputs(arguments: tuple[str, ...], null: bool) -> Iterator[Input]:
 
     if "-" in arguments and sys.stdin is None:
         raise UsageError("- means a list of files on stdin, which is closed. Pipe one in, or name a folder")
+    if null and "-" not in arguments:
+        raise UsageError(
+            "-0 says how a list on stdin is separated, and no INPUT is -, which stands for one. Add - or leave -0 out"
+        )
     each = (read_list(sys.stdin.buffer, null) if argument == "-" else expand([argument]) for argument in arguments)
     return chain.from_iterable(each)
 

@@ -1,8 +1,8 @@
 """Memory that a process frees and soon needs again is kept, as GPUs' allocators do.
 
 glibc hands every large block back to the system when it is freed, so that each step of training meets its activations as fresh
-pages, which the system has to find and clear: for Swin-T a sixth of the step. What follows is a setting of the whole process; it
-never holds more than the most that was once in use.
+pages, which the system has to find and clear: for Swin-T a sixth of the step. What follows is a setting of the whole process: what it
+once used stays with it, also where another part of it freed that, and gaps between blocks come on top.
 """
 
 from __future__ import annotations

@@ -13,6 +13,12 @@ from .block import Block, LayerNorm, post_norm
 from .windows import WindowGrid, counts_of, pad_to
 
 
+def check_pictures(images: Tensor, channels: int) -> None:
+    """Raises :class:`ValueError` unless ``images`` are (batch, ``channels``, height, width)."""
+    if images.ndim != 4 or images.shape[1] != channels:
+        raise ValueError(f"expected pictures of shape (batch, {channels}, height, width), got {tuple(images.shape)}")
+
+
 class PatchEmbed(nn.Module):
     """Patch partition and linear embedding (section 3.1): a convolution whose stride is its kernel.
 
@@ -100,9 +106,7 @@ class SwinBackbone(nn.Module):
 
     def embed(self, images: Tensor) -> Tensor:
         """Pictures (B, in_channels, H, W) to tokens (B, H', W', C)."""
-        expected = self.config.in_channels
-        if images.ndim != 4 or images.shape[1] != expected:
-            raise ValueError(f"expected pictures of shape (batch, {expected}, height, width), got {tuple(images.shape)}")
+        check_pictures(images, self.config.in_channels)
         return self.patch_embed(images)
 
     def run_stages(self, x: Tensor) -> list[Tensor]:

@@ -18,11 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..kernels.build import HOOKS
 from ..model.attention import ScaledCosine, WindowAttention
 from ..model.backbone import PatchEmbed, PatchMerging, Stage
 from ..model.block import Block
 from ..model.classifier import SwinClassifier
 from ..model.windows import Size, WindowGrid, counts_of, pad_to, shift_size
+from ..weights.verify import ShapesOnly
 
 
 @dataclass(frozen=True)
@@ -77,19 +79,28 @@ class Parts:
     patches: Callable[[Tensor, int, torch.dtype], Tensor] = cut_by_reshape
 
 
+def departure(model: SwinClassifier) -> str | None:
+    """Where ``model`` computes what its folded form would not: a layer other than its configuration makes, or a hook; None where it does
+    not. Of its head there is nothing to say, which is called as it is."""
+    with ShapesOnly():
+        made = dict(SwinClassifier(model.config).named_modules())
+    for name, module in model.named_modules():
+        own = made.get(name)
+        if name.split(".")[0] == "head":
+            continue
+        as_made = own is not None and type(module) is type(own) and module.extra_repr() == own.extra_repr()
+        if not as_made or "forward" in vars(module):
+            return f"{name or 'the model'}, of type {type(module).__name__}, is not what the configuration makes"
+        if name and any(getattr(module, hooks) for hooks in HOOKS):
+            return f"{name} has a hook"
+    return None
+
+
 def behind_norm(norm: nn.LayerNorm, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
     """Weight and bias of a linear layer that takes the place of ``norm`` and itself; both float64."""
     gamma, beta = norm.weight.double(), norm.bias.double()
     moved = weight.double() @ beta
     return weight.double() * gamma, moved if bias is None else bias.double() + moved
-
-
-def grids_of(size: Size, stage: Stage) -> tuple[WindowGrid, WindowGrid]:
-    """The regular and the shifted grid of ``stage`` for a map of ``size``, without their masks."""
-    counts = counts_of(size, stage.window)
-    return WindowGrid(stage.window, counts), WindowGrid(
-        stage.window, counts, shift_size(stage.window, counts, stage.always_shift)
-    )
 
 
 class FoldedAttention(nn.Module):
@@ -202,7 +213,7 @@ class FoldedMerging(nn.Module):
 class FoldedStage(nn.Module):
     def __init__(self, stage: Stage, parts: Parts) -> None:
         super().__init__()
-        self.source = [stage]  # in a list, so that its parameters are not ours
+        self.window, self.always_shift = stage.window, stage.always_shift
         self.merge = FoldedMerging(stage.merge, parts) if isinstance(stage.merge, PatchMerging) else None
         self.blocks = nn.ModuleList(
             (PreNormBlock if block.branch.__name__ == "pre_norm" else PostNormBlock)(block, parts)  # type: ignore[arg-type, union-attr]
@@ -212,10 +223,17 @@ class FoldedStage(nn.Module):
     def forward(self, x: Tensor, size: Size) -> tuple[Tensor, Size]:
         if self.merge is not None:
             x, size = self.merge(x, size)
-        grids = grids_of(size, self.source[0])
+        grids = self.grids(size)
         for index, block in enumerate(self.blocks):
             x = block(x, size, grids[index % 2])
         return x, size
+
+    def grids(self, size: Size) -> tuple[WindowGrid, WindowGrid]:
+        """The regular and the shifted grid for a map of ``size``, without their masks."""
+        counts = counts_of(size, self.window)
+        return WindowGrid(self.window, counts), WindowGrid(
+            self.window, counts, shift_size(self.window, counts, self.always_shift)
+        )
 
 
 class Folded(nn.Module):

@@ -57,13 +57,19 @@ class Journal:
             yield from map(json.loads, file)
 
     def finish(self, write: Callable[[Iterator[Row], BinaryIO], None]) -> None:
-        """Give ``out`` its content by ``write(rows, file)``, and remove the journal."""
+        """Give ``out`` its content by ``write(rows, file)``, and remove the journal. Where that fails the journal stays, and nothing else;
+        raises :class:`UsageError` when ``out`` came to be meanwhile."""
         temporary = self.out.with_name(TEMPORARY + self.out.name)
-        with open(temporary, "wb") as file:
-            write(self.rows(), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.out)
+        try:
+            with open(temporary, "wb") as file:
+                write(self.rows(), file)
+                file.flush()
+                os.fsync(file.fileno())
+            check_absent(self.out)
+            os.replace(temporary, self.out)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         sync_folder(self.out.parent)
         self._file.close()
         self.part.unlink()

@@ -24,7 +24,7 @@ from ..model.classifier import SwinClassifier
 from ..results import Classification, Failure
 from ..tasks import decoder_of
 from ..tasks.devices import computes_bfloat16
-from .engines import Engine, build, check
+from .engines import Engine, available, build, check
 from .export.answering import load_any, place_of, refuse_embeddings
 from .inputs import Input, expand
 
@@ -48,7 +48,7 @@ class Predictor:
     On the CPU an ``engine`` of :mod:`swinkit.runtime.engines` computes, with the weights as they are at the first answer: "native" by
     default; "auto" measures which is fastest here, "eager" is the model itself. ``precision`` "float32" is exact, "bfloat16" rounds to
     three digits and is faster where the processor multiplies it; "auto" is bfloat16 there for the engines native and auto, and float32
-    everywhere else. The attribute ``precision`` is what was chosen. An exported bundle, and a model on another device, compute as they are:
+    everywhere else. What hooks or adapters a model has, only "eager" hears, which takes the place of other engines there. The attribute ``precision`` is what was chosen. An exported bundle, and a model on another device, compute as they are:
     :class:`UsageError` is raised for one that is asked for another engine or for bfloat16.
 
     Call it with one picture: a path, the bytes of a file, a Pillow image, an array (H, W) or (H, W, C), a tensor (C, H, W), each
@@ -76,12 +76,12 @@ class Predictor:
         if precision == "auto":
             rounds = by_engine and engine in ("native", "auto") and computes_bfloat16(place)
             precision = "bfloat16" if rounds else "float32"
-        self.precision = precision
+        check(engine, precision)
+        self.precision = available(engine, precision) if by_engine else precision
         self._engine = self._choose(engine, by_engine)
 
     def _choose(self, engine: str, by_engine: bool) -> Callable[[], Engine] | None:
         """What makes the engine when the first pictures come, and keeps it; None where the model answers by itself."""
-        check(engine, self.precision)
         if not by_engine:
             for option, value, own in (("precision", self.precision, ("float32",)), ("engine", engine, BY_ITSELF)):
                 if value not in own:
@@ -155,9 +155,9 @@ class Predictor:
         if fault:
             return Failure(name, fault)
         source = item if name is None else Path(name)
-        if isinstance(source, Tensor):  # (C, H, W), or (H, W)
-            source = source.detach().cpu().movedim(0, -1).numpy() if source.ndim == 3 else source.detach().cpu().numpy()
         try:
+            if isinstance(source, Tensor):
+                source = _array(source)
             return name, self._transform(decode(source, self.preprocessing.channels))
         except Undecodable as error:
             return Failure(name, error.reason)
@@ -187,6 +187,13 @@ class Predictor:
     def _answer_batch(self, names: Sequence[str | None], pictures: Tensor, embeddings: bool) -> Sequence[Answer]:
         outputs, pooled = self._compute(pictures)
         return self._decoder(outputs, names, pooled.tolist() if embeddings else None)
+
+
+def _array(picture: Tensor) -> np.ndarray:
+    """(C, H, W) or (H, W) as (H, W, C) or (H, W)."""
+    values = picture.detach().cpu()
+    values = values.float() if values.is_floating_point() else values  # NumPy has no bfloat16
+    return values.movedim(0, -1).numpy() if values.ndim == 3 else values.numpy()
 
 
 def _names_several(text: str) -> bool:

@@ -33,14 +33,14 @@ LONG = 2.0  # seconds of a run beside which cold caches do not count
 class Subject:
     """Something to measure: ``step(i)`` runs it once on the i-th input, whatever i.
 
-    ``about`` is JSON-ready and goes to the results. ``answers(path)`` saves what it answers to its inputs as a .npy file. ``inputs`` is
-    how many bytes these take, which are not the subject's own.
+    ``about`` is JSON-ready and goes to the results. ``answers(path)`` saves what it answers to its inputs as a .npy file. ``aside`` is
+    how many bytes its inputs, and libraries that it alone imports, take, which are not the subject's own.
     """
 
     step: Callable[[int], Any]
     about: Mapping[str, Any] = field(default_factory=dict)
     answers: Callable[[str], Any] | None = None
-    inputs: int = 0
+    aside: int = 0
 
 
 class WorkerFault(SwinkitError):
@@ -83,7 +83,7 @@ class Worker:
         return self.ask("time", seconds=seconds, least=least)
 
     def memory(self) -> dict[str, int | None]:
-        """Bytes: ``loaded`` when its module was imported, its inputs with it, ``resting`` after it, ``peak`` while it ran."""
+        """Bytes: ``loaded`` with its module, its libraries and its inputs, ``peak`` while it ran."""
         return self.ask("memory")
 
     def answers(self, path: Path) -> None:
@@ -152,7 +152,6 @@ class Server:
         self.at = 0
         self.lasted = 0.0
         self.loaded: int | None = None
-        self.resting: int | None = None
 
     def build(self, target: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         module, function = target.split(":")
@@ -160,9 +159,8 @@ class Server:
         self.loaded = memory.resident()
         self.subject = make(**arguments)
         if self.loaded is not None:
-            self.loaded += self.subject.inputs
+            self.loaded += self.subject.aside
         self.subject.step(0)  # what is built on first use is built now
-        self.resting = memory.resident()
         memory.reset_peak()
         return dict(self.subject.about)
 
@@ -184,7 +182,7 @@ class Server:
         return self.lasted
 
     def memory(self) -> dict[str, int | None]:
-        return {"loaded": self.loaded, "resting": self.resting, "peak": memory.peak()}
+        return {"loaded": self.loaded, "peak": memory.peak()}
 
     def answers(self, path: str) -> None:
         assert self.subject is not None

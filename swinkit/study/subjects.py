@@ -6,8 +6,10 @@ again would find its way through the caches.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -15,12 +17,13 @@ import torch
 import torchvision.models.vision_transformer  # noqa: F401  here, so that its memory is not taken for a model's
 from torch import Tensor, nn
 
-from . import floor
+from . import floor, memory
 from .models import PLAIN, open_model, outline
 from .process import Subject
 from .vit import VITS, build_vit
 
 INPUTS, ROOM = 32, 2**28
+LIBRARIES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "compiled": "torch._inductor.compile_fx"}  # of engines
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -60,6 +63,11 @@ def subject_of(run: Callable[[Tensor], Tensor], picture: Inputs, **about: Any) -
 
 def swin(model: str, batch: int, size: tuple[int, int], precision: str, engine: str) -> Subject:
     """A Swin under ``engine``: :data:`PLAIN`, "auto", or one of :mod:`swinkit.runtime.engines`."""
+    before = memory.resident()
+    if engine in LIBRARIES:
+        with suppress(ImportError):  # which the engine explains better
+            importlib.import_module(LIBRARIES[engine])
+    libraries = (memory.resident() or 0) - (before or 0)
     network = open_model(model)
     run: Any
     if engine == PLAIN:
@@ -70,7 +78,8 @@ def swin(model: str, batch: int, size: tuple[int, int], precision: str, engine: 
         shape = (batch, network.config.in_channels, *size)
         run = engines.build(network, precision=precision, shape=shape, engine=engine)
         about = {"engine": run.name, "precision": run.precision}
-    return subject_of(run, Inputs((batch, network.config.in_channels, *size)), **about)
+    subject = subject_of(run, Inputs((batch, network.config.in_channels, *size)), **about)
+    return replace(subject, aside=subject.aside + libraries)
 
 
 def vit(model: str, batch: int, size: tuple[int, int], precision: str, engine: str = PLAIN) -> Subject:

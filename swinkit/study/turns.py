@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .process import Worker, WorkerFault
@@ -84,6 +84,7 @@ def take_turns(
     with ExitStack() as stack:
         alive: list[Worker] = []
         for candidate in candidates:
+            candidate = chosen(candidate, say)
             say(f"building {candidate.name}")
             worker = stack.enter_context(
                 Worker(candidate.name, candidate.target, candidate.arguments, candidate.environment, allowed)
@@ -100,6 +101,19 @@ def take_turns(
                 with _recorded(found[worker.name], say):
                     found[worker.name].memory = worker.memory()
     return found
+
+
+def chosen(candidate: Candidate, say: Callable[[str], Any]) -> Candidate:
+    """``candidate`` with the engine that "auto" means for it, if that is its engine.
+
+    It is looked for in a process of its own: what the search needs is not to be taken for the engine's memory.
+    """
+    if candidate.arguments.get("engine") != "auto":
+        return candidate
+    say(f"choosing an engine for {candidate.name}")
+    with suppress(WorkerFault), Worker(candidate.name, candidate.target, candidate.arguments, candidate.environment) as worker:
+        return replace(candidate, arguments={**candidate.arguments, "engine": worker.ready().about["engine"]})
+    return candidate  # whose fault is told when it is built
 
 
 def _rounds(alive: Sequence[Worker], found: dict[str, Measured], pace: Pace, say: Callable[[str], Any]) -> None:

@@ -18,8 +18,7 @@ from ..runtime import engines
 from ..runtime.engines.fixed import folded
 from ..tasks.devices import computes_bfloat16
 from ..timing import in_turn
-
-PLAIN = "plain"
+from .models import PLAIN
 
 
 def compare_ways(model: nn.Module, images: Tensor, rounds: int) -> dict[str, dict[str, Any]]:

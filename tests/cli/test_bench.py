@@ -157,7 +157,7 @@ def test_memory_below_that_of_the_libraries_is_no_point_of_a_curve():
     rows = [{"model": name, "side": side, "macs": 1} for name in ("swin_nano", "deit_ti") for side in (32, 64)]
     for row in rows:
         small = row["model"] == "swin_nano" and row["side"] == 32
-        memory = {"loaded": 300, "resting": 300, "peak": 200 if small else 400}
+        memory = {"loaded": 300, "peak": 200 if small else 400}
         compare_study._add(row, Measured(row["model"], turns=[[1.0]], memory=memory))
     assert compare_study.summarise(rows, [])["growth"]
     assert [row.get("memory_bytes") for row in rows] == [None, 100, 100, 100]
@@ -169,6 +169,16 @@ def test_a_row_that_failed_is_a_row_and_a_remark():
     assert table.rows[0][:4] == ["auto", "float32", "1", "8x8"]
     assert len(table.rows[0]) == len(table.columns)
     assert studying.remarks([row, row]) == ["float32, batch 1, 8x8: auto: no memory"]
+
+
+def test_what_computed_in_another_precision_is_beside_no_floor():
+    case = bench_study.Case("bfloat16", 1, (8, 8))
+    floor = Measured("GEMM floor", turns=[[1.0]])
+    measured = Measured("onnxruntime", about={"engine": "onnxruntime", "precision": "float32"}, turns=[[1.0]])
+    row = bench_study._row(case, measured, floor, 1)
+    assert row["fault"] == "onnxruntime computes in float32 here, not in bfloat16"
+    assert row["precision"] == "bfloat16"
+    assert "latency_seconds" not in row
 
 
 def speed_row(seconds: float, **changed: object) -> dict:

@@ -161,6 +161,9 @@ def test_fault_16_to_20_each_file_its_own_answer_or_its_own_reason(model_folder,
         (["--json", "--format", "table"], "--format says table"),
         (["--format", "table", "--out", "rows.csv"], "--format table is for the screen"),
         (["--seconds", "inf"], "is not in the range"),
+        (["--seconds", "1", "--workers", "0"], "Leave one of them out"),
+        (["-0"], "-0 says how a list on stdin is separated"),
+        (["--embeddings"], "A table shows no embeddings"),
     ],
 )
 def test_what_does_not_fit_together_is_said(arguments, said, capsys):

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from torch import nn
 from torch._dynamo.utils import counters
 
 from swinkit.cli.bench import command as bench
@@ -188,10 +189,87 @@ def test_an_attention_forgets_sizes(monkeypatch):
     assert max(kept) <= 2
 
 
+def scaled(module, given, answer):
+    return 0.5 * answer
+
+
+class Adapter(nn.Module):
+    """A linear layer with something beside it, which gives its weight to whoever asks."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    weight, bias = property(lambda self: self.layer.weight), property(lambda self: self.layer.bias)
+
+    def forward(self, x):
+        return self.layer(x) + x.mean()
+
+
+CHANGES = {
+    "another activation": lambda block: setattr(block.mlp, "act", nn.ReLU()),
+    "the activation by its approximation": lambda block: setattr(block.mlp, "act", nn.GELU("tanh")),
+    "an adapter": lambda block: setattr(block.attention, "qkv", Adapter(block.attention.qkv)),
+    "a hook": lambda block: block.attention.proj.register_forward_hook(scaled),
+    "a hook on a block": lambda block: block.register_forward_hook(scaled),
+    "a forward of its own": lambda block: setattr(block.mlp, "forward", lambda x: 0 * x),
+    "another epsilon": lambda block: setattr(block.norm1, "eps", 0.1),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("engine", ["native", "auto"])
+def test_what_folding_would_pass_over_is_heard(change, engine, capsys):
+    model, images = model_of(1), torch.randn(2, 3, 64, 64)
+    CHANGES[change](model.backbone.stages[1].blocks[0])
+    engines._said.clear()
+    run = engines.build(model, shape=tuple(images.shape), engine=engine)
+    with torch.no_grad():
+        torch.testing.assert_close(run(images), model(images))
+    assert run.name == "eager"
+    assert "eager is used instead" in capsys.readouterr().err
+
+
+def test_a_head_may_be_anything():
+    model, images = model_of(1), torch.randn(2, 3, 64, 64)
+    model.head = nn.Sequential(nn.Linear(128, 8), nn.ReLU(), nn.Linear(8, 2))
+    run = engines.build(model, shape=tuple(images.shape), engine="native")
+    with torch.no_grad():
+        torch.testing.assert_close(run(images), model(images), rtol=1e-4, atol=1e-5)
+    assert run.name == "native"
+
+
+@pytest.mark.parametrize("engine", ["eager", "native", "onednn"])
+@pytest.mark.parametrize("shape", [(2, 1, 64, 64), (2, 4, 64, 64), (3, 64, 64), (1, 3, 0, 64)])
+def test_other_pictures_than_the_models_are_refused(engine, shape):
+    run = engines.build(model_of(1), shape=(1, 3, 64, 64), engine=engine)
+    with pytest.raises(ValueError, match="expected pictures"):
+        run(torch.randn(shape))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_callers_autocast_does_not_reach_an_engine(version):
+    model, images = model_of(version), torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = model(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        run = engines.build(model, shape=tuple(images.shape), engine="native")
+        within = run(images)
+    for answer in (within, run(images)):
+        assert (answer - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+def test_a_remembered_engine_is_not_trusted_with_other_weights(monkeypatch):
+    monkeypatch.setattr(engines, "candidates", lambda thorough: ["eager", "native"])
+    choice.remember(choice.identity(model_of(1), "float32", (1, 3, 64, 64), ["eager", "native"]), "native")
+    monkeypatch.setattr(choice, "agrees", lambda *given: False)
+    assert engines.build(model_of(1), shape=(1, 3, 64, 64)).name == "eager"
+
+
 def test_auto_measures_and_remembers(monkeypatch):
     model, asked = model_of(1), []
-    original = choice.agrees
-    monkeypatch.setattr(choice, "agrees", lambda *given: asked.append(1) or original(*given))
+    original = choice.in_turn
+    monkeypatch.setattr(choice, "in_turn", lambda *given, **more: asked.append(1) or original(*given, **more))
     monkeypatch.setattr(engines, "candidates", lambda thorough: ["eager", "native"])
     first = engines.build(model, shape=(1, 3, 64, 64))
     assert asked

@@ -90,6 +90,16 @@ def test_a_second_run_into_the_same_file_is_refused(tmp_path):
     first.finish(WRITE)
 
 
+def test_a_result_that_appeared_meanwhile_is_kept(tmp_path):
+    journal = Journal(tmp_path / "rows.csv", ORIGIN)
+    answer(journal, NAMES)
+    (tmp_path / "rows.csv").write_text("mine")
+    with pytest.raises(UsageError, match="not overwritten"):
+        journal.finish(WRITE)
+    assert (tmp_path / "rows.csv").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv", "rows.csv.part"]
+
+
 def test_a_failed_end_leaves_the_rows_and_no_result(tmp_path):
     journal = Journal(tmp_path / "rows.csv", ORIGIN)
     answer(journal, NAMES)
@@ -101,7 +111,7 @@ def test_a_failed_end_leaves_the_rows_and_no_result(tmp_path):
 
     with pytest.raises(OSError, match="No space"):
         journal.finish(full)
-    assert not (tmp_path / "rows.csv").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv.part"]
     journal._file.close()
     again = Journal(tmp_path / "rows.csv", ORIGIN)
     assert list(again.remaining(map(Input, NAMES))) == []

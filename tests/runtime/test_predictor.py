@@ -52,6 +52,7 @@ def test_one_picture_in_every_form_has_one_answer(predictor, tmp_path):
         array.astype(np.uint16) * 257,
     ):
         assert scores(expected) == predictor(form).probabilities
+    assert predictor((tensor / 255).bfloat16()).probabilities == pytest.approx(expected.probabilities, abs=0.05)
     gray = np.asarray(image.convert("L"))
     assert scores(predictor(gray)) == predictor(torch.from_numpy(gray.copy())).probabilities
     assert predictor(path).source == str(path)
@@ -236,10 +237,14 @@ def test_every_engine_gives_the_same_answer(model_folder):
         (False, {}, "float32"),
         (True, {"engine": "eager"}, "float32"),
         (True, {"precision": "float32"}, "float32"),
+        (True, {"precision": "bfloat16", "engine": "eager"}, "bfloat16"),
+        (True, {"precision": "bfloat16", "engine": "onnxruntime"}, "float32"),
+        (False, {"precision": "bfloat16"}, "float32"),
     ],
 )
 def test_precision_is_chosen_by_the_processor_unless_it_is_given(there, options, chosen, model_folder, monkeypatch):
     monkeypatch.setattr("swinkit.runtime.predictor.computes_bfloat16", lambda device: there)
+    monkeypatch.setattr("swinkit.runtime.engines.computes_bfloat16", lambda device: there)
     assert swinkit.Predictor(model_folder, **options).precision == chosen
 
 

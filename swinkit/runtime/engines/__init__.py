@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError
+from ...model.backbone import check_pictures
 from ...tasks.devices import computes_bfloat16
+from ..folding import departure
 from ..kinds import ENGINES, check_engine
 from .choice import fastest
 
@@ -38,11 +40,18 @@ class Engine(Protocol):
 
 
 class Run:
-    """A model in the hands of one engine. Programs are built on first use for a shape, and the last :data:`KEPT` are kept."""
+    """A model in the hands of one engine. Programs are built on first use for a shape, and the last :data:`KEPT` are kept.
+
+    They compute in their own precision, whatever autocast they are built or called under.
+    """
 
     def __init__(self, model: nn.Module, name: str, precision: str) -> None:
         self.name, self.precision = name, precision if precision in ENGINES[name].precisions else "float32"
-        self._model = copy.deepcopy(model).float().eval()  # its weights may be rounded, what is folded from them is not
+        given: Any = copy.deepcopy(model)
+        self._model, self._channels = (
+            given.float().eval(),
+            given.config.in_channels,
+        )  # weights may be rounded, what is folded is not
         self._programs: dict[Any, Program] = {}
         self._building = threading.Lock()
 
@@ -51,17 +60,25 @@ class Run:
 
     @torch.inference_mode()
     def answers(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        logits, pooled = self.program(tuple(images.shape))(images)  # type: ignore[arg-type]
+        check_pictures(images, self._channels)
+        if 0 in images.shape[2:]:
+            raise ValueError(f"expected pictures with pixels, got {tuple(images.shape)}")
+        program = self.program(tuple(images.shape))  # type: ignore[arg-type]
+        with torch.autocast("cpu", enabled=False):
+            logits, pooled = program(images)
         return logits.float(), pooled.float()
 
     def program(self, shape: Shape) -> Program:
         """The program for pictures of ``shape``."""
-        key = None if ENGINES[self.name].any_size else shape
+        any_size = ENGINES[self.name].any_size
+        key = None if any_size else shape
         with self._building:
             program = self._programs.pop(key, None)
             if program is None:
-                with torch.inference_mode():
+                with torch.inference_mode(), torch.autocast("cpu", enabled=False):
                     program = _builder(self.name)(self._model, self.precision, shape)
+                if any_size:
+                    self._model = None  # there is no other program to build
             self._programs[key] = program  # the last one used is the last to go
             if len(self._programs) > KEPT:
                 del self._programs[next(iter(self._programs))]
@@ -75,23 +92,35 @@ def build(
 
     ``engine`` names one of :data:`ENGINES`; "auto" measures those that are built in seconds at ``shape``, checks that they answer as
     the model does, and remembers the best for this machine; ``thorough`` tries the slow ones as well. The model is taken as it
-    is now: what it learns later does not reach the engine. "bfloat16" on a processor, or in an engine, without it is float32, said once.
+    is now: what it learns later does not reach the engine. Said once: "bfloat16" on a processor, or in an engine, without it is
+    float32; and a model with hooks, adapters or other layers than its configuration makes, which folding would pass over, is "eager".
+    The native engines have the process keep the memory that it frees (:func:`~swinkit.kernels.memory.keep_freed_memory`).
 
     Raises :class:`UsageError` for an unknown engine or precision, :class:`MissingExtra` for one that is not installed.
     """
     check(engine, precision)
     if next(model.parameters()).device.type != "cpu":
         raise UsageError("Engines are for the CPU. Mend: move the model there, or call the model itself.")
-    if precision == "bfloat16" and not computes_bfloat16(torch.device("cpu")):
-        _say_once("This processor does not compute in bfloat16; float32 is used instead.")
-        precision = "float32"
+    if engine != "eager" and (why := departure(model)):  # type: ignore[arg-type]
+        _say_once(f"{why}, which the engine {engine} would pass over; eager is used instead.")
+        engine = "eager"
+    precision = available(engine, precision)
     if engine == "auto":
         return fastest(model, precision, shape, candidates(thorough), Run)
     run = Run(model, engine, precision)
-    if run.precision != precision:
-        _say_once(f"The engine {engine} does not compute in {precision}; {run.precision} is used instead.")
     run.program(shape)
     return run
+
+
+def available(engine: str, precision: str) -> str:
+    """``precision`` where this processor and ``engine`` compute in it, else "float32", which is said once."""
+    if precision == "bfloat16" and not computes_bfloat16(torch.device("cpu")):
+        _say_once("This processor does not compute in bfloat16; float32 is used instead.")
+        return "float32"
+    if engine in ENGINES and precision not in ENGINES[engine].precisions:
+        _say_once(f"The engine {engine} does not compute in {precision}; float32 is used instead.")
+        return "float32"
+    return precision
 
 
 def check(engine: str, precision: str) -> None:

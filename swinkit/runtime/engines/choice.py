@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import statistics
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from ... import __version__
 from ...errors import SwinkitError
+from ...kernels import attention, dense
 from ...kernels.build import cache_folder, processor
 from ...machine import version
 from ...timing import in_turn
@@ -34,17 +34,20 @@ CLEARLY = 0.95  # the share of its time that another may take
 def fastest(model: nn.Module, precision: str, shape: Any, names: list[str], run: Callable[..., Any]) -> Any:
     """The quickest of the engines ``names`` that answers like the model; ``run(model, name, precision)`` makes one.
 
-    Where others are hardly quicker it is :data:`PREFERRED`. An engine that fails to build, or answers otherwise, is passed over; "eager" always remains.
+    Where others are hardly quicker it is :data:`PREFERRED`. An engine that fails to build, or answers otherwise, is passed over, and a
+    remembered one whose answer for a picture is not that of these weights is not trusted; "eager" always remains.
     """
     key = identity(model, precision, shape, names)
     known = remembered().get(key)
+    pictures = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    model_itself = run(model, "eager", "float32")
     if known in names:
         with contextlib.suppress(Exception):  # another library may have lost something since
             chosen = run(model, known, precision)
-            chosen.program(shape)
-            return chosen
-    pictures = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    runs, truth = [], run(model, "eager", "float32")(pictures)
+            answer = chosen(pictures)[:1]
+            if known == "eager" or agrees(answer, model_itself(pictures[:1]), precision):
+                return chosen
+    runs, truth = [], model_itself(pictures)
     for name in names:
         try:
             candidate = run(model, name, precision)
@@ -65,11 +68,11 @@ def agrees(answer: Tensor, truth: Tensor, precision: str) -> bool:
 
 
 def identity(model: Any, precision: str, shape: Any, names: list[str]) -> str:
-    """What the choice depends on: processor, threads, versions, architecture, shape, precision and candidates."""
+    """What the choice depends on: processor, threads, versions, kernels, architecture, shape, precision and candidates."""
     versions = __version__, {name: version(name) for name in ("torch", *names)}
     parts = (
         processor(), torch.get_num_threads(), versions, names, model.config.model_dump_json(), tuple(shape),
-        precision, os.environ.get("SWINKIT_KERNELS"),
+        precision, attention.KERNEL.available, dense.KERNEL.available,
     )  # fmt: skip
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 

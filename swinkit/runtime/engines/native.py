@@ -120,9 +120,10 @@ def spelled_out(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
 
 
 class GatheredAttention(nn.Module):
-    """An :class:`Attention` by torch: one gather into windows, ``mix`` with bias and mask summed once, one gather back.
+    """An :class:`Attention` by torch: one gather into windows, ``mix``, one gather back.
 
-    What depends on the size of the map is computed at the first call for it, so that a tracer finds constants at the second.
+    What depends on the size of the map is computed at the first call for it, so that a tracer finds constants at the second. The sum
+    of bias and mask is left to each call, or to a compiler: kept, it would hold as much for each size as attention itself needs.
     """
 
     def __init__(self, parts: Attention, dtype: torch.dtype, mix: Callable[..., Tensor] = attend) -> None:
@@ -144,7 +145,10 @@ class GatheredAttention(nn.Module):
         q, k, v = windows.permute(3, 0, 1, 4, 2, 5).unbind(0)
         if self.cosine:
             q, k = unit(q.float()).to(q.dtype) * self.scale[:, None, None], unit(k.float()).to(k.dtype)
-        out = self.mix(q, k, v, known.bias)
+        bias = self.bias  # (h, N, N), or (nW, h, N, N)
+        if known.apart is not None:
+            bias = bias + known.apart.to(bias.dtype) * MASKED
+        out = self.mix(q, k, v, bias)
         out = out.transpose(2, 3).flatten(3).flatten(1, 2)
         return out.index_select(1, known.back)
 
@@ -152,19 +156,17 @@ class GatheredAttention(nn.Module):
         table = attentions.meeting(size, grid.window, grid.counts, grid.shift)
         length, rows = math.prod(size), table.rows.flatten().long()
         into = torch.where(rows < 0, length, rows)
-        bias = self.bias  # (h, N, N), or (nW, h, N, N)
-        if any(grid.shift):
-            apart = table.region[:, :, None] != table.region[:, None, :]
-            bias = bias + apart[:, None].to(bias.dtype) * MASKED
-        return Constants(into, torch.argsort(into)[:length], bias, bool((rows < 0).any()))
+        apart = (table.region[:, :, None] != table.region[:, None, :])[:, None] if any(grid.shift) else None
+        return Constants(into, torch.argsort(into)[:length], apart, bool((rows < 0).any()))
 
 
 class Constants(NamedTuple):
-    """Of one size: rows of the map (and one more, of padding) in the order of windows, and back; bias with mask; whether it pads."""
+    """Of one size: rows of the map (and one more, of padding) in the order of windows, and back; which tokens of a window do not meet,
+    bool (nW, 1, N, N), or None where all do; whether it pads."""
 
     into: Tensor
     back: Tensor
-    bias: Tensor
+    apart: Tensor | None
     padded: bool
 
 

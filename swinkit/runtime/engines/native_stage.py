@@ -12,7 +12,7 @@ from ...kernels import stage as native
 from ...kernels.build import DTYPES, pointer
 from ...kernels.norm import EPS
 from ...model.windows import Size, counts_of
-from ..folding import FoldedStage, PreNormBlock, grids_of
+from ..folding import FoldedStage, PreNormBlock
 from .remembering import remembered
 
 
@@ -51,7 +51,7 @@ class WholeStage(nn.Module):
 
     def settle(self, size: Size) -> Settled:
         counts = counts_of(size, (2, 2)) if self.fields["merges"] else size
-        grids = [native.grid_of(counts, grid) for grid in grids_of(counts, self.stage.source[0])]
+        grids = [native.grid_of(counts, grid) for grid in self.stage.grids(counts)]
         return Settled(native.Stage(**self.fields, grids=(native.Grid * 2)(*(grid for grid, _ in grids))), grids, counts)
 
 
