@@ -53,15 +53,20 @@ def random_mask(chance: Tensor, ratio: float) -> Tensor:
     return mask.scatter_(1, order[:, : math.ceil(ratio * flat.shape[1])], COVERED).view(chance.shape)
 
 
-def uniform_mask(chance: Tensor, covered: float) -> Tensor:
+def uniform_mask(chance: Tensor, covered: float, within: Size | None = None) -> Tensor:
     """Keep the cell of lowest ``chance`` (B, R, S) of every 2x2, and cover the share ``covered`` of those kept, rounded.
 
-    Which of four independent numbers is lowest says nothing about how low it is, so the same numbers serve both draws
-    (UM-MAE, section 3.1 and 3.2).
+    Only cells in the first rows and columns, ``within`` of them, are kept: those behind are padding, of which nothing is learned.
+    Which of some independent numbers is lowest says nothing about how low it is, so the same numbers serve both draws, the second
+    by how likely it is that all would be higher (UM-MAE, section 3.1 and 3.2).
     """
-    quads = quadruple(chance)
+    rows, columns = within or chance.shape[1:]
+    inside = torch.zeros_like(chance[:1], dtype=torch.bool)
+    inside[:, :rows, :columns] = True
+    quads = quadruple(chance.masked_fill(~inside, math.inf))
     lowest, kept = quads.min(dim=-1)
-    order = lowest.flatten(1).argsort(dim=1, stable=True)[:, : round(covered * lowest[0].numel())]
+    higher = (1 - lowest) ** quadruple(inside).sum(dim=-1)
+    order = higher.flatten(1).argsort(dim=1, stable=True, descending=True)[:, : round(covered * lowest[0].numel())]
     state = torch.zeros_like(order.new_empty(lowest.shape).flatten(1), dtype=torch.uint8).scatter_(1, order, COVERED)
     mask = torch.full_like(quads, DROPPED, dtype=torch.uint8)
     return ungroup(mask.scatter_(-1, kept[..., None], state.view(*lowest.shape, 1)))

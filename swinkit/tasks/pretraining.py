@@ -17,6 +17,7 @@ from ..config import Masking
 from ..data.randomness import MASK, keys, uniforms
 from ..errors import UsageError
 from ..model.simmim import VISIBLE, cell_grid, grow, neighbourhood, random_mask, reconstruction_loss, uniform_mask
+from ..model.windows import counts_of
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ def sample_masks(size: tuple[int, int], masking: Masking, seed: int, epoch: int,
     rows, columns = cell_grid(size, masking)
     chance = uniforms(keys(seed, epoch, np.asarray(indices), MASK), rows * columns)
     cells = torch.from_numpy(chance).view(-1, rows, columns)
-    return uniform_mask(cells, masking.covered) if masking.sparse else random_mask(cells, masking.ratio)
+    if not masking.sparse:
+        return random_mask(cells, masking.ratio)
+    return uniform_mask(cells, masking.covered, counts_of(size, (masking.cell, masking.cell)))
 
 
 def check_visible(size: tuple[int, int], masking: Masking) -> None:

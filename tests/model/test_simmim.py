@@ -59,6 +59,17 @@ def test_a_uniform_mask_keeps_one_of_each_quad_and_covers_exactly_its_share_of_t
     assert ((mask == COVERED).sum(dim=(1, 2)) == round(covered * rows * columns)).all()
 
 
+def test_no_cell_behind_the_edge_is_kept_and_those_before_it_equally_often():
+    chance = torch.rand(20_000, 4, 6, generator=torch.Generator().manual_seed(0))
+    mask = uniform_mask(chance, 0.25, (3, 5))
+    assert (mask[:, 3] == DROPPED).all()
+    assert (mask[:, :, 5] == DROPPED).all()
+    chosen = torch.tensor([1 / 4, 1 / 4, 1 / 4, 1 / 4, 1 / 2]) * torch.tensor([1, 1, 2])[:, None]  # one of four, two or one
+    assert ((mask[:, :3, :5] != DROPPED).float().mean(dim=0) - chosen).abs().max() < 0.02
+    covered = round(0.25 * 6) / 6
+    assert ((mask[:, :3, :5] == COVERED).float().mean(dim=0) - covered * chosen).abs().max() < 0.02
+
+
 def test_every_cell_is_hidden_equally_often():
     chance = torch.rand(20_000, 4, 4, generator=torch.Generator().manual_seed(0))
     assert ((random_mask(chance, 0.5) == COVERED).float().mean(dim=0) - 0.5).abs().max() < 0.02
