@@ -54,13 +54,13 @@ def candidates(model: Path, work: Path, shared: dict[str, Any]) -> list[Candidat
 
 
 def agreement(work: Path, one: str, other: str) -> float | None:
-    """Share of files of which two say the same."""
+    """Share of files of which two say the same; one that either left out counts as another answer."""
     paths = [work / f"{name}.json" for name in (one, other)]
     if not all(path.exists() for path in paths):
         return None
     first, second = (json.loads(path.read_text("utf-8")) for path in paths)
-    both = first.keys() & second.keys()
-    return sum(first[file] == second[file] for file in both) / len(both) if both else None
+    files = first.keys() | second.keys()
+    return sum(first.get(file) == second.get(file) for file in files) / len(files) if files else None
 
 
 def summary(found: dict[str, Measured], work: Path, part: float) -> dict[str, Any]:

@@ -25,8 +25,11 @@ def table(result: dict[str, Any]) -> str:
         mean, low, high = (claim["difference"][key] for key in ("mean", "low", "high"))
         reach = "" if low in (None, high) else f" ({low:+.4f} to {high:+.4f})"
         rows.append(f"| {claim['text']}. {claim['paper']} | {mean:+.4f}{reach} | {claim['verdict']} |")
-    seeds = (result.get("budget") or result["plan"])["seeds"]
-    said = f"`{result['command']}`: {seeds} seeds, {result['data']}, torch {result['versions']['torch']}"
+    plan = result.get("budget") or result["plan"]
+    seeds = f"{plan['seeds']} seeds"
+    if f"top-1 with {(more := plan.get('labels', (0,))[-1])} labels" in result.get("summary", {}) and more != plan["labels"][0]:
+        seeds += f" with {plan['labels'][0]} labels, {plan['more_seeds']} with {more:,}"
+    said = f"`{result['command']}`: {seeds}, {result['data']}, torch {result['versions']['torch']}"
     return "\n" + "\n".join(rows) + f"\n\n{said}; [every run](../../experiments/results/{result['experiment']}.json).\n\n"
 
 

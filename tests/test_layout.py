@@ -13,7 +13,7 @@ import pytest
 import swinkit
 
 ROOT = Path(__file__).parents[1]
-LONGEST = {"swinkit": 300, "tests": 360}  # lines of a file; a test's table of cases may be long
+LONGEST = {"swinkit": 300, "tests": 400}  # lines of a file; a test's table of cases may be long
 
 FLOORS = (
     {"__main__"},

@@ -75,7 +75,7 @@ def command(
         print_json(result)
     else:
         _print(result)
-    for remark in [*remarks, *studying.remarks(result["rows"])]:
+    for remark in [*([] if dry_run else remarks), *studying.remarks(result["rows"])]:
         warn(remark)
     if out is not None:
         say(f"Written: {studying.keep(result, studying.bench_page(result, Path(model).name), out, 'bench')}", quiet)

@@ -124,9 +124,10 @@ def painted(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | N
     """The picture with parts hidden, and what the model paints there."""
     flags = {
         "--class": "names", "--method": "methods", "--at": "at", "--stage": "stage", "--block": "block", "--atlas": "atlas",
-        "--image-size": "image_size",
+        "--image-size": "image_size", "--window": "window",
     }  # fmt: skip
-    if given := [flag for flag, name in flags.items() if options[name]]:
+    given = [flag for flag, name in flags.items() if options[name]] + ["--no-trust"] * (not options["checked"])
+    if given:
         raise UsageError(
             f"--reconstruct shows what is painted, at the model's own size; it has no use for {', '.join(given)}. Leave that out"
         )

@@ -22,6 +22,7 @@ from ..report.page import Remark, Rival, write_report
 from ..runtime.evaluate import evaluate, labelled
 from ..runtime.export.answering import Answering, load_any, place_of
 from ..runtime.rows import escape
+from ..tasks import decoder_of
 from ..tasks.evaluation import Evaluation, MultiLabel
 from ..tasks.figures import check_gates
 from ..train.place import run_of
@@ -159,6 +160,7 @@ def judge(
     """
     located = locate(model)
     network = load_any(located)
+    decoder_of(network)  # of whom there are no answers to judge
     check_gates(gates or {}, len(network.classes), bool(network.multi_label))
     network = network.to(place_of(network, device))
     expected = expectation(model, expect, network.config) if expect else None
@@ -183,10 +185,19 @@ def judge(
     return Judged(model, located.path, data, network, material, evaluation, expected, tuple(again))
 
 
+def read_record(run: Path) -> dict[str, Any]:
+    """What data.json of ``run`` says of its pictures; raises :class:`DataError` where it is not as it was written."""
+    try:
+        found = json.loads((run / "data.json").read_text("utf-8"))
+    except (OSError, ValueError) as fault:
+        raise DataError(f"{run / 'data.json'} cannot be read ({fault}). Mend: restore it, or judge {run / 'model'}") from None
+    return found if isinstance(found, dict) else {}
+
+
 def find_material(model: str, data: str | None, split: str, layout: str | None, quiet: bool) -> Material:
     """The pictures to judge on. The data that a run was trained on keeps the run's split, however it is named."""
     run = run_of(model)
-    recorded = json.loads((run / "data.json").read_text("utf-8")) if run else {}
+    recorded = read_record(run) if run else {}
     source, layout = source_of(model, data, layout)
     collection = open_data(source, layout)
     if collection.fingerprint() == recorded.get("fingerprint"):

@@ -14,7 +14,9 @@ from .options import LAYOUTS, SIZE, next_command, print_json, read_settings, say
 
 @click.command(name="pretrain")
 @click.argument("folder", required=False)
-@click.option("--model", metavar="NAME|RUN|FILE", help="Where to start: a variant, a run, a SimMIM checkpoint; auto by size.")
+@click.option(
+    "--model", "--init", metavar="NAME|RUN|FILE", help="Where to start: a variant, a run, a SimMIM checkpoint; auto by size."
+)
 @click.option("--format", "layout", metavar="LAYOUT", help=LAYOUTS)
 @click.option("--image-size", type=SIZE, help="Size of what the model sees, in pixels; by the pictures' size if not given.")
 @click.option(
@@ -57,6 +59,14 @@ def command(
     )  # fmt: skip
     if run is None and not chosen.get("data"):
         raise UsageError("What shall be learned from? Give FOLDER: swinkit pretrain photos/")
+    if options["sparse"] and options["ratio"] is not None:
+        raise UsageError(
+            "--sparse keeps one of four cells and takes no --mask-ratio. Mend: --set covered=SHARE says how many of those kept are hidden too"
+        )
+    if no_verdict and run is None and not chosen.get("probe"):
+        raise UsageError(
+            "Without --probe there is no verdict that --no-verdict could leave out. Leave one out, or give the other"
+        )
     if run is not None and (out is not None or dry_run):
         raise UsageError("--resume goes on with a run in its own folder; leave --out and --dry-run out.")
     result = _pretrain(chosen, run, out, dry_run, quiet)
@@ -81,11 +91,12 @@ def _pretrain(chosen: dict[str, Any], run: Path | None, out: Path | None, dry_ru
     from ..train.pretraining import announce, carried_out, go_on
     from ..train.session import ready
     from ..train.watch import Display
+    from .pretrained import report
 
     display = Display(quiet)
     if run is not None:
-        return go_on(run, chosen, display)
+        return go_on(run, chosen, display, report)
     if dry_run:
         announce(settings, display)
         return ready(settings, display).plan
-    return carried_out(settings, out, display)
+    return carried_out(settings, out, display, report)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from ..report.contents import RunFiles, read_curves
-from ..report.page import Headline, ReportData, Rival, Sheet, write_report
+from ..report.page import Headline, Remark, ReportData, Rival, Sheet, write_report
 from ..report.svg import percent
+from ..train.settings import PretrainSettings
 from ..train.unlabelled import PAYOFF, SHEET
-from ..train.verdict import Verdict, read_verdict
+from ..train.verdict import Verdict, confound, read_verdict
+from ..validation import validated
 
 PAYOFF_CURVES = (
     ("Features on labelled pictures", "neighbours", "knn", True, None),
@@ -32,12 +36,12 @@ def report(run: Path) -> Path:
     picture = run / SHEET
     data = ReportData(
         title=f"{run.resolve().name}: learned without labels",
-        summary=str(verdict) if verdict else "No verdict: it needs a labelled set, --probe DATA.",
+        summary=str(verdict) if verdict else unjudged(files.config),
         headlines=[*verdict_headlines(verdict), *last_values([*loss, *payoff])],
         rivals=rivals(verdict) if verdict else (),
         curves=[*read_curves(run / "metrics.csv"), *payoff],
         sheet=Sheet(LEAD, np.asarray(Image.open(picture).convert("RGB"))) if picture.is_file() else None,
-        remarks=files.remarks(),
+        remarks=[*files.remarks(), *doubts(files.config, verdict)],
         facts=files.facts(),
         commands=[
             *files.commands(),
@@ -46,6 +50,19 @@ def report(run: Path) -> Path:
         origin=files.origin(),
     )
     return write_report(run / "report.html", data)
+
+
+def doubts(config: Mapping[str, Any], verdict: Verdict | None) -> list[Remark]:
+    """What the verdict on a run with the settings ``config`` leaves open."""
+    note = confound(validated(PretrainSettings, config)) if verdict else ""
+    return [Remark("note", note.removeprefix("note: "))] if note else []
+
+
+def unjudged(config: Mapping[str, Any]) -> str:
+    """Why a run with the settings ``config`` has no verdict."""
+    if not config.get("probe"):
+        return "No verdict: it needs a labelled set, --probe DATA."
+    return "No verdict yet." if config.get("verdict", True) else "No verdict: --no-verdict left it out."
 
 
 def verdict_headlines(verdict: Verdict | None) -> list[Headline]:

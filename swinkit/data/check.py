@@ -160,7 +160,8 @@ def _labels(collection: Collection, unusable: dict[int, str]) -> Iterator[Findin
         yield Finding(
             "tiny",
             "note",
-            f"{counted(len(usable), 'picture')}: one validation part says little; `swinkit train --folds 5` judges on every picture once",
+            f"{counted(len(usable), 'picture')}: one validation part says little; `swinkit train --folds {min(5, max(2, len(usable)))}` "
+            "judges on every picture once",
         )
 
 

@@ -34,7 +34,7 @@ def open_folders(folder: Path) -> Collection:
             f"{folder}: no class folders {'in ' + ', '.join(splits) if splits else ''}; expected one folder of pictures per class"
         )
     number = {name: index for index, name in enumerate(names)}
-    samples, skipped = [], []
+    samples, skipped = [], [(name, f"lies outside {', '.join(splits)}") for name in _outside(folder, splits)]
     for root, split in roots.items():
         for inner, why in walk(folder / root):
             name = f"{root}/{inner}" if root else inner
@@ -46,6 +46,14 @@ def open_folders(folder: Path) -> Collection:
     levels = f"below {', '.join(splits)}" if splits else "directly inside"
     reason = f"class folders {levels}: {len(names)} of them ({', '.join(shown(name) for name in names[:5])}{', …' if len(names) > 5 else ''})"
     return Collection(folder, "folders", reason, tuple(names), tuple(samples), skipped=tuple(skipped))
+
+
+def _outside(folder: Path, splits: Mapping[str, str]) -> list[str]:
+    """Folders and pictures of ``folder`` beside its ``splits``, if it has any."""
+    if not splits:
+        return []
+    pictures = sorted(path.name for path in folder.iterdir() if path.is_file() and is_picture_name(path.name))
+    return [*(f"{name}/" for name in subfolders(folder) if name not in splits), *pictures]
 
 
 def open_pictures(folder: Path) -> Collection:

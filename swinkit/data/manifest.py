@@ -99,6 +99,8 @@ def _record(path: Path, line: int, row: dict[str, Any]) -> tuple[str, list[str],
         raise DataError(f"{where}: no {' or '.join(NAME_FIELDS)}; columns are {_columns(row)}")
     field = next((field for field in reversed(LABEL_FIELDS) if row.get(field) not in (None, "")), None)
     value = row[field] if field else None
+    if field == "labels" and isinstance(value, str) and value.lstrip().startswith("["):
+        value = _list(value, where)
     several = isinstance(value, list) or "labels" in row
     if isinstance(value, dict):
         raise DataError(f"{where}: {field} is an object; expected text, a number or a list of them")
@@ -113,6 +115,14 @@ def _record(path: Path, line: int, row: dict[str, Any]) -> tuple[str, list[str],
         raise DataError(f"{where}: split {str(split)!r}; expected train, val or test")
     group = row.get("group")
     return name, labels, SPLITS[str(split).lower()] if split else None, None if group in (None, "") else str(group), several
+
+
+def _list(text: str, where: str) -> list[Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: labels {shown(text)} begin like a JSON list and are none ({error})") from None
+    return found if isinstance(found, list) else [found]
 
 
 def _columns(row: dict[str, Any]) -> str:

@@ -109,7 +109,8 @@ class Training(Evaluation):
         augmentation = self.augmentation
         if augmentation.crop_scale is not None:
             size, interpolation = self._crop_size(images), self.preprocessing.interpolation
-            boxes = [crop_box((images.shape[-2], images.shape[-1]), augmentation.crop_scale, row) for row in chance]
+            sides, aspect = (images.shape[-2], images.shape[-1]), size[1] / size[0]
+            boxes = [crop_box(sides, augmentation.crop_scale, row, aspect) for row in chance]
             cut = [images[b, :, t : t + h, left : left + w] for b, (t, left, h, w) in enumerate(boxes)]
             images = torch.cat([resize(box[None], size, interpolation) for box in cut])
         else:
@@ -175,14 +176,21 @@ def sufficient(side: int, scale: float) -> int:
 
     Twice, so that it is the resize that decides how the crop looks, and not how the picture was read.
     """
-    return math.ceil((2 * side + 1) / math.sqrt(scale * SIDES[0]))
+    return math.ceil((2 * side + 1) / min(math.sqrt(scale * SIDES[0]), SIDES[0]))
 
 
-def crop_box(sides: tuple[int, int], scale: tuple[float, float], chance: np.ndarray) -> tuple[int, int, int, int]:
-    """(top, left, height, width) inside ``sides`` (height, width) of a share of the area within ``scale``; ``chance`` are >= 4 uniforms."""
+def crop_box(
+    sides: tuple[int, int], scale: tuple[float, float], chance: np.ndarray, aspect: float = 1.0
+) -> tuple[int, int, int, int]:
+    """(top, left, height, width) inside ``sides`` (height, width) of a share of the area within ``scale``; ``chance`` are >= 4 uniforms.
+
+    Width to height is ``aspect``, that of what the crop is scaled to, times a factor within :data:`SIDES`. Where no such crop is so
+    large it is as large as can be.
+    """
     height, width = sides
     area = height * width * (scale[0] + (scale[1] - scale[0]) * chance[0])
-    ratio = math.exp(math.log(SIDES[0]) + (math.log(SIDES[1]) - math.log(SIDES[0])) * chance[1])
+    ratio = aspect * math.exp(math.log(SIDES[0]) + (math.log(SIDES[1]) - math.log(SIDES[0])) * chance[1])
+    area = min(area, height**2 * ratio, width**2 / ratio)
     rows, columns = min(height, max(1, round(math.sqrt(area / ratio)))), min(width, max(1, round(math.sqrt(area * ratio))))
     return int(chance[2] * (height - rows + 1)), int(chance[3] * (width - columns + 1)), rows, columns
 

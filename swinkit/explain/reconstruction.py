@@ -63,7 +63,9 @@ def reconstructions(
 ) -> list[Reconstruction]:
     """``picture`` (H, W, C) with ``count`` masks, those of ``seed``, each painted anew."""
     network = painter.network
-    mask = sample_masks(painter.preprocessing.size, network.masking, seed, 0, np.arange(count))
+    look = painter.preprocessing
+    size = look.size if look.resize != "none" else (picture.shape[0], picture.shape[1])
+    mask = sample_masks(size, network.masking, seed, 0, np.arange(count))
     return repainted(painter, picture, mask, source)
 
 

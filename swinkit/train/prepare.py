@@ -176,7 +176,7 @@ def make_feed(settings: RunSettings, collection: Collection, split: Split) -> Fe
     """Raises :class:`DataError` where there are no validation pictures to judge by."""
     if not split.val:
         more = "more pictures of each class" if recipe_of(settings.task).labels else "more pictures that differ"
-        raise DataError(f"{settings.data}: no validation pictures. Mend: {more}, or --set val=0.2")
+        raise DataError(f"{settings.data}: no validation pictures. Mend: {more}, or a larger share, --set val=0.5")
     assert settings.preprocessing is not None
     assert settings.augment is not None
     assert settings.batch_size is not None

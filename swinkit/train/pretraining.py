@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from .session import RunResult, begin, resume
 from .settings import PretrainSettings
 from .verdict import Verdict, foreseen, weigh
 from .watch import Display
+
+Finished = Callable[[Path], Any]
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,13 @@ def pretrain(
     return carried_out(chosen, out, display or Display(quiet=True))
 
 
-def carried_out(settings: PretrainSettings, out: str | Path | None, display: Display) -> PretrainResult:
+def carried_out(
+    settings: PretrainSettings, out: str | Path | None, display: Display, finished: Finished = lambda _: None
+) -> PretrainResult:
+    """A new run and its verdict; ``finished`` is told of the run before that is sought."""
     check_place(settings, Path(out) if out is not None else None)  # before every labelled picture is looked at
     announce(settings, display)
-    return concluded(begin(settings, out, display), display)
+    return concluded(begin(settings, out, display), display, finished)
 
 
 def announce(settings: PretrainSettings, display: Display) -> None:
@@ -62,10 +67,11 @@ def announce(settings: PretrainSettings, display: Display) -> None:
         display.say(str(foreseen(settings)))
 
 
-def go_on(run: Path, changes: Mapping[str, Any], display: Display) -> PretrainResult:
-    """Finish the run in ``run`` and its verdict, exactly where they stand."""
-    return concluded(resume(run, changes, display), display)
+def go_on(run: Path, changes: Mapping[str, Any], display: Display, finished: Finished = lambda _: None) -> PretrainResult:
+    """Finish the run in ``run`` and its verdict, exactly where they stand; ``finished`` as for :func:`carried_out`."""
+    return concluded(resume(run, changes, display), display, finished)
 
 
-def concluded(run: RunResult, display: Display) -> PretrainResult:
+def concluded(run: RunResult, display: Display, finished: Finished) -> PretrainResult:
+    finished(run.path)
     return PretrainResult(run, None if run.stopped else weigh(run.path, display))

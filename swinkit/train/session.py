@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from ..data.collection import Collection
 from ..data.loader import explained_workers
 from ..data.split import Split
-from ..errors import Interrupted, UsageError
+from ..errors import DataError, Interrupted, UsageError
 from ..tasks.devices import find_device
 from ..validation import validated
 from ..weights.files import read_model
@@ -27,8 +27,10 @@ from .run import RunFolder
 from .settings import VERBS, RunSettings, TrainSettings
 from .watch import Display, EpochSums, RunWatcher, save_trained
 
-KEPT = {"data", "verdict"}  # may change on resume and is written down, since whoever comes after the run reads it there
-FREE = {"time_limit", "save_every", "workers", "tensorboard", "device", *KEPT}  # may change on resume: no bit depends on them
+PLACES = ("data", "probe")  # where pictures lie
+# may change on resume and is written down, since whoever comes after the run reads it there
+KEPT = {*PLACES, "device", "verdict"}
+FREE = {"time_limit", "save_every", "workers", "tensorboard", *KEPT}  # may change on resume: no bit depends on them
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
     """Go on with the run in ``path`` exactly where its newest valid checkpoint stands.
 
     ``changes`` may only touch what no bit depends on (``time_limit``, ``save_every``, ``workers``, ``tensorboard``,
-    ``device``, ``verdict``), and ``data`` when the same pictures moved. Raises :class:`UsageError` with the difference for any other.
+    ``device``, ``verdict``), and ``data`` and ``probe`` when the same pictures moved. Raises :class:`UsageError` with the difference for any other.
     """
     display = display or Display(quiet=True)
     with RunFolder.resume(path) as run:
@@ -103,6 +105,10 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
         settings = unchanged(validated(recipe.settings, run.config), changes or {})
         try:
             collection = recipe.open(settings, display.checked)
+        except DataError as fault:
+            other = getattr(settings, "probe", None) and Path(settings.data or "").exists()
+            again = f"swinkit {VERBS[settings.task]} --resume {path} {'--probe ' if other else ''}DATA"
+            raise DataError(f"{str(fault).rstrip('.')}. If the pictures lie elsewhere by now, say where: {again}") from None
         finally:
             display.end()
         same_data(run.data, collection)
@@ -196,8 +202,9 @@ def unchanged(settings: RunSettings, changes: Mapping[str, Any]) -> RunSettings:
 
 
 def write_down(run: RunFolder, settings: RunSettings) -> None:
-    """Have config.yaml say where the data of ``run`` lie now, and whether it is weighed."""
-    kept = {**settings.model_dump(include=KEPT), "data": anchored(settings.data or "")}
+    """Have config.yaml say where the data of ``run`` lie now, where it computes, and whether it is weighed."""
+    kept = settings.model_dump(include=KEPT)
+    kept |= {name: anchored(kept[name]) for name in PLACES if kept.get(name)}
     if any(run.config.get(name) != value for name, value in kept.items()):
         run.save_config({**run.config, **kept})
 

@@ -23,7 +23,7 @@ from ..validation import validated
 from ..variants import configure
 from ..weights.named import is_variant
 from ..weights.resize import remembering
-from ..weights.saved import Saved, convention
+from ..weights.saved import Saved, convention, is_pretrained
 from .settings import LearnedFrom, RunSettings
 
 CLASSIFIER = ("backbone.", "norm.", "head.")
@@ -155,7 +155,7 @@ def _saved(settings: RunSettings, collection: Collection, file: Saved, parts: tu
         config = config.model_copy(update={"num_classes": len(collection.classes)})
     config = remembering(validated(SwinConfig, config.model_dump() | _architecture(settings, collection)), config)
     preprocessing = settings.preprocessing or _for_size(file.preprocessing, config)
-    learned_from: LearnedFrom = "labels" if file.masking is None else "pictures"
+    learned_from: LearnedFrom = "pictures" if file.masking is not None or is_pretrained(file) else "labels"
     trained = file.trained or file.config
     return Start(
         str(settings.model), config, preprocessing, state, tuple(notes), learned_from=learned_from, trained=trained,

@@ -19,14 +19,16 @@ from ..data.layouts import open_unlabelled
 from ..data.split import Split, make_split
 from ..data.transforms import takes
 from ..errors import DataError
+from ..model.classifier import SwinClassifier
 from ..model.simmim import SimMIM, compacted
+from ..preprocessing import Preprocessing
 from ..tasks import Task, find_task
 from ..tasks.pretraining import Reconstruction, check_visible, reconstruct, sheet
 from ..tasks.probing import Probe, make_probe
 from ..variants import ALIASES, VARIANTS, find
 from ..weights.atomic import write_atomically
 from ..weights.resize import fit, remembering
-from ..weights.saved import Saved, large_enough
+from ..weights.saved import Saved, fitted, handed_over, large_enough
 from ..weights.verify import ShapesOnly, signatures
 from .labelled import examined
 from .loop import Trainer
@@ -131,8 +133,8 @@ class Unlabelled:
         draw(run, trainer)
         if settings.probe is None:
             return ""
-        model = trainer.average.model
-        figures = probe_of(settings.probe, settings.seed).measure(model, settings.preprocessing)
+        probe, model = probe_of(settings.probe, settings.seed), whole(trainer.average.model, settings.preprocessing)
+        figures = probe.measure(model, settings.preprocessing, workers=settings.workers or 0)
         run.append_metrics({"step": trainer.progress.step, "epoch": trainer.epoch, **figures}, PAYOFF)
         return f"features: linear probe {figures['linear']:.4f}, nearest neighbours {figures['knn']:.4f}"
 
@@ -175,7 +177,9 @@ def taken_over(start: Start, masking: Masking) -> Start:
         expected = signatures(SimMIM(start.config, masking).state_dict())
     if all(expected.get(name) == found for name, found in signatures(painting).items()):
         return replace(start, state=state)
-    return replace(start, state={name: tensor for name, tensor in state.items() if name not in painting})
+    left = ("What painted hidden parts there has no use here: the encoder alone goes on.",) if painting else ()
+    state = {name: tensor for name, tensor in state.items() if name not in painting}
+    return replace(start, state=state, notes=(*start.notes, *left))
 
 
 def probe_of(data: str, seed: int) -> Probe:
@@ -183,6 +187,18 @@ def probe_of(data: str, seed: int) -> Probe:
     collection, findings = examined(data)
     split = make_split(collection, findings.unusable, seed, val=1 / 3, alike=findings.alike)
     return make_probe(collection, split.train, split.test or split.val, seed)
+
+
+def whole(model: nn.Module, preprocessing: Preprocessing) -> nn.Module:
+    """``model``, a :class:`SimMIM`, as whoever goes on with it sees whole pictures: sparse, by what is handed over."""
+    network: Any = model
+    if not network.masking.sparse:
+        return model
+    saved = Saved(network.config, (), preprocessing, False, {}, network.state_dict(), network.masking)
+    handed = fitted(handed_over(saved, network.config.image_size))
+    classifier = SwinClassifier(handed.config)
+    classifier.load_state_dict({name: handed.state[name] for name in classifier.state_dict()})
+    return classifier.to(next(model.parameters()).device)
 
 
 def draw(run: RunFolder, trainer: Trainer) -> None:

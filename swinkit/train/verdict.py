@@ -22,6 +22,7 @@ from ..tasks.devices import find_device
 from ..tasks.figures import Figure
 from ..tasks.metrics import Interval, bootstrap, share_interval, sign_test
 from ..validation import validated
+from ..variants import ALIASES, VARIANTS
 from ..weights.atomic import write_json
 from .labelled import Labelled, examined
 from .session import begin, resume
@@ -117,6 +118,13 @@ def labelled(settings: PretrainSettings) -> TrainSettings:
     )  # fmt: skip
 
 
+def confound(settings: PretrainSettings) -> str:
+    """What the verdict on a run with ``settings`` cannot tell apart; nothing for one that began from nothing."""
+    if settings.model in {*VARIANTS, *ALIASES}:
+        return ""
+    return f"note: The run went on from {settings.model}, so a gain is due to what that had learned as well"
+
+
 def weigh(run: Path, display: Display) -> Verdict | None:
     """The verdict on the finished pre-training in ``run``; None where it was given no labelled set.
 
@@ -127,8 +135,11 @@ def weigh(run: Path, display: Display) -> Verdict | None:
     if settings.probe is None or not settings.verdict:
         return None
     cost = foreseen(settings)
+    if note := confound(settings):
+        display.say(note)
     again = settings.swin or {}
-    nothing = {"model": "swin_nano", "swin": again, "image_size": again["image_size"], "preprocessing": settings.preprocessing}
+    shape = "swin_nano" if confound(settings) else settings.model  # a name for what is given whole
+    nothing = {"model": shape, "swin": again, "image_size": again["image_size"], "preprocessing": settings.preprocessing}
     plan = {
         "pretrained": ("fine-tuned", {"model": str(run)}),
         "nothing": ("from nothing, as many epochs", nothing),
@@ -200,7 +211,7 @@ def answers(run: Path) -> np.ndarray:
 def _trained(path: Path, shared: TrainSettings, chosen: dict[str, Any], display: Display) -> float:
     """Train into ``path``, or finish what was begun there; how many minutes its epochs took."""
     if (path / "config.yaml").is_file():
-        resume(path, {}, display)
+        resume(path, {"data": shared.data, "device": shared.device}, display)
     else:
         begin(validated(TrainSettings, {**shared.model_dump(), **chosen}), path, display)
     rows = (path / "metrics.csv").read_text("utf-8").splitlines()

@@ -117,6 +117,7 @@ class RunWatcher:
         )
         if seen := self.observe(self.run, trainer):
             self.noted(seen)
+        self.counted = time.monotonic()  # what was measured beside it is no part of the next epoch
 
     def keep(self, trainer: Trainer, metrics: dict[str, float]) -> None:
         """Write the run's model, so that even a killed run has one."""

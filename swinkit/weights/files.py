@@ -174,10 +174,9 @@ def find_model(path: str | Path) -> Path:
             f"{path} is an exported bundle: a graph, of which no network is made. Mend: swinkit verify {shlex.quote(str(path))} checks it, "
             "predict and evaluate take it; otherwise name the model that it was exported from"
         )
-    raise WeightsError(
-        f"{path} holds no model: expected {WEIGHTS} and {DESCRIPTION} in it or in its folder model/. "
-        "A run has them once its first evaluation is done"
-    )
+    within = sorted(str(place.parents[1]) for place in folder.glob(f"*/model/{WEIGHTS}"))  # as of a cross-validation
+    mend = f"Below it are models: {', '.join(within[:5])}" if within else "A run has them once its first evaluation is done"
+    raise WeightsError(f"{path} holds no model: expected {WEIGHTS} and {DESCRIPTION} in it or in its folder model/. {mend}")
 
 
 def serialise(state: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:

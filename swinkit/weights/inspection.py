@@ -50,6 +50,7 @@ def inspect_state(state: Mapping[str, Tensor], told: Told | None = None, variant
         lines = disagreements(found, told.config) if told.config else []
         problems += [f"the description beside the weights says otherwise: {line}" for line in lines]
         config = completed(told.config, found) if told.config and not lines else settle(found, variant)
+        config = config.model_copy(update={"geometry": "dense"}) if found.dense else config
         restored = restore(state, config, found.dialect, found.prefix)
         problems += restored.notes
         saved = Saved(config, (), told.preprocessing or default_preprocessing(config), told.multi_label, {}, restored.state)
@@ -71,7 +72,7 @@ def _described(found: Recognised, config: SwinConfig | None, told: Told) -> dict
         "format": found.dialect.title,
         "version": found.version,
         "variants": _named(config) if config and len(found.variants) != 1 else list(found.variants),
-        "geometry": "dense" if found.dense else "classification",
+        "geometry": "dense" if found.dense or (config and config.geometry == "dense") else "classification",
         "windows": [list(window) for window in windows] if windows else None,
         "trained_windows": list(reaches) if reaches and found.version == 2 else None,
         "image_size": list(size) if size else None,

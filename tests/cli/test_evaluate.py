@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,14 @@ def test_changed_pictures_do_not_keep_the_split(trained, photos):
         assert find_material(str(trained), str(photos), "auto", None, True).part == "all"
     finally:
         extra.unlink()
+
+
+def test_a_damaged_record_of_the_data_is_named(trained, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    (copy / "data.json").write_text("{")
+    assert run(["evaluate", str(copy)]) == 3
+    assert "data.json cannot be read" in capsys.readouterr().err
 
 
 def test_a_broken_picture_of_new_data_is_left_out_and_remarked(trained, tmp_path):

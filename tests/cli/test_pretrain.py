@@ -39,7 +39,7 @@ def test_a_run_says_what_comes_next_and_has_a_report_with_its_pictures(place, ca
     page = (place / "run" / "report.html").read_text("utf-8")
     assert 'class="sheet"' in page
     assert "Linear probe" in page
-    assert "No verdict" in page
+    assert "No verdict: --no-verdict left it out." in page
 
 
 def test_init_is_another_name_for_model(place, capsys):
@@ -83,6 +83,11 @@ def test_inspect_says_that_a_sparse_decoder_goes_nowhere_as_it_is(place, capsys)
         (["pretrain", "{place}/stripes", "--mask-ratio", "0.999", "--dry-run"], 2, "nothing is left to see"),
         (["pretrain", "{place}/stripes", "--sparse", "--set", "covered=0.999", "--dry-run"], 2, "covered 0.999 of those kept"),
         (["pretrain", "{place}/stripes", "--set", "normalise=4", "--dry-run"], 2, "normalise is 4"),
+        (["pretrain", "{place}/stripes", "--sparse", "--mask-ratio", "0.5", "--dry-run"], 2, "Mend: --set covered=SHARE"),
+        (["pretrain", "{place}/stripes", "--no-verdict", "--dry-run"], 2, "Without --probe there is no verdict"),
+        (["pretrain", "{place}/stripes", "--init", "swin_x", "--dry-run"], 2, "no model or variant 'swin_x'"),
+        (["evaluate", "{place}/run", "{place}/stripes"], 2, "pre-trained without labels gives no answers"),
+        (["explain", "{place}/run", "{place}/one.png", "--reconstruct", "--no-trust"], 2, "no use for --no-trust"),
         (["pretrain", "{place}/stripes", "--set", "mixup=1"], 2, "No such setting 'mixup'"),
         (["pretrain", "--resume", "{place}/run", "--sparse", "--set", "covered=0.5"], 2, "covered was 0.25, is now 0.5"),
         (["train", "--resume", "{place}/run"], 2, "Mend: swinkit pretrain --resume"),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from swinkit.data.bundled import BUNDLED, DEBIAN, open_bundled
 from swinkit.data.idx import read_idx
@@ -115,6 +116,26 @@ def test_jsonl_manifest_of_several_labels(tmp_path):
     collection = open_data(tmp_path)
     assert collection.multi_label
     assert collection.label_matrix([0, 1, 2]).tolist() == [[1, 1], [0, 0], [0, 1]]
+
+
+def test_csv_of_several_labels_as_json_lists(tmp_path):
+    (tmp_path / "m.csv").write_text('file_name,labels\na.png,"[""cat"", ""a;b""]"\nb.png,[]\n')
+    collection = open_data(tmp_path / "m.csv")
+    assert collection.classes == ("a;b", "cat")
+    assert [set(sample.labels) for sample in collection.samples] == [{0, 1}, set()]
+    (tmp_path / "m.csv").write_text('file_name,labels\na.png,"[cat"\n')
+    with pytest.raises(DataError, match=r"line 2: labels .* begin like a JSON list and are none"):
+        open_data(tmp_path / "m.csv")
+
+
+def test_what_lies_beside_the_folders_of_splits_is_listed(tmp_path):
+    for place in ("train/a/0.png", "train/b/1.png", "vall/a/2.png", "3.png"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8)).save(tmp_path / place)
+    (tmp_path / "notes.txt").touch()
+    collection = open_data(tmp_path)
+    assert len(collection) == 2
+    assert collection.skipped == (("vall/", "lies outside train"), ("3.png", "lies outside train"))
 
 
 def test_csv_of_several_labels(tmp_path):

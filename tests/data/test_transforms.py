@@ -143,6 +143,19 @@ def test_every_crop_of_a_sufficient_picture_has_twice_the_pixels(side, low, beyo
     assert min(rows, columns) >= 2 * side
 
 
+@pytest.mark.parametrize(
+    ("sides", "size"), [((160, 320), (160, 320)), ((64, 64), (32, 64)), ((90, 60), (40, 40)), ((50, 200), (64, 64))]
+)
+def test_a_crop_stretches_a_picture_within_bounds_whatever_it_is_scaled_to(sides, size):
+    """As published for squares, 3/4 to 4/3, also where picture and network are none."""
+    aspect, chance = size[1] / size[0], np.random.default_rng(0).random((500, 4))
+    boxes = np.array([crop_box(sides, (0.67, 1.0), row, aspect) for row in chance])
+    stretch = boxes[:, 3] / boxes[:, 2] / aspect
+    assert 0.72 < stretch.min() < 0.8 < 1.25 < stretch.max() < 1.38
+    whole = min(sides[0], sides[1] / aspect) ** 2 * aspect  # of the largest crop that stretches nothing
+    assert (boxes[:, 2] * boxes[:, 3] >= 0.64 * whole).all()
+
+
 def test_only_random_crops_are_content_with_fewer_pixels():
     crops = Augmentation(crop_scale=(0.5, 1.0))
     assert training(COLOUR, crops).least == sufficient(16, 0.5) < 64

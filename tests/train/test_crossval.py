@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 
-from swinkit.errors import Interrupted, UsageError
+import swinkit
+from swinkit.errors import Interrupted, UsageError, WeightsError
 from swinkit.train import crossval
 from swinkit.train.crossval import cross_validate, go_on
 from swinkit.train.settings import TrainSettings
@@ -36,6 +37,8 @@ def validated(folder) -> Counter:
 
 def test_every_picture_validates_once(tmp_path):
     result = cross_validate(settings(), tmp_path / "folds")
+    with pytest.raises(WeightsError, match=r"Below it are models: .*fold-1"):
+        swinkit.load(result.path)
     counts = validated(result.path)
     assert len(counts) > 1700
     assert set(counts.values()) == {1}

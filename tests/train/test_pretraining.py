@@ -15,8 +15,9 @@ from PIL import Image
 import swinkit
 from swinkit.config import Masking, SwinConfig
 from swinkit.data.check import examine
-from swinkit.data.layouts import open_unlabelled
+from swinkit.data.layouts import open_data, open_unlabelled
 from swinkit.data.randomness import MASK, keys
+from swinkit.data.split import make_split
 from swinkit.errors import DataError, Interrupted
 from swinkit.model.classifier import SwinClassifier
 from swinkit.model.simmim import SimMIM
@@ -24,11 +25,12 @@ from swinkit.preprocessing import Preprocessing
 from swinkit.tasks import described, open_saved
 from swinkit.tasks.pretraining import PretrainingMeter, sample_masks
 from swinkit.train import fit, pretrain, resume
+from swinkit.train.labelled import _LOOKED_AT, Labelled
 from swinkit.train.loop import Trainer, weight_hash
 from swinkit.train.prepare import checked
-from swinkit.train.settings import PretrainSettings
+from swinkit.train.settings import PretrainSettings, TrainSettings
 from swinkit.train.start import open_start
-from swinkit.train.unlabelled import Unlabelled, published
+from swinkit.train.unlabelled import Unlabelled, published, whole
 from swinkit.weights.convert import export
 from swinkit.weights.files import read_model, save_model
 from swinkit.weights.formats import DIALECTS
@@ -58,6 +60,14 @@ def test_the_labelled_set_is_found_from_any_folder(tmp_path, monkeypatch):
     assert (config["data"], config["probe"]) == (str(tmp_path / "photos"), str(tmp_path / "labelled"))
     monkeypatch.chdir("/")
     resume(tmp_path / run.path)
+    (tmp_path / "labelled").rename(tmp_path / "moved")
+    _LOOKED_AT.clear()
+    with pytest.raises(DataError, match=r"say where: swinkit pretrain --resume .*run --probe DATA"):
+        resume(tmp_path / run.path)
+    monkeypatch.chdir(tmp_path)
+    resume(tmp_path / run.path, {"probe": "moved", "device": "cpu"})
+    config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    assert (config["probe"], config["device"]) == (str(tmp_path / "moved"), "cpu")
 
 
 @pytest.mark.parametrize(("sparse", "step"), [(False, 3), (True, 1)])
@@ -187,6 +197,9 @@ def test_simmim_checkpoints_of_microsoft_load_and_go_on(version, dialect, prefix
     state = export(network.state_dict(), network.config, DIALECTS[dialect], prefix)
     torch.save({"model": state}, tmp_path / "simmim.pth")
     data = write_pictures(tmp_path / "stripes")
+    given = TrainSettings(data=str(data), model=str(tmp_path / "simmim.pth"))
+    collection = open_data(str(data))
+    assert Labelled().start(given, collection, make_split(collection, {}, 0), open_start(given)).learned_from == "pictures"
     run = pretrain(data, tmp_path / "simmim.pth", tmp_path / "run",
                    **{**OPTIONS, "swin": None, "image_size": None, "cell": 4, "lr": 1e-12, "ema": 0.0, "epochs": 1, "weight_decay": 0})  # fmt: skip
     found = read_model(run.path).state
@@ -232,15 +245,26 @@ def test_what_a_sparse_run_learned_of_an_offset_holds_for_twice_that_offset(vers
     network = shake(SimMIM(SwinConfig.model_validate(config), Masking(cell=2, sparse=True)))
     look = Preprocessing(size=(28, 28), resize="squash", mean=(0.5,) * 3, std=(0.5,) * 3)
     save_model(network, tmp_path / "run", preprocessing=look, task="pretraining")
-    for whole in (swinkit.load(tmp_path / "run"), begun(data, tmp_path / "run", cell=4)):
+    for model in (swinkit.load(tmp_path / "run"), begun(data, tmp_path / "run", cell=4)):
         for stage, before in enumerate(network.backbone.stages):
-            learned, kept = (map_.blocks[0].attention.bias() for map_ in (before, whole.backbone.stages[stage]))
+            learned, kept = (map_.blocks[0].attention.bias() for map_ in (before, model.backbone.stages[stage]))
             then, now = (round(bias.shape[1] ** 0.5) for bias in (learned, kept))
             wanted = learned.view(-1, then, then, then, then)[:, 0, 0, : -(-now // 2), : -(-now // 2)]
             torch.testing.assert_close(kept.view(-1, now, now, now, now)[:, 0, 0, ::2, ::2], wanted, atol=1e-5, rtol=1e-5)
     saved = open_saved(tmp_path / "run")
     for again in (at_size(saved, (28, 28)), in_geometry(saved, "classification")):  # it is spread once
         assert all(torch.equal(again.state[name], tensor) for name, tensor in saved.state.items())
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_features_are_measured_of_what_is_handed_over(sparse, version, tmp_path):
+    config = {**OPTIONS["swin"], "version": version, "image_size": 28, "window_size": 7, "num_classes": 0}
+    network = shake(SimMIM(SwinConfig.model_validate(config), Masking(cell=2 if sparse else 4, sparse=sparse))).eval()
+    look = Preprocessing(size=(28, 28), resize="squash", mean=(0.5,) * 3, std=(0.5,) * 3)
+    save_model(network, tmp_path / "run", preprocessing=look, task="pretraining")
+    images = torch.rand(2, 3, 28, 28)
+    torch.testing.assert_close(whole(network, look).pooled(images), swinkit.load(tmp_path / "run")(images))
 
 
 def test_version_2_that_hides_otherwise_is_asked_at_the_offsets_at_which_it_was_trained(tmp_path):
@@ -260,6 +284,7 @@ def test_weights_of_another_masking_lend_their_encoder(tmp_path):
     first = pretrain(data, "swin_nano", tmp_path / "first", **{**OPTIONS, "epochs": 1})
     second = pretrain(data, first.path, tmp_path / "second", sparse=True,
                       **{**OPTIONS, "swin": None, "image_size": None, "epochs": 1, "lr": 1e-12, "ema": 0.0})  # fmt: skip
+    assert started(data, first.path, sparse=True).notes[-1].endswith("the encoder alone goes on.")
     name = "backbone.stages.0.blocks.0.mlp.fc1.weight"
     assert torch.allclose(read_model(first.path).state[name], read_model(second.path).state[name], atol=1e-6)
     assert weight_hash(read_model(second.path).state) == second.run.sha256

@@ -27,6 +27,7 @@ from swinkit.weights.certificate import differences
 from swinkit.weights.convert import export
 from swinkit.weights.files import save_model
 from swinkit.weights.formats import DIALECTS
+from swinkit.weights.inspection import inspect_weights
 from swinkit.weights.safety import check_safetensors
 from swinkit.weights.saved import weights_digest
 from swinkit.weights.streams import write_pth, write_safetensors
@@ -156,6 +157,8 @@ def test_a_classifier_starts_a_detector(tmp_path: Path) -> None:
     assert {one.where for one in done.parity.differences} == {"stage 1", "stage 2", "output 2"}
     assert any("another function" in note for note in done.certificate["notes"])
     assert done.certificate["configuration"]["geometry"] == "dense"
+    assert (looked := inspect_weights(done.out))["geometry"] == "dense"
+    assert not looked["problems"]
     again = convert(done.out, tmp_path / "detector.pth", "microsoft-dense")
     file = swinkit.weights.foreign.open_foreign(again.out)
     assert file.config.geometry == "dense"

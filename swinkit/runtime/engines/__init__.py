@@ -47,11 +47,8 @@ class Run:
 
     def __init__(self, model: nn.Module, name: str, precision: str) -> None:
         self.name, self.precision = name, precision if precision in ENGINES[name].precisions else "float32"
-        given: Any = copy.deepcopy(model)
-        self._model, self._channels = (
-            given.float().eval(),
-            given.config.in_channels,
-        )  # weights may be rounded, what is folded is not
+        self._model: Any = copy.deepcopy(model).float().eval()  # its weights may be rounded, what is folded from them is not
+        self._channels: int = self._model.config.in_channels  # type: ignore[union-attr, assignment]
         self._programs: dict[Any, Program] = {}
         self._building = threading.Lock()
 
