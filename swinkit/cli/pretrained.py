@@ -54,8 +54,8 @@ def report(run: Path) -> Path:
 
 def doubts(config: Mapping[str, Any], verdict: Verdict | None) -> list[Remark]:
     """What the verdict on a run with the settings ``config`` leaves open."""
-    note = confound(validated(PretrainSettings, config)) if verdict else ""
-    return [Remark("note", note.removeprefix("note: "))] if note else []
+    doubt = confound(validated(PretrainSettings, config)) if verdict else ""
+    return [Remark("note", doubt)] if doubt else []
 
 
 def unjudged(config: Mapping[str, Any]) -> str:

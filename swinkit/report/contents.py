@@ -158,10 +158,12 @@ class RunFiles:
         """Settings of the training, and the parts of the data."""
         names = ("model", "epochs", "batch_size", "lr", "weight_decay", "layer_decay", "warmup_epochs", "label_smoothing", "mixup",
                  "cutmix", "drop_path", "ema", "precision", "cell", "ratio", "sparse", "covered", "normalise")  # fmt: skip
-        training = {name.replace("_", " "): str(self.config[name]) for name in names if self.config.get(name) is not None}
+        idle = "ratio" if self.config.get("sparse") else "covered"  # of the two shares each way of hiding heeds one
+        used = [name for name in names if name != idle and self.config.get(name) is not None]
+        training = {name.replace("_", " "): str(self.config[name]) for name in used}
         augment = self.config.get("augment") or {}
-        if used := [f"{key} {value}" for key, value in augment.items() if value]:
-            training["augmentation"] = ", ".join(used)
+        if changes := [f"{key} {value}" for key, value in augment.items() if value]:
+            training["augmentation"] = ", ".join(changes)
         split = self.data.get("split", {})
         data = {part: f"{len(split[part]):,} pictures" for part in ("train", "val", "test") if split.get(part)}
         data |= {key: str(self.data[key]) for key in ("reason",) if key in self.data}

@@ -214,8 +214,8 @@ def fitting(state: dict[str, Tensor], config: SwinConfig, trained: SwinConfig) -
         if now != then:
             raise UsageError(
                 f"Pictures of {_by(config.image_size)} give stage {stage + 1} windows of {_by(now)}, but its weights were "
-                f"trained with {_by(then)} at {_by(trained.image_size)}. Mend: a size between which and that no window changes, or resize "
-                f"the weights: swinkit convert MODEL OUT --to swinkit --image-size {_by(config.image_size)}"
+                f"trained with {_by(then)} at {_by(trained.image_size)}. Mend: a size at which every stage keeps its window, or resize the "
+                f"weights: swinkit convert MODEL OUT --to swinkit --image-size {_by(config.image_size)}"
             )
     if config.ape and config.image_size != trained.image_size:
         raise UsageError(

@@ -74,4 +74,5 @@ def figure_with(value: float, interval: metrics.Interval) -> Figure:
 
 
 def plain(value: float | None) -> float | None:
+    """``value`` as JSON has it: None for what is not known."""
     return None if value is None or np.isnan(value) else float(value)

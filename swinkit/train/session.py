@@ -106,8 +106,7 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
         try:
             collection = recipe.open(settings, display.checked)
         except DataError as fault:
-            other = getattr(settings, "probe", None) and Path(settings.data or "").exists()
-            again = f"swinkit {VERBS[settings.task]} --resume {path} {'--probe ' if other else ''}DATA"
+            again = f"swinkit {VERBS[settings.task]} --resume {path} DATA{' --probe DATA' if getattr(settings, 'probe', None) else ''}"
             raise DataError(f"{str(fault).rstrip('.')}. If the pictures lie elsewhere by now, say where: {again}") from None
         finally:
             display.end()

@@ -122,7 +122,7 @@ def confound(settings: PretrainSettings) -> str:
     """What the verdict on a run with ``settings`` cannot tell apart; nothing for one that began from nothing."""
     if settings.model in {*VARIANTS, *ALIASES}:
         return ""
-    return f"note: The run went on from {settings.model}, so a gain is due to what that had learned as well"
+    return f"The run went on from {settings.model}, so a gain is due to what that had learned as well"
 
 
 def weigh(run: Path, display: Display) -> Verdict | None:
@@ -135,10 +135,10 @@ def weigh(run: Path, display: Display) -> Verdict | None:
     if settings.probe is None or not settings.verdict:
         return None
     cost = foreseen(settings)
-    if note := confound(settings):
-        display.say(note)
-    again = settings.swin or {}
-    shape = "swin_nano" if confound(settings) else settings.model  # a name for what is given whole
+    again, doubt = settings.swin or {}, confound(settings)
+    if doubt:
+        display.say(f"note: {doubt}")
+    shape = "swin_nano" if doubt else settings.model  # a name for what is given whole
     nothing = {"model": shape, "swin": again, "image_size": again["image_size"], "preprocessing": settings.preprocessing}
     plan = {
         "pretrained": ("fine-tuned", {"model": str(run)}),

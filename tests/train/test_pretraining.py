@@ -62,7 +62,7 @@ def test_the_labelled_set_is_found_from_any_folder(tmp_path, monkeypatch):
     resume(tmp_path / run.path)
     (tmp_path / "labelled").rename(tmp_path / "moved")
     _LOOKED_AT.clear()
-    with pytest.raises(DataError, match=r"say where: swinkit pretrain --resume .*run --probe DATA"):
+    with pytest.raises(DataError, match=r"say where: swinkit pretrain --resume .*run DATA --probe DATA"):
         resume(tmp_path / run.path)
     monkeypatch.chdir(tmp_path)
     resume(tmp_path / run.path, {"probe": "moved", "device": "cpu"})
