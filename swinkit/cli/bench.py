@@ -38,7 +38,10 @@ Asked = TypeVar("Asked")
 @click.option(
     "--floor/--no-floor", default=True, show_default=True, help="Measure the GEMM floor of this machine beside the model."
 )
-@shared("out", "dry_run", "json", "quiet", out="A new folder for bench.html and bench.json; by default nothing is written.")
+@shared(
+    "out", "dry_run", "json", "quiet",
+    out="A new folder for bench.html and bench.json; by default nothing is written.", dry_run="Only count: nothing is measured.",
+)  # fmt: skip
 def command(
     model: str, batches: tuple[int, ...], sizes: tuple[tuple[int, int], ...], precisions: tuple[str, ...],
     engines: tuple[str, ...], rounds: int, max_seconds: float, floor: bool, out: Path | None, dry_run: bool, as_json: bool, quiet: bool,

@@ -42,7 +42,10 @@ def _transformers() -> Sequence[str]:
     help="Of the Swins; see `swinkit bench`. Others run plainly.",
 )
 @paced(5, 600, "model", "size")
-@shared("out", "dry_run", "json", "quiet", out="A new folder for compare.html and compare.json; by default nothing is written.")
+@shared(
+    "out", "dry_run", "json", "quiet",
+    out="A new folder for compare.html and compare.json; by default nothing is written.", dry_run="Only count: nothing is measured.",
+)  # fmt: skip
 def command(
     models: tuple[str, ...], sizes: tuple[int, ...], precision: str, engine: str, rounds: int, max_seconds: float,
     out: Path | None, dry_run: bool, as_json: bool, quiet: bool,

@@ -103,8 +103,7 @@ def _candidates(name: str, case: Case, engines: Sequence[str], floor: bool) -> l
 
 def _row(case: Case, measured: Measured, floor: Measured | None, macs: int) -> dict[str, Any]:
     row: dict[str, Any] = {**asdict(case), "asked": measured.name, **measured.about, "fault": measured.fault}
-    if row["precision"] != case.precision:  # beside whose floor and charts it does not belong
-        fault = f"{row['engine']} computes in {row['precision']} here, not in {case.precision}"
+    if fault := measured.not_in(case.precision):  # beside whose floor and charts it does not belong
         return {**row, "precision": case.precision, "fault": fault}
     if not measured.turns:
         return row

@@ -86,9 +86,9 @@ def measure(
                 row["fault"] = f"{row.get('model') or row['layer']}: left out, {until.why}"
             continue
         for row in here:
-            _add(row, found[row["model"]])
+            _add(row, found[row["model"]], precision)
         for row in both:
-            _add(row, found[row["layer"]])
+            _add(row, found[row["layer"]], precision)
     return layers
 
 
@@ -109,8 +109,11 @@ def _layer(kind: str, side: int) -> dict[str, Any]:
     return {"layer": kind, "side": side, "macs": macs}
 
 
-def _add(row: dict[str, Any], measured: Measured) -> None:
+def _add(row: dict[str, Any], measured: Measured, precision: str) -> None:
     row |= {**measured.about, "fault": measured.fault}
+    if fault := measured.not_in(precision):
+        row |= {"precision": precision, "fault": f"{row.get('model') or row['layer']}: {fault}"}
+        return
     if measured.turns:
         row["latency_seconds"] = asdict(statistics.median(measured.turns))
         row["turns"] = measured.to_dict()["turns"]

@@ -23,6 +23,11 @@ class Measured:
     memory: dict[str, int | None] = field(default_factory=dict)
     fault: str | None = None
 
+    def not_in(self, precision: str) -> str | None:
+        """Why this is no measurement in ``precision``, where it was done in another one, which an engine may choose."""
+        own = self.about.get("precision", precision)
+        return None if own == precision else f"{self.about['engine']} computes in {own} here, not in {precision}"
+
     def to_dict(self) -> dict[str, Any]:
         shortened = [[round(seconds, 7) for seconds in turn] for turn in self.turns]
         return {"about": self.about, "turns": shortened, "memory": self.memory, "fault": self.fault}

@@ -38,7 +38,7 @@ def geometric(table: Tensor, window: Size, target: Size) -> Tensor:
     return (rows @ picture @ columns.T).flatten(1).T.to(table.dtype)
 
 
-def compacted(table: Tensor, window: Size, target: Size) -> Tensor:
+def from_compacted(table: Tensor, window: Size, target: Size) -> Tensor:
     """Bias table ((2h-1)(2w-1), heads) of ``window`` on a compacted map for ``target`` on a whole one, by a cubic spline; beyond the reach
     of ``window`` it is what it is at its edge."""
     picture = table.T.reshape(-1, *_offsets(window)).double()
@@ -49,7 +49,7 @@ def compacted(table: Tensor, window: Size, target: Size) -> Tensor:
 METHODS: dict[str, Callable[[Tensor, Size, Size], Tensor]] = {
     "bicubic": bicubic,
     "geometric": geometric,
-    "compacted": compacted,
+    "compacted": from_compacted,
 }
 
 

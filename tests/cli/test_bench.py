@@ -158,7 +158,7 @@ def test_memory_below_that_of_the_libraries_is_no_point_of_a_curve():
     for row in rows:
         small = row["model"] == "swin_nano" and row["side"] == 32
         memory = {"loaded": 300, "peak": 200 if small else 400}
-        compare_study._add(row, Measured(row["model"], turns=[[1.0]], memory=memory))
+        compare_study._add(row, Measured(row["model"], turns=[[1.0]], memory=memory), "float32")
     assert compare_study.summarise(rows, [])["growth"]
     assert [row.get("memory_bytes") for row in rows] == [None, 100, 100, 100]
 
@@ -179,6 +179,10 @@ def test_what_computed_in_another_precision_is_beside_no_floor():
     assert row["fault"] == "onnxruntime computes in float32 here, not in bfloat16"
     assert row["precision"] == "bfloat16"
     assert "latency_seconds" not in row
+    compared: dict = {"model": "swin_t", "side": 8, "macs": 1}
+    compare_study._add(compared, measured, "bfloat16")
+    assert compared["fault"] == f"swin_t: {row['fault']}"
+    assert "latency_seconds" not in compared
 
 
 def speed_row(seconds: float, **changed: object) -> dict:

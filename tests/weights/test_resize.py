@@ -14,7 +14,7 @@ from swinkit.model.classifier import SwinClassifier
 from swinkit.model.position_bias import log_spaced_coordinates
 from swinkit.model.windows import Size
 from swinkit.variants import configure
-from swinkit.weights.resize import bicubic, compacted, fit, geometric, moved, spline_weights, spread
+from swinkit.weights.resize import bicubic, fit, from_compacted, geometric, moved, spline_weights, spread
 
 from ..shaking import shake
 
@@ -72,7 +72,7 @@ def test_geometric_is_near_timm(windows: tuple[int, int]) -> None:
 def test_a_compacted_table_holds_for_offsets_twice_as_far(window: Size, target: Size) -> None:
     """Even offsets have the very value of their half, as far as the table reaches, and beyond that its edge's."""
     table = torch.randn(math.prod(2 * side - 1 for side in window), 2, dtype=torch.float64)
-    found = compacted(table, window, target).view(*(2 * side - 1 for side in target), 2)
+    found = from_compacted(table, window, target).view(*(2 * side - 1 for side in target), 2)
     known = table.view(*(2 * side - 1 for side in window), 2)
     for row in range(1 - target[0], target[0]):
         for column in range(1 - target[1], target[1]):
