@@ -107,7 +107,7 @@ def main() -> None:
     quick = chosen.quick
     count, parts = (48, 3) if quick else (chosen.count, chosen.parts)
     variant, steps, side = ("swin_nano", 30, 56) if quick else ("swin_t", chosen.steps, 224)
-    results = Results(__file__, chosen.out, table)
+    results = Results(__file__, chosen.out, table, chosen.said)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         pictures, model = Path(chosen.pictures or work / "pictures"), Path(chosen.model or work / "model")

@@ -72,7 +72,7 @@ def table(cases: list[dict[str, Any]]) -> Table:
 
 def main() -> None:
     chosen = options(__file__, __doc__)
-    results = Results(__file__, chosen.out, table)
+    results = Results(__file__, chosen.out, table, chosen.said)
     for name in ("swin_nano",) if chosen.quick else MODELS:
         results.add(measure(name))
     results.finish()

@@ -88,7 +88,7 @@ def table(cases: list[dict[str, Any]]) -> Table:
 
 def main() -> None:
     chosen = options(__file__, __doc__, rounds=12, seconds=0.4)
-    results = Results(__file__, chosen.out, table)
+    results = Results(__file__, chosen.out, table, chosen.said)
     pace = Pace(2, 0.0, 2) if chosen.quick else Pace(chosen.rounds, chosen.seconds, 2, most=60)
     results.measure(QUICK if chosen.quick else CASES, lambda case: run(case, pace))
     results.finish()

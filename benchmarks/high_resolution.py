@@ -69,7 +69,7 @@ def table(cases: list[dict[str, Any]]) -> Table:
 
 def main() -> None:
     chosen = options(__file__, __doc__, most=20.0)
-    results = Results(__file__, chosen.out, table)
+    results = Results(__file__, chosen.out, table, chosen.said)
     model, sides = ("swinv2_nano", (56, 112)) if chosen.quick else (MODEL, SIDES)
     for side in sides:
         for measures in ROWS:

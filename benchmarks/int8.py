@@ -84,7 +84,7 @@ def main() -> None:
     chosen = options(__file__, __doc__, models=MODELS, run="", start="", minutes=20.0)
     before = json.loads(chosen.out.read_text(encoding="utf-8")) if chosen.out.exists() else {"cases": []}
     wanted = ["swin_nano"] if chosen.quick else chosen.models.split(",")
-    results = Results(__file__, chosen.out, table)
+    results = Results(__file__, chosen.out, table, chosen.said)
     for case in before["cases"]:
         if case["model"] not in wanted:
             if before["environment"]["processor"]["name"] != machine.processor()["name"]:

@@ -103,7 +103,7 @@ def table(cases: list[dict[str, Any]]) -> Table:
 
 def main() -> None:
     chosen = options(__file__, __doc__, rounds=10, seconds=1.0)
-    results = Results(__file__, chosen.out, table)
+    results = Results(__file__, chosen.out, table, chosen.said)
     pace = Pace(2, 0.0, 1) if chosen.quick else Pace(chosen.rounds, chosen.seconds, 1)
     results.measure(QUICK if chosen.quick else CASES, lambda case: run(case, pace))
     results.finish()

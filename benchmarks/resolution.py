@@ -108,7 +108,7 @@ def table(cases: list[dict[str, Any]]) -> Table:
 
 def main() -> None:
     chosen = options(__file__, __doc__, rounds=6, max_seconds=420.0)
-    results = Results(__file__, chosen.out, table)
+    results = Results(__file__, chosen.out, table, chosen.said)
     pace = Pace(1, 0.0, 1) if chosen.quick else Pace(chosen.rounds, 0.4, 1, most=chosen.max_seconds / len(SIDES))
     sides, model = ((64, 96, 128), "swin_nano") if chosen.quick else (SIDES, "swin_t")
     for side in sides:

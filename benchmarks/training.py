@@ -92,7 +92,7 @@ def table(cases: list[dict[str, Any]]) -> Table:
 
 def main() -> None:
     chosen = options(__file__, __doc__, rounds=7)
-    results = Results(__file__, chosen.out, table)
+    results = Results(__file__, chosen.out, table, chosen.said)
     pace = Pace(2, 0.0, 1) if chosen.quick else Pace(chosen.rounds, 0.5, 2, most=150)
     precision = "bfloat16" if bfloat16() else "float32"
     for case in QUICK if chosen.quick else CASES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import tempfile
 import time
@@ -45,13 +46,18 @@ __all__ = [
 
 
 def options(script: str, description: str | None, **defaults: Any) -> argparse.Namespace:
-    """Arguments of a benchmark; ``defaults`` are added as options. ``--quick`` is a tiny form that shows that everything runs."""
+    """Arguments of a benchmark; ``defaults`` are added as options. ``--quick`` is a tiny form that shows that everything runs.
+
+    The attribute ``said`` holds the options that are not at their default, as a command line has them.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help=f"by default benchmarks/results/{Path(script).stem}.json")
     parser.add_argument("--quick", action="store_true", help=argparse.SUPPRESS)
     for name, value in defaults.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, help=f"default {value}")
     chosen = parser.parse_args()
+    other = {name: given for name, value in defaults.items() if (given := getattr(chosen, name)) != value}
+    chosen.said = "".join(f" --{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in other.items())
     if chosen.out is None:
         folder = Path(tempfile.mkdtemp(prefix="swinkit-quick-")) if chosen.quick else RESULTS
         chosen.out = folder / f"{Path(script).stem}.json"
@@ -86,18 +92,18 @@ class Table(NamedTuple):
 class Results:
     """The JSON of one benchmark, on disk with the table of what there is after every :meth:`add`, so that one who stops it loses nothing.
 
-    ``script`` is its ``__file__``; ``table`` makes the table of the cases measured so far. Until :meth:`finish` is called, the file says
+    ``script`` is its ``__file__``; ``table`` makes the table of the cases measured so far; ``said`` are its options. Until :meth:`finish` is called, the file says
     ``"unfinished": true``.
     """
 
-    def __init__(self, script: str, out: Path, table: Callable[[list[dict[str, Any]]], Table]) -> None:
+    def __init__(self, script: str, out: Path, table: Callable[[list[dict[str, Any]]], Table], said: str = "") -> None:
         self.out, self.table = out, table
         self.out.parent.mkdir(parents=True, exist_ok=True)
         self.name, place = Path(script).stem, out.resolve()
         kept = place.relative_to(RESULTS).with_suffix("").as_posix() if place.is_relative_to(RESULTS) else self.name
         self.begun = time.monotonic()
         self.content: dict[str, Any] = {
-            "benchmark": self.name, "command": command(kept), "environment": environment(), "cases": [],
+            "benchmark": self.name, "command": command(kept) + said, "environment": environment(), "cases": [],
             "unfinished": True,
         }  # fmt: skip
 

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from benchmarks.common.measuring import NO_BFLOAT16, Results, Table
+from benchmarks.common.measuring import NO_BFLOAT16, Results, Table, options
 from benchmarks.common.render import table as rendered
 
 ROOT = Path(__file__).parents[2] / "benchmarks"
@@ -55,6 +55,14 @@ def test_the_table_grows_with_each_case_and_says_that_it_is_unfinished(tmp_path,
     assert "unfinished" not in whole
     assert len(whole["table"]["rows"]) == 2
     assert "Stopped before its end" not in rendered("latency", whole)
+
+
+def test_the_command_names_the_options_that_were_given(tmp_path, monkeypatch):
+    out = tmp_path / "latency.json"
+    monkeypatch.setattr("sys.argv", ["latency.py", "--out", str(out), "--rounds", "3", "--models", "swin_t, swinv2_t"])
+    chosen = options("latency.py", None, rounds=3, seconds=0.4, models="")
+    results = Results("latency.py", chosen.out, speeds, chosen.said)
+    assert results.content["command"] == "python benchmarks/latency.py --models 'swin_t, swinv2_t'"
 
 
 def test_a_table_that_fails_stops_nothing_before_the_end(tmp_path, capsys):
