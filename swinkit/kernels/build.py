@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.nn.modules.module import _has_any_global_hook
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from ..machine import compiler
@@ -130,9 +131,15 @@ def eager_on_cpu(x: Tensor) -> bool:
 
 
 def untouched(*modules: nn.Module) -> bool:
-    """Whether ``modules``, which a kernel computes without calling them, are the model's own: no adapter stands in their place, and no
-    hook would go unheard."""
-    return all(type(one) in OWN and not any(getattr(one, hooks) for hooks in HOOKS) for one in modules)
+    """Whether ``modules``, which a kernel computes without calling them, are the model's own: no adapter stands in their place, none
+    computes by another formula, and no hook would go unheard."""
+    return not _has_any_global_hook() and all(
+        type(one) in OWN
+        and "forward" not in vars(one)
+        and getattr(one, "approximate", "none") == "none"  # GELU's error function, not its approximation by tanh
+        and not any(getattr(one, hooks) for hooks in HOOKS)
+        for one in modules
+    )
 
 
 def pointer(tensor: Tensor | None) -> int | None:

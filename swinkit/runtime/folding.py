@@ -17,11 +17,12 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from ..kernels.build import HOOKS
 from ..model.attention import ScaledCosine, WindowAttention
 from ..model.backbone import PatchEmbed, PatchMerging, Stage
-from ..model.block import Block
+from ..model.block import Block, pre_norm
 from ..model.classifier import SwinClassifier
 from ..model.windows import Size, WindowGrid, counts_of, pad_to, shift_size
 from ..weights.verify import ShapesOnly
@@ -82,6 +83,8 @@ class Parts:
 def departure(model: SwinClassifier) -> str | None:
     """Where ``model`` computes what its folded form would not: a layer other than its configuration makes, or a hook; None where it does
     not. Of its head there is nothing to say, which is called as it is."""
+    if _has_any_global_hook():
+        return "all modules have a hook"
     with ShapesOnly():
         made = dict(SwinClassifier(model.config).named_modules())
     for name, module in model.named_modules():
@@ -216,7 +219,7 @@ class FoldedStage(nn.Module):
         self.window, self.always_shift = stage.window, stage.always_shift
         self.merge = FoldedMerging(stage.merge, parts) if isinstance(stage.merge, PatchMerging) else None
         self.blocks = nn.ModuleList(
-            (PreNormBlock if block.branch.__name__ == "pre_norm" else PostNormBlock)(block, parts)  # type: ignore[arg-type, union-attr]
+            (PreNormBlock if block.branch is pre_norm else PostNormBlock)(block, parts)  # type: ignore[arg-type, union-attr]
             for block in stage.blocks
         )
 

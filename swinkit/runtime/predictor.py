@@ -24,6 +24,7 @@ from ..model.classifier import SwinClassifier
 from ..results import Classification, Failure
 from ..tasks import decoder_of
 from ..tasks.devices import computes_bfloat16
+from ..weights.saved import weights_digest
 from .engines import Engine, available, build, check
 from .export.answering import load_any, place_of, refuse_embeddings
 from .inputs import Input, expand
@@ -128,9 +129,7 @@ class Predictor:
         digest = hashlib.sha256()
         description = self.model.config, self.preprocessing, self._decoder, self.precision
         digest.update(repr(description).encode("utf-8", "backslashreplace"))
-        for name, tensor in self.model.state_dict().items():
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy())
+        digest.update(weights_digest(self.model.state_dict()).encode())
         return digest.hexdigest()
 
     def _prepared(self, inputs: Iterable[Any], decode: Decode, workers: int) -> Iterator[Prepared]:

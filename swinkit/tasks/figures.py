@@ -57,7 +57,7 @@ class Figure:
 
 
 def share_of(hits: metrics.Flags) -> Figure:
-    """The share of ``hits``, with Wilson's interval."""
+    """The share of ``hits``, with the interval of :func:`~swinkit.tasks.metrics.share_interval`."""
     interval = metrics.share_interval(hits)
     return Figure(float(hits.mean()), interval.low, interval.high)
 

@@ -26,7 +26,7 @@ from .settings import DataFacts, TrainSettings, settle
 from .start import Start, gray, starting_point
 
 TINY = 30  # validation pictures; their share of right answers is then uncertain by some 15 points
-_LOOKED_AT: dict[str, tuple[Collection, Findings]] = {}  # the set on which features are measured, by its place
+_LOOKED_AT: dict[tuple[str, str], Findings] = {}  # of the set on which features are measured, by its place and fingerprint
 
 
 class Labelled:
@@ -99,19 +99,17 @@ def untaught(collection: Collection, split: Split) -> list[str]:
 
 
 def examined(data: str, progress: Checked | None = None) -> tuple[Collection, Findings]:
-    """What :func:`look` gives, from the last look at ``data`` where there was one."""
-    return _LOOKED_AT.get(anchored(data)) or look(data, progress)
-
-
-def look(data: str, progress: Checked | None = None) -> tuple[Collection, Findings]:
-    """The pictures at ``data`` on which features are measured, and what looking at each of them found.
+    """The pictures at ``data`` on which features are measured, and what looking at each of them found, from the last look if they are as
+    they were then.
 
     Raises :class:`DataError` where they have not one label each.
     """
-    collection = open_data(anchored(data))
+    place = anchored(data)
+    collection = open_data(place)
     if collection.multi_label or len(collection.classes) < 2:
         raise DataError(f"{data}: to measure features, pictures need one label each, of at least two classes")
-    found = collection, checked(TrainSettings(data=data), collection, lambda _: None, progress)
-    _LOOKED_AT.clear()
-    _LOOKED_AT[anchored(data)] = found
-    return found
+    key = place, collection.fingerprint()
+    if key not in _LOOKED_AT:
+        _LOOKED_AT.clear()
+        _LOOKED_AT[key] = checked(TrainSettings(data=data), collection, lambda _: None, progress)
+    return collection, _LOOKED_AT[key]

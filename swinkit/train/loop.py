@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import SwinkitError
 from ..tasks import Meter, Task
@@ -266,11 +266,3 @@ def half_changed(fault: BaseException, step: int) -> SwinkitError:
         f"Out of memory at step {step} while the weights changed ({fault}). This step is not saved. Mend: free memory, or a smaller "
         "--model, and go on from the last save with --resume"
     )
-
-
-def weight_hash(state: dict[str, Tensor]) -> str:
-    """SHA-256 over names and bytes of tensors, to compare two sets of weights."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(state.items()):
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

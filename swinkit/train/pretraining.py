@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..validation import validated
-from .labelled import look
+from .labelled import examined
 from .place import check_place
 from .session import RunResult, begin, resume
 from .settings import PretrainSettings
@@ -60,7 +60,7 @@ def announce(settings: PretrainSettings, display: Display) -> None:
     if settings.probe is None:
         return
     try:
-        look(settings.probe, display.checked)
+        examined(settings.probe, display.checked)
     finally:
         display.end()
     if settings.verdict:

@@ -18,8 +18,9 @@ from ..errors import DataError, Interrupted, UsageError
 from ..tasks.devices import find_device
 from ..validation import validated
 from ..weights.files import read_model
+from ..weights.saved import weights_digest
 from .interrupt import Interruption
-from .loop import Trainer, weight_hash
+from .loop import Trainer
 from .place import check_place
 from .prepare import Prepared, anchored, empty_network, initial_network, make_feed, prepare
 from .recipe import recipe_of
@@ -35,7 +36,7 @@ FREE = {"time_limit", "save_every", "workers", "tensorboard", *KEPT}  # may chan
 
 @dataclass(frozen=True)
 class RunResult:
-    """``validation`` and ``test`` (None without a test split) are the model's metrics; ``sha256`` is over its weights.
+    """``validation`` and ``test`` (None without a test split) are the model's metrics; ``sha256`` is :func:`~swinkit.weights.saved.weights_digest` of its weights.
 
     ``stopped`` says why a run ended before its last step, and how it goes on; None for one that reached it.
     """
@@ -170,7 +171,7 @@ def conclude(run: RunFolder, trainer: Trainer, split: Split, display: Display) -
             display.say(text)
     return RunResult(
         path=run.path, epochs=trainer.epoch, step=trainer.progress.step, validation=validation, test=test,
-        sha256=weight_hash(model.state_dict()), parameters=sum(p.numel() for p in model.parameters()),
+        sha256=weights_digest(model.state_dict()), parameters=sum(p.numel() for p in model.parameters()),
     )  # fmt: skip
 
 

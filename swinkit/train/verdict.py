@@ -19,12 +19,13 @@ from ..data.transforms import evaluation
 from ..errors import DataError, Interrupted
 from ..tasks import load
 from ..tasks.devices import find_device
-from ..tasks.figures import Figure
+from ..tasks.figures import Figure, share_of
 from ..tasks.metrics import Interval, bootstrap, share_interval, sign_test
 from ..validation import validated
 from ..variants import ALIASES, VARIANTS
 from ..weights.atomic import write_json
 from .labelled import Labelled, examined
+from .run import RunFolder
 from .session import begin, resume
 from .settings import PretrainSettings, TrainSettings, default_batch_size, default_epochs
 from .watch import Display
@@ -155,9 +156,8 @@ def weigh(run: Path, display: Display) -> Verdict | None:
                 f"Stopped in the verdict; the pre-training is finished and all is saved. Go on with: swinkit pretrain --resume {run}"
             ) from None
         right = answers(path)
-        interval = share_interval(right)
         hits.append(right)
-        ways.append(Rated(name, cost.epochs, minutes, Figure(float(right.mean()), interval.low, interval.high)))
+        ways.append(Rated(name, cost.epochs, minutes, share_of(right)))
     verdict = compared(hits, ways, cost.labels)
     write_json(run / RECORD, verdict.to_dict())
     return verdict
@@ -214,6 +214,4 @@ def _trained(path: Path, shared: TrainSettings, chosen: dict[str, Any], display:
         resume(path, {"data": shared.data, "device": shared.device}, display)
     else:
         begin(validated(TrainSettings, {**shared.model_dump(), **chosen}), path, display)
-    rows = (path / "metrics.csv").read_text("utf-8").splitlines()
-    column = rows[0].split(",").index("seconds")
-    return round(sum(float(row.split(",")[column]) for row in rows[1:]) / 60, 2)
+    return round(sum(float(row["seconds"]) for row in RunFolder(path).read_metrics()) / 60, 2)

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from ..config import SwinConfig
-from ..errors import UsageError, WeightsError
+from ..errors import WeightsError
 from ..model.windows import Size
 from ..preprocessing import Preprocessing
 from ..variants import find
@@ -197,5 +197,5 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError, RecursionError) as fault:
         raise WeightsError(f"{path} is not JSON: {fault}. Mend: restore it from a copy") from None
     if not isinstance(value, dict):
-        raise UsageError(f"{path} holds a {type(value).__name__}, expected an object")
+        raise WeightsError(f"{path} holds a {type(value).__name__}, expected an object. Mend: restore it from a copy")
     return value

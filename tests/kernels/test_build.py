@@ -94,6 +94,45 @@ def test_hooks_at_what_a_kernel_computes_are_heard(variant, name):
     assert heard == [name]
 
 
+def halved(layer):
+    """``layer`` with another ``forward`` of its own, as libraries that patch instances give it."""
+    forward = layer.forward
+    layer.forward = lambda x: forward(x) / 2
+
+
+@compiles
+@pytest.mark.parametrize("name", ["attention.qkv", "attention.proj", "mlp.fc1", "mlp.fc2", "norm1"])
+@pytest.mark.parametrize("variant", ["swin_nano", "swinv2_nano"])
+def test_a_forward_that_was_replaced_is_the_one_that_computes(variant, name):
+    plain, x = shake(create_model(variant)).backbone.stages[1].blocks[0], torch.randn(1, 7, 7, 64)
+    fast = accelerate(copy.deepcopy(plain))
+    for block in (plain, fast):
+        halved(block.get_submodule(name))
+    answers = [block(x, WindowGrid.regular(x, (7, 7))) for block in (plain, fast)]
+    torch.testing.assert_close(*answers, rtol=1e-4, atol=1e-5)
+
+
+@compiles
+def test_another_activation_is_not_taken_for_the_published_one():
+    mlp, x = shake(create_model("swin_nano")).backbone.stages[1].blocks[0].mlp, 3 * torch.randn(1, 7, 7, 64)
+    published = mlp(x)
+    mlp.act = nn.GELU(approximate="tanh")
+    expected = mlp(x)
+    assert (expected - published).abs().max() > 1e-4
+    torch.testing.assert_close(accelerate(mlp)(x), expected, rtol=0, atol=1e-5)
+
+
+@compiles
+def test_a_hook_at_all_modules_is_heard():
+    model, heard = accelerate(create_model("swin_nano")), []
+    handle = nn.modules.module.register_module_forward_hook(lambda module, *_: heard.append(type(module)))
+    try:
+        model(torch.randn(1, 3, 28, 28))
+    finally:
+        handle.remove()
+    assert heard.count(nn.GELU) == sum(model.config.depths)
+
+
 class Adapted(nn.Module):
     """A layer with a learned addition, as adapters put in the place of one; like theirs, it has the layer's weights as its own."""
 

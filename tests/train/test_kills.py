@@ -13,7 +13,7 @@ import pytest
 import swinkit
 from swinkit.cli.main import main
 from swinkit.train import fit, resume
-from swinkit.train.loop import weight_hash
+from swinkit.weights.saved import weights_digest
 
 from .pictures import TINY, write_pictures
 
@@ -68,7 +68,7 @@ def test_fault_11_a_killed_run_resumed_ends_with_the_same_weights(repeat, data, 
         process = start(resume, run)
     process.join()
     assert process.exitcode == 0
-    assert weight_hash(swinkit.load(run).state_dict()) == uninterrupted
+    assert weights_digest(swinkit.load(run).state_dict()) == uninterrupted
     steps = [line.split(",")[0] for line in (run / "metrics.csv").read_text().splitlines()[1:]]
     assert steps == ["5", "10", "15", "20"]
 

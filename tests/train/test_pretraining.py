@@ -25,8 +25,8 @@ from swinkit.preprocessing import Preprocessing
 from swinkit.tasks import described, open_saved
 from swinkit.tasks.pretraining import PretrainingMeter, sample_masks
 from swinkit.train import fit, pretrain, resume
-from swinkit.train.labelled import _LOOKED_AT, Labelled
-from swinkit.train.loop import Trainer, weight_hash
+from swinkit.train.labelled import Labelled
+from swinkit.train.loop import Trainer
 from swinkit.train.prepare import checked, prepare
 from swinkit.train.settings import PretrainSettings, TrainSettings
 from swinkit.train.start import open_start
@@ -35,7 +35,7 @@ from swinkit.weights.convert import export
 from swinkit.weights.files import read_model, save_model
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.resize import bicubic
-from swinkit.weights.saved import at_size, in_geometry, scaled_window
+from swinkit.weights.saved import at_size, in_geometry, scaled_window, weights_digest
 
 from ..shaking import shake
 from . import crash
@@ -61,7 +61,6 @@ def test_the_labelled_set_is_found_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     resume(tmp_path / run.path)
     (tmp_path / "labelled").rename(tmp_path / "moved")
-    _LOOKED_AT.clear()
     with pytest.raises(DataError, match=r"say where: swinkit pretrain --resume .*run DATA --probe DATA"):
         resume(tmp_path / run.path)
     monkeypatch.chdir(tmp_path)
@@ -301,7 +300,7 @@ def test_weights_of_another_masking_lend_their_encoder(tmp_path):
     assert started(data, first.path, sparse=True).notes[-1].endswith("the encoder alone goes on.")
     name = "backbone.stages.0.blocks.0.mlp.fc1.weight"
     assert torch.allclose(read_model(first.path).state[name], read_model(second.path).state[name], atol=1e-6)
-    assert weight_hash(read_model(second.path).state) == second.run.sha256
+    assert weights_digest(read_model(second.path).state) == second.run.sha256
 
 
 def test_tables_of_a_classifier_are_resized_by_the_convention_of_its_origin(tmp_path):

@@ -23,10 +23,11 @@ from swinkit.errors import DataError, Interrupted, UsageError
 from swinkit.tasks.classification import ClassificationMeter, ClassificationTask
 from swinkit.train import fit, resume
 from swinkit.train.checkpoint import CheckpointStore
-from swinkit.train.loop import NonFinite, Trainer, weight_hash
+from swinkit.train.loop import NonFinite, Trainer
 from swinkit.train.session import make_fabric, ready
 from swinkit.train.settings import RunSettings, TrainSettings
 from swinkit.train.watch import RunWatcher
+from swinkit.weights.saved import weights_digest
 
 from ..data.pictures import class_folders
 from .pictures import TINY, write_pictures
@@ -64,7 +65,7 @@ def test_it_learns_and_leaves_a_whole_run_folder(finished):
     rows = list(csv.DictReader((finished.path / "metrics.csv").open()))
     assert [int(row["epoch"]) for row in rows] == list(range(1, 8))
     model = swinkit.load(finished.path)
-    assert weight_hash(model.state_dict()) == finished.sha256
+    assert weights_digest(model.state_dict()) == finished.sha256
     assert model.classes == tuple(json.loads((finished.path / "data.json").read_text())["classes"])
 
 
@@ -129,11 +130,11 @@ def test_fault_06_a_loss_that_is_not_finite_changes_no_weight_and_names_the_file
     change = Trainer.change
 
     def observed(self, batch, loss):
-        kept["before"] = weight_hash(self.model.module.state_dict())
+        kept["before"] = weights_digest(self.model.module.state_dict())
         try:
             return change(self, batch, loss)
         finally:
-            kept["after"], kept["trainer"] = weight_hash(self.model.module.state_dict()), self
+            kept["after"], kept["trainer"] = weights_digest(self.model.module.state_dict()), self
 
     skip_rehearsal(monkeypatch)
     monkeypatch.setattr(ClassificationTask, "loss", poisoned)
@@ -144,7 +145,7 @@ def test_fault_06_a_loss_that_is_not_finite_changes_no_weight_and_names_the_file
     assert all(name in str(fault.value) for name in kept["trainer"].feed.names(calls[8]))
     saved = CheckpointStore(tmp_path / "run" / "checkpoints").newest_valid()
     assert saved.step == 8
-    assert weight_hash(saved.state["model"]) == kept["before"]
+    assert weights_digest(saved.state["model"]) == kept["before"]
 
 
 def interrupted_run(data, tmp_path, monkeypatch, **settings):
@@ -234,7 +235,7 @@ def test_a_time_limit_that_is_over_ends_with_a_model_and_the_run_can_go_on(data,
     assert run.step == 7
     assert "step 7 of 15: the time limit" in run.stopped
     assert f"--resume {run.path}" in run.stopped
-    assert weight_hash(swinkit.load(run.path).state_dict()) == run.sha256
+    assert weights_digest(swinkit.load(run.path).state_dict()) == run.sha256
     rest = resume(run.path, {"time_limit": 1000.0})
     assert (rest.sha256, rest.stopped) == (whole.sha256, None)
 
