@@ -15,7 +15,7 @@ from ..machine import version
 from .options import next_command, print_json, shared
 
 CORE = (
-    "torch", "torchvision", "lightning-fabric", "torchmetrics", "pydantic", "pyyaml", "click", "rich", "numpy", "pillow",
+    "torch", "torchvision", "lightning-fabric", "pydantic", "pyyaml", "click", "rich", "numpy", "pillow",
     "safetensors", "jinja2", "tensorboard", "pyarrow",
 )  # fmt: skip
 

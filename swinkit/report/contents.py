@@ -27,7 +27,7 @@ CURVES = (
     ("Loss", "training", "train_loss", False, None),
     ("Loss", "validation", "val_loss", False, None),
     ("Top-1 accuracy", "validation", "val_top1", True, "max"),
-    ("Mean average precision", "validation", "val_mean_average_precision", True, "max"),
+    ("Mean average precision", "validation", "val_map", True, "max"),
     ("Learning rate", "rate", "learning_rate", False, None),
 )
 

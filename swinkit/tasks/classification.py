@@ -67,7 +67,7 @@ class ClassificationTask:
     @property
     def monitor(self) -> tuple[str, Literal["max", "min"]]:
         """The metric that decides which weights are best."""
-        return ("mean_average_precision" if self.multi_label else "top1"), "max"
+        return ("map" if self.multi_label else "top1"), "max"
 
     def mix(self, batch: Any) -> Mixed:
         """Targets as probabilities, and, as the settings say, mixup or cutmix. Draws from torch's global generator."""
@@ -181,7 +181,7 @@ class ClassificationMeter:
         if not labels.any():  # no class has a picture to find, and the mean of nothing is no figure
             return {"loss": loss}
         precision = average_precision(logits.sigmoid().numpy(), labels.numpy().astype(bool))
-        return {"loss": loss, "mean_average_precision": mean_known(precision)}
+        return {"loss": loss, "map": mean_known(precision)}
 
 
 def sample_beta(alpha: float) -> float:

@@ -14,7 +14,7 @@ import torch
 from ..kernels.attention import KERNEL
 from ..machine import processor, version
 
-PACKAGES = ("torch", "torchvision", "lightning-fabric", "torchmetrics", "numpy", "pillow", "safetensors", "pydantic")
+PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pillow", "safetensors", "pydantic")
 BITWISE = ("swinkit", "python", "torch", "torchvision", "numpy", "pillow", "system", "processor", "kernel", "gpus")
 
 
