@@ -21,6 +21,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from swinkit import machine
 from swinkit.data.layouts import open_data
 
 RESULTS = Path(__file__).with_name("results") / "cold_start.json"
@@ -43,12 +44,12 @@ def seconds(command: list[str]) -> float:
 
 def keep(samples: dict[str, list[float]]) -> None:
     RESULTS.parent.mkdir(exist_ok=True)
-    machine = {
-        "processor": platform.processor() or platform.machine(),
+    here = {
+        "processor": machine.processor()["name"],
         "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
-    RESULTS.write_text(json.dumps({"machine": machine, "seconds": samples}, indent=1) + "\n")
+    RESULTS.write_text(json.dumps({"machine": here, "seconds": samples}, indent=1) + "\n")
 
 
 def main() -> None:

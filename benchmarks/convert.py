@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from swinkit import machine
+
 MAKE = """
 import sys, torch
 from swinkit.tasks import create_model
@@ -103,7 +105,7 @@ def main() -> None:
     known = json.loads(options.out.read_text("utf-8"))["samples"] if options.out.exists() else []
     rows = [row for row in known if row["model"] != options.model]
     options.out.parent.mkdir(exist_ok=True)
-    machine = {"platform": platform.platform(), "processor": platform.processor(), "python": platform.python_version()}
+    here = {"platform": platform.platform(), "processor": machine.processor()["name"], "python": platform.python_version()}
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "source.pth"
         made = subprocess.run([sys.executable, "-c", MAKE, options.model, str(source)], capture_output=True, text=True)
@@ -116,7 +118,7 @@ def main() -> None:
                 row = cost(source, Path(scratch) / f"{target}{repeat}{suffix}", target, weights)
                 rows.append({"model": options.model, "weights_megabytes": weights / 1e6, **row})
                 print(json.dumps(rows[-1]), flush=True)
-                options.out.write_text(json.dumps({"machine": machine, "samples": rows}, indent=2) + "\n", "utf-8")
+                options.out.write_text(json.dumps({"machine": here, "samples": rows}, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from pathlib import Path
 import torch
 
 import swinkit
+from swinkit import machine
 from swinkit.data.bundled import ASSETS
 from swinkit.data.decode import decode
 from swinkit.explain.explanation import Explainer
@@ -66,8 +66,8 @@ def main() -> None:
         "every map with its checks": lambda: look(model, picture, checked=True, everything=True),
     }
     samples: dict[str, list[float]] = {name: [] for name in subjects}
-    machine = {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine(), "torch": torch.__version__}
-    found = {"variant": given.variant, "threads": given.threads, "machine": machine, "seconds": samples}
+    here = {"cores": os.cpu_count(), "processor": machine.processor()["name"], "torch": torch.__version__}
+    found = {"variant": given.variant, "threads": given.threads, "machine": here, "seconds": samples}
     given.out.parent.mkdir(exist_ok=True)
     for _ in range(given.repeats):
         for name, subject in subjects.items():

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.utils._sympy.value_ranges import ValueRanges
 
+from ...model.tracing import any_size
 from ...preprocessing import Preprocessing
 from .bundle import Input
 
@@ -40,19 +39,10 @@ def trace(model: Any, given: Input) -> ExportedProgram:
     network = model if given.dtype == "float32" else WithPreprocessing(model, model.preprocessing, given.layout)
     sample = _sample(model.config, given)
     axes = {0: Dim.DYNAMIC, **dict.fromkeys(_spatial(given), Dim.DYNAMIC)}
-    with torch.no_grad(), _size_oblivious(), warnings.catch_warnings():
+    with torch.no_grad(), any_size(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.export.export(network.eval(), (sample,), dynamic_shapes=(axes,), strict=False)
     return _unguarded(program)
-
-
-@contextmanager
-def _size_oblivious() -> Iterator[None]:
-    """Let no size that happens to be 1 while tracing become a constant, nor be assumed not to be 1."""
-    from torch.fx.experimental import _config
-
-    with _config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
-        yield
 
 
 def _sample(config: Any, given: Input) -> Tensor:
