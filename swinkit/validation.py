@@ -10,7 +10,12 @@ from pydantic import BaseModel, ValidationError
 from .errors import UsageError, nearest
 
 # what pydantic wants by the beginning of its fault's type, in words, and one that it takes
-EXAMPLES = {"float": ("a number", "0.001"), "int": ("a whole number", "10"), "bool": ("true or false", "false")}
+EXAMPLES = {
+    "float": ("a number", "0.001"),
+    "int": ("a whole number", "10"),
+    "bool": ("true or false", "false"),
+    "tuple": ("a list", "[2,2,6,2]"),
+}
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
@@ -19,14 +24,27 @@ def validated(schema: type[Settings], values: Mapping[str, Any]) -> Settings:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise UsageError("\n".join(_explain(schema, fault) for fault in error.errors())) from None
+        faults = {
+            _place(schema, fault): fault for fault in reversed(error.errors())
+        }  # of what may be of several kinds, the first
+        raise UsageError("\n".join(_explain(schema, *one) for one in reversed(faults.items()))) from None
 
 
-def _explain(schema: type[BaseModel], fault: Any) -> str:
-    if not fault["loc"]:  # the settings contradict each other
+def _place(schema: type[BaseModel], fault: Any) -> tuple[str, ...]:
+    """The names that lead to what does not fit, without the kinds that pydantic names between them; the last may be unknown."""
+    names: list[str] = []
+    for part in fault["loc"]:
+        if str(part) in _known(schema, names) or fault["type"] == "extra_forbidden":
+            names.append(str(part))
+    return tuple(names)
+
+
+def _explain(schema: type[BaseModel], place: tuple[str, ...], fault: Any) -> str:
+    if not place:  # the settings contradict each other
         return str(fault["msg"]).removeprefix("Value error, ")
-    *parents, name = (str(part) for part in fault["loc"])
-    where = ".".join([*parents, name])
+    parents, where = place[:-1], ".".join(place)
+    for index in (part for part in fault["loc"] if isinstance(part, int)):
+        return f"{where}[{index}]: {fault['msg']}, got {fault['input']!r}."
     kind = fault["type"].partition("_")[0]
     if kind in EXAMPLES and fault["type"].endswith(("_parsing", "_type", "_from_float")):
         expected, example = EXAMPLES[kind]
@@ -42,5 +60,8 @@ def _known(schema: type[BaseModel], parents: Sequence[str]) -> list[str]:
     for parent in parents:
         annotation = schema.model_fields[parent].annotation
         candidates = (annotation, *getattr(annotation, "__args__", ()))
-        schema = next(kind for kind in candidates if hasattr(kind, "model_fields"))
+        inner = next((kind for kind in candidates if hasattr(kind, "model_fields")), None)
+        if inner is None:
+            return []
+        schema = inner
     return list(schema.model_fields)

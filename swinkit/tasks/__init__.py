@@ -114,6 +114,10 @@ def create_model(
 
     What is not given is the variant's. Raises :class:`UsageError` for an unknown name or an impossible configuration.
     """
+    if "pretrained" in overrides:  # timm's and torchvision's way
+        raise UsageError(
+            'create_model gives fresh weights. Mend: swinkit.load("hf-hub:microsoft/swin-tiny-patch4-window7-224")'
+        )
     chosen = {"num_classes": num_classes, "image_size": image_size}
     given = {key: value for key, value in chosen.items() if value is not None}
     return SwinClassifier(configure(name, in_channels=in_channels, **given, **overrides))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..config import SwinConfig
 from ..data.collection import Collection
 from ..data.fitting import SMALL, Fitting, Size, fitting, some, typical_size
-from ..data.transforms import takes
+from ..data.transforms import match_channels, takes
 from ..errors import UsageError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
@@ -82,6 +82,19 @@ def starting_point(
     return _saved(settings, collection, saved, parts)
 
 
+def check_channels(config: SwinConfig, preprocessing: Preprocessing | None, collection: Collection) -> None:
+    """Raises :class:`UsageError` where the network, what is given of its preprocessing, and the pictures do not agree on the channels."""
+    wanted, given = config.in_channels, preprocessing.channels if preprocessing else config.in_channels
+    if not takes(wanted, collection.channels):
+        raise UsageError(
+            f"swin.in_channels is {wanted}, and the pictures have {collection.channels} channels. Mend: leave it out: the pictures say it"
+        )
+    if given != wanted:
+        raise UsageError(
+            f"preprocessing.channels is {given}, and the network takes {wanted}. Mend: leave it out, or --set swin.in_channels={given} as well"
+        )
+
+
 def open_start(settings: RunSettings) -> Saved | None:
     """The saved model that ``settings.model`` names, its position information as it was trained; None for a variant. A file may be large
     and is read but this once.
@@ -111,6 +124,7 @@ def suited(settings: RunSettings, collection: Collection, train: Sequence[int]) 
 def _fresh(settings: RunSettings, collection: Collection, train: Sequence[int]) -> Start:
     pictures, (name, fields) = suited(settings, collection, train)
     config = configure(name, **{"in_channels": collection.channels} | fields | _architecture(settings, collection))
+    check_channels(config, settings.preprocessing, collection)
     small = max(pictures) <= SMALL
     return Start(name, config, settings.preprocessing or _preprocessing(config, collection, train, small))
 
@@ -122,17 +136,20 @@ def _architecture(settings: RunSettings, collection: Collection) -> dict[str, An
 
 
 def _preprocessing(config: SwinConfig, collection: Collection, train: Sequence[int], small: bool) -> Preprocessing:
-    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if collection.channels == 3 else _statistics(collection, train)
+    channels = config.in_channels
+    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else _statistics(collection, train, channels)
     return Preprocessing(
-        size=config.image_size, resize="squash" if small else "shortest", channels=collection.channels, mean=mean, std=std
+        size=config.image_size, resize="squash" if small else "shortest", channels=channels, mean=mean, std=std
     )
 
 
-def _statistics(collection: Collection, train: Sequence[int], most: int = 1000) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel of up to ``most`` pictures, of values between 0 and 1."""
+def _statistics(
+    collection: Collection, train: Sequence[int], channels: int, most: int = 1000
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each of ``channels`` of up to ``most`` pictures, of values between 0 and 1."""
     sums = []
     for index in some(train, most):
-        picture = collection.read(index)
+        picture = match_channels(collection.read(index), channels)
         values = picture.reshape(-1, picture.shape[-1]) / (255.0 if picture.dtype == np.uint8 else 1.0)
         sums.append((values.mean(axis=0), (values**2).mean(axis=0)))
     mean, square = np.mean([first for first, _ in sums], axis=0), np.mean([second for _, second in sums], axis=0)
@@ -154,6 +171,7 @@ def _saved(settings: RunSettings, collection: Collection, file: Saved, parts: tu
         state = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
         config = config.model_copy(update={"num_classes": len(collection.classes)})
     config = remembering(validated(SwinConfig, config.model_dump() | _architecture(settings, collection)), config)
+    check_channels(config, settings.preprocessing, collection)
     preprocessing = settings.preprocessing or _for_size(file.preprocessing, config)
     learned_from: LearnedFrom = "pictures" if file.masking is not None or is_pretrained(file) else "labels"
     trained = file.trained or file.config

@@ -26,6 +26,8 @@ class Outer(BaseModel):
     model_config = ConfigDict(extra="forbid")
     lr: float = 0.1
     augment: Inner | None = None
+    size: int | tuple[int, int] | None = None
+    depths: tuple[int, ...] = ()
 
 
 def test_flags_win_over_set_and_set_over_file(tmp_path: Path) -> None:
@@ -75,8 +77,11 @@ def test_scientific_notation_is_a_number() -> None:
     [
         ({"lrr": 1}, "No such setting 'lrr'. Did you mean 'lr'?"),
         ({"augment": {"flp": 1}}, "No such setting 'augment.flp'. Did you mean 'augment.flip'?"),
-        ({"zzz": 1}, "No such setting 'zzz'. Known: lr, augment."),
+        ({"zzz": 1}, "No such setting 'zzz'. Known: lr, augment, size, depths."),
         ({"lr": "fast"}, "lr: expected a number, got 'fast'. Mend: give one, as in lr=0.001"),
+        ({"size": "large"}, "size: expected a whole number, got 'large'. Mend: give one, as in size=10"),  # first of two kinds
+        ({"depths": "2,2"}, "depths: expected a list, got '2,2'. Mend: give one, as in depths=[2,2,6,2]"),
+        ({"depths": [2, "x"]}, "depths[1]: Input should be a valid integer, unable to parse string as an integer, got 'x'."),
     ],
 )
 def test_what_does_not_fit_is_named(values: dict[str, object], message: str) -> None:

@@ -82,3 +82,8 @@ def test_what_cannot_be_loaded_says_so(tmp_path, monkeypatch):
         swinkit.create_model("swin_tinny_patch4_window7_224")
     with pytest.raises(UsageError, match="Known: classification"):
         find_task("juggling")
+
+
+def test_who_asks_for_published_weights_as_elsewhere_is_told_how_it_is_here():
+    with pytest.raises(UsageError, match=r"swinkit\.load\(.hf-hub:"):
+        swinkit.create_model("swin_nano", pretrained=True)

@@ -118,6 +118,17 @@ def test_more_channels_spread_the_first_layer(saved):
     assert torch.allclose(before, after, atol=1e-5)
 
 
+def test_the_channels_of_network_preprocessing_and_pictures_agree():
+    start = begin(collection(28, 3), swin={"in_channels": 1})  # gray is wanted of colour
+    assert (start.config.in_channels, start.preprocessing.channels, len(start.preprocessing.mean)) == (1, 1, 1)
+    assert 0.4 < start.preprocessing.mean[0] < 0.6
+    with pytest.raises(UsageError, match=r"swin.in_channels is 5, and the pictures have 3 channels.*leave it out"):
+        begin(collection(28, 3), swin={"in_channels": 5})
+    one = {"size": (28, 28), "channels": 1, "mean": (0.5,), "std": (0.5,)}
+    with pytest.raises(UsageError, match=r"preprocessing.channels is 1, and the network takes 3.*swin.in_channels=1"):
+        begin(collection(28, 3), preprocessing=one)
+
+
 def test_an_unknown_name_is_met_with_the_nearest():
     with pytest.raises(UsageError, match="Did you mean 'swin_nano"):
         open_start(TrainSettings(model="swin_nana"))
