@@ -109,7 +109,9 @@ def _show(collection: Collection, findings: Findings, split: Split | None, advic
     if split is not None:
         console.print(f"Split: {len(split.train)} train, {len(split.val)} val, {len(split.test)} test ({split.made}).")
         if collection.classes and not (split.val or findings.errors):
-            console.print("[yellow]warning[/]: no validation pictures: training needs more of each class, or --set val=0.5")
+            console.print(
+                "[yellow]warning[/]: no validation pictures: training needs more pictures or groups of each class, or --set val=0.5"
+            )
     for item in findings.items:
         console.print(f"[{COLOURS[item.severity]}]{item.severity}[/]: {escape(item.message)}")
     if not findings.items:

@@ -148,20 +148,40 @@ def _part(collection: Collection, units: Sequence[Unit], shares: Sequence[float]
         label: _wanted(sum(contents[unit][label] for unit in having), having, shares) for label, having in bearers.items()
     }
     room = [share * sum(map(len, units)) for share in shares]
-    parts: list[list[int]] = [[] for _ in shares]
-    left = dict.fromkeys(contents)
-    while left:
-        rarest = min(bearers, key=lambda label: (len(bearers[label]), label))
-        for unit in bearers.pop(rarest):
-            if unit not in left:
+    home: dict[Unit, int] = {}
+    for rarest in sorted(bearers, key=lambda label: (len(bearers[label]), label)):
+        for unit in bearers[rarest]:
+            if unit in home:
                 continue
             best = max(range(len(shares)), key=lambda part: (wanted[rarest][part], room[part]))
-            parts[best].extend(unit)
+            home[unit] = best
             room[best] -= len(unit)
-            del left[unit]
             for label, count in contents[unit].items():
                 wanted[label][best] -= count
-    return tuple(tuple(sorted(part)) for part in parts)
+    _fill_gaps(home, contents, bearers, shares)
+    return tuple(tuple(sorted(index for unit in home if home[unit] == part for index in unit)) for part in range(len(shares)))
+
+
+def _fill_gaps(
+    home: dict[Unit, int], contents: dict[Unit, Counter[int]], bearers: dict[int, list[Unit]], shares: Sequence[float]
+) -> None:
+    """Changes ``home`` so that each part has a label that three or more units have: it gets the smallest that can be spared.
+
+    Labels whose pictures all stand alone stay as they were dealt, so that a seed means the split that it always meant.
+    """
+    held = Counter((label, part) for unit, part in home.items() for label in contents[unit])
+    for label, having in bearers.items():
+        if len(having) < 3 or all(len(unit) == 1 for unit in having):
+            continue
+        for part, share in enumerate(shares):
+            if not share or held[label, part]:
+                continue
+            spare = [unit for unit in having if all(held[other, home[unit]] > 1 for other in contents[unit])]
+            if spare:
+                unit = min(spare, key=len)
+                held.subtract((other, home[unit]) for other in contents[unit])
+                held.update((other, part) for other in contents[unit])
+                home[unit] = part
 
 
 def _wanted(total: int, having: list[Unit], shares: Sequence[float]) -> list[float]:

@@ -178,7 +178,9 @@ def frozen(settled: RunSettings, model: nn.Module, ground: Ground) -> RunSetting
 def make_feed(settings: RunSettings, collection: Collection, split: Split) -> Feed:
     """Raises :class:`DataError` where there are no validation pictures to judge by."""
     if not split.val:
-        more = "more pictures of each class" if recipe_of(settings.task).labels else "more pictures that differ"
+        grouped = any(sample.group is not None for sample in collection.samples)
+        of_each = "three groups of each class or more" if grouped else "more pictures of each class"
+        more = of_each if recipe_of(settings.task).labels else "more pictures that differ"
         raise DataError(f"{settings.data}: no validation pictures. Mend: {more}, or a larger share, --set val=0.5")
     assert settings.preprocessing is not None
     assert settings.augment is not None

@@ -64,6 +64,36 @@ def test_stratified_within_one_picture(counts, seed):
         assert got >= 1
 
 
+@settings(deadline=None)
+@given(
+    sizes=st.lists(st.lists(st.integers(2, 20), min_size=3, max_size=8), min_size=1, max_size=4),
+    seed=st.integers(0, 1000),
+    shares=st.tuples(st.sampled_from((0.05, 0.1, 0.4)), st.sampled_from((0.0, 0.1, 0.3))),
+)
+def test_every_part_has_a_group_of_each_class_that_has_three(sizes, seed, shares):
+    samples = [
+        Sample(f"{label}-{group}-{index}", (label,), None, f"{label}-{group}")
+        for label, groups in enumerate(sizes)
+        for group, size in enumerate(groups)
+        for index in range(size)
+    ]
+    split = make_split(collection(samples, len(sizes)), seed=seed, val=shares[0], test=shares[1])
+    parts = (split.train, split.val, *([split.test] if shares[1] else []))
+    assert all({samples[index].labels[0] for index in part} == set(range(len(sizes))) for part in parts)
+    assert sum(len({samples[index].group for index in part}) for part in parts) == sum(map(len, sizes))
+
+
+def test_a_group_of_many_classes_leaves_its_part_only_where_no_class_loses_its_last():
+    """All groups of class 0 hold the one group of another class."""
+    samples = [Sample(f"{group}{index}", (index and group + 1,), None, str(group)) for group in range(3) for index in (0, 1)]
+    assert len(make_split(collection(samples, 4)).train) == 6
+
+
+def test_a_seed_means_the_same_split_of_single_pictures_as_ever():
+    split = make_split(labelled([12, 7]), val=0.2, test=0.1, seed=3)
+    assert (split.val, split.test) == ((0, 5, 11, 13), (8, 17))
+
+
 def test_seeds_differ():
     data = labelled([50, 50])
     assert len({make_split(data, seed=seed).val for seed in range(5)}) == 5
