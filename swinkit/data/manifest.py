@@ -5,16 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
+from ..errors import DataError, nearest
 from .collection import Collection, Sample, counted, shown
 from .folders import SPLITS
 
 NAME_FIELDS = ("file_name", "image_path")
 LABEL_FIELDS = ("label", "labels")
+FIELDS = (NAME_FIELDS, LABEL_FIELDS, ("split",), ("group",))  # of each kind one is enough
 CANDIDATES = ("metadata", "manifest", "labels", "annotations")
 SEPARATOR = re.compile(r"\s*[;|]\s*")
 
@@ -37,7 +38,7 @@ def open_manifest(path: Path) -> Collection:
     """Pictures listed in the manifest ``path``, or in the one inside the folder ``path``; names are relative to its folder.
 
     Columns: file_name (or image_path), label (one) or labels (several: a list, or text parted by ";" or "|"), and where wanted
-    split and group. Raises :class:`DataError` with the line's number.
+    split and group; others are left aside, but for a misspelt one of these. Raises :class:`DataError` with the line's number.
     """
     if path.is_dir():
         inside = find_manifest(path)
@@ -46,7 +47,11 @@ def open_manifest(path: Path) -> Collection:
                 f"{shown(path)}: no manifest; expected metadata.csv or metadata.jsonl with a column file_name or image_path"
             )
         path = inside
-    records = [_record(path, line, row) for line, row in _rows(path)]
+    columns: dict[str, None] = {}
+    records = []
+    for line, row in _rows(path):
+        records.append(_record(path, line, row))
+        columns.update(dict.fromkeys(row))
     several = any(is_list for *_, is_list in records)
     classes = _classes({label for _, labels, *_ in records for label in labels})
     number = {name: index for index, name in enumerate(classes)}
@@ -55,8 +60,11 @@ def open_manifest(path: Path) -> Collection:
         for name, labels, split, group, _ in records
     )
     kind = "several labels each" if several else "one label each"
+    unread = _unread(path, columns)
     if not classes:
-        kind = f"no labels in its columns {_columns(next(_rows(path), (0, {}))[1])}"
+        kind = f"no labels in its columns {_columns(columns)}"
+    elif unread:
+        kind += f"; columns not read: {_columns(unread)}"
     reason = f"manifest {shown(path.name)}: {counted(len(samples), 'row')}, {kind}"
     return Collection(path.parent, "manifest", reason, classes, samples, several)
 
@@ -71,6 +79,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                         yield line, _json_row(path, line, text)
                 return
             reader = csv.DictReader(stream, restkey="")
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
             for row in reader:
                 if "" in row and isinstance(row[""], list):
                     raise DataError(
@@ -125,8 +134,18 @@ def _list(text: str, where: str) -> list[Any]:
     return found if isinstance(found, list) else [found]
 
 
-def _columns(row: dict[str, Any]) -> str:
-    return ", ".join(shown(str(name)) for name in row) or "none"
+def _unread(path: Path, columns: Iterable[str]) -> list[str]:
+    """Those of ``columns`` that say nothing here. Raises :class:`DataError` for one that looks like a field that is missing."""
+    absent = [name for kind in FIELDS if not set(kind).intersection(columns) for name in kind]
+    unread = [name for name in columns if name and not any(name in kind for kind in FIELDS)]
+    for name in unread:
+        if meant := nearest(name.lower(), absent, "", likeness=0.8):
+            raise DataError(f"{shown(path)}: nothing reads the column {shown(name)!r}. {meant} Mend: rename the column")
+    return unread
+
+
+def _columns(names: Iterable[str]) -> str:
+    return ", ".join(shown(str(name)) for name in names) or "none"
 
 
 def _classes(names: set[str]) -> tuple[str, ...]:

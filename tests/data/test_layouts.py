@@ -80,11 +80,6 @@ def test_without_labels_every_picture_is_read_and_split_folders_are_kept_apart(t
     assert collection.reason == "pictures in folders whose names are left aside, but for test, train"
 
 
-def test_a_manifest_without_a_column_of_labels_says_which_columns_it_has(tmp_path):
-    (tmp_path / "m.csv").write_text("file_name, label\na.png,cat\n")
-    assert open_data(tmp_path / "m.csv").reason == "manifest m.csv: 1 row, no labels in its columns file_name,  label"
-
-
 def test_flat_pictures_have_no_labels(tmp_path):
     colourful().save(tmp_path / "a.png")
     collection = open_data(tmp_path)
