@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .collection import Collection, counted, shown
-from .decode import Undecodable
+from .decode import Undecodable, channels_first
 from .duplicates import Print, exact, fingerprint, near
 from .files import open_regular
 
@@ -95,7 +95,7 @@ def examine(collection: Collection, progress: Callable[[int, int], Any] | None =
             progress(index + 1, total)
     same, similar = exact(prints), near(prints)
     about_labels = _labels(collection, unusable) if labels else ()
-    items = (*_files(collection, unusable), *about_labels, *_twins(collection, same, similar))
+    items = (*_files(collection, unusable), *_axes(collection, sizes), *about_labels, *_twins(collection, same, similar))
     order = {"error": 0, "warning": 1, "note": 2}
     return Findings(unusable, tuple(sorted(items, key=lambda item: order[item.severity])), sizes, (*same, *similar))
 
@@ -138,6 +138,16 @@ def _files(collection: Collection, unusable: dict[int, str]) -> Iterator[Finding
             "note",
             f"{count} beside the pictures {'is' if count == 1 else 'are'} left alone, {shown(example)!r} for one: {why}",
         )
+
+
+def _axes(collection: Collection, sizes: np.ndarray) -> Iterator[Finding]:
+    """Arrays that were stored with the channels first, and are read as something else."""
+    shapes = {index: (height, width, collection.channels) for index, (height, width) in enumerate(sizes.tolist())}
+    found = [index for index, shape in shapes.items() if channels_first(shape)]
+    if found:
+        shape = shapes[found[0]]
+        message = f"{counted(len(found), 'array')} of a shape like {shape}, which {channels_first(shape)}"
+        yield Finding("channels-first", "warning", message, tuple(found))
 
 
 def _labels(collection: Collection, unusable: dict[int, str]) -> Iterator[Finding]:

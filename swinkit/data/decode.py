@@ -242,7 +242,8 @@ def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         )
     _check_size(shape[0], shape[1])
     if len(shape) == 3 and not 1 <= shape[2] <= 1024:
-        raise Undecodable(f"array of shape {shape}; the last axis is the channels, 1 to 1024 of them")
+        hint = channels_first(shape) or "the last axis is the channels, 1 to 1024 of them"
+        raise Undecodable(f"array of shape {shape}; {hint}")
 
 
 def _unit(values: np.ndarray) -> np.ndarray:
@@ -270,7 +271,14 @@ def _to_channels(values: np.ndarray, channels: int) -> np.ndarray:
         return np.repeat(values, 3, axis=2)
     if values.shape[2] == 3 and channels == 1:
         return luma(values)
-    raise Undecodable(f"has {values.shape[2]} channels; expected {channels}")
+    hint = channels_first(values.shape)
+    raise Undecodable(f"has {values.shape[2]} channels; expected {channels}" + (f"; its shape {hint}" if hint else ""))
+
+
+def channels_first(shape: tuple[int, ...]) -> str:
+    """What to say of an array whose ``shape`` has few channels in front, "" of any other."""
+    front = len(shape) == 3 and 1 <= shape[0] <= 16 < shape[2] and shape[0] < shape[1]
+    return "looks like (channels, height, width); expected (H, W, C). Mend: array.transpose(1, 2, 0)" if front else ""
 
 
 def luma(values: np.ndarray) -> np.ndarray:

@@ -88,6 +88,16 @@ def test_labels_that_differ_in_spelling_and_skewed_classes(tmp_path):
     assert "1 to 12" in found["skewed"]
 
 
+@pytest.mark.parametrize(("shape", "warned"), [((3, 30, 40), True), ((30, 40, 3), False), ((30, 40, 20), False)])
+def test_arrays_with_the_channels_first_are_warned_of(tmp_path, shape, warned):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "a.npy", np.random.default_rng(len(name)).integers(0, 256, shape, np.uint8))
+    assert ("channels-first" in kinds(tmp_path)) == warned
+    if warned:
+        assert kinds(tmp_path)["channels-first"].startswith("2 arrays of a shape like (3, 30, 40), which looks like (channels,")
+
+
 def test_unlabelled_pictures(tmp_path):
     colourful().save(tmp_path / "a.png")
     assert "unlabelled" in kinds(tmp_path)

@@ -174,6 +174,16 @@ def test_npy_of_many_channels(tmp_path, channels):
         decode(tmp_path / "a.npy", 9)
 
 
+@pytest.mark.parametrize(
+    ("shape", "hinted"),
+    [((3, 30, 40), True), ((1, 17, 17), True), ((4, 20, 2000), True), ((30, 40, 5), False), ((20, 30, 40), False)],
+)
+def test_an_array_with_the_channels_first_is_told_so(shape, hinted):
+    with pytest.raises(Undecodable) as raised:
+        decode(np.zeros(shape, np.uint8))
+    assert ("Mend: array.transpose(1, 2, 0)" in raised.value.reason) == hinted
+
+
 def test_npy_never_unpickles(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{"run": "me"}], dtype=object), allow_pickle=True)
     with pytest.raises(Undecodable, match="type object"):
