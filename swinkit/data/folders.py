@@ -17,9 +17,11 @@ SPLITS = {
 
 
 def split_folders(folder: Path) -> dict[str, str]:
-    """Subfolders of ``folder`` that are splits, name -> split; empty unless one of them is a training set."""
-    found = {name: SPLITS[name.lower()] for name in subfolders(folder) if name.lower() in SPLITS}
-    return found if "train" in found.values() else {}
+    """Subfolders of ``folder`` that are splits, name -> split; empty unless one of them is a training set, or all are and hold folders."""
+    names = subfolders(folder)
+    found = {name: SPLITS[name.lower()] for name in names if name.lower() in SPLITS}
+    whole = len(found) == len(names) and all(subfolders(folder / name) for name in names)
+    return found if whole or "train" in found.values() else {}
 
 
 def open_folders(folder: Path) -> Collection:
@@ -57,7 +59,7 @@ def _outside(folder: Path, splits: Mapping[str, str]) -> list[str]:
 
 
 def open_pictures(folder: Path) -> Collection:
-    """Every picture below ``folder``, without labels. The folders' names are left aside, but for those of splits beside a training set."""
+    """Every picture below ``folder``, without labels. The folders' names are left aside, but for those of splits."""
     splits = split_folders(folder)
     samples, skipped = [], []
     for name, why in walk(folder):

@@ -71,7 +71,7 @@ def make_split(
     rest = [index for index in usable if collection.samples[index].split in (None, "train")]
     if not rest:
         raise DataError(
-            f"{collection.root}: no picture to train on; {len(collection)} were found, {len(broken)} of them unusable"
+            f"{collection.root}: no picture to train on; {len(collection)} were found, {len(broken)} of them unusable, {sum(map(len, named.values()))} kept for val or test"
         )
     if folds is not None:
         if not 2 <= folds <= len(rest) + len(named["val"]):

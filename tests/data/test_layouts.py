@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from swinkit.data.bundled import BUNDLED, DEBIAN, open_bundled
+from swinkit.data.check import examine
+from swinkit.data.folders import SPLITS
 from swinkit.data.idx import read_idx
 from swinkit.data.layouts import open_data, open_unlabelled
+from swinkit.data.split import make_split
 from swinkit.errors import DataError, UsageError
 
 from .pictures import class_folders, colourful
@@ -44,6 +47,22 @@ def test_class_folders_with_splits(tmp_path, names):
     assert collection.classes == ("cat", "dog")
     assert {sample.split for sample in collection.samples} == {"train", "val", "test"}
     assert [sample.labels for sample in collection.samples if sample.split == "test"] == [(1,), (1,)]
+
+
+@pytest.mark.parametrize("names", [("test",), ("Valid",), ("val", "test")])
+def test_splits_without_a_training_set_are_splits_where_they_hold_class_folders(tmp_path, names):
+    for name in names:
+        class_folders(tmp_path / name, ("boot", "shoe"), 2)
+    collection = open_data(tmp_path)
+    assert collection.classes == ("boot", "shoe")
+    assert {sample.split for sample in collection.samples} == {SPLITS[name.lower()] for name in names}
+    with pytest.raises(DataError, match=f"no picture to train on; .* {4 * len(names)} kept for val or test"):
+        make_split(collection)
+    assert "class-not-in-training" in {item.kind for item in examine(collection).items}
+
+
+def test_classes_that_are_called_like_splits_are_classes(tmp_path):
+    assert open_data(class_folders(tmp_path, ("test", "val"), 2)).classes == ("test", "val")
 
 
 def test_a_class_called_test_is_a_class_without_a_train_folder(tmp_path):
