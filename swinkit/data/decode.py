@@ -6,6 +6,7 @@
     ICC profile                     converted to sRGB; a damaged profile is ignored
     EXIF orientation                applied, so that up is up
     16-bit gray                     float32, divided by 65535 (Pillow's own conversion saturates)
+    32-bit gray                     as 16-bit, unless no value is above 255
     16-bit RGB                      its upper 8 bits
     float                           float32 as stored, which must lie in 0..1
     animated                        the first frame
@@ -34,6 +35,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn: 256 MB of RGB
 
 NUMPY = b"\x93NUMPY"
+BITS = 258  # TIFF's tag BitsPerSample; Pillow's mode is "I" for some pictures of 16 bits too
 
 # How files begin that are named like pictures and are none.
 MASQUERADES = (
@@ -129,8 +131,10 @@ def _from_image(image: Image.Image, channels: int, least: int | None) -> np.ndar
     if channels not in (1, 3):
         return _to_channels(_bands(image, channels), channels)
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        values = _unit(np.asarray(image))
-        return _to_channels(_turned(values[..., None], image), channels)
+        values = np.asarray(image)
+        if image.mode == "I" and getattr(image, "tag_v2", {}).get(BITS) == (32,) and 0 < values.max() <= 255:
+            raise Undecodable("0..255 in 32 bits; nothing says what is white. Mend: save as 8 bits")
+        return _to_channels(_turned(_unit(values)[..., None], image), channels)
     upright = ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
     image = _srgb(_looked_up(upright))
     if image.mode in ("RGBA", "LA", "RGBa", "La"):

@@ -126,6 +126,17 @@ def test_fault_18_16_bit_is_scaled_not_saturated(format):
     np.testing.assert_allclose(decoded[..., 0], RAMP / 65535, atol=1e-7)
 
 
+def test_8_bits_stored_in_32_are_refused_and_other_integers_scaled():
+    dark = np.array([[0, 255], [3, 4]])
+    with pytest.raises(Undecodable, match=r"0\.\.255 in 32 bits.* Mend: save as 8 bits"):
+        decode(encoded(Image.fromarray(dark.astype(np.int32)), "TIFF"))
+    readable = [(dark * 257, np.int32, "TIFF"), (dark * 0, np.int32, "TIFF")]
+    readable += [(dark, np.uint16, format) for format in ("TIFF", "PNG", "PPM")]
+    for values, kind, format in readable:
+        decoded = decode(encoded(Image.fromarray(values.astype(kind)), format), 1)[..., 0]
+        np.testing.assert_allclose(decoded, values / 65535, atol=1e-7)
+
+
 def test_16_bit_pgm_is_scaled():
     data = b"P5 2 1 65535\n" + struct.pack(">HH", 0, 32768)
     np.testing.assert_allclose(decode(data, 1).ravel(), [0, 32768 / 65535], atol=1e-4)
