@@ -122,15 +122,9 @@ def _look(collection: Collection, index: int) -> _Look:
 
 def _files(collection: Collection, unusable: dict[int, str]) -> Iterator[Finding]:
     if unusable:
-        kinds = Counter(reason.split(":")[0].split(";")[0] for reason in unusable.values())
-        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(6))
         severity: Literal["error", "warning"] = "error" if len(unusable) == len(collection) else "warning"
-        yield Finding(
-            "unusable",
-            severity,
-            f"{len(unusable)} of {counted(len(collection), 'picture')} cannot be used, left out: {listed}",
-            tuple(unusable),
-        )
+        message = f"{len(unusable)} of {counted(len(collection), 'picture')} cannot be used, left out: {_reasons(collection, unusable)}"
+        yield Finding("unusable", severity, message, tuple(unusable))
     for why, count in Counter(why for _, why in collection.skipped).items():
         example = next(name for name, reason in collection.skipped if reason == why)
         yield Finding(
@@ -138,6 +132,19 @@ def _files(collection: Collection, unusable: dict[int, str]) -> Iterator[Finding
             "note",
             f"{count} beside the pictures {'is' if count == 1 else 'are'} left alone, {shown(example)!r} for one: {why}",
         )
+
+
+def _reasons(collection: Collection, unusable: dict[int, str]) -> str:
+    """How many pictures for each kind of reason, one of the commonest kind by name, and where names are looked for that are not there."""
+    kinds = {index: reason.split(":")[0].split(";")[0] for index, reason in unusable.items()}
+    common = Counter(kinds.values()).most_common(6)
+    example = next(index for index, kind in kinds.items() if kind == common[0][0])
+    listed = ", ".join(f"{count} {kind}" for kind, count in common)
+    text = f"{listed}. For one, {shown(collection.samples[example].source)!r}: {unusable[example]}"
+    path = collection.path(example)
+    if collection.layout == "manifest" and path is not None and not os.path.exists(path):
+        text += f". Names are relative to the manifest's folder, {shown(collection.root.resolve())}"
+    return text
 
 
 def _axes(collection: Collection, sizes: np.ndarray) -> Iterator[Finding]:

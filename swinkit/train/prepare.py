@@ -115,7 +115,7 @@ def checked(settings: RunSettings, collection: Collection, say: Say, progress: C
     for item in findings.items:
         say(f"{item.severity}: {item.message}")
     if findings.errors:
-        raise DataError(f"{settings.data}: {' '.join(item.message for item in findings.errors)}")
+        raise DataError(f"{settings.data}: {'; '.join(item.message for item in findings.errors)}")
     return findings
 
 

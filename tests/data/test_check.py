@@ -124,6 +124,20 @@ def test_a_manifest_that_names_a_missing_file(tmp_path):
     assert examine(open_data(tmp_path)).unusable == {0: "cannot be read: No such file or directory"}
 
 
+def test_a_picture_that_cannot_be_used_is_named_with_its_reason_and_where_it_was_sought(tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"")
+    colourful().save(tmp_path / "good.png")
+    rows = ["file_name,label", "good.png,x", "bad.png,x", "x/gone.png,y", "x/lost.png,y"]
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    said = kinds(tmp_path / "m.csv")["unusable"]
+    assert "left out: 2 cannot be read, 1 zero bytes. For one, 'x/gone.png': cannot be read: No such file" in said
+    assert said.endswith(f"Names are relative to the manifest's folder, {tmp_path}")
+    (tmp_path / "m.csv").write_text("\n".join([rows[0], f"{'x' * 300}.png,x"]))
+    assert "Names are relative" in kinds(tmp_path / "m.csv")["unusable"]
+    (tmp_path / "m.csv").write_text("\n".join(rows[:3]))
+    assert kinds(tmp_path / "m.csv")["unusable"].endswith("1 zero bytes. For one, 'bad.png': zero bytes")
+
+
 def test_bundled_sets_are_sound():
     for name in ("digits", "fashion-mini"):
         findings = examine(open_data(name))
