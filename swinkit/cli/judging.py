@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..data.check import examine
-from ..data.collection import Collection, counted
+from ..data.check import OF_TRAINING, examine
+from ..data.collection import Collection, counted, shown
 from ..data.layouts import open_data
 from ..data.split import Split
 from ..errors import DataError
@@ -99,6 +99,16 @@ class Judged:
             "fingerprint": collection.fingerprint(),
         }
 
+    @property
+    def unjudged(self) -> list[Remark]:
+        """Of which classes the figures say nothing."""
+        absent, classes = self.evaluation.absent, len(self.evaluation.classes)
+        if not absent:
+            return []
+        names = ", ".join(map(repr, map(shown, absent[:8]))) + ", …" * (len(absent) > 8)
+        told = f"no judged picture is of {len(absent):,} of the {classes:,} classes, of which the figures say nothing: {names}"
+        return [Remark("warning", told)]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values: model, data, figures, and the published figure where one was expected."""
         published = {"published": asdict(self.expected)} if self.expected else {}
@@ -130,21 +140,21 @@ class Judged:
             summary=self._summary(),
             facts={"Model": describe(self.path, self.network)},
             run=run,
-            remarks=[*self.material.remarks, *self.material.doubts],
+            remarks=[*self.material.remarks, *self.material.doubts, *self.unjudged],
             commands=[shlex.join(again)],
-            origin={"judged pictures": f"sha256 {self.where['fingerprint']}"},
+            origin={"judged pictures": f"split {self.material.part!r} of the set with sha256 {self.where['fingerprint']}"},
             rivals=[*rivals, *published],
         )
         return write_report(path, contents(self.evaluation, self.material.collection, about))
 
     def _summary(self) -> str:
-        count, kinds = len(self.evaluation), len(self.evaluation.classes)
+        count, classes, absent = len(self.evaluation), len(self.evaluation.classes), len(self.evaluation.absent)
+        kinds = f"{classes - absent:,} of the {classes:,} classes" if absent else counted(classes, "class")
         part = self.material.part
         new = part in ("val", "test") and not self.material.doubts
         seen = "that it was trained on" if part == "train" else "that it was not trained on" if new else ""
         return (
-            f"A Swin Transformer of {_size(self.network)}, judged on {count:,} {WORDS[part]} "
-            f"pictures of {kinds} classes {seen}".rstrip()
+            f"A Swin Transformer of {_size(self.network)}, judged on {counted(count, f'{WORDS[part]} picture')} of {kinds} {seen}".rstrip()
             + "."
         )
 
@@ -182,7 +192,10 @@ def judge(
         )
     words = {"--format": layout, "--expect": expect}
     again = [word for option, value in words.items() if value for word in (option, value)]
-    return Judged(model, located.path, data, network, material, evaluation, expected, tuple(again))
+    judged = Judged(model, located.path, data, network, material, evaluation, expected, tuple(again))
+    for doubt in judged.unjudged:
+        warn(doubt.message)
+    return judged
 
 
 def read_record(run: Path) -> dict[str, Any]:
@@ -219,7 +232,7 @@ def _new_material(collection: Collection, split: str, quiet: bool) -> Material:
         findings = examine(collection, progress)
     usable = [index for index in labelled(collection) if index not in findings.unusable]
     own = {part: [index for index in usable if collection.samples[index].split == part] for part in ("train", "val", "test")}
-    remarks = [Remark(item.severity, item.message) for item in findings.items]
+    remarks = [Remark(item.severity, item.message) for item in findings.items if item.kind not in OF_TRAINING]
     return _part(collection, {**own, "all": usable}, split, tuple(remarks))
 
 

@@ -21,6 +21,9 @@ from .files import open_regular
 FEW = 5  # pictures of a class below which its figures say little
 TINY = 200  # pictures below which one split says little
 SKEW = 10  # largest class to smallest
+OF_TRAINING = frozenset(
+    {"class-not-in-training", "class-not-judged", "few", "skewed", "tiny"}
+)  # kinds that a set only judged on leaves open
 
 
 @dataclass(frozen=True)
@@ -183,17 +186,21 @@ def _labels(collection: Collection, unusable: dict[int, str]) -> Iterator[Findin
 
 
 def _counts(collection: Collection, usable: list[int]) -> Iterator[Finding]:
-    """Classes without pictures, only outside training, with few, and all too uneven ones."""
-    count, training = Counter[int](), Counter[int]()
+    """Classes without pictures, only outside training, only inside it, with few, and all too uneven ones."""
+    parts: dict[str, Counter[int]] = {}
     for index in usable:
         sample = collection.samples[index]
-        count.update(sample.labels)
-        if sample.split in (None, "train"):
-            training.update(sample.labels)
+        parts.setdefault(sample.split or "train", Counter()).update(sample.labels)
+    training, count = parts.get("train", Counter()), sum(parts.values(), Counter[int]())
     number = range(len(collection.classes))
     yield from _named(collection, "empty-class", "error", "without a usable picture", [c for c in number if not count[c]])
     absent = [c for c in number if count[c] and not training[c]]
     yield from _named(collection, "class-not-in-training", "error", "with pictures in validation or test only", absent)
+    for part, word in (("val", "validation"), ("test", "test")):
+        unseen = [c for c in number if training[c] and not parts[part][c]] if parts.get(part) else []
+        yield from _named(
+            collection, "class-not-judged", "warning", f"without a {word} picture, whose figures say nothing of them", unseen
+        )
     few = [c for c in number if 0 < training[c] < FEW]
     yield from _named(collection, "few", "warning", f"with fewer than {FEW} training pictures", few)
     filled = [training[c] for c in number if training[c]]

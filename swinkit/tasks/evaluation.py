@@ -46,6 +46,11 @@ class Evaluation:
         """Precision, recall and F1 per class."""
         raise NotImplementedError
 
+    @property
+    def absent(self) -> list[str]:
+        """Classes of which there is no picture."""
+        return [name for name, support in zip(self.classes, self.scores.support, strict=True) if not support]
+
     @cached_property
     def figures(self) -> dict[str, Figure]:
         """Headline figures by name, each a share in 0..1 unless it is "loss" (nats) or "temperature"."""

@@ -82,6 +82,7 @@ def test_pictures_that_were_trained_on_are_warned_of(trained, tmp_path, capsys):
     assert json.loads(printed.out)["data"]["trained_on"] == 12
     assert "12 of the 16 judged pictures were trained on" in (out / "report.html").read_text()
     assert "too few pictures (16) to calibrate" in (out / "report.html").read_text()
+    assert "split &#39;all&#39; of the set with sha256" in (out / "report.html").read_text()
     assert run(["evaluate", str(trained), "--json", "-q"]) == 0
     printed = capsys.readouterr()
     assert (printed.err, json.loads(printed.out)["data"]["trained_on"]) == ("", 0)
@@ -114,6 +115,17 @@ def test_a_broken_picture_of_new_data_is_left_out_and_remarked(trained, tmp_path
     material = find_material(str(trained), str(tmp_path), "auto", None, True)
     assert len(material.indices) == 2
     assert any(remark.severity in ("warning", "error") for remark in material.remarks)
+
+
+def test_a_class_without_a_judged_picture_is_told(trained, tmp_path, capsys):
+    (tmp_path / "new" / "dark").mkdir(parents=True)
+    Image.new("RGB", (16, 16)).save(tmp_path / "new" / "dark" / "a.png")
+    assert run(["evaluate", str(trained), str(tmp_path / "new"), "--out", str(tmp_path / "judged"), "-q"]) == 0
+    told = "no judged picture is of 1 of the 2 classes, of which the figures say nothing"
+    assert f"warning: {told}: 'light'" in capsys.readouterr().err
+    page = (tmp_path / "judged" / "report.html").read_text()
+    assert "judged on 1 given picture of 1 of the 2 classes." in page
+    assert told in page
 
 
 def test_a_model_without_a_run_asks_for_data(trained, tmp_path):

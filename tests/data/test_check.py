@@ -28,6 +28,17 @@ def test_sizes_and_progress(tmp_path):
     assert findings.to_dict()["height_width"] == {"smallest": [12, 16], "median": [12, 16], "largest": [12, 16]}
 
 
+def test_classes_that_the_own_validation_lacks_are_named(tmp_path):
+    class_folders(tmp_path / "train", ("bird", "cat", "dog"))
+    class_folders(tmp_path / "val", ("cat",), 2)
+    assert (
+        "2 of 3 classes without a validation picture, whose figures say nothing of them: 'bird', 'dog'"
+        in kinds(tmp_path)["class-not-judged"]
+    )
+    class_folders(tmp_path / "val", ("bird", "dog"), 2)
+    assert "class-not-judged" not in kinds(tmp_path)
+
+
 def test_exact_duplicates_across_splits_and_labels(tmp_path):
     class_folders(tmp_path / "train")
     class_folders(tmp_path / "val", each=2, size=(20, 20))
