@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..report.contents import RunFiles, read_curves
+from ..report.contents import TRAINED, RunFiles, headed, read_curves
 from ..report.page import Headline, Remark, ReportData, Rival, Sheet, write_report
 from ..report.svg import percent
 from ..train.settings import PretrainSettings
@@ -41,7 +41,7 @@ def report(run: Path) -> Path:
         rivals=rivals(verdict) if verdict else (),
         curves=[*read_curves(run / "metrics.csv"), *payoff],
         sheet=Sheet(LEAD, np.asarray(Image.open(picture).convert("RGB"))) if picture.is_file() else None,
-        remarks=[*files.remarks(), *doubts(files.config, verdict)],
+        remarks=headed({TRAINED: files.remarks(), "The verdict": doubts(files.config, verdict)}),
         facts=files.facts(),
         commands=[
             *files.commands(),

@@ -20,6 +20,7 @@ from .page import Calibration, Example, Headline, Remark, ReportData, Rival
 from .plots import Curve
 from .svg import percent, shorten
 
+TRAINED, JUDGED = "What it was trained on", "What it was judged on"
 MISTAKES, RIGHT = 18, 16  # pictures shown
 
 # metrics.csv column -> chart, line; "share" charts are read as per cent
@@ -72,11 +73,16 @@ def contents(evaluation: Evaluation, collection: Collection, about: About) -> Re
         mistakes=[example(evaluation, collection, row) for row in evaluation.mistakes(MISTAKES)],
         right=[example(evaluation, collection, row) for row in evaluation.right_answers(RIGHT)],
         calibration=calibration(single) if single and "ece" not in single.uncalibrated else None,
-        remarks=[*(run.remarks() if run else ()), *about.remarks],
+        remarks=headed({TRAINED: run.remarks() if run else (), JUDGED: about.remarks}),
         facts={**about.facts, **(run.facts() if run else {})},
         commands=[*(run.commands() if run else ()), *about.commands],
         origin={**(run.origin() if run else {}), **about.origin},
     )
+
+
+def headed(remarks: Mapping[str, Sequence[Remark]]) -> dict[str, Sequence[Remark]]:
+    """``remarks`` without headings under which there are none."""
+    return {heading: found for heading, found in remarks.items() if found}
 
 
 def headlines(evaluation: Evaluation) -> list[Headline]:
@@ -167,7 +173,7 @@ class RunFiles:
         split = self.data.get("split", {})
         data = {part: f"{len(split[part]):,} pictures" for part in ("train", "val", "test") if split.get(part)}
         data |= {key: str(self.data[key]) for key in ("reason",) if key in self.data}
-        return {heading: group for heading, group in (("Training", training), ("Data", data)) if group}
+        return {heading: group for heading, group in (("Training", training), ("Training data", data)) if group}
 
     def commands(self) -> list[str]:
         data = self.config.get("data")
@@ -180,7 +186,7 @@ class RunFiles:
             key: self.machine.get(key)
             for key in ("swinkit", "revision", "python", "torch", "torchvision", "system", "processor")
         }
-        found["data"] = f"sha256 {self.data['fingerprint']}" if "fingerprint" in self.data else None
+        found["training data"] = f"sha256 {self.data['fingerprint']}" if "fingerprint" in self.data else None
         return {key: str(value) for key, value in found.items() if value not in (None, "")}
 
 

@@ -86,7 +86,7 @@ class Sheet:
 class ReportData:
     """All that a report shows. What is empty or None is left out of the page.
 
-    ``facts`` and ``origin`` map a heading, or a name, to plain text; ``commands`` are shell lines that repeat the result.
+    ``facts`` and ``origin`` map a heading, or a name, to plain text, and ``remarks`` a heading to what was found there; ``commands`` are shell lines that repeat the result.
     ``comparison_of`` names the figure in which ``rivals`` are compared.
     """
 
@@ -104,7 +104,7 @@ class ReportData:
     mistakes: Sequence[Example] = ()
     right: Sequence[Example] = ()
     calibration: Calibration | None = None
-    remarks: Sequence[Remark] = ()
+    remarks: Mapping[str, Sequence[Remark]] = field(default_factory=dict)
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     commands: Sequence[str] = ()
     origin: Mapping[str, str] = field(default_factory=dict)

@@ -128,6 +128,23 @@ def test_a_class_without_a_judged_picture_is_told(trained, tmp_path, capsys):
     assert told in page
 
 
+def test_findings_of_training_and_of_judged_pictures_stand_apart(trained, tmp_path):
+    new = tmp_path / "new"
+    for shade, label in enumerate(CLASSES):
+        (new / label).mkdir(parents=True)
+        Image.new("RGB", (16, 16), (200 * shade,) * 3).save(new / label / "a.png")
+        shutil.copy(new / label / "a.png", new / label / "b.png")
+    assert run(["evaluate", str(trained), str(new), "--out", str(tmp_path / "judged"), "-q"]) == 0
+    page = (tmp_path / "judged" / "report.html").read_text()
+    places = [
+        page.index(part) for part in ("What it was trained on", "two are alike", "What it was judged on", "of exact duplicates")
+    ]
+    assert places == sorted(places)
+    assert "--folds" not in page
+    assert "fewer than 5 training pictures" not in page
+    assert "Training data" in page
+
+
 def test_a_model_without_a_run_asks_for_data(trained, tmp_path):
     lonely = tmp_path / "lonely"
     (trained / "model").rename(lonely)
