@@ -9,6 +9,13 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
+LEADING = (
+    (1, 2, 5),
+    (1, 3),
+    (1,),
+    (1, 2, 3, 5, 7),
+    (1, 1.5, 2, 3, 4, 5, 7),
+)  # digits of ticks on a logarithmic scale, the first that suit
 HARMLESS = "\u00a0\u2009\u202f\u200d\u3000"  # spaces, and the joiner inside emoji: not printable to Python, yet harmless
 
 
@@ -86,13 +93,20 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def log_ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Of the numbers 1, 2 and 5 times a power of ten within ``low``..``high`` (positive), evenly chosen, at most ``about`` + 1."""
+    """Round values within ``low``..``high`` (positive): leading digits of :data:`LEADING`, from three to ``about`` + 1 of them; over less
+    than that as :func:`ticks`."""
+    if not high > low:
+        return [low]
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for mantissas in ((1, 2, 5), (1, 3), (1,)):
-        within = [m * 10.0**power for power in powers for m in mantissas if low <= m * 10.0**power <= high]
-        if len(within) <= about + 1:
-            return within or [low]
-    return within[:: -(-len(within) // (about + 1))]
+    for digits in LEADING:
+        within = [digit * 10.0**power for power in powers for digit in digits if low <= digit * 10.0**power <= high]
+        if 3 <= len(within) <= about + 1:
+            return within
+    decades = [10.0**power for power in powers if low <= 10.0**power <= high]
+    if len(decades) > about + 1:
+        return decades[:: -(-len(decades) // (about + 1))]
+    even = ticks(low, high, about)
+    return even if len(even) >= 3 else ticks(low, high, 2 * about)
 
 
 def apart(places: Sequence[float], gap: float = 14.0, last: float = math.inf) -> list[float]:

@@ -58,6 +58,23 @@ def test_ticks_are_round_few_and_inside(low, span, about):
         assert min(abs(mantissa - good) for good in (1, 2, 5, 10)) < 1e-2
 
 
+@given(st.floats(1e-6, 1e6), st.floats(1.01, 1e9), st.integers(4, 6))
+def test_ticks_of_a_logarithmic_scale_are_at_least_three_and_inside(low, ratio, about):
+    high = low * ratio
+    values = svg.log_ticks(low, high, about)
+    assert 3 <= len(values) <= 2 * about + 2
+    assert all(low * (1 - 1e-6) <= value <= high * (1 + 1e-6) for value in values)
+    assert values == sorted(set(values))
+    assert all(float(f"{value:.4g}") == pytest.approx(value, rel=1e-9) for value in values)
+
+
+def test_ticks_of_a_narrow_logarithmic_scale():
+    assert svg.log_ticks(3.1, 4.9, 4) == [3.5, 4.0, 4.5]
+    assert svg.log_ticks(444, 462, 4) == [445, 450, 455, 460]
+    assert svg.log_ticks(1.01, 9.99, 4) == [2, 3, 5, 7]
+    assert svg.log_ticks(3, 2000, 4) == [10, 100, 1000]
+
+
 def test_numbers_and_shares_are_written_shortly():
     assert [svg.number(value) for value in (0, 0.25, 1500.0, 0.00002, 1e-3)] == ["0", "0.25", "1,500", "2e-5", "0.001"]
     assert svg.percent(0.9412) == "94.1\u202f%"
