@@ -1,9 +1,12 @@
-"""A busy machine's clock decides nothing: property tests have no deadline. And a hub that every test may ask for."""
+"""A busy machine's clock decides nothing: property tests have no deadline. And a hub and a browser that every test may ask for."""
 
 from __future__ import annotations
 
+import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -29,3 +32,17 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with hub_at_work() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.address)
         yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    path = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    if path is None:
+        warnings.warn("NOT TESTED in a browser: no Chromium is installed", stacklevel=1)
+        pytest.skip("no Chromium is installed, so no browser has opened the page")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()

@@ -122,6 +122,11 @@ class ReportData:
         air = max(0.02, (high - low) * 0.08)
         return max(0.0, low - air), min(1.0, high + air)
 
+    @property
+    def numbered(self) -> bool:
+        """Whether the confusion matrix has so many classes that it shows their numbers, which the table of classes explains."""
+        return self.confusion is not None and len(self.classes) > matrix.NAMED
+
     @cached_property
     def class_rows(self) -> list[dict[str, Any]]:
         """The table of classes, weakest F1 first; classes that the pictures cannot judge come last."""
@@ -129,7 +134,10 @@ class ReportData:
             return []
         order = np.argsort(np.nan_to_num(self.scores.f1, nan=2.0), kind="stable")
         names = ("precision", "recall", "f1", "support", "predicted")
-        rows = [{"name": self.classes[index], **{key: getattr(self.scores, key)[index] for key in names}} for index in order]
+        rows = [
+            {"name": self.classes[index], "number": index, **{key: getattr(self.scores, key)[index] for key in names}}
+            for index in order
+        ]
         if self.average_precision is not None:
             for row, index in zip(rows, order, strict=True):
                 row["ap"] = self.average_precision[index]

@@ -14,7 +14,8 @@ from ..tasks.metrics import Reliability
 from .svg import Scale, apart, drawing, number, percent, polyline, shorten, tag
 
 WIDTH, WIDE, HEIGHT = 348, 560, 236
-LEFT, RIGHT, TOP, BOTTOM = 44, 62, 12, 34
+LEFT, RIGHT, TOP, BOTTOM = 44, 62, 12, 34  # LEFT and RIGHT at least: wide ticks and names of lines take more
+DIGIT = 6.8  # pixels of a character of a tick
 NAME, BETWEEN = 26, 14  # letters of a line's name, pixels from one name to the next
 COLOURS = 6  # of lines in the style sheet; the seventh line begins anew
 NEAR = 34  # pixels between circles whose notes would touch
@@ -57,24 +58,28 @@ class Curve:
 
 
 def line_chart(curve: Curve) -> Markup:
-    """``curve`` with every line named at its end. Points that are not finite are left out, so a line bridges them."""
+    """``curve`` with every line named where it ends. Points that are not finite are left out, so a line bridges them."""
     lines = curve.finite
     x, y = _scales(curve, lines)
     width = WIDE if curve.wide else WIDTH
-    written = _shares(y.ticks(4)) if curve.share else number
+    written = _written(curve, y)
     places = sorted({at for points in lines.values() for at, _ in points}) if curve.log else []
     parts = [_grid(x, y, curve.across, written, whole=not curve.log, places=_legible(places, x))]
     for order, (name, points) in enumerate(lines.items()):
         parts += _line(curve, name, [(x(at), y(value)) for at, value in points], points, order % COLOURS)
     if len(lines) > 1:
         ends = apart([y(points[-1][1]) for points in lines.values()], BETWEEN, y.start)
-        for order, (name, place) in enumerate(zip(lines, ends, strict=True)):
+        for order, ((name, points), place) in enumerate(zip(lines.items(), ends, strict=True)):
             kind = f"name name-{order % COLOURS}"
-            parts.append(tag("text", shorten(name, NAME), x=x.end + 7, y=place + 4, class_=kind))
+            parts.append(tag("text", shorten(name, NAME), x=x(points[-1][0]) + 7, y=place + 4, class_=kind))
     if curve.best and lines:
         parts.append(_best(curve, list(lines.values())[-1], x, y, len(lines) - 1))
     parts += _marks([(x(at), y(value), text) for at, value, text in curve.marks])
     return drawing(width, y.start + BOTTOM, f"{curve.name} by {curve.across}", *parts)
+
+
+def _written(curve: Curve, y: Scale) -> Text:
+    return _shares(y.ticks(4)) if curve.share else number
 
 
 def _shares(values: Sequence[float]) -> Text:
@@ -89,8 +94,10 @@ def _scales(curve: Curve, lines: Mapping[str, Sequence[tuple[float, float]]]) ->
     height = max(HEIGHT - BOTTOM, TOP + BETWEEN * len(lines))
     first, last = (float(limit) for limit in (every[:, 0].min(), every[:, 0].max()))
     low, high = (every[:, 1].min() / 1.15, every[:, 1].max() * 1.15) if curve.log else _range(every[:, 1])
-    x = Scale(first if curve.log else min(0.0, first), last, LEFT, (WIDE if curve.wide else WIDTH) - names, curve.log)
-    return x, Scale(float(low), float(high), height, TOP, curve.log)
+    y = Scale(float(low), float(high), height, TOP, curve.log)
+    written = _written(curve, y)
+    left = max(LEFT, 8 + DIGIT * max(len(written(value)) for value in y.ticks(4)))
+    return Scale(first if curve.log else min(0.0, first), last, left, (WIDE if curve.wide else WIDTH) - names, curve.log), y
 
 
 def _line(

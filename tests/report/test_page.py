@@ -14,15 +14,17 @@ import numpy as np
 import pytest
 
 from swinkit.report.contents import read_curves
-from swinkit.report.page import Headline, ReportData, Rival, render, write_report
+from swinkit.report.matrix import NAMED
+from swinkit.report.page import Example, Headline, ReportData, Rival, render, write_report
 from swinkit.report.thumbnails import thumbnail
+from swinkit.tasks.metrics import class_scores
 
 from .hostile import OWN, PAYLOADS, report
 
 ELEMENTS = set(
     re.findall(
         r"\w+",
-        "html head meta title link style body header main section footer nav a p h1 h2 h3 ul ol li div span b small pre code dl dt dd "
+        "html head meta title link style body header main section footer nav a p h1 h2 h3 ul ol li div span b bdi small pre code dl dt dd "
         "table thead tbody tr th td figure figcaption img svg g path rect line circle polyline text",
     )
 )
@@ -156,6 +158,23 @@ def test_classes_are_listed_weakest_first_and_unknown_ones_last():
     rows = dataclasses.replace(data, scores=scores).class_rows
     assert [row["name"] for row in rows[:2]] == [data.classes[-2], data.classes[-3]]
     assert rows[-1]["name"] == data.classes[-1]
+
+
+@pytest.mark.parametrize("count", [NAMED, NAMED + 1])
+def test_classes_of_a_matrix_with_numbers_are_listed_with_them(count):
+    classes, confusion = tuple(f"kind {index}" for index in range(count)), np.eye(count, dtype=np.int64)
+    page = render(ReportData("t", "s", classes=classes, confusion=confusion, scores=class_scores(confusion)))
+    listed = re.findall(r"kind (\d+)</bdi></th><td class=\"figure\">(\d+)</td><td class=\"figure\">1</td>", page)
+    assert listed == ([(str(index), str(index)) for index in range(count)] if count > NAMED else [])
+    assert ("numbered as in" in page) == (count > NAMED)
+
+
+def test_names_from_right_to_left_stand_apart_from_figures_and_paths():
+    example = Example(np.zeros((8, 8, 1), np.uint8), [("חתול", 0.1)], [("قطة", 0.9)], "חתול/12.png")
+    page = render(ReportData("t", "s", classes=("חתול", "قطة"), mistakes=[example], confusion=np.array([[0, 1], [0, 1]])))
+    assert "<b><bdi>قطة</bdi></b> 90" in page
+    assert "<bdi>חתול</bdi>/<bdi>12.png</bdi>" in page
+    assert "<b><bdi>חתול</bdi></b> taken for <b><bdi>قطة</bdi></b>" in page
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,23 @@ def test_many_lines_with_long_names_are_all_drawn_and_named_inside():
     assert any(name in title.text for title in chart.iter("title"))
 
 
+@pytest.mark.parametrize("values", [(0.1, 0.2), (0.99999, 1.0), (123456.0, 987654.0), (1.00001, 1.00002)])
+@pytest.mark.parametrize("share", [False, True])
+def test_ticks_of_any_width_begin_inside_the_drawing(values, share):
+    chart = parse(plots.line_chart(plots.Curve("Loss", {"a": list(enumerate(values))}, share=share)))
+    ticks = [text for text in chart.iter("text") if text.attrib["class"] == "tick" and text.attrib["text-anchor"] == "end"]
+    assert len(ticks) > 1
+    assert min(float(text.attrib["x"]) - 6.7 * len(text.text) for text in ticks) >= 0
+
+
+def test_a_line_that_ends_early_is_named_at_its_end():
+    lines = {"all": [(1, 1.0), (4, 4.0)], "early": [(1, 3.0), (2, 2.0)]}
+    chart = parse(plots.line_chart(plots.Curve("Loss", lines)))
+    ends = [float(line.attrib["points"].split()[-1].split(",")[0]) for line in chart.iter("polyline")]
+    names = [float(text.attrib["x"]) for text in chart.iter("text") if text.attrib["class"].startswith("name")]
+    assert names == pytest.approx([end + 7 for end in ends], abs=0.1)
+
+
 def test_notes_of_neighbouring_marks_do_not_touch():
     line = [(200.0, 1.0), (400.0, 2.0), (1600.0, 9.0)]
     marks = [(610.0, 3.0, "610"), (592.0, 2.9, "592"), (600.0, 2.9, "600"), (1400.0, 8.0, "1400")]

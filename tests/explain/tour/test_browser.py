@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,20 +12,6 @@ import pytest
 from swinkit.explain.attention import attention_of
 from swinkit.explain.tour.pages import LANGUAGES
 from swinkit.explain.tour.subject import open_subject
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-    if path is None:
-        warnings.warn("NOT TESTED in a browser: no Chromium is installed", stacklevel=1)
-        pytest.skip("no Chromium is installed, so no browser has opened the tour")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=LANGUAGES)
