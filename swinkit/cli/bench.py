@@ -80,6 +80,8 @@ def command(
         _print(result)
     for remark in [*([] if dry_run else remarks), *studying.remarks(result["rows"])]:
         warn(remark)
+    if any(map(studying.bound_by_calls, result["rows"])):
+        say(studying.CALLS, quiet)
     if out is not None:
         say(f"Written: {studying.keep(result, studying.bench_page(result, Path(model).name), out, 'bench')}", quiet)
     studying.check_measured(result["rows"], until)

@@ -79,8 +79,8 @@ def command(
         print_json(result)
     else:
         _print(result)
-    for fault in dict.fromkeys(f"{row['side']} pixels: {row['fault']}" for row in [*rows, *layers] if row.get("fault")):
-        warn(fault)
+    for remark in remarks(result):
+        warn(remark)
     if out is not None:
         say(f"Written: {studying.keep(result, page(result), out, 'compare')}", quiet)
     studying.check_measured(rows, until)
@@ -140,10 +140,16 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def remarks(result: Mapping[str, Any]) -> list[str]:
+    """What could not be measured, at which side and why, once each."""
+    every = [*result["rows"], *result["layers"]]
+    return list(dict.fromkeys(f"{row['side']} pixels: {row['fault']}" for row in every if row.get("fault")))
+
+
 def page(result: Mapping[str, Any]) -> Any:
     """The page of ``swinkit compare`` from its JSON."""
     from ..report.measures import Chapter, StudyPage, Table
-    from .studying import machine_facts
+    from .studying import machine_facts, unmeasured
 
     rows = result["rows"]
     names = list(dict.fromkeys(row["model"] for row in rows))
@@ -157,7 +163,7 @@ def page(result: Mapping[str, Any]) -> Any:
         f"One picture, {result['precision']}, over resolutions: what is computed, how long it takes, how much memory it needs.",
         chapters=[
             Chapter("Crossings and growth", tables=[Table(["What was found"], [[text] for text in sentences(result)])]),
-            Chapter("Over resolutions", charts=_charts(result, names), tables=[table(rows)]),
+            Chapter("Over resolutions", charts=_charts(result, names), tables=[table(rows), *unmeasured(remarks(result))]),
             Chapter("The paper's formulas", formulas, charts=_formulas(result)),
         ],
         facts=machine_facts(result["environment"]),

@@ -31,6 +31,8 @@ COUNTED = (
     "each element of a norm, and calls the sum FLOPs."
 )
 
+CALLS = "Where a share is clearly above 1, the products are so small that the floor measures the calls of oneDNN, and is none for an engine that makes fewer."
+
 
 def by(size: Sequence[int]) -> str:
     return f"{size[0]}x{size[1]}"
@@ -116,6 +118,16 @@ def remarks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(faults))
 
 
+def unmeasured(remarks: Sequence[str]) -> list[Table]:
+    """``remarks`` on what could not be measured as a table; none where all was."""
+    return [Table(["Not measured"], [[remark] for remark in remarks])] if remarks else []
+
+
+def bound_by_calls(row: Mapping[str, Any]) -> bool:
+    """Whether the floor of ``row`` is no floor: an engine needs clearly less."""
+    return row.get("share_of_floor", {"value": 0.0})["value"] > 1.1
+
+
 def bench_page(result: Mapping[str, Any], name: str) -> StudyPage:
     """The page of ``swinkit bench`` from its JSON."""
     rows, counted = result["rows"], result["macs"]["counted"]
@@ -128,18 +140,22 @@ def bench_page(result: Mapping[str, Any], name: str) -> StudyPage:
         best = min(measured, key=lambda row: row["latency_seconds"]["value"])
         note = f"{_engine(best)}, {best['precision']}, batch {best['batch']}, {by(best['size'])}"
         headlines.append(Headline("Fastest batch", f"{short(best['latency_seconds']['value'] * 1e3)} ms", note=note))
-        if "share_of_floor" in best:
+        if "share_of_floor" in best and not bound_by_calls(best):
             headlines.append(Headline("Of the GEMM floor", f"{best['share_of_floor']['value']:.0%}", note="the same row"))
     speed = (
         "Each row was measured in a process of its own, the engines of a case in turn, on up to 32 different inputs. The floor is how fast this machine does nothing "
         "but the linear layers, with packed weights; the share is floor over latency. Peak memory is that of the whole process while it ran; ours is what came after the libraries were imported."
     )
+    if any(map(bound_by_calls, measured)):
+        speed += " " + CALLS
     return StudyPage(
         f"What {name} costs",
         f"Swin V{result['config']['version']} with {result['weights']} weights: what it computes, how fast, and how fast it could be.",
         headlines,
         [
-            Chapter("Speed and memory", speed, _charts(measured), [speed_table(rows)] if rows else []),
+            Chapter(
+                "Speed and memory", speed, _charts(measured), [speed_table(rows), *unmeasured(remarks(rows))] if rows else []
+            ),
             Chapter("MACs", COUNTED, tables=[macs_table(counted)]),
             Chapter("Parameters", tables=[parameters_table(result["parameters"])]),
         ],

@@ -171,6 +171,34 @@ def test_a_row_that_failed_is_a_row_and_a_remark():
     assert studying.remarks([row, row]) == ["float32, batch 1, 8x8: auto: no memory"]
 
 
+def test_pages_say_why_a_row_is_empty(benched):
+    result = json.loads((benched / "bench.json").read_text("utf-8"))
+    assert "Not measured" not in render(studying.bench_page(result, "it"), "study.html.j2")
+    row = {"asked": "auto", "precision": "float32", "batch": 1, "size": [8, 8], "fault": "auto: no memory"}
+    page = render(studying.bench_page({**result, "rows": [*result["rows"], row]}, "it"), "study.html.j2")
+    assert "Not measured" in page
+    assert "float32, batch 1, 8x8: auto: no memory" in page
+    compared = {
+        "rows": [{"model": "swin_t", "side": 32, "macs": 1, "attention_macs": 1, "fault": "swin_t: no time"}],
+        "layers": [],
+    }
+    nothing = {"precision": "float32", "crossings": [], "growth": [], "environment": result["environment"]}
+    assert "32 pixels: swin_t: no time" in render(compare.page({**compared, **nothing}), "study.html.j2")
+
+
+@pytest.mark.parametrize("share", [0.9, 2.16])
+def test_a_floor_of_calls_is_no_headline(benched, share):
+    result = json.loads((benched / "bench.json").read_text("utf-8"))
+    rows = [
+        {**row, "share_of_floor": {**row["share_of_floor"], "value": share}}
+        for row in result["rows"]
+        if "share_of_floor" in row
+    ]
+    page = studying.bench_page({**result, "rows": rows}, "it")
+    assert any(figure.name == "Of the GEMM floor" for figure in page.headlines) == (share < 1)
+    assert (studying.CALLS in page.chapters[0].lead) == (share > 1)
+
+
 def test_what_computed_in_another_precision_is_beside_no_floor():
     case = bench_study.Case("bfloat16", 1, (8, 8))
     floor = Measured("GEMM floor", turns=[[1.0]])
