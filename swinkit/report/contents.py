@@ -16,6 +16,7 @@ import yaml
 from ..data.collection import Collection
 from ..tasks.evaluation import Evaluation, MultiLabel, SingleLabel
 from ..tasks.figures import Figure
+from ..tasks.metrics import TEMPERATURES
 from .page import Calibration, Example, Headline, Remark, ReportData, Rival
 from .plots import Curve
 from .svg import percent, shorten
@@ -94,7 +95,7 @@ def headlines(evaluation: Evaluation) -> list[Headline]:
     ]
     if isinstance(evaluation, SingleLabel):
         note = evaluation.uncalibrated.get("temperature")
-        note = note or f"{percent(figures['ece_scaled'].value)} with temperature {figures['temperature'].value:.2f}"
+        note = note or f"{percent(figures['ece_scaled'].value)} with temperature {_temperature(figures['temperature'].value)}"
         shown.append(Headline("Calibration error", percent(figures["ece"].value), note=note))
     return shown
 
@@ -188,6 +189,11 @@ class RunFiles:
         }
         found["training data"] = f"sha256 {self.data['fingerprint']}" if "fingerprint" in self.data else None
         return {key: str(value) for key, value in found.items() if value not in (None, "")}
+
+
+def _temperature(value: float) -> str:
+    """A fitted temperature, which may have stopped where the search ends."""
+    return f"{value:.2f}" + ", the end of the search" * bool(np.isclose(value, TEMPERATURES, rtol=1e-3).any())
 
 
 def _interval(figure: Figure) -> str:

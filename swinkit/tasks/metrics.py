@@ -20,6 +20,7 @@ BINS = 15  # of confidence, as published
 # binomial share, summed over equal bins): 15 points at 100 pictures, of which fewer would tell chance.
 ENOUGH_PICTURES = 100
 ENOUGH_MISTAKES = 10  # to fit a temperature to; from fewer, however many are right, it would come out boundlessly sure
+TEMPERATURES = (0.05, 20.0)  # between which one is fitted
 
 Array = NDArray[np.floating[Any]]
 Whole = NDArray[np.int64]
@@ -154,12 +155,12 @@ def softmax(logits: Array, temperature: float = 1.0) -> Array:
 def fit_temperature(logits: Array, labels: Whole) -> float:
     """The temperature that makes ``softmax(logits / T)`` likeliest (Guo et al. 2017, arXiv 1706.04599, section 4.2).
 
-    The likelihood is concave in 1/T, so the root of its derivative is bisected, within T = 0.05..20: the ends are what
+    The likelihood is concave in 1/T, so the root of its derivative is bisected, within T = :data:`TEMPERATURES`: the ends are what
     pictures that are all right, or no better than chance, ask for.
     """
     centred = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     wanted = np.take_along_axis(centred, labels[:, None], axis=1).mean()
-    low, high = np.log(0.05), np.log(20.0)
+    low, high = np.log(TEMPERATURES)
     for _ in range(50):
         middle = (low + high) / 2
         expected = (softmax(centred, float(np.exp(middle))) * centred).sum(axis=1).mean()

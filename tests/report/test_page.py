@@ -13,11 +13,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from swinkit.report.contents import read_curves
+from swinkit.report.contents import _temperature, read_curves
 from swinkit.report.matrix import NAMED
 from swinkit.report.page import Example, Headline, ReportData, Rival, render, write_report
 from swinkit.report.thumbnails import thumbnail
-from swinkit.tasks.metrics import class_scores
+from swinkit.tasks.metrics import class_scores, fit_temperature
 
 from .hostile import OWN, PAYLOADS, report
 
@@ -118,6 +118,17 @@ def test_fault_38_no_name_acts_in_a_real_browser(tmp_path):
     page = dump(write_report(tmp_path / "report.html", report()), tmp_path)
     assert "<title>owned</title>" not in page
     assert faults(page) == []
+
+
+def test_a_temperature_at_the_end_of_the_search_is_said_to_be_there():
+    assert _temperature(1.234) == "1.23"
+    logits = np.random.default_rng(0).normal(size=(200, 4))
+    assert _temperature(fit_temperature(logits, (logits.argmax(1) + 1) % 4)) == "20.00, the end of the search"
+
+
+def test_intervals_are_explained_where_there_are_some():
+    assert "intervals" not in render(ReportData("t", "s", headlines=[Headline("Mean error", "0.1")]))
+    assert "Wilson" in render(ReportData("t", "s", headlines=[Headline("Top-1", "100 %", "92 – 100")]))
 
 
 def test_an_empty_report_is_a_page_too():

@@ -57,7 +57,7 @@ def open_subject(picture: str | Path | None = None, model: str | None = None) ->
     64 pixels, which that model was not trained for, it is Swin-T with fresh weights, whose sizes and costs are true and whose
     preferences mean nothing. A variant's name, too, means fresh weights. Raises what :func:`swinkit.load` and the decoder raise.
     """
-    source, name, truth = bundled_picture() if picture is None else (Path(picture), str(picture), None)
+    source, name, truth = bundled_picture() if picture is None else (Path(picture), Path(picture).name, None)
     if model is None:
         large = picture is not None and max(decode(source).shape[:2]) > LARGE
         model = GEOMETRY if large else BUNDLED_MODEL

@@ -207,3 +207,8 @@ def test_parameters_of_the_variants_are_the_published_ones() -> None:
     assert {name: round(rows[name] / 1e6) for name in ("swin_t", "swin_s", "swin_b", "swin_l")} == {
         "swin_t": 28, "swin_s": 50, "swin_b": 88, "swin_l": 197,
     }  # fmt: skip
+
+
+def test_a_picture_is_named_without_its_folder(tmp_path):
+    Image.new("RGB", (28, 28)).save(tmp_path / "mine.png")
+    assert open_subject(tmp_path / "mine.png").picture_name == "mine.png"

@@ -2,7 +2,7 @@
 // The moving figures of the tour. Everything it shows is in the JSON beside it; it asks nobody for anything.
 (() => {
   const { data: D, text: T, lang } = JSON.parse(document.getElementById("data").textContent);
-  const local = (x, digits, least) => x.toLocaleString(lang, { maximumFractionDigits: digits ?? 3, minimumFractionDigits: least }).replace("-", "−");
+  const local = (x, digits, least) => (+x.toFixed(digits ?? 3) + 0).toLocaleString(lang, { maximumFractionDigits: digits ?? 3, minimumFractionDigits: least }).replace("-", "−");
   const say = (text, values) => text.replace(/\{(\w+)\}/g, (_, key) => values[key]);
   const plain = (text) => { const area = document.createElement("textarea"); area.innerHTML = text; return area.value; };
   for (const key in T) T[key] = plain(T[key]);
