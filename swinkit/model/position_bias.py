@@ -45,6 +45,11 @@ def _room_for_index(window: Size, device: torch.device) -> Tensor:
     return torch.empty(tokens, tokens, dtype=torch.int64, device=device)
 
 
+def _recompute(bias: TableBias | MlpBias, _: object) -> None:
+    """After weights were loaded: a network made on the meta device may have had no values until then."""
+    bias.recompute()
+
+
 class TableBias(nn.Module):
     """One learned value per head and relative offset (Swin, equation 4)."""
 
@@ -55,13 +60,17 @@ class TableBias(nn.Module):
         self.window = window
         self.table = nn.Parameter(torch.empty((2 * window[0] - 1) * (2 * window[1] - 1), heads))
         self.register_buffer("index", _room_for_index(window, self.table.device), persistent=False)
+        self.register_load_state_dict_post_hook(_recompute)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Initialise the table and recompute the index, which a module moved off the meta device has lost."""
         nn.init.trunc_normal_(self.table, std=0.02)
-        if not self.index.is_meta:
-            self.index.copy_(relative_position_index(self.window))
+        self.recompute()
+
+    def recompute(self) -> None:
+        if not self.table.is_meta:
+            self.index = relative_position_index(self.window).to(self.table.device)
 
     def forward(self) -> Tensor:
         return F.embedding(self.index, self.table).permute(2, 0, 1)  # whose backward pass is faster than that of indexing
@@ -86,13 +95,18 @@ class MlpBias(nn.Module):
         offsets = (2 * window[0] - 1) * (2 * window[1] - 1)
         self.register_buffer("index", _room_for_index(window, place), persistent=False)
         self.register_buffer("coordinates", torch.empty(offsets, 2, device=place), persistent=False)
+        self.register_load_state_dict_post_hook(_recompute)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Recompute index and coordinates, which a module moved off the meta device has lost."""
-        if not self.index.is_meta:
-            self.index.copy_(relative_position_index(self.window))
-            self.coordinates.copy_(log_spaced_coordinates(self.window, self.reach))
+        self.recompute()
+
+    def recompute(self) -> None:
+        weight = next(self.mlp.parameters())
+        if not weight.is_meta:
+            self.index = relative_position_index(self.window).to(weight.device)
+            self.coordinates = log_spaced_coordinates(self.window, self.reach).to(weight.device, self.coordinates.dtype)
 
     def forward(self) -> Tensor:
         bias = 16 * torch.sigmoid(self.mlp(self.coordinates))

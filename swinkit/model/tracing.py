@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+GRAPHS = 256  # of one process
+
 
 @contextmanager
 def any_size() -> Iterator[None]:
@@ -33,7 +35,8 @@ def compiled(model: nn.Module, **options: Any) -> Callable[[Tensor], Any]:
     graph = torch.compile(model, fullgraph=True, dynamic=True, **options)
 
     def run(images: Tensor) -> Any:
-        with any_size():
+        # networks of all architectures share torch's limit, which is for one function that meets ever new sizes
+        with any_size(), torch._dynamo.config.patch(recompile_limit=GRAPHS):
             return graph(images)
 
     return run

@@ -11,8 +11,10 @@ How a linear layer and an attention compute is handed in, so that one descriptio
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -94,9 +96,15 @@ def departure(model: SwinClassifier) -> str | None:
         as_made = own is not None and type(module) is type(own) and module.extra_repr() == own.extra_repr()
         if not as_made or "forward" in vars(module):
             return f"{name or 'the model'}, of type {type(module).__name__}, is not what the configuration makes"
-        if name and any(getattr(module, hooks) for hooks in HOOKS):
-            return f"{name} has a hook"
+        if any(getattr(module, hooks) for hooks in HOOKS):
+            return f"{name or 'the model'} has a hook"
     return None
+
+
+def apart(model: nn.Module) -> Any:
+    """A copy of ``model`` in whose hooks the same objects hear, not copies of them."""
+    heard = [hook for module in model.modules() for hooks in HOOKS for hook in getattr(module, hooks).values()]
+    return copy.deepcopy(model, {id(hook): hook for hook in heard})
 
 
 def behind_norm(norm: nn.LayerNorm, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -187,12 +195,18 @@ class FoldedEmbed(nn.Module):
         self.patches, self.dtype = parts.patches, parts.dtype
         self.proj = parts.dense(Affine(source.proj.weight.flatten(1), source.proj.bias))
         self.norm = parts.norm(source.norm)
+        self.resized: tuple[Size, Tensor] | None = (
+            None  # position embedding of the last size, a constant to who traces that size
+        )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Size]:
         rows, columns = counts = counts_of(images.shape[2:], (self.patch, self.patch))
         x = self.norm(self.proj(self.patches(images, self.patch, self.dtype)))
         if self.source.position is not None:
-            x = x + self.source.position_for(x.view(x.shape[0], rows, columns, x.shape[-1])).flatten(1, 2).to(x.dtype)
+            if self.resized is None or self.resized[0] != counts:
+                position = self.source.position_for(x.view(x.shape[0], rows, columns, x.shape[-1]))
+                self.resized = counts, position.flatten(1, 2).to(x.dtype)
+            x = x + self.resized[1]
         return x, counts
 
 

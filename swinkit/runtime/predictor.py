@@ -6,6 +6,7 @@ import functools
 import glob
 import hashlib
 import os
+import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,6 +28,7 @@ from ..tasks.devices import computes_bfloat16
 from ..weights.saved import weights_digest
 from .engines import Engine, available, build, check
 from .export.answering import load_any, place_of, refuse_embeddings
+from .folding import departure
 from .inputs import Input, expand
 
 Picture: TypeAlias = str | Path | bytes | Image.Image | np.ndarray | Tensor
@@ -69,13 +71,17 @@ class Predictor:
         self.device = place
         self._decoder = decoder_of(network)
         self.classes, self.multi_label = self._decoder.classes, self._decoder.multi_label
+        if not hasattr(self.model, "preprocessing"):
+            raise UsageError(
+                "The model knows no preprocessing. Mend: model.preprocessing = swinkit.preprocessing.Preprocessing(size=...), or load it"
+            )
         size = {} if image_size is None else {"size": (image_size, image_size) if isinstance(image_size, int) else image_size}
         self.preprocessing = self.model.preprocessing.model_copy(update=size)
         self.batch_size = batch_size or 32
         self._transform = evaluation(self.preprocessing)
         by_engine = place.type == "cpu" and isinstance(self.model, SwinClassifier)
         if precision == "auto":
-            rounds = by_engine and engine in ("native", "auto") and computes_bfloat16(place)
+            rounds = by_engine and engine in ("native", "auto") and computes_bfloat16(place) and not departure(self.model)
             precision = "bfloat16" if rounds else "float32"
         check(engine, precision)
         self.precision = available(engine, precision) if by_engine else precision
@@ -92,7 +98,13 @@ class Predictor:
                     )
             return None
         shape = (self.batch_size, self.preprocessing.channels, *self.preprocessing.size)
-        return functools.cache(lambda: build(self.model, self.precision, shape, engine))
+        built, building = functools.cache(lambda: build(self.model, self.precision, shape, engine)), threading.Lock()
+
+        def one() -> Engine:
+            with building:  # threads that ask first together share what is built
+                return built()
+
+        return one
 
     def __call__(self, inputs: Picture | Iterable[Picture], embeddings: bool = False) -> Classification | list[Answer]:
         if isinstance(inputs, str | Path) and _names_several(str(inputs)):

@@ -85,9 +85,6 @@ class Labelled:
             weights = balancing_weights(labels, len(collection.classes), collection.multi_label)
         return find_task(settings.task)(collection.classes, collection.multi_label, settings, weights)
 
-    def beside(self, settings: TrainSettings) -> float:
-        return 0.0
-
     def observe(self, run: RunFolder, trainer: Trainer) -> str:
         return ""
 

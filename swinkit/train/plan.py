@@ -144,14 +144,14 @@ def load_first(feed: Feed) -> tuple[Any, float]:
     return batch, (time.perf_counter() - begun) / max(1, feed.workers)
 
 
-def epoch_seconds(feed: Feed, step: float, loading: float, beside: float = 0.0) -> float:
+def epoch_seconds(feed: Feed, step: float, loading: float) -> float:
     """How long an epoch with its evaluation takes, where a batch is loaded in ``loading`` and learned from in ``step`` seconds.
 
     Workers load while the network computes, so that the slower of both counts; without them the times add up. An
-    evaluation goes forward only, a third of a step; ``beside`` is how many pictures an epoch looks at besides those of the feed.
+    evaluation goes forward only, a third of a step.
     """
     together = max if feed.workers else sum
-    judged = math.ceil((len(feed.val) + beside) / feed.batch_size)
+    judged = math.ceil(len(feed.val) / feed.batch_size)
     return feed.steps_per_epoch * together((step, loading)) + judged * together((step / 3, loading))
 
 

@@ -131,15 +131,12 @@ def rehearsed(given: RunSettings, settled: RunSettings, model: nn.Module, ground
     batch, loading = load_first(feed)
     rehearsal = rehearse(task, model, batch, settled.precision, settled.accumulate)
     settled = settled.model_copy(update={"precision": rehearsal.precision, "accumulate": rehearsal.accumulate})
-
-    def seconds(settings: RunSettings) -> float:
-        return epoch_seconds(feed, rehearsal.seconds, loading, recipe.beside(settings))
-
+    per_epoch = epoch_seconds(feed, rehearsal.seconds, loading)
     if given.time_limit and not given.epochs:
-        kept = {"precision": settled.precision, "accumulate": settled.accumulate}
-        # of fewer epochs each may cost more, so that it is asked again
-        while (most := max(1, int(given.time_limit * 60 * 0.95 / seconds(settled)))) < (settled.epochs or 1):
+        most = max(1, int(given.time_limit * 60 * 0.95 / per_epoch))
+        if most < (settled.epochs or 1):
             shorter = recipe.settle(given.model_copy(update={"epochs": most}), ground.facts, start)
+            kept = {"precision": settled.precision, "accumulate": settled.accumulate}
             settled = frozen(shorter, model, ground).model_copy(update=kept)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     device = next(model.parameters()).device
@@ -147,7 +144,7 @@ def rehearsed(given: RunSettings, settled: RunSettings, model: nn.Module, ground
     plan = Plan(
         model=start.name, parameters=parameters, image_size=start.preprocessing.size, pictures=ground.facts.pictures,
         epochs=epochs, steps=epochs * feed.steps_per_epoch, batch_size=feed.batch_size, precision=rehearsal.precision,
-        device=str(device), minutes=epochs * seconds(settled) / 60, gigabytes=peak_gigabytes(device, parameters),
+        device=str(device), minutes=epochs * per_epoch / 60, gigabytes=peak_gigabytes(device, parameters),
     )  # fmt: skip
     return settled, plan
 

@@ -53,9 +53,6 @@ class Recipe(Protocol):
 
     def task(self, settings: Any, collection: Collection, split: Split) -> Task: ...
 
-    def beside(self, settings: Any) -> float:
-        """How many pictures an epoch looks at, on average, besides those that it learns from and is judged by."""
-
     def observe(self, run: RunFolder, trainer: Trainer) -> str:
         """What to write into the run and to say after an evaluation, beside the metrics; empty for nothing."""
 

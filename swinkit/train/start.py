@@ -79,7 +79,7 @@ def starting_point(
     """
     if saved is None:
         return _fresh(settings, collection, train)
-    return _saved(settings, collection, saved, parts)
+    return _saved(settings, collection, train, saved, parts)
 
 
 def check_channels(config: SwinConfig, preprocessing: Preprocessing | None, collection: Collection) -> None:
@@ -157,13 +157,15 @@ def _statistics(
     return tuple(round(float(value), 4) for value in mean), tuple(round(float(value), 4) for value in std)
 
 
-def _saved(settings: RunSettings, collection: Collection, file: Saved, parts: tuple[str, ...]) -> Start:
+def _saved(settings: RunSettings, collection: Collection, train: Sequence[int], file: Saved, parts: tuple[str, ...]) -> Start:
     config, notes = file.config, list(file.metadata.get("notes", ()))
     state = {name: tensor for name, tensor in file.state.items() if name.startswith(parts)}
     if not takes(config.in_channels, collection.channels):
         notes.append(f"The first layer is spread from {config.in_channels} channels to {collection.channels}.")
         state["backbone.patch_embed.proj.weight"] = spread(state["backbone.patch_embed.proj.weight"], collection.channels)
         config = config.model_copy(update={"in_channels": collection.channels})
+    if (config.in_channels, collection.channels) == (1, 3) and not gray(collection, train):
+        notes.append("The pictures are in colour, and the model has one channel: they are learned from as gray.")
     if tuple(collection.classes) != file.classes or collection.multi_label != file.multi_label:
         learned = f"{len(file.classes)} classes were learned" if file.classes else "No classes were learned, only pictures"
         asked = f"{len(collection.classes)} others are asked for: the head starts anew."

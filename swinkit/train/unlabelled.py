@@ -125,13 +125,6 @@ class Unlabelled:
     def task(self, settings: PretrainSettings, collection: Collection, split: Split) -> Task:
         return find_task(settings.task)(settings.masking, settings.seed)
 
-    def beside(self, settings: PretrainSettings) -> float:
-        """Those of the labelled set; sparse, each costs as much as four, of which only a quarter is seen otherwise."""
-        if settings.probe is None:
-            return 0.0
-        probe = probe_of(settings.probe, settings.seed)
-        return (len(probe.train) + len(probe.test)) * (4 if settings.sparse else 1) / (settings.probe_every or 1)
-
     def observe(self, run: RunFolder, trainer: Trainer) -> str:
         """Draw the reconstruction sheet, and every few epochs measure the features, a line of payoff.csv."""
         settings: Any = trainer.settings

@@ -23,6 +23,7 @@ from .descriptions.transformers import PREPROCESSOR
 from .files import default_preprocessing, find_model
 from .merge_order import swapped_merges
 from .named import bundled_models
+from .pickles import OTHERS, TAKEN
 from .reading import read_tensors, unwrapped
 from .recognise import Recognised, completed, disagreements, recognise
 from .safety import shards
@@ -70,8 +71,8 @@ def open_foreign(path: str | Path, variant: str | None = None, image_size: Size 
     Raises :class:`WeightsError` for whatever does not fit, :class:`UsageError` asking for what is missing.
     """
     path = Path(path)
-    state, told = read_state(path), read_description(path)
-    recognised = recognise(state)
+    state, others = read_states(path)
+    told, recognised = read_description(path), recognise(state)
     config = _configured(recognised, told, variant, image_size)
     swapped = swapped_merges(state, recognised)
     if swapped:
@@ -85,7 +86,7 @@ def open_foreign(path: str | Path, variant: str | None = None, image_size: Size 
         classes=classes or tuple(map(str, range(config.num_classes))),
         preprocessing=told.preprocessing or _preprocessing(recognised, config),
         multi_label=told.multi_label,
-        notes=tuple(_notes(restored, told)),
+        notes=(*others, *_notes(restored, told), *departures(recognised, config)),
         state=restored.state,
     )
 
@@ -96,15 +97,28 @@ def weight_files(path: str | Path) -> list[Path]:
     return _files(path) if is_foreign(path) else [find_model(path) / WEIGHTS]
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file, or of the one weight file (perhaps in shards) of a folder, without what wraps all of their names."""
+def read_states(path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors of a file, or of the one weight file (perhaps in shards) of a folder, without what wraps all of their names; and a
+    sentence for every file that holds other weights besides."""
     state: dict[str, Tensor] = {}
+    notes = []
     for part in _files(path):
-        more, _ = read_tensors(part)
+        more, beside = read_tensors(part)
+        if others := beside.get(OTHERS):
+            notes.append(
+                f"{part.name} holds several sets of weights: {beside.get(TAKEN)} was read, and not {', '.join(others)}"
+            )
         if again := state.keys() & more.keys():
             raise WeightsError(f"{part} holds {min(again)} again, which another part holds. Mend: download the model again")
         state |= more
-    return unwrapped(state)
+    return unwrapped(state), notes
+
+
+def departures(recognised: Recognised, config: SwinConfig) -> list[str]:
+    """Why the library that the weights come from, asked with pictures of the size of ``config``, answers otherwise than swinkit."""
+    dialect = recognised.dialect
+    reasons = dialect.refuses(config) if config.version in dialect.rows else []
+    return [f"{dialect.title} answers otherwise with these weights, since {reason}" for reason in reasons]
 
 
 def read_description(path: Path) -> Told:

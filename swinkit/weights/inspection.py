@@ -14,7 +14,7 @@ from ..variants import ROWS
 from .convert import restore
 from .descriptions import Told
 from .files import default_preprocessing, read_model
-from .foreign import is_foreign, read_description, read_state
+from .foreign import departures, is_foreign, read_description, read_states
 from .merge_order import swapped_merges
 from .recognise import Recognised, completed, disagreements, recognise
 from .saved import Saved, fitted, handed_over
@@ -31,12 +31,13 @@ def inspect_weights(path: str | Path, variant: str | None = None) -> dict[str, A
     path = Path(path)
     if not is_foreign(path):
         return _own(path)
-    state = read_state(path)
+    state, problems = read_states(path)
     try:
-        return inspect_state(state, read_description(path), variant)
+        found = inspect_state(state, read_description(path), variant)
     except SwinkitError as fault:  # a description that is wrong leaves the weights to be looked at
         found = inspect_state(state, Told(), variant)
-        return {**found, "problems": [str(fault), *(one for one in found["problems"] if one != str(fault))]}
+        problems.append(str(fault))
+    return {**found, "problems": [*problems, *(one for one in found["problems"] if one not in problems)]}
 
 
 def inspect_state(state: Mapping[str, Tensor], told: Told | None = None, variant: str | None = None) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def inspect_state(state: Mapping[str, Tensor], told: Told | None = None, variant
         config = completed(told.config, found) if told.config and not lines else settle(found, variant)
         config = config.model_copy(update={"geometry": "dense"}) if found.dense else config
         restored = restore(state, config, found.dialect, found.prefix)
-        problems += restored.notes
+        problems += [*restored.notes, *departures(found, config)]
         saved = Saved(config, (), told.preprocessing or default_preprocessing(config), told.multi_label, {}, restored.state)
         formats = _others(saved, found.dialect.name)
     except SwinkitError as fault:

@@ -20,7 +20,10 @@ from typing import IO, Any, NamedTuple
 from ..errors import WeightsError
 from .safety import check_archive, is_archive, refuse_file
 
-STATES = ("model", "state_dict", "model_state_dict", "module", "net")  # where training scripts put the weights of a checkpoint
+AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
+# where training scripts put the weights of a checkpoint; their average over the steps where there is no other
+STATES = ("model", "state_dict", "model_state_dict", "module", "net", *AVERAGED)
+TAKEN, OTHERS = "swinkit: taken", "swinkit: others"  # what is beside weights of which there are several sets
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # how files begin that torch wrote before 1.6
 HEADROOM = 384 << 20  # bytes of memory for names and shapes; those of the largest Swin with its optimiser take a fifth of it
 SECONDS = 60
@@ -150,14 +153,16 @@ def describe(path: Path) -> dict[str, Any]:
         ) from None
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path} holds a {type(content).__name__}, expected a dict of tensors or a checkpoint with one")
-    nested = next((name for name in STATES if _tensors(content.get(name))), None)  # what is called so may be a configuration
+    sets = [name for name in STATES if _tensors(content.get(name))]  # what is called so may be a configuration
+    nested = sets[0] if sets else None
     state = _tensors(content if nested is None else content[nested])
     if not state:
         raise WeightsError(f"{path} holds no tensors by name; it has {', '.join(map(str, list(content)[:8])) or 'nothing'}")
     lines = [f"{name} {reason}" for name, view in state.items() for reason in view.objections()]
     if lines:
         refuse_file(path, "; ".join(lines[:8]))
-    beside = {} if nested is None else {name: value for name, value in content.items() if name != nested}
+    beside = {} if nested is None else {name: value for name, value in content.items() if name not in (*sets, TAKEN, OTHERS)}
+    beside |= {TAKEN: nested, OTHERS: sets[1:]} if sets[1:] else {}
     tensors = [
         (name, view.storage.dtype, places[view.storage.key], view.storage.length, view.offset, view.shape, view.stride)
         for name, view in state.items()

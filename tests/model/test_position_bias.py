@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,6 +73,20 @@ def test_shapes_alone_take_no_memory():
         config = SwinConfig(image_size=10_000, window_size=632, depths=(1,), num_heads=(3,))
         names = [SwinClassifier(config.model_copy(update={"version": version})).state_dict() for version in (1, 2)]
     assert names[0]["backbone.stages.0.blocks.0.attention.bias.table"].shape == (1263**2, 3)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("assign", [False, True])
+def test_what_follows_from_the_window_is_there_after_weights_come_to_the_meta_device(version, assign):
+    config = SwinConfig(
+        version=version, image_size=28, embed_dim=8, depths=(1, 1), num_heads=(1, 2), window_size=7, patch_size=2
+    )
+    made, images = SwinClassifier(config).eval(), torch.randn(1, 3, 28, 28)
+    with torch.device("meta"):
+        empty = SwinClassifier(config).eval()
+    empty = empty if assign else empty.to_empty(device="cpu")
+    empty.load_state_dict(made.state_dict(), assign=assign)
+    assert torch.equal(empty(images), made(images))
 
 
 def test_another_default_type_is_the_type_of_everything():

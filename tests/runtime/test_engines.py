@@ -52,7 +52,7 @@ def test_native_answers_as_the_model(kind, size):
             assert (answer - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
-@pytest.mark.parametrize("engine", ["eager", "native", "onednn"])
+@pytest.mark.parametrize("engine", ["eager", "native", "onednn", "openvino"])
 def test_a_model_without_head_gives_its_embedding(engine):
     model, images = model_of(1, num_classes=0), torch.randn(2, 3, 64, 64)
     answer = engines.build(model, shape=tuple(images.shape), engine=engine)(images)
@@ -228,6 +228,39 @@ def test_what_folding_would_pass_over_is_heard(change, engine, capsys):
         torch.testing.assert_close(run(images), model(images))
     assert run.name == "eager"
     assert "eager is used instead" in capsys.readouterr().err
+
+
+class Listener:
+    def __init__(self):
+        self.heard = 0
+
+    def hear(self, module, given, answer):
+        self.heard += 1
+
+
+@pytest.mark.parametrize("engine", ["eager", "native"])
+def test_the_one_who_hooked_hears_and_a_hook_at_the_model_decides(engine):
+    model, images, listener = model_of(1), torch.randn(1, 3, 64, 64), Listener()
+    model.norm.register_forward_hook(listener.hear)
+    model.register_forward_hook(lambda module, given, answer: 0 * answer)
+    assert not engines.build(model, shape=tuple(images.shape), engine=engine)(images).any()
+    assert listener.heard
+
+
+def test_openvino_is_asked_for_a_map_of_one_row_with_a_position_embedding():
+    model, images = model_of(1, ape=True, patch_size=2), torch.randn(1, 3, 2, 32)
+    answer = engines.build(model, shape=tuple(images.shape), engine="openvino")(images)
+    with torch.no_grad():
+        torch.testing.assert_close(answer, model(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_engines_that_are_built_at_once_do_not_disturb_each_other(engine):
+    model, images = model_of(1, depths=(2, 2), num_heads=(1, 2)), torch.randn(1, 3, 32, 32)
+    with ThreadPoolExecutor(3) as pool:
+        runs = list(pool.map(lambda _: engines.build(model, shape=tuple(images.shape), engine=engine), range(3)))
+    for run in runs:
+        torch.testing.assert_close(run(images), model(images).detach(), rtol=1e-4, atol=1e-4)
 
 
 def test_a_head_may_be_anything():

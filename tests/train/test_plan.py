@@ -104,8 +104,6 @@ def test_an_epoch_takes_what_is_slower_loading_or_computing(workers, loading, ex
     pictures = Collection(Path(), "folders", "made here", ("a",), ())
     feed = Feed(pictures, range(85), range(9), Preprocessing(), Augmentation(), batch_size=8, seed=0, workers=workers)
     assert epoch_seconds(feed, 1.0, loading) == pytest.approx(expected)
-    more = 1 / 3 + loading if not workers else max(1 / 3, loading)
-    assert epoch_seconds(feed, 1.0, loading, beside=10.5) == pytest.approx(expected + more)  # 19.5 pictures: a third batch
 
 
 def test_durations_read_well():

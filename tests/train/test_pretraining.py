@@ -27,7 +27,7 @@ from swinkit.tasks.pretraining import PretrainingMeter, sample_masks
 from swinkit.train import fit, pretrain, resume
 from swinkit.train.labelled import Labelled
 from swinkit.train.loop import Trainer
-from swinkit.train.prepare import checked, prepare
+from swinkit.train.prepare import checked
 from swinkit.train.settings import PretrainSettings, TrainSettings
 from swinkit.train.start import open_start
 from swinkit.train.unlabelled import Unlabelled, published, whole
@@ -40,7 +40,7 @@ from swinkit.weights.saved import at_size, in_geometry, scaled_window, weights_d
 from ..shaking import shake
 from . import crash
 from .pictures import OPTIONS, TINY, scatter, write_pictures
-from .running import skip_rehearsal, stop_at
+from .running import stop_at
 
 
 def test_masks_follow_from_seed_epoch_and_index_alone():
@@ -67,20 +67,6 @@ def test_the_labelled_set_is_found_from_any_folder(tmp_path, monkeypatch):
     resume(tmp_path / run.path, {"probe": "moved", "device": "cpu"})
     config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
     assert (config["probe"], config["device"]) == (str(tmp_path / "moved"), "cpu")
-
-
-@pytest.mark.parametrize("sparse", [False, True])
-def test_a_time_limit_reckons_with_the_looks_at_the_labelled_set(sparse, tmp_path, monkeypatch):
-    skip_rehearsal(monkeypatch, seconds=1.0)
-    labelled = write_pictures(tmp_path / "labelled", count=48)
-    options = {key: value for key, value in OPTIONS.items() if key != "epochs"}
-    given = {**options, "data": str(scatter(tmp_path / "photos")), "model": "swin_nano", "time_limit": 1.0, "sparse": sparse}
-    alone, probed = (prepare(PretrainSettings.model_validate({**given, "probe": probe})) for probe in (None, str(labelled)))
-    looks = probed.settings.epochs // probed.settings.probe_every  # each 6 batches, sparse 24, of a third of a second
-    assert alone.settings.epochs > probed.settings.epochs >= 1
-    spent = probed.settings.epochs / alone.settings.epochs + looks * (8 if sparse else 2) / 60
-    assert spent == pytest.approx(0.95, abs=0.15)
-    assert probed.plan.minutes <= 1.0
 
 
 @pytest.mark.parametrize(("sparse", "step"), [(False, 3), (True, 1)])

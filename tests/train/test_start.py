@@ -129,6 +129,12 @@ def test_the_channels_of_network_preprocessing_and_pictures_agree():
         begin(collection(28, 3), preprocessing=one)
 
 
+def test_colour_that_a_model_of_one_channel_does_not_see_is_told(saved):
+    told = "learned from as gray"
+    assert any(told in note for note in begin(collection(16, 3), model=str(saved)).notes)
+    assert not any(told in note for note in begin(collection(16, 1), model=str(saved)).notes)
+
+
 def test_an_unknown_name_is_met_with_the_nearest():
     with pytest.raises(UsageError, match="Did you mean 'swin_nano"):
         open_start(TrainSettings(model="swin_nana"))

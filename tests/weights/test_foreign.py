@@ -16,8 +16,9 @@ from swinkit.preprocessing import Preprocessing
 from swinkit.weights.convert import export
 from swinkit.weights.descriptions import timm, transformers
 from swinkit.weights.files import serialise
-from swinkit.weights.foreign import open_foreign, read_state
+from swinkit.weights.foreign import open_foreign, read_states
 from swinkit.weights.formats import DIALECTS
+from swinkit.weights.inspection import inspect_weights
 from swinkit.weights.reading import read_tensors
 from swinkit.weights.streams import write_pth, write_safetensors
 
@@ -130,7 +131,44 @@ def timm_state(config: SwinConfig = TIMM) -> dict[str, torch.Tensor]:
 )
 def test_wrappers_in_any_order_are_taken_off(tmp_path: Path, wrapper: str) -> None:
     write_pth(tmp_path / "a.pth", {wrapper + name: tensor for name, tensor in timm_state().items()})
-    assert read_state(tmp_path / "a.pth").keys() == timm_state().keys()
+    assert read_states(tmp_path / "a.pth")[0].keys() == timm_state().keys()
+
+
+def test_of_several_sets_of_weights_the_one_that_was_read_is_named(tmp_path: Path) -> None:
+    state = timm_state()
+    averaged = {name: tensor + 1 for name, tensor in state.items()}
+    torch.save({"state_dict": state, "state_dict_ema": averaged}, tmp_path / "both.pth")
+    read, notes = read_states(tmp_path / "both.pth")
+    assert torch.equal(read["head.fc.bias"], state["head.fc.bias"])
+    assert notes == ["both.pth holds several sets of weights: state_dict was read, and not state_dict_ema"]
+    torch.save({"epoch": 3, "model_ema": averaged}, tmp_path / "alone.pth")
+    read, notes = read_states(tmp_path / "alone.pth")
+    assert torch.equal(read["head.fc.bias"], averaged["head.fc.bias"])
+    assert not notes
+
+
+def test_timms_network_within_another_is_found(tmp_path: Path) -> None:
+    write_pth(tmp_path / "a.pth", {f"net.{name}": tensor for name, tensor in timm_state().items()})
+    assert swinkit.load(tmp_path / "a.pth", image_size=32).config.num_classes == TIMM.num_classes
+
+
+def test_what_timm_says_of_sizes_and_names_is_read_as_timm_reads_it(tmp_path: Path) -> None:
+    described = timm.write(TIMM, "abc", Preprocessing(size=(32, 32)), None)
+    del described["model_args"]["img_size"]
+    told = timm.read({**described, "label_names": {"10": "c", "2": "b", "1": "a"}})
+    assert told.config is not None
+    assert told.config.image_size == (32, 32)
+    assert told.classes == ("a", "b", "c")
+
+
+def test_a_size_at_which_the_origin_answers_otherwise_is_noted(tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "model.safetensors", timm_state())
+    described = timm.write(TIMM, "abc", Preprocessing(size=(40, 40)), None)
+    described["model_args"]["img_size"] = [40, 40]
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    (note,) = (note for note in swinkit.load(tmp_path).metadata["notes"] if "otherwise" in note)
+    assert "timm since 0.9 answers otherwise with these weights, since pictures of 40x40" in note
+    assert note in inspect_weights(tmp_path)["problems"]
 
 
 def test_averaged_weights_come_without_their_counter(tmp_path: Path) -> None:
@@ -163,7 +201,7 @@ def test_a_wrapper_around_one_shard_alone_is_none(tmp_path: Path) -> None:
 
 def test_a_tensor_in_two_shards_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"00002-of-00002\.safetensors holds b again"):
-        read_state(in_shards(tmp_path, [{"a": torch.ones(1), "b": torch.ones(1)}, {"b": torch.zeros(1)}]))
+        read_states(in_shards(tmp_path, [{"a": torch.ones(1), "b": torch.ones(1)}, {"b": torch.zeros(1)}]))
 
 
 def test_a_folder_with_one_file_of_any_name_is_a_model(tmp_path: Path) -> None:
@@ -238,6 +276,7 @@ def test_a_description_that_describes_none_is_refused(tmp_path: Path, name: str,
     ("change", "said"),
     [
         ({"model_args": {"global_pool": "max"}}, "global_pool='max'; swinkit computes 'avg'"),
+        ({"model_args": {"always_partition": True}}, "always_partition=True; swinkit computes False"),
         ({"model_args": {"act_layer": "relu"}}, "act_layer='relu'; swinkit computes 'gelu'"),
         ({"model_args": 7}, "do not describe a Swin: AttributeError"),
         ({"pretrained_cfg": {"input_size": [3, 32, 32]}}, "do not describe a Swin: KeyError"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import importlib
 import sys
 import threading
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from ...errors import UsageError
 from ...model.backbone import check_pictures
 from ...tasks.devices import computes_bfloat16
-from ..folding import departure
+from ..folding import apart, departure
 from ..kinds import ENGINES, check_engine
 from .choice import fastest
 
@@ -23,6 +22,7 @@ Shape = tuple[int, int, int, int]
 Program = Callable[[Tensor], tuple[Tensor, Tensor]]  # pictures to (logits, pooled embedding)
 
 PRECISIONS = ("float32", "bfloat16")
+_TRACING = threading.RLock()  # torch's tracers keep their state for the whole process
 KEPT = 8  # programs of one shape each, so that pictures of many sizes do not fill the memory
 
 
@@ -47,7 +47,7 @@ class Run:
 
     def __init__(self, model: nn.Module, name: str, precision: str) -> None:
         self.name, self.precision = name, precision if precision in ENGINES[name].precisions else "float32"
-        self._model: Any = copy.deepcopy(model).float().eval()  # its weights may be rounded, what is folded from them is not
+        self._model: Any = apart(model).float().eval()  # its weights may be rounded, what is folded from them is not
         self._channels: int = self._model.config.in_channels  # type: ignore[union-attr, assignment]
         self._programs: dict[Any, Program] = {}
         self._building = threading.Lock()
@@ -72,7 +72,7 @@ class Run:
         with self._building:
             program = self._programs.pop(key, None)
             if program is None:
-                with torch.inference_mode(), torch.autocast("cpu", enabled=False):
+                with _TRACING, torch.inference_mode(), torch.autocast("cpu", enabled=False):
                     program = _builder(self.name)(self._model, self.precision, shape)
                 if any_size:
                     self._model = None  # there is no other program to build

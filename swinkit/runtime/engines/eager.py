@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...kernels.build import HOOKS
+from ..folding import apart
+
 
 def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
     """A callable from pictures to (logits, pooled) for pictures of any size."""
-    network = copy.deepcopy(model).eval().to(getattr(torch, precision))
+    network = apart(model).eval().to(getattr(torch, precision))
+    heard = any(getattr(network, hooks) for hooks in HOOKS)  # at the model itself, so that it must be called
 
     def run(images: Tensor) -> tuple[Tensor, Tensor]:
-        pooled = network.pooled(images.to(network.norm.weight.dtype))
-        return network.head(pooled), pooled
+        x = images.to(network.norm.weight.dtype)
+        pooled = network.pooled(x)
+        return network(x) if heard else network.head(pooled), pooled
 
     return run

@@ -101,8 +101,8 @@ class Bundle:
 
 
 def is_bundle(path: str | Path) -> bool:
-    """Whether ``path`` names an exported bundle rather than another kind of model."""
-    return (Path(path) / MANIFEST).is_file()
+    """Whether ``path`` names an exported bundle, perhaps one that lacks its manifest, rather than another kind of model."""
+    return any((Path(path) / name).is_file() for name in (MANIFEST, GOLDEN))
 
 
 def open_bundle(path: str | Path) -> Bundle:
@@ -119,7 +119,23 @@ def open_bundle(path: str | Path) -> Bundle:
         golden = Golden.from_bytes(contents.pop(GOLDEN))
     except Exception as fault:  # safetensors raises a class of its own that derives from nothing narrower
         raise WeightsError(f"{folder / GOLDEN} does not hold golden pictures and answers: {fault}") from None
+    _check_agreement(folder / MANIFEST, manifest, golden)
     return Bundle(folder, manifest, golden, {name: contents[name] for name in GRAPHS[manifest.target]})
+
+
+def _check_agreement(path: Path, manifest: Manifest, golden: Golden) -> None:
+    """Raises :class:`WeightsError` where the manifest does not describe what answered the golden pictures."""
+    outputs, channels = (next(iter(arrays.values())).shape[-1] for arrays in (golden.logits, golden.pictures))
+    swin = manifest.swin
+    told = {
+        "classes": (len(manifest.classes), swin.num_classes),
+        "swin.num_classes": (swin.num_classes or swin.widths[-1], outputs),
+        "swin.in_channels": (swin.in_channels, channels),
+        "preprocessing.channels": (manifest.preprocessing.channels, channels),
+    }
+    for name, (said, held) in told.items():
+        if said != held:
+            raise WeightsError(f"{path} was changed: {name} says {said}, and the graph has {held}. Mend: copy the bundle again")
 
 
 def write_bundle(folder: Path, manifest: Manifest, graph: Mapping[str, bytes], golden: Golden) -> Bundle:
@@ -185,7 +201,7 @@ def _read_manifest(folder: Path) -> Manifest:
     except ValidationError as fault:
         lines = [f"  {'.'.join(map(str, error['loc']))}: {error['msg']}" for error in fault.errors()]
         raise WeightsError(f"{path} does not describe a bundle:\n" + "\n".join(lines)) from None
-    except (OSError, ValueError) as fault:
+    except (OSError, ValueError, RecursionError) as fault:
         raise WeightsError(f"{path} cannot be read: {fault}. Mend: copy the bundle again") from None
 
 

@@ -16,7 +16,7 @@ ARGUMENTS = {"img_size": "image_size", "in_chans": "in_channels", "patch_size": 
              "depths": "depths", "num_heads": "num_heads", "window_size": "window_size", "mlp_ratio": "mlp_ratio",
              "qkv_bias": "qkv_bias", "pretrained_window_sizes": "pretrained_window_sizes"}  # fmt: skip
 # what our network cannot be told; anything else would be another function under the same weights
-FIXED = {"global_pool": "avg", "act_layer": "gelu", "norm_layer": "layernorm"}
+FIXED = {"global_pool": "avg", "act_layer": "gelu", "norm_layer": "layernorm", "always_partition": False}
 
 
 def architecture_of(variant: str) -> str:
@@ -50,7 +50,11 @@ def read(config: Mapping[str, Any]) -> Told:
     given = {ARGUMENTS[key]: value for key, value in arguments.items() if key in ARGUMENTS}
     if given.get("pretrained_window_sizes") is not None and not any(given["pretrained_window_sizes"]):
         given["pretrained_window_sizes"] = ()
+    if "image_size" not in given and prepared.get("fixed_input_size") and "input_size" in prepared:
+        given["image_size"] = tuple(prepared["input_size"][1:])  # at which timm builds the network
     classes = config.get("label_names") or prepared.get("label_names")
+    if isinstance(classes, Mapping):  # number to name
+        classes = [classes[number] for number in sorted(classes, key=int)]
     base = VARIANTS[ARCHITECTURES[name]].config
     num_classes = config.get("num_classes", prepared.get("num_classes", base.num_classes))
     settled = SwinConfig.model_validate({**base.model_dump(), **given, "num_classes": num_classes})

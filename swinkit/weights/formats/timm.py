@@ -10,7 +10,7 @@ ROWS = (
     *microsoft.renamed(
         microsoft.without(microsoft.ROWS, "head", "reconstruction", "backbone.patch_embed.position"), "{before}", "{i}"
     ),
-    Row("head.{leaf}", "head.fc.{leaf}"),
+    Row("head.{leaf}", "{p}head.fc.{leaf}"),
 )
 NOT_SAVED = tuple(
     Buffer(buffer.theirs, buffer.make, written=False)

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 
 from swinkit.errors import GateError, UsageError, WeightsError
 from swinkit.preprocessing import Preprocessing
+from swinkit.runtime.export.answering import load_any
 from swinkit.runtime.export.bundle import Bundle, open_bundle, unfinished
 from swinkit.runtime.export.golden import SIZES, Golden, make_golden, sizes_for
 from swinkit.runtime.export.protobuf import refuse_outside_data
@@ -131,6 +132,28 @@ def test_a_manifest_that_says_nothing_is_refused(copied: Path, content: str, sai
     (copied / "bundle.json").write_text(content)
     with pytest.raises(WeightsError, match=said):
         open_bundle(copied)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda told: told["classes"].pop(), "classes says"),
+        (lambda told: told["swin"].update(num_classes=9), "classes says|swin.num_classes says 9"),
+        (lambda told: told["preprocessing"].update(channels=2, mean=[0.5] * 2, std=[0.5] * 2), "preprocessing.channels says 2"),
+    ],
+)
+def test_a_manifest_that_describes_another_graph_is_refused(copied: Path, change: Callable[[dict], object], said: str) -> None:
+    told = json.loads((copied / "bundle.json").read_text())
+    change(told)
+    (copied / "bundle.json").write_text(json.dumps(told))
+    with pytest.raises(WeightsError, match=said):
+        open_bundle(copied)
+
+
+def test_a_bundle_without_its_manifest_is_still_taken_for_one(copied: Path) -> None:
+    (copied / "bundle.json").unlink()
+    with pytest.raises(WeightsError, match="no exported bundle"):
+        load_any(copied)
 
 
 def test_golden_answers_come_back_as_they_were() -> None:
