@@ -64,7 +64,10 @@ class At(click.ParamType):
 )
 @click.option("--atlas", is_flag=True, help="Add the relative position bias of every head.")
 @click.option(
-    "--window", type=click.IntRange(min=1), metavar="N", help="With --atlas: also what the biases become in windows of N x N."
+    "--window",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help="With --atlas: also what the biases become in windows of N x N, up to 64.",
 )
 @click.option(
     "--resizing",
