@@ -120,11 +120,12 @@ def source_of(model: str, data: str | None, layout: str | None) -> tuple[str, st
 
     run = run_of(model)
     if run is None:
-        from ..weights.files import find_model
-        from ..weights.foreign import is_foreign
+        from ..weights import WEIGHTS
 
-        if (folder := Path(model)).is_dir() and not is_foreign(folder):
-            find_model(folder)  # which says where models are, if there is none
+        if within := sorted(
+            str(place.parents[1]) for place in Path(model).glob(f"*/model/{WEIGHTS}")
+        ):  # as of a cross-validation
+            raise UsageError(f"{model} is no run itself. Below it are runs: {', '.join(within[:5])}")
         raise UsageError(
             f"{model} is a model without a run, so it keeps no pictures to be judged on. Give DATA: a folder, a manifest, or a bundled set"
         )

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from swinkit.cli.given import source_of
+from swinkit.errors import UsageError
+
 ROOT = Path(__file__).parents[2]
 # what the command line is, and whether torch came in on the way to its refusal
 CODE = "import sys; from swinkit.cli.main import run; code = run(sys.argv[1:]); print('torch' in sys.modules); sys.exit(code)"
@@ -86,3 +89,10 @@ def test_what_a_look_at_the_disk_tells_is_told_before_torch_is_imported(words: s
     assert len(rows) == (2 if words.startswith("predict") and code == 3 else 0)  # predict gives every input its row
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_runs_below_a_folder_are_named(tmp_path: Path) -> None:
+    (tmp_path / "fold-1" / "model").mkdir(parents=True)
+    (tmp_path / "fold-1" / "model" / "model.safetensors").touch()
+    with pytest.raises(UsageError, match=r"no run itself. Below it are runs: .*fold-1"):
+        source_of(str(tmp_path), None, None)
