@@ -24,9 +24,8 @@ def validated(schema: type[Settings], values: Mapping[str, Any]) -> Settings:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        faults = {
-            _place(schema, fault): fault for fault in reversed(error.errors())
-        }  # of what may be of several kinds, the first
+        # of what may be of several kinds, the first
+        faults = {_place(schema, fault): fault for fault in reversed(error.errors())}
         raise UsageError("\n".join(_explain(schema, *one) for one in reversed(faults.items()))) from None
 
 

@@ -122,9 +122,8 @@ def source_of(model: str, data: str | None, layout: str | None) -> tuple[str, st
     if run is None:
         from ..weights import WEIGHTS
 
-        if within := sorted(
-            str(place.parents[1]) for place in Path(model).glob(f"*/model/{WEIGHTS}")
-        ):  # as of a cross-validation
+        within = sorted(str(place.parents[1]) for place in Path(model).glob(f"*/model/{WEIGHTS}"))
+        if within:  # as of a cross-validation
             raise UsageError(f"{model} is no run itself. Below it are runs: {', '.join(within[:5])}")
         raise UsageError(
             f"{model} is a model without a run, so it keeps no pictures to be judged on. Give DATA: a folder, a manifest, or a bundled set"

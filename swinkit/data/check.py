@@ -21,9 +21,8 @@ from .files import open_regular
 FEW = 5  # pictures of a class below which its figures say little
 TINY = 200  # pictures below which one split says little
 SKEW = 10  # largest class to smallest
-OF_TRAINING = frozenset(
-    {"class-not-in-training", "class-not-judged", "few", "skewed", "tiny"}
-)  # kinds that a set only judged on leaves open
+# kinds that a set only judged on leaves open
+OF_TRAINING = frozenset({"class-not-in-training", "class-not-judged", "few", "skewed", "tiny"})
 
 
 @dataclass(frozen=True)

@@ -195,18 +195,18 @@ class FoldedEmbed(nn.Module):
         self.patches, self.dtype = parts.patches, parts.dtype
         self.proj = parts.dense(Affine(source.proj.weight.flatten(1), source.proj.bias))
         self.norm = parts.norm(source.norm)
-        self.resized: tuple[Size, Tensor] | None = (
-            None  # position embedding of the last size, a constant to who traces that size
-        )
+        # position embedding of the last size, a constant to who traces that size
+        self.resized: tuple[Size, Tensor] | None = None
 
     def forward(self, images: Tensor) -> tuple[Tensor, Size]:
         rows, columns = counts = counts_of(images.shape[2:], (self.patch, self.patch))
         x = self.norm(self.proj(self.patches(images, self.patch, self.dtype)))
         if self.source.position is not None:
-            if self.resized is None or self.resized[0] != counts:
+            resized = self.resized  # taken once: another thread may ask for another size meanwhile
+            if resized is None or resized[0] != counts:
                 position = self.source.position_for(x.view(x.shape[0], rows, columns, x.shape[-1]))
-                self.resized = counts, position.flatten(1, 2).to(x.dtype)
-            x = x + self.resized[1]
+                self.resized = resized = counts, position.flatten(1, 2).to(x.dtype)
+            x = x + resized[1]
         return x, counts
 
 

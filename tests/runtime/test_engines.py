@@ -247,6 +247,18 @@ def test_the_one_who_hooked_hears_and_a_hook_at_the_model_decides(engine):
     assert listener.heard
 
 
+def test_threads_with_maps_of_several_sizes_get_their_own_position_embedding():
+    model = model_of(1, depths=(1, 1), num_heads=(1, 2), ape=True)
+    run = engines.build(model, shape=(1, 3, 32, 32), engine="native")
+    pictures = [torch.randn(1, 3, 32, side) for side in (32, 64, 96)]
+    with torch.no_grad():
+        expected = [model(images) for images in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda place: run(pictures[place % 3]), range(120)))
+    for place, answer in enumerate(answers):
+        torch.testing.assert_close(answer, expected[place % 3], rtol=1e-4, atol=1e-4)
+
+
 def test_openvino_is_asked_for_a_map_of_one_row_with_a_position_embedding():
     model, images = model_of(1, ape=True, patch_size=2), torch.randn(1, 3, 2, 32)
     answer = engines.build(model, shape=tuple(images.shape), engine="openvino")(images)
