@@ -111,7 +111,7 @@ def find(name: str) -> Variant:
     """The row called ``name`` or aliased so; raises :class:`UsageError` with the nearest names."""
     row = VARIANTS.get(name) or ALIASES.get(name)
     if row is None:
-        raise UsageError(f"There is no variant {name!r}. {near_variants(name)}")
+        raise UsageError(f"There is no variant {name!r}. {near_variants(str(name))}")
     return row
 
 

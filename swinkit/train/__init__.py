@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 NAMES = {
     "fit": "session",
+    "go_on": "pretraining",
     "pretrain": "pretraining",
     "resume": "session",
     "PretrainResult": "pretraining",
@@ -15,10 +16,11 @@ NAMES = {
     "TrainSettings": "settings",
 }
 
-__all__ = ["PretrainResult", "PretrainSettings", "RunResult", "TrainSettings", "fit", "pretrain", "resume"]
+__all__ = ["PretrainResult", "PretrainSettings", "RunResult", "TrainSettings", "fit", "go_on", "pretrain", "resume"]
 
 if TYPE_CHECKING:
     from .pretraining import PretrainResult as PretrainResult
+    from .pretraining import go_on as go_on
     from .pretraining import pretrain as pretrain
     from .session import RunResult as RunResult
     from .session import fit as fit

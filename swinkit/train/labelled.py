@@ -85,6 +85,9 @@ class Labelled:
             weights = balancing_weights(labels, len(collection.classes), collection.multi_label)
         return find_task(settings.task)(collection.classes, collection.multi_label, settings, weights)
 
+    def looking_seconds(self, settings: TrainSettings, model: nn.Module) -> float:
+        return 0.0
+
     def observe(self, run: RunFolder, trainer: Trainer) -> str:
         return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import sys
 import time
@@ -19,10 +20,14 @@ from ..tasks import Task
 from ..tasks.devices import computes_bfloat16
 from .feed import Feed
 from .loop import cut, ran_out_of_memory, too_large
+from .optim import build_optimizers
+from .settings import RunSettings
 
 WORTHWHILE = 1.1  # how many times faster half precision must be
 ENOUGH, TURNS = 2, 5  # measurements of each precision, and where they are close
 MARGIN = 1.4  # what is close: so much may another job on the machine distort
+IN_TIME = 0.95  # of a time limit may be planned for
+LOOKING = 0.2  # of a time limit may go into looks at what the run has learned, beside the last
 BESIDE = 2  # a step holds so many times what it keeps for the backward pass: gradients on their way, and what is freed late
 PUBLISHED = (  # least picture side, weights that fit
     (288, "hf-hub:microsoft/swin-base-patch4-window12-384"),
@@ -33,7 +38,7 @@ PUBLISHED = (  # least picture side, weights that fit
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """``seconds`` of one optimiser step with ``precision``, computed in ``accumulate`` parts."""
+    """``seconds`` of a step's forward and backward pass with ``precision``, computed in ``accumulate`` parts."""
 
     seconds: float
     precision: str
@@ -136,23 +141,53 @@ def parts_that_fit(task: Task, model: nn.Module, batch: Any) -> int:
     return parts
 
 
-def load_first(feed: Feed) -> tuple[Any, float]:
-    """The first batch of the run, and the seconds it takes to make one, with the workers of ``feed`` side by side."""
-    batches = replace(feed, workers=0).training(0)
+@dataclass(frozen=True)
+class Loading:
+    """Seconds until a batch is made, by the workers side by side where there are any, and until these have started and ended."""
+
+    batch: float
+    starting: float = 0.0
+
+
+def load_first(feed: Feed) -> tuple[Any, Loading]:
+    """The first batch of the run, and what loading takes."""
     begun = time.perf_counter()
-    batch = next(batches)
-    return batch, (time.perf_counter() - begun) / max(1, feed.workers)
+    batch = next(replace(feed, workers=0).training(0))
+    alone = time.perf_counter() - begun
+    if not feed.workers:
+        return batch, Loading(alone)
+    begun = time.perf_counter()
+    batches = feed.training(0)
+    next(batches)
+    del batches  # which ends the workers
+    return batch, Loading(alone / feed.workers, max(0.0, time.perf_counter() - begun - alone))
 
 
-def epoch_seconds(feed: Feed, step: float, loading: float) -> float:
-    """How long an epoch with its evaluation takes, where a batch is loaded in ``loading`` and learned from in ``step`` seconds.
+def change_seconds(model: nn.Module, settings: RunSettings) -> float:
+    """How long the optimisers of settled ``settings`` take over the weights of ``model``, measured on a copy."""
+    twin = copy.deepcopy(model)
+    for parameter in twin.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizers, seconds = build_optimizers(twin, settings), math.inf
+    for _ in range(1 + ENOUGH):  # the first makes the state
+        begun = time.perf_counter()
+        for optimizer in optimizers:
+            optimizer.step()
+        _await(next(twin.parameters()).device)
+        seconds = min(seconds, time.perf_counter() - begun)
+    return seconds
+
+
+def epoch_seconds(feed: Feed, gradient: float, change: float, loading: Loading) -> float:
+    """How long an epoch with its evaluation takes, where a step is ``gradient`` seconds of forward and backward and ``change`` of the optimisers.
 
     Workers load while the network computes, so that the slower of both counts; without them the times add up. An
-    evaluation goes forward only, a third of a step.
+    evaluation goes forward only, a third of a step. Each of both starts its workers.
     """
     together = max if feed.workers else sum
     judged = math.ceil(len(feed.val) / feed.batch_size)
-    return feed.steps_per_epoch * together((step, loading)) + judged * together((step / 3, loading))
+    training = feed.steps_per_epoch * together((gradient + change, loading.batch))
+    return training + judged * together((gradient / 3, loading.batch)) + 2 * loading.starting
 
 
 @contextlib.contextmanager
@@ -201,6 +236,10 @@ def _timed(task: Task, model: nn.Module, batch: Any, precision: str, parts: int)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16-mixed"):
             loss = task.loss(model, mixed[part])
         loss.backward()
+    _await(device)
+    return time.perf_counter() - begun
+
+
+def _await(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - begun

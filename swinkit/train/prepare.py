@@ -19,7 +19,7 @@ from ..kernels.accelerate import accelerate
 from ..tasks import Task
 from ..tasks.devices import computes_bfloat16, find_device
 from .feed import Feed
-from .plan import Plan, epoch_seconds, load_first, peak_gigabytes, published_weights, rehearse
+from .plan import IN_TIME, LOOKING, Plan, change_seconds, epoch_seconds, load_first, peak_gigabytes, published_weights, rehearse
 from .provenance import Seen, seen_by
 from .recipe import Checked, Recipe, Say, recipe_of
 from .settings import DataFacts, RunSettings
@@ -131,20 +131,23 @@ def rehearsed(given: RunSettings, settled: RunSettings, model: nn.Module, ground
     batch, loading = load_first(feed)
     rehearsal = rehearse(task, model, batch, settled.precision, settled.accumulate)
     settled = settled.model_copy(update={"precision": rehearsal.precision, "accumulate": rehearsal.accumulate})
-    per_epoch = epoch_seconds(feed, rehearsal.seconds, loading)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    device = next(model.parameters()).device
+    gigabytes = peak_gigabytes(device, parameters)
+    per_epoch = epoch_seconds(feed, rehearsal.seconds, change_seconds(model, settled), loading)
     if given.time_limit and not given.epochs:
-        most = max(1, int(given.time_limit * 60 * 0.95 / per_epoch))
+        limit = given.time_limit * 60
+        looks = min(LOOKING * limit, recipe.looking_seconds(settled, model))
+        most = max(1, int((limit * IN_TIME - looks) / per_epoch))
         if most < (settled.epochs or 1):
             shorter = recipe.settle(given.model_copy(update={"epochs": most}), ground.facts, start)
             kept = {"precision": settled.precision, "accumulate": settled.accumulate}
             settled = frozen(shorter, model, ground).model_copy(update=kept)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    device = next(model.parameters()).device
     epochs = settled.epochs or 1
     plan = Plan(
         model=start.name, parameters=parameters, image_size=start.preprocessing.size, pictures=ground.facts.pictures,
         epochs=epochs, steps=epochs * feed.steps_per_epoch, batch_size=feed.batch_size, precision=rehearsal.precision,
-        device=str(device), minutes=epochs * per_epoch / 60, gigabytes=peak_gigabytes(device, parameters),
+        device=str(device), minutes=epochs * per_epoch / 60, gigabytes=gigabytes,
     )  # fmt: skip
     return settled, plan
 

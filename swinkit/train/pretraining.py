@@ -67,8 +67,12 @@ def announce(settings: PretrainSettings, display: Display) -> None:
         display.say(str(foreseen(settings)))
 
 
-def go_on(run: Path, changes: Mapping[str, Any], display: Display, finished: Finished = lambda _: None) -> PretrainResult:
-    """Finish the run in ``run`` and its verdict, exactly where they stand; ``finished`` as for :func:`carried_out`."""
+def go_on(
+    run: str | Path, changes: Mapping[str, Any] | None = None, display: Display | None = None, finished: Finished = lambda _: None
+) -> PretrainResult:
+    """Finish the pre-training in ``run`` and its verdict, exactly where they stand; ``changes`` as for :func:`~.session.resume`, ``finished``
+    as for :func:`carried_out`."""
+    display = display or Display(quiet=True)
     return concluded(resume(run, changes, display), display, finished)
 
 

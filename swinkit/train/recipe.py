@@ -53,6 +53,9 @@ class Recipe(Protocol):
 
     def task(self, settings: Any, collection: Collection, split: Split) -> Task: ...
 
+    def looking_seconds(self, settings: Any, model: nn.Module) -> float:
+        """How long all that :meth:`observe` measures in a run of settled ``settings`` will take, about."""
+
     def observe(self, run: RunFolder, trainer: Trainer) -> str:
         """What to write into the run and to say after an evaluation, beside the metrics; empty for nothing."""
 

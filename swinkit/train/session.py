@@ -95,7 +95,8 @@ def carry_out(prepared: Prepared, out: str | Path | None, display: Display) -> R
 
 
 def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: Display | None = None) -> RunResult:
-    """Go on with the run in ``path`` exactly where its newest valid checkpoint stands.
+    """Go on with the run in ``path`` exactly where its newest valid checkpoint stands. The verdict on a pre-training is left to
+    :func:`~.pretraining.go_on`.
 
     ``changes`` may only touch what no bit depends on (``time_limit``, ``save_every``, ``workers``, ``tensorboard``,
     ``device``, ``verdict``), and ``data`` and ``probe`` when the same pictures moved. Raises :class:`UsageError` with the difference for any other.

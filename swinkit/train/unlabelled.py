@@ -125,6 +125,13 @@ class Unlabelled:
     def task(self, settings: PretrainSettings, collection: Collection, split: Split) -> Task:
         return find_task(settings.task)(settings.masking, settings.seed)
 
+    def looking_seconds(self, settings: PretrainSettings, model: nn.Module) -> float:
+        if settings.probe is None:
+            return 0.0
+        assert settings.preprocessing is not None
+        probe, looks = probe_of(settings.probe, settings.seed), PROBES + 1
+        return looks * probe.seconds(whole(model, settings.preprocessing), settings.preprocessing)
+
     def observe(self, run: RunFolder, trainer: Trainer) -> str:
         """Draw the reconstruction sheet, and every few epochs measure the features, a line of payoff.csv."""
         settings: Any = trainer.settings

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..weights.files import save_model
 from .interrupt import Interruption
 from .loop import Trainer
+from .plan import LOOKING
 from .provenance import learned_from
 from .recipe import recipe_of
 from .run import RunFolder
@@ -77,6 +78,7 @@ class RunWatcher:
         self.begun = self.saved = self.counted = time.monotonic()
         self.epoch = epoch or EpochSums()
         self.kept = -KEEP_EVERY
+        self.looked = self.longest = 0.0  # seconds of all looks, and of the longest
         self.pause = min(self.settings.save_every * 60, 10.0)
         self.writer = self._writer(trainer.progress.step) if self.settings.tensorboard else None
 
@@ -115,9 +117,22 @@ class RunWatcher:
         self.noted(
             f"epoch {row['epoch']}/{epochs}: train loss {row['train_loss']:.4f}; validation {scores}{best}; {row['seconds']:.0f} s"
         )
+        if self._may_look(trainer):
+            self._look(trainer)
+        self.counted = time.monotonic()  # what was measured beside it is no part of the next epoch
+
+    def _may_look(self, trainer: Trainer) -> bool:
+        """Whether a time limit leaves time for another look; the last is always taken."""
+        if self.settings.time_limit is None or trainer.progress.step >= trainer.steps or trainer.exhausted:
+            return True
+        return self.looked + self.longest <= LOOKING * (time.monotonic() - self.begun)
+
+    def _look(self, trainer: Trainer) -> None:
+        begun = time.monotonic()
         if seen := self.observe(self.run, trainer):
             self.noted(seen)
-        self.counted = time.monotonic()  # what was measured beside it is no part of the next epoch
+        taken = time.monotonic() - begun
+        self.looked, self.longest = self.looked + taken, max(self.longest, taken)
 
     def keep(self, trainer: Trainer, metrics: dict[str, float]) -> None:
         """Write the run's model, so that even a killed run has one."""

@@ -8,11 +8,15 @@ import torch
 from swinkit.data.augment import Augmentation
 from swinkit.data.collection import Collection
 from swinkit.data.loader import Batch
+from swinkit.kernels.accelerate import accelerate
 from swinkit.machine import available_memory
+from swinkit.model.classifier import SwinClassifier
 from swinkit.preprocessing import Preprocessing
 from swinkit.train import plan
 from swinkit.train.feed import Feed
-from swinkit.train.plan import computes_bfloat16, epoch_seconds, published_weights, readable, rehearse
+from swinkit.train.plan import Loading, change_seconds, computes_bfloat16, epoch_seconds, published_weights, readable, rehearse
+from swinkit.train.settings import TrainSettings
+from swinkit.variants import find
 
 
 class Counting:
@@ -98,12 +102,26 @@ def test_published_weights_are_named_for_photographs_alone():
 
 @pytest.mark.parametrize(
     ("workers", "loading", "expected"),
-    [(0, 0.5, 10 * 1.5 + 2 * (1 / 3 + 0.5)), (2, 0.5, 10 * 1.0 + 2 * 0.5), (2, 3.0, 10 * 3.0 + 2 * 3.0)],
+    [
+        (0, Loading(0.5), 10 * 1.6 + 2 * (1 / 3 + 0.5)),
+        (2, Loading(0.5), 10 * 1.1 + 2 * 0.5),
+        (2, Loading(3.0, starting=0.7), 10 * 3.0 + 2 * 3.0 + 2 * 0.7),
+    ],
 )
 def test_an_epoch_takes_what_is_slower_loading_or_computing(workers, loading, expected):
     pictures = Collection(Path(), "folders", "made here", ("a",), ())
     feed = Feed(pictures, range(85), range(9), Preprocessing(), Augmentation(), batch_size=8, seed=0, workers=workers)
-    assert epoch_seconds(feed, 1.0, loading) == pytest.approx(expected)
+    assert epoch_seconds(feed, gradient=1.0, change=0.1, loading=loading) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_optimisers_are_timed_on_a_copy(optimizer):
+    model = accelerate(SwinClassifier(find("swin_nano").config))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    settings = TrainSettings(optimizer=optimizer, lr=1.0, layer_decay=1.0, weight_decay=0.5)
+    assert 0 < change_seconds(model, settings) < 60
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_durations_read_well():

@@ -1,10 +1,12 @@
 """Pre-training as a run: what it reads, how it goes on, what it hands over, and what it says about itself."""
 
+import itertools
 import json
 import multiprocessing
 import os
 import random
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from swinkit.model.simmim import SimMIM
 from swinkit.preprocessing import Preprocessing
 from swinkit.tasks import described, open_saved
 from swinkit.tasks.pretraining import PretrainingMeter, sample_masks
+from swinkit.tasks.probing import Probe
 from swinkit.train import fit, pretrain, resume
 from swinkit.train.labelled import Labelled
 from swinkit.train.loop import Trainer
@@ -323,4 +326,21 @@ def test_what_early_stopping_ends_is_drawn_at_its_end(tmp_path, monkeypatch):
     settings = {**OPTIONS, "epochs": 9, "patience": 1, "probe_every": 9}
     run = pretrain(scatter(tmp_path / "photos"), "swin_nano", tmp_path / "run", **settings)
     assert run.run.epochs == 2
+    assert (run.path / "reconstruction.png").is_file()
+
+
+def test_a_time_limit_leaves_out_looks_but_not_the_last(tmp_path, monkeypatch):
+    clock = itertools.count()  # a second passes whenever it is looked at, and a look takes a hundred
+
+    def measure(self, *_, **__):
+        for _ in range(100):
+            next(clock)
+        return {"knn": 0.5, "linear": 0.5}
+
+    monkeypatch.setattr("swinkit.train.watch.time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    monkeypatch.setattr(Probe, "measure", measure)
+    settings = {**OPTIONS, "epochs": 6, "probe_every": 1, "time_limit": 1e6, "verdict": False}
+    run = pretrain(scatter(tmp_path / "photos"), "swin_nano", tmp_path / "run", probe=str(write_pictures(tmp_path / "few")), **settings)
+    rows = (run.path / "payoff.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[1] for row in rows] == ["1", "6"]
     assert (run.path / "reconstruction.png").is_file()
