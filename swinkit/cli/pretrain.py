@@ -59,7 +59,9 @@ def command(
     )  # fmt: skip
     if run is None and not chosen.get("data"):
         raise UsageError("What shall be learned from? Give FOLDER: swinkit pretrain photos/")
-    _check_heeded({name for name, value in options.items() if value is not None} | {text.split("=")[0] for text in settings}, chosen)
+    _check_heeded(
+        {name for name, value in options.items() if value is not None} | {text.split("=")[0] for text in settings}, chosen
+    )
     if no_verdict and run is None and not chosen.get("probe"):
         raise UsageError(
             "Without --probe there is no verdict that --no-verdict could leave out. Leave one out, or give the other"
@@ -87,7 +89,9 @@ def _check_heeded(named: set[str], chosen: dict[str, Any]) -> None:
     if sparse and "ratio" in named:
         text = "--sparse keeps one of four cells and takes no --mask-ratio. Mend: --set covered=SHARE says how many of those kept are hidden too"
     elif not sparse and "covered" in named:
-        text = "covered is a share of the cells that --sparse keeps. Mend: --mask-ratio says how many are hidden, or add --sparse"
+        text = (
+            "covered is a share of the cells that --sparse keeps. Mend: --mask-ratio says how many are hidden, or add --sparse"
+        )
     elif not chosen.get("probe") and "probe_every" in named:
         text = "probe_every says how often features are measured on a labelled set. Mend: name the set, --probe DATA, or leave it out"
     if text:

@@ -49,7 +49,6 @@ class Probe:
         answers = {"knn": neighbours(learned, truths[0], judged, count), "linear": judged @ weight + bias}
         return {name: float((scores.argmax(dim=1) == truths[1]).float().mean()) for name, scores in answers.items()}
 
-
     def seconds(self, model: Any, preprocessing: Preprocessing, batch_size: int = 64) -> float:
         """How long :meth:`measure` takes without workers, from one batch; the regression, small beside the features, is left out."""
         tried = self.train[:batch_size]

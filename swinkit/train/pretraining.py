@@ -68,7 +68,10 @@ def announce(settings: PretrainSettings, display: Display) -> None:
 
 
 def go_on(
-    run: str | Path, changes: Mapping[str, Any] | None = None, display: Display | None = None, finished: Finished = lambda _: None
+    run: str | Path,
+    changes: Mapping[str, Any] | None = None,
+    display: Display | None = None,
+    finished: Finished = lambda _: None,
 ) -> PretrainResult:
     """Finish the pre-training in ``run`` and its verdict, exactly where they stand; ``changes`` as for :func:`~.session.resume`, ``finished``
     as for :func:`carried_out`."""

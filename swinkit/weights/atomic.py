@@ -1,7 +1,7 @@
 """Files that are whole or absent: temporary name, sync, rename, sync of the folder, read back.
 
 A process may be killed, and a disk may fill, between any two lines here: under the final name stands the old file or the new
-one, never a part. What is left behind has a name that :func:`sweep_stale` and, for whole folders, :func:`sweep_drafts` recognise.
+one, never a part. What is left behind has a name that :func:`sweep_stale` and, for whole folders, :func:`drafting` recognise.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +84,21 @@ def sweep_stale(folder: str | Path) -> list[Path]:
     return stale
 
 
-def sweep_drafts(folder: Path) -> None:
-    """Remove the unfinished folders that killed processes left beside ``folder`` when they were about to give one its name."""
-    for left in folder.parent.glob(f"{TEMPORARY}????????-{glob.escape(folder.name)}"):
+@contextmanager
+def drafting(place: Path) -> Iterator[Path]:
+    """A new folder beside ``place``, on the same disk, which is gone afterwards whatever happens, unless the block gave it a name.
+
+    Only a killed process leaves its folder; the next draft of the same place removes it. Raises :class:`OSError` where none can be made.
+    """
+    for left in place.parent.glob(f"{TEMPORARY}????????-{glob.escape(place.name)}"):
         if left.is_dir() and time.time() - left.stat().st_mtime > ABANDONED:
             shutil.rmtree(left, ignore_errors=True)
+    draft = place.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{place.name}")
+    draft.mkdir()
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

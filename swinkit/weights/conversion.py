@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ from torch import Tensor
 
 from .. import __version__
 from ..errors import GateError, SwinkitError, UsageError, WeightsError
-from .atomic import TEMPORARY, sweep_drafts, sync_folder, write_atomically, write_json
+from .atomic import drafting, sync_folder, write_atomically, write_json
 from .certificate import Parity, compare, reference
 from .publishing import CARD, model_card
 from .saved import Saved
@@ -159,24 +157,17 @@ def refusal(plan: Plan, parity: Parity) -> str:
 
 @contextmanager
 def _building(place: Path) -> Iterator[Path]:
-    """A folder beside ``place``, on the same disk, which is gone afterwards whatever happens.
-
-    Only a killed process leaves its folder; the next conversion to the same place removes it.
-    """
+    """A draft of ``place`` (:func:`~.atomic.drafting`); raises :class:`SwinkitError` where it cannot be written."""
     if not place.absolute().parent.is_dir():
         raise UsageError(f"{place.absolute().parent} is no folder. Mend: make it first")
-    folder = place.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{place.name}")
     try:
-        sweep_drafts(place)
-        folder.mkdir()
-        yield folder
+        with drafting(place) as folder:
+            yield folder
     except OSError as fault:
         reason = fault.strerror or str(fault)
         raise SwinkitError(
             f"Could not write {place}: {reason}. Nothing is kept. Mend: free space, or get write permission"
         ) from fault
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _move(folder: Path, place: Path, target: Target) -> None:

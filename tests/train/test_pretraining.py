@@ -340,7 +340,9 @@ def test_a_time_limit_leaves_out_looks_but_not_the_last(tmp_path, monkeypatch):
     monkeypatch.setattr("swinkit.train.watch.time", SimpleNamespace(monotonic=lambda: float(next(clock))))
     monkeypatch.setattr(Probe, "measure", measure)
     settings = {**OPTIONS, "epochs": 6, "probe_every": 1, "time_limit": 1e6, "verdict": False}
-    run = pretrain(scatter(tmp_path / "photos"), "swin_nano", tmp_path / "run", probe=str(write_pictures(tmp_path / "few")), **settings)
+    run = pretrain(
+        scatter(tmp_path / "photos"), "swin_nano", tmp_path / "run", probe=str(write_pictures(tmp_path / "few")), **settings
+    )
     rows = (run.path / "payoff.csv").read_text().splitlines()[1:]
     assert [row.split(",")[1] for row in rows] == ["1", "6"]
     assert (run.path / "reconstruction.png").is_file()

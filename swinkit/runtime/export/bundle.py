@@ -9,10 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,7 +22,7 @@ from ...config import SwinConfig
 from ...errors import SwinkitError, UsageError, WeightsError
 from ...preprocessing import Preprocessing
 from ...weights import BUNDLE
-from ...weights.atomic import TEMPORARY, check_absent, sweep_drafts, sync_folder, write_atomically, write_json
+from ...weights.atomic import check_absent, drafting, sync_folder, write_atomically, write_json
 from .golden import Golden, normalise, pixels
 from .protobuf import refuse_outside_data
 
@@ -154,25 +152,20 @@ def describe(folder: Path, manifest: Manifest) -> None:
 
 @contextmanager
 def unfinished(folder: Path) -> Iterator[Path]:
-    """A new folder beside ``folder`` that takes its name when the block ends well, and is removed when it does not.
+    """A draft (:func:`~swinkit.weights.atomic.drafting`) of ``folder`` that takes its name when the block ends well.
 
-    Killed in between, only a folder whose name begins with :data:`~swinkit.weights.atomic.TEMPORARY` stays; a later export to the same
-    name removes it. Raises :class:`UsageError` when ``folder`` is there already.
+    Raises :class:`UsageError` when ``folder`` is there already.
     """
     check_absent(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        sweep_drafts(folder)
-        draft = folder.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{folder.name}")
-        draft.mkdir()
-    except OSError as fault:
-        raise SwinkitError(f"Could not write into {folder.parent}: {fault.strerror}. Mend: choose another --out") from None
-    try:
+    with ExitStack() as stack:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            draft = stack.enter_context(drafting(folder))
+        except OSError as fault:
+            raise SwinkitError(f"Could not write into {folder.parent}: {fault.strerror}. Mend: choose another --out") from None
         yield draft
         _name(draft, folder)
         sync_folder(folder.parent)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _name(draft: Path, folder: Path) -> None:
