@@ -116,7 +116,7 @@ def source_of(model: str, data: str | None, layout: str | None) -> tuple[str, st
     """
     if data is not None:
         return data, layout
-    from ..train.place import run_of
+    from ..train.place import CONFIG, read_record, run_of
 
     run = run_of(model)
     if run is None:
@@ -128,7 +128,7 @@ def source_of(model: str, data: str | None, layout: str | None) -> tuple[str, st
         raise UsageError(
             f"{model} is a model without a run, so it keeps no pictures to be judged on. Give DATA: a folder, a manifest, or a bundled set"
         )
-    import yaml
-
-    settings = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+    settings = read_record(run, CONFIG)
+    if not settings.get("data"):
+        raise DataError(f"{run / CONFIG} does not say where the pictures lie. Mend: give DATA after {model}")
     return settings["data"], layout or settings.get("format")

@@ -25,7 +25,7 @@ from ..runtime.rows import escape
 from ..tasks import decoder_of
 from ..tasks.evaluation import Evaluation, MultiLabel
 from ..tasks.figures import check_gates
-from ..train.place import run_of
+from ..train.place import DATA, read_record, run_of
 from ..train.provenance import Seen
 from ..weights.atomic import sha256_of, write_atomically, write_json
 from ..weights.foreign import weight_files
@@ -198,19 +198,10 @@ def judge(
     return judged
 
 
-def read_record(run: Path) -> dict[str, Any]:
-    """What data.json of ``run`` says of its pictures; raises :class:`DataError` where it is not as it was written."""
-    try:
-        found = json.loads((run / "data.json").read_text("utf-8"))
-    except (OSError, ValueError) as fault:
-        raise DataError(f"{run / 'data.json'} cannot be read ({fault}). Mend: restore it, or judge {run / 'model'}") from None
-    return found if isinstance(found, dict) else {}
-
-
 def find_material(model: str, data: str | None, split: str, layout: str | None, quiet: bool) -> Material:
     """The pictures to judge on. The data that a run was trained on keeps the run's split, however it is named."""
     run = run_of(model)
-    recorded = read_record(run) if run else {}
+    recorded = read_record(run, DATA) if run else {}
     source, layout = source_of(model, data, layout)
     collection = open_data(source, layout)
     if collection.fingerprint() == recorded.get("fingerprint"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,19 @@ from typing import Any
 from ..data.collection import shown
 from ..data.folders import split_folders
 from ..data.layouts import layout_of
-from ..errors import UsageError
+from ..errors import DataError, UsageError
 from ..weights.atomic import TEMPORARY, check_room
 from .settings import VERBS, RunSettings
 
 RUNS = Path("runs")
+CONFIG, DATA, MACHINE = "config.yaml", "data.json", "env.json"  # what a run writes down of itself
 
 
 def run_of(model: str) -> Path | None:
     """The run that ``model`` names, itself or its model folder; None for a model without one."""
     path = Path(model)
     for folder in (path, path.parent):
-        if (folder / "config.yaml").is_file() and (folder / "data.json").is_file():
+        if (folder / CONFIG).is_file() and (folder / DATA).is_file():
             return folder
     return None
 
@@ -75,12 +77,12 @@ def check_free(path: Path) -> None:
 def never_began(path: Path) -> bool:
     """Whether the folder ``path`` holds no more than what a run writes before config.yaml, the lock first."""
     names = {entry.name for entry in path.iterdir() if not entry.name.startswith(TEMPORARY)}
-    return ".lock" in names and names <= {".lock", "env.json", "data.json"}
+    return ".lock" in names and names <= {".lock", MACHINE, DATA}
 
 
 def check_begun(path: Path, task: str | None = None) -> None:
     """Raises :class:`UsageError` when ``path`` is no run that can be gone on with, or none of ``task``, with the verb that is meant."""
-    if not (path / "config.yaml").is_file():
+    if not (path / CONFIG).is_file():
         raise UsageError(f"{path} is not a run that can be resumed: it has no config.yaml. Mend: start it without --resume")
     begun = _task_of(path)
     if task is not None and begun in VERBS and begun != task:
@@ -90,13 +92,30 @@ def check_begun(path: Path, task: str | None = None) -> None:
 
 def _task_of(run: Path) -> Any:
     """What config.yaml says; None where it is not as it was written, of which opening the run will tell."""
+    try:
+        return read_record(run, CONFIG).get("task")
+    except DataError:
+        return None
+
+
+def read_record(run: Path, name: str) -> dict[str, Any]:
+    """What ``name``, :data:`CONFIG`, :data:`DATA` or :data:`MACHINE`, says in the folder of ``run``; raises :class:`DataError` where it is not as it
+    was written."""
     import yaml
 
+    path = run / name
     try:
-        config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return None
-    return config.get("task") if isinstance(config, dict) else None
+        text = path.read_text("utf-8")
+        found = yaml.safe_load(text) if name == CONFIG else json.loads(text)
+    except (OSError, ValueError, yaml.YAMLError) as fault:
+        raise DataError(f"{path} cannot be read ({fault}). {_restored(run)}") from None
+    if not isinstance(found, dict):
+        raise DataError(f"{path} holds no names with values. {_restored(run)}")
+    return found
+
+
+def _restored(run: Path) -> str:
+    return f"Mend: restore it, or use the model without its run: copy {run / 'model'} elsewhere"
 
 
 def first_free(parent: Path, name: str) -> Path:

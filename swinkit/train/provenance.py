@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..data.collection import Collection
 from ..data.split import Split
 from ..errors import SwinkitError
 from .loop import Trainer
-from .place import run_of
+from .place import CONFIG, DATA, read_record, run_of
 from .recipe import recipe_of
 from .run import RunFolder
 
@@ -63,14 +60,11 @@ def seen_by(model: str, collection: Collection) -> Seen | None:
     if run is None:
         return Seen()
     try:
-        config, data = (
-            yaml.safe_load((run / "config.yaml").read_text("utf-8")),
-            json.loads((run / "data.json").read_text("utf-8")),
-        )
+        config, data = read_record(run, CONFIG), read_record(run, DATA)
         recipe = recipe_of(config.get("task", ""))
         learned = recipe.open(recipe.settings.model_validate({**config, "probe": None} if "probe" in config else config))
         before, train = Seen.from_dict(data.get("seen", {})), Split.from_dict(data["split"]).train
-    except (SwinkitError, OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError):
+    except (SwinkitError, OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
     if learned.fingerprint() != data.get("fingerprint"):
         return None

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,12 +19,12 @@ from typing import Any, Self
 
 import yaml
 
-from ..errors import SwinkitError, UsageError
+from ..errors import SwinkitError
 from ..weights.atomic import sweep_stale, write_atomically, write_json
 from .checkpoint import CheckpointStore
 from .environment import divergences, environment
 from .lock import RunLock
-from .place import RUNS, check_begun, claim, first_free
+from .place import CONFIG, DATA, MACHINE, RUNS, check_begun, claim, first_free, read_record
 
 
 class RunFolder:
@@ -56,9 +55,9 @@ class RunFolder:
         run = cls(claim(Path(out)) if out is not None else first_free(RUNS / task, name))
         try:
             sweep_stale(run.path)
-            write_json(run.path / "env.json", environment())
+            write_json(run.path / MACHINE, environment())
             run.data = dict(data)
-            write_json(run.path / "data.json", run.data)
+            write_json(run.path / DATA, run.data)
             run.save_config(config)  # last: a folder with config.yaml is a run that can be resumed
         except BaseException:
             run.close()
@@ -69,16 +68,17 @@ class RunFolder:
     def resume(cls, path: str | Path) -> RunFolder:
         """The run in ``path``, locked, with what it was created with.
 
-        Raises :class:`UsageError` when there is none, or when another process is at it.
+        Raises :class:`UsageError` when there is none, or when another process is at it, and :class:`DataError` where what it wrote down
+        cannot be read.
         """
         path = Path(path)
         check_begun(path)
         run = cls(path)
         try:
             run._reopen()
-        except (OSError, ValueError, yaml.YAMLError) as fault:
+        except BaseException:
             run.close()
-            raise UsageError(f"The run {path} cannot be read: {fault}. Mend: start a new one") from None
+            raise
         return run
 
     @property
@@ -93,7 +93,7 @@ class RunFolder:
         """Replace config.yaml, for what may change after the run has begun, such as where its data lie."""
         self.config = dict(config)
         text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
-        write_atomically(self.path / "config.yaml", text.encode())
+        write_atomically(self.path / CONFIG, text.encode())
 
     def append_metrics(self, row: Mapping[str, Any], table: str = "metrics.csv") -> None:
         """One line of ``table``; the first row names the columns, one of which is ``step``. None is an empty cell."""
@@ -108,10 +108,6 @@ class RunFolder:
         writer.writerow(row)
         _append(file, text.getvalue())
 
-    def read_metrics(self, table: str = "metrics.csv") -> list[dict[str, str]]:
-        """The rows of ``table`` that were completely written."""
-        return _read_rows(self.path / table)
-
     def truncate_metrics(self, step: int) -> None:
         """Forget in every table what was logged after ``step``, so that going on from there writes no row twice."""
         for file in self.path.glob("*.csv"):
@@ -125,7 +121,7 @@ class RunFolder:
                 return
             writer = csv.DictWriter(text, columns, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(row for row in self.read_metrics(file.name) if int(row["step"]) <= step)
+            writer.writerows(row for row in read_rows(file) if int(row["step"]) <= step)
         except (ValueError, KeyError) as fault:
             raise SwinkitError(
                 f"{file} is not as this run wrote it: {fault}. Mend: restore it or move it away, then --resume again"
@@ -148,15 +144,12 @@ class RunFolder:
 
     def _reopen(self) -> None:
         sweep_stale(self.path)
-        self.config = yaml.safe_load((self.path / "config.yaml").read_text("utf-8"))
-        self.data = json.loads((self.path / "data.json").read_text("utf-8"))
-        if not isinstance(self.config, dict):
-            raise ValueError("config.yaml holds no settings")
-        begun = json.loads((self.path / "env.json").read_text("utf-8"))
+        self.config, self.data = read_record(self.path, CONFIG), read_record(self.path, DATA)
+        begun = read_record(self.path, MACHINE)
         now = environment()
         self.divergences = divergences(begun, now)
         resumed = {"command": now["command"], "divergences": self.divergences}
-        write_json(self.path / "env.json", {**begun, "resumed": [*begun.get("resumed", []), resumed]})
+        write_json(self.path / MACHINE, {**begun, "resumed": [*begun.get("resumed", []), resumed]})
 
 
 def _append(file: Path, text: str) -> None:
@@ -178,7 +171,8 @@ def _columns(file: Path) -> list[str]:
     return next(csv.reader([first])) if first.endswith("\n") else []
 
 
-def _read_rows(file: Path) -> list[dict[str, str]]:
+def read_rows(file: Path) -> list[dict[str, str]]:
+    """The rows of a table of a run, metrics.csv for instance, that were completely written."""
     columns = _columns(file)
     if not columns:
         return []

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from ..data.collection import counted
 from ..data.layouts import open_data
@@ -25,7 +24,8 @@ from ..validation import validated
 from ..variants import ALIASES, VARIANTS
 from ..weights.atomic import write_json
 from .labelled import Labelled, examined
-from .run import RunFolder
+from .place import CONFIG, DATA, read_record
+from .run import read_rows
 from .session import begin, resume
 from .settings import PretrainSettings, TrainSettings, default_batch_size, default_epochs
 from .watch import Display
@@ -132,7 +132,7 @@ def weigh(run: Path, display: Display) -> Verdict | None:
     Two runs below ``run/verdict``, fine-tuned and from nothing, each as ``train`` does it by itself, for as many epochs. Killed, it goes
     on where it was.
     """
-    settings = validated(PretrainSettings, yaml.safe_load((run / "config.yaml").read_text("utf-8")))
+    settings = validated(PretrainSettings, read_record(run, CONFIG))
     if settings.probe is None or not settings.verdict:
         return None
     cost = foreseen(settings)
@@ -195,7 +195,7 @@ def read_verdict(run: Path) -> Verdict | None:
 
 def answers(run: Path) -> np.ndarray:
     """Which of the pictures that a training kept aside its model gets right, (N,) bool."""
-    config, data = yaml.safe_load((run / "config.yaml").read_text("utf-8")), json.loads((run / "data.json").read_text("utf-8"))
+    config, data = read_record(run, CONFIG), read_record(run, DATA)
     split, collection, model = Split.from_dict(data["split"]), open_data(config["data"], config["format"]), load(run)
     device = find_device(config["device"])
     model.to(device)
@@ -214,4 +214,4 @@ def _trained(path: Path, shared: TrainSettings, chosen: dict[str, Any], display:
         resume(path, {"data": shared.data, "device": shared.device}, display)
     else:
         begin(validated(TrainSettings, {**shared.model_dump(), **chosen}), path, display)
-    return round(sum(float(row["seconds"]) for row in RunFolder(path).read_metrics()) / 60, 2)
+    return round(sum(float(row["seconds"]) for row in read_rows(path / "metrics.csv")) / 60, 2)

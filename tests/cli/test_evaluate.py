@@ -99,12 +99,22 @@ def test_changed_pictures_do_not_keep_the_split(trained, photos):
         extra.unlink()
 
 
-def test_a_damaged_record_of_the_data_is_named(trained, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("data.json", "{", "data.json cannot be read"),
+        ("data.json", "[]", "data.json holds no names with values"),
+        ("config.yaml", "a: [", "config.yaml cannot be read"),
+        ("config.yaml", "", "config.yaml holds no names with values"),
+        ("config.yaml", "seed: 0", "does not say where the pictures lie"),
+    ],
+)
+def test_a_damaged_record_of_a_run_is_named(file, text, told, trained, tmp_path, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(trained, copy)
-    (copy / "data.json").write_text("{")
+    (copy / file).write_text(text)
     assert run(["evaluate", str(copy)]) == 3
-    assert "data.json cannot be read" in capsys.readouterr().err
+    assert told in capsys.readouterr().err
 
 
 def test_a_broken_picture_of_new_data_is_left_out_and_remarked(trained, tmp_path):

@@ -16,7 +16,7 @@ import pytest
 
 from swinkit.errors import WeightsError
 from swinkit.train.checkpoint import CheckpointStore
-from swinkit.train.run import RunFolder
+from swinkit.train.run import RunFolder, read_rows
 from swinkit.weights.files import DESCRIPTION, read_model
 from tests.train import crash
 
@@ -83,7 +83,7 @@ def newest_step(run):
 def outcome(run):
     """Hash of the final weights, and what was measured at which step."""
     with RunFolder.resume(run) as folder:
-        rows = folder.read_metrics()
+        rows = read_rows(folder.path / "metrics.csv")
     measured = [(row["step"], *(value for key, value in row.items() if key.startswith("val_"))) for row in rows]
     return read_model(run).sha256, measured
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from swinkit.errors import SwinkitError, UsageError
+from swinkit.errors import DataError, SwinkitError, UsageError
 from swinkit.train import run as run_module
 from swinkit.train.environment import divergences, environment, revision
 from swinkit.train.lock import RunLock
 from swinkit.train.place import check_free, first_free
-from swinkit.train.run import RunFolder
+from swinkit.train.run import RunFolder, read_rows
 from swinkit.weights.atomic import TEMPORARY, write_atomically
 
 CONFIG = {"lr": 1e-3, "classes": ["a", "зонт"], "augment": {"flip": True, "crop_scale": None}}
@@ -107,7 +107,7 @@ def test_unreadable_run_is_one_clear_error_and_not_left_locked(out):
     RunFolder.create(out, "x", {}, {}).close()
     (out / "data.json").write_text("{")
     for _ in range(2):
-        with pytest.raises(UsageError, match="cannot be read"):
+        with pytest.raises(DataError, match="cannot be read"):
             RunFolder.resume(out)
 
 
@@ -129,7 +129,7 @@ def test_resume_truncates_metrics_to_the_step_so_that_no_row_is_double(out):
     with RunFolder.resume(out) as run:
         run.truncate_metrics(20)
         run.append_metrics({"step": 30, "loss": 31})
-        assert [row["loss"] for row in run.read_metrics()] == ["10", "20", "31"]
+        assert [row["loss"] for row in read_rows(out / "metrics.csv")] == ["10", "20", "31"]
 
 
 @pytest.mark.parametrize("text", [None, "", "ste"])
@@ -138,9 +138,9 @@ def test_metrics_without_a_whole_header_start_anew(out, text):
         if text is not None:
             (out / "metrics.csv").write_text(text)
         run.truncate_metrics(0)
-        assert run.read_metrics() == []
+        assert read_rows(out / "metrics.csv") == []
         run.append_metrics({"step": 1})
-        assert run.read_metrics() == [{"step": "1"}]
+        assert read_rows(out / "metrics.csv") == [{"step": "1"}]
 
 
 @pytest.mark.parametrize("text", [b"\xff\xfe\n1,2\n", b"step,epoch\n3,1,9\n", b"step\nx\n", b"epoch\n1\n"])
@@ -154,7 +154,7 @@ def test_a_table_that_this_run_did_not_write_is_said_to_be_so(out, text):
 def test_a_configuration_without_settings_is_said_to_be_so(out):
     RunFolder.create(out, "x", {}, {}).close()
     (out / "config.yaml").write_text("")
-    with pytest.raises(UsageError, match=r"config\.yaml holds no settings.*Mend"):
+    with pytest.raises(DataError, match=r"config\.yaml holds no names with values.*Mend"):
         RunFolder.resume(out)
 
 
