@@ -15,7 +15,7 @@ import numpy as np
 from common.measuring import Candidate, Pace, Results, Table, figure, options, take_turns, tell
 
 from swinkit.study import statistics
-from swinkit.study.macs import count_macs
+from swinkit.study.macs import useful_macs
 from swinkit.study.process import Worker
 from swinkit.study.vit import VITS, count_vit_macs
 from swinkit.variants import configure
@@ -45,8 +45,7 @@ def run(side: int, model: str, pace: Pace, compiled: bool) -> dict[str, Any]:
     with Worker(OURS, listed[0].target, listed[0].arguments) as worker:
         worker.ready()  # measures engines where they were not, so that what follows holds the chosen one alone
     found = take_turns(listed, pace, say=tell)
-    swin = count_macs(configure(model), (side, side), padding=False)
-    macs = {"Swin-T": swin.total - swin.position, "DeiT-S": count_vit_macs(VITS["deit_s"], (side, side)).total}
+    macs = {"Swin-T": useful_macs(configure(model), (side, side)), "DeiT-S": count_vit_macs(VITS["deit_s"], (side, side)).total}
     return {"side": side, "macs": macs, "subjects": {name: measured.to_dict() for name, measured in found.items()}}
 
 

@@ -67,9 +67,10 @@ def command(
     if result["weights"] == "random" and not dry_run:
         say(f"{model} is a variant, so its weights are random; they are as fast as trained ones", quiet)
     own = tuple(result["config"]["image_size"])
-    cases, remarks = bench.cases_of(batches or (1, 8), sizes or (own,), precisions)
+    cases = bench.cases_of(batches or (1, 8), sizes or (own,), precisions)
     pace, until = bench.Pace(rounds=rounds), bench.Until(max_seconds)
     result["rows"] = []
+    result["remarks"] = [] if dry_run else bench.without_bfloat16(precisions)
     if not dry_run:
         with studying.Narrator(quiet) as narrate:
             result["rows"] = bench.measure(model, cases, engines, pace, floor, until, narrate)
@@ -78,7 +79,7 @@ def command(
         print_json(result)
     else:
         _print(result)
-    for remark in [*([] if dry_run else remarks), *studying.remarks(result["rows"])]:
+    for remark in studying.remarks(result):
         warn(remark)
     if any(map(studying.bound_by_calls, result["rows"])):
         say(studying.CALLS, quiet)

@@ -71,8 +71,9 @@ def command(
     if not dry_run:
         with studying.Narrator(quiet) as narrate:
             layers = compare.measure(rows, precision, bench.Pace(rounds=rounds, least=1), engine, until, narrate)
+    said = bench.without_bfloat16([precision]) if layers and precision == "bfloat16" else []
     result = {
-        "precision": precision, "rows": rows, "layers": layers, **compare.summarise(rows, layers),
+        "precision": precision, "remarks": said, "rows": rows, "layers": layers, **compare.summarise(rows, layers),
         "environment": bench.environment(),
     }  # fmt: skip
     if as_json:
@@ -114,7 +115,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Any:
                 f"{row['attention_macs'] / row['macs']:.1%}",
                 figure(row.get("latency_seconds"), None, 1e3),
                 short(seconds / row["side"] ** 2 * 1e9) if seconds else "–",
-                short(row["macs"] / seconds / 1e9) if seconds else "–",
+                short(row["useful_macs"] / seconds / 1e9) if seconds else "–",
                 short(row["memory_bytes"] / 1e6) if row.get("memory_bytes") else "–",
             ]
         )
@@ -141,15 +142,16 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
 
 
 def remarks(result: Mapping[str, Any]) -> list[str]:
-    """What could not be measured, at which side and why, once each."""
+    """What is to be said of the figures, and what could not be measured, at which side and why, once each."""
     every = [*result["rows"], *result["layers"]]
-    return list(dict.fromkeys(f"{row['side']} pixels: {row['fault']}" for row in every if row.get("fault")))
+    faults = (f"{row['side']} pixels: {row['fault']}" for row in every if row.get("fault"))
+    return list(dict.fromkeys([*result.get("remarks", ()), *faults]))
 
 
 def page(result: Mapping[str, Any]) -> Any:
     """The page of ``swinkit compare`` from its JSON."""
     from ..report.measures import Chapter, StudyPage, Table
-    from .studying import machine_facts, unmeasured
+    from .studying import machine_facts, remarked
 
     rows = result["rows"]
     names = list(dict.fromkeys(row["model"] for row in rows))
@@ -163,7 +165,7 @@ def page(result: Mapping[str, Any]) -> Any:
         f"One picture, {result['precision']}, over resolutions: what is computed, how long it takes, how much memory it needs.",
         chapters=[
             Chapter("Crossings and growth", tables=[Table(["What was found"], [[text] for text in sentences(result)])]),
-            Chapter("Over resolutions", charts=_charts(result, names), tables=[table(rows), *unmeasured(remarks(result))]),
+            Chapter("Over resolutions", charts=_charts(result, names), tables=[table(rows), *remarked(remarks(result))]),
             Chapter("The paper's formulas", formulas, charts=_formulas(result)),
         ],
         facts=machine_facts(result["environment"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,17 +111,19 @@ def _engine(row: Mapping[str, Any]) -> str:
     return chosen if chosen == row["asked"] else f"{row['asked']}: {chosen}"
 
 
-def remarks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What could not be measured, where and why, once each."""
+def remarks(result: Mapping[str, Any]) -> list[str]:
+    """What is to be said of the figures of ``bench``, and what could not be measured, where and why, once each."""
     faults = (
-        f"{row['precision']}, batch {row['batch']}, {by(row['size'])}: {row['fault']}" for row in rows if row.get("fault")
+        f"{row['precision']}, batch {row['batch']}, {by(row['size'])}: {row['fault']}"
+        for row in result["rows"]
+        if row.get("fault")
     )
-    return list(dict.fromkeys(faults))
+    return list(dict.fromkeys([*result.get("remarks", ()), *faults]))
 
 
-def unmeasured(remarks: Sequence[str]) -> list[Table]:
-    """``remarks`` on what could not be measured as a table; none where all was."""
-    return [Table(["Not measured"], [[remark] for remark in remarks])] if remarks else []
+def remarked(remarks: Sequence[str]) -> list[Table]:
+    """``remarks`` as a table; none where there are none."""
+    return [Table(["Remarks"], [[remark] for remark in remarks])] if remarks else []
 
 
 def bound_by_calls(row: Mapping[str, Any]) -> bool:
@@ -154,7 +157,7 @@ def bench_page(result: Mapping[str, Any], name: str) -> StudyPage:
         headlines,
         [
             Chapter(
-                "Speed and memory", speed, _charts(measured), [speed_table(rows), *unmeasured(remarks(rows))] if rows else []
+                "Speed and memory", speed, _charts(measured), [speed_table(rows), *remarked(remarks(result))] if rows else []
             ),
             Chapter("MACs", COUNTED, tables=[macs_table(counted)]),
             Chapter("Parameters", tables=[parameters_table(result["parameters"])]),
@@ -176,21 +179,21 @@ def _charts(rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
         first = {"batch": rows[0]["batch"], "size": rows[0]["size"]}
         fixed = "size" if axis == "batch" else "batch"
         chosen = [row for row in rows if row[fixed] == first[fixed]]
-        lines: dict[str, list[tuple[float, float]]] = {}
-        memory: dict[str, list[tuple[float, float]]] = {}
+        time, memory, floor = (defaultdict[str, list[tuple[float, float]]](list) for _ in range(3))
         for row in chosen:
             name = f"{row['asked']}, {row['precision']}"
-            lines.setdefault(name, []).append((at(row), row["latency_seconds"]["value"] * 1e3 / row["batch"]))
+            time[name].append((at(row), row["latency_seconds"]["value"] * 1e3 / row["batch"]))
             if row["memory_bytes"].get("peak"):
-                memory.setdefault(name, []).append((at(row), row["memory_bytes"]["peak"] / 1e6))
+                memory[name].append((at(row), row["memory_bytes"]["peak"] / 1e6))
             if "floor_seconds" in row:
-                floor = lines.setdefault(f"floor, {row['precision']}", [])
-                floor.append((at(row), row["floor_seconds"]["value"] * 1e3 / row["batch"]))
-        floors = frozenset(name for name in lines if name.startswith("floor"))
-        lines = {name: sorted(set(points)) for name, points in lines.items()}
+                floor[f"floor, {row['precision']}"].append((at(row), row["floor_seconds"]["value"] * 1e3 / row["batch"]))
+        # floors last, so that an engine has the same colour in both charts
+        lines, needed = ({name: sorted(set(points)) for name, points in found.items()} for found in (time | floor, memory))
         held = f"{by(first['size'])} pixels" if fixed == "size" else f"batch {first['batch']}"
-        answer.append(Curve(f"Milliseconds a picture, {held}", lines, across=axis, unit=" ms", wide=True, dashed=floors))
-        answer.append(Curve(f"Peak memory, MB, {held}", memory, across=axis, unit=" MB", wide=True))
+        answer.append(
+            Curve(f"Milliseconds a picture, {held}", lines, across=axis, unit=" ms", wide=True, dashed=frozenset(floor))
+        )
+        answer.append(Curve(f"Peak memory, MB, {held}", needed, across=axis, unit=" MB", wide=True))
     return answer
 
 

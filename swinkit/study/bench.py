@@ -12,7 +12,7 @@ from .. import machine
 from ..variants import find
 from ..weights.named import is_variant
 from . import statistics
-from .macs import count_macs, padding_share, published_macs
+from .macs import count_macs, padding_share, published_macs, useful_macs
 from .models import PRECISIONS, outline
 from .turns import Candidate, Measured, Pace, Until, take_turns
 
@@ -31,18 +31,19 @@ class Case:
     size: tuple[int, int]
 
 
-def cases_of(
-    batches: Sequence[int], sizes: Sequence[tuple[int, int]], precisions: Sequence[str] = ()
-) -> tuple[list[Case], list[str]]:
-    """Every combination, and what is to be said about it. Without ``precisions``: float32, and bfloat16 where it is in hardware."""
+def cases_of(batches: Sequence[int], sizes: Sequence[tuple[int, int]], precisions: Sequence[str] = ()) -> list[Case]:
+    """Every combination. Without ``precisions``: float32, and bfloat16 where it is in hardware."""
     hardware = machine.processor()["bfloat16"]
-    remarks = []
-    if hardware is False:
-        remarks.append("This processor does not multiply bfloat16, so that bfloat16 is " + (
-            "emulated." if "bfloat16" in precisions else "not measured."
-        ))  # fmt: skip
     chosen = precisions or [name for name in PRECISIONS if name == "float32" or hardware]
-    return [Case(*each) for each in product(chosen, batches, sizes)], remarks
+    return [Case(*each) for each in product(chosen, batches, sizes)]
+
+
+def without_bfloat16(precisions: Sequence[str]) -> list[str]:
+    """What is to be said of figures in ``precisions`` on a processor that does not multiply bfloat16; nothing on one that does."""
+    if machine.processor()["bfloat16"] is not False:
+        return []
+    done = "emulated, and its figures say nothing of a processor that does" if "bfloat16" in precisions else "not measured"
+    return [f"This processor does not multiply bfloat16, so that bfloat16 is {done}."]
 
 
 def count(name: str, sizes: Sequence[tuple[int, int]] = ()) -> dict[str, Any]:
@@ -90,8 +91,7 @@ def measure(
         if found is None:
             rows += [{**asdict(case), "asked": engine, "fault": f"{engine}: left out, {until.why}"} for engine in engines]
             continue
-        parts = count_macs(config, case.size, padding=False)
-        rows += [_row(case, found[each], found.get(FLOOR), parts.total - parts.position) for each in engines]
+        rows += [_row(case, found[each], found.get(FLOOR), useful_macs(config, case.size)) for each in engines]
     return rows
 
 

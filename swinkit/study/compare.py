@@ -12,7 +12,7 @@ from ..errors import UsageError
 from . import statistics
 from .attention_cost import STRIDE, WIDTH, WINDOW
 from .crossing import crossings, exponent
-from .macs import count_macs, msa, padding_share, window_msa
+from .macs import count_macs, msa, padding_share, useful_macs, window_msa
 from .models import PLAIN, outline
 from .turns import Candidate, Measured, Pace, Until, take_turns
 from .vit import VITS, count_vit_macs
@@ -43,10 +43,10 @@ def check_side(name: str, config: SwinConfig, side: int) -> None:
 
     if share(side) > MOST_PADDING:
         stride = config.strides[-1]
-        least = next(side for side in itertools.count(stride, stride) if share(side) <= MOST_PADDING)
+        near = next(side for side in itertools.count(-(-side // stride) * stride, stride) if share(side) <= MOST_PADDING)
         raise UsageError(
             f"At {side} x {side} pixels {share(side):.0%} of what {name} computes is padding to whole windows, so that comparing it says nothing "
-            f"of it. Mend: --image-size {least} or larger"
+            f"of it. Mend: another side, such as --image-size {near}"
         )
 
 
@@ -55,11 +55,12 @@ def _counted(name: str, side: int) -> dict[str, Any]:
         if side % VITS[name].patch:
             raise UsageError(f"{name} takes sides that divide by {VITS[name].patch}, not {side}. Choose another --image-size")
         parts: Any = count_vit_macs(VITS[name], (side, side))
+        useful = parts.total
     else:
         config = outline(name, list(VITS)).config
         check_side(name, config, side)
-        parts = count_macs(config, (side, side))
-    return {"model": name, "side": side, "macs": parts.total, "attention_macs": parts.attention}
+        parts, useful = count_macs(config, (side, side)), useful_macs(config, (side, side))
+    return {"model": name, "side": side, "macs": parts.total, "useful_macs": useful, "attention_macs": parts.attention}
 
 
 def measure(

@@ -60,6 +60,12 @@ def count_macs(config: SwinConfig, size: tuple[int, int], padding: bool = True) 
     return Macs(*(round(part) for part in parts))
 
 
+def useful_macs(config: SwinConfig, size: tuple[int, int]) -> int:
+    """MACs of one picture of ``size`` that serve its own pixels: no padding, and no log-CPB network, which is the same for any picture."""
+    counted = count_macs(config, size, padding=False)
+    return counted.total - counted.position
+
+
 def _windowed(sides: list[float], window: tuple[int, int]) -> float:
     """Tokens of a map padded to whole windows."""
     rows, columns = (ceil(side / extent) * extent for side, extent in zip(sides, window, strict=True))
@@ -72,7 +78,6 @@ def published_macs(config: SwinConfig, size: tuple[int, int]) -> float:
     Windows are counted as fractions where they do not divide the map, and padding not at all; each norm counts one per
     element, but the log-CPB network of version 2, softmax and GELU nothing.
     """
-    counted = count_macs(config, size, padding=False)
     tokens = [size[0] * size[1] / stride**2 for stride in config.strides]
     norms = tokens[0] * config.embed_dim  # of the patch embedding
     for stage, width in enumerate(config.widths):
@@ -80,7 +85,7 @@ def published_macs(config: SwinConfig, size: tuple[int, int]) -> float:
         if stage:  # patch merging: 4C of version 1, 2C of version 2
             norms += tokens[stage] * width * (2 if config.version == 1 else 1)
     norms += config.widths[-1] * tokens[0] // 2**config.num_stages  # of the last map, with the divisor that is published
-    return counted.total - counted.position + norms
+    return useful_macs(config, size) + norms
 
 
 def msa(rows: int, columns: int, width: int) -> int:

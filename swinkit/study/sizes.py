@@ -104,10 +104,11 @@ def _published(pictures: Pictures, channels: int) -> list[Choice]:
     rows = (
         ("swin_t", "published weights fit as they are, windows divide every grid"),
         ("swinv2_t", "published weights of version 2, windows divide every grid"),
-        ("swin_t_384", "for small objects in large pictures: 3.4 times the work"),
+        ("swin_t_384", "for small objects in large pictures: {times:.1f} times the work"),
     )
     reach = [row for row in rows if configure(row[0]).image_size[0] <= 1.25 * pictures.short]
-    return [_choice(pictures, name, channels, why) for name, why in reach]
+    found = [_choice(pictures, name, channels, why) for name, why in reach]
+    return [_because(choice, choice.why.format(times=choice.macs / found[0].macs)) for choice in found]
 
 
 def _first(taken: Choice, others: list[Choice]) -> list[Choice]:

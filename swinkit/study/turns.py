@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -70,11 +72,16 @@ class Until:
 
     @contextmanager
     def keeping(self) -> Iterator[None]:
-        """An interrupt ends what is inside, and is noted."""
+        """An interrupt, or a SIGTERM where a handler can be set, ends what is inside, and is noted."""
+        alone = threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler) if alone else None
         try:
             yield
         except KeyboardInterrupt:
             self.interrupted = True
+        finally:
+            if alone:
+                signal.signal(signal.SIGTERM, before)
 
 
 def take_turns(

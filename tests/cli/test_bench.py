@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 
 import swinkit
+from swinkit import machine
 from swinkit.cli import compare, studying
 from swinkit.cli.main import run
 from swinkit.report.page import render
@@ -106,8 +108,9 @@ def test_the_table_names_its_unit(capsys):
         (["bench", "swin_nano", "--precision", "int8"], "int8"),
         (["compare", "deit_s", "--image-size", "225"], "deit_s takes sides that divide by 16, not 225"),
         (["compare", "swin_t", "--image-size", "20"], "At 20 x 20 pixels 91% of what swin_t computes is padding"),
-        (["compare", "swin_t", "--image-size", "20"], "Mend: --image-size 64 or larger"),
-        (["compare", "swin_b_384", "--image-size", "64"], "--image-size 96 or larger"),
+        (["compare", "swin_t", "--image-size", "20"], "Mend: another side, such as --image-size 64"),
+        (["compare", "swin_t", "--image-size", "65"], "such as --image-size 96"),
+        (["compare", "swin_b_384", "--image-size", "64"], "--image-size 96"),
         (["compare", "swin_t", "--image-size", "8"], "8 is not in the range"),
         (["bench", "swin_x"], "There is no model or variant 'swin_x'. Did you mean 'swin_t' or"),
         (["compare", "deit_x"], "There is no model or variant 'deit_x'. Did you mean 'deit_"),
@@ -168,18 +171,39 @@ def test_a_row_that_failed_is_a_row_and_a_remark():
     table = studying.speed_table([row])
     assert table.rows[0][:4] == ["auto", "float32", "1", "8x8"]
     assert len(table.rows[0]) == len(table.columns)
-    assert studying.remarks([row, row]) == ["float32, batch 1, 8x8: auto: no memory"]
+    assert studying.remarks({"rows": [row, row]}) == ["float32, batch 1, 8x8: auto: no memory"]
+
+
+def test_emulated_bfloat16_is_told_wherever_its_figures_stand(monkeypatch, tmp_path, capsys):
+    processor = {**machine.processor(), "bfloat16": False}
+    monkeypatch.setattr(bench_study.machine, "processor", lambda: processor)
+    monkeypatch.setattr(bench_study, "measure", lambda *_: [speed_row(0.1, precision="bfloat16")])
+    monkeypatch.setattr(
+        compare_study, "take_turns", lambda candidates, *_, **__: {one.name: Measured(one.name) for one in candidates}
+    )
+    told = "does not multiply bfloat16, so that bfloat16 is emulated"
+    for verb in ("bench", "compare"):
+        run([verb, "swin_nano", "--image-size", "32", "--precision", "bfloat16", "--out", str(tmp_path / verb)])
+        assert told in capsys.readouterr().err
+        assert all(told in (tmp_path / verb / f"{verb}.{kind}").read_text("utf-8") for kind in ("json", "html"))
+
+
+def test_both_charts_of_an_engine_run_from_left_to_right_in_one_colour():
+    rows = [speed_row(0.1 * batch, batch=batch, floor_seconds={"value": 0.1}) for batch in (8, 1)]
+    time, memory = studying._charts(rows)
+    assert [at for at, _ in time.lines["plain, float32"]] == [at for at, _ in memory.lines["plain, float32"]] == [1, 8]
+    assert list(time.lines) == ["plain, float32", "floor, float32"]
 
 
 def test_pages_say_why_a_row_is_empty(benched):
-    result = json.loads((benched / "bench.json").read_text("utf-8"))
-    assert "Not measured" not in render(studying.bench_page(result, "it"), "study.html.j2")
+    result = {**json.loads((benched / "bench.json").read_text("utf-8")), "remarks": []}
+    assert "Remarks" not in render(studying.bench_page(result, "it"), "study.html.j2")
     row = {"asked": "auto", "precision": "float32", "batch": 1, "size": [8, 8], "fault": "auto: no memory"}
     page = render(studying.bench_page({**result, "rows": [*result["rows"], row]}, "it"), "study.html.j2")
-    assert "Not measured" in page
+    assert "Remarks" in page
     assert "float32, batch 1, 8x8: auto: no memory" in page
     compared = {
-        "rows": [{"model": "swin_t", "side": 32, "macs": 1, "attention_macs": 1, "fault": "swin_t: no time"}],
+        "rows": [{"model": "swin_t", "side": 32, "macs": 1, "useful_macs": 1, "attention_macs": 1, "fault": "swin_t: no time"}],
         "layers": [],
     }
     nothing = {"precision": "float32", "crossings": [], "growth": [], "environment": result["environment"]}
@@ -241,12 +265,13 @@ def test_figures_of_a_tiny_model_are_told_and_one_round_has_no_interval():
         {
             "model": "m",
             "side": 32,
-            "macs": 8_300_000,
+            "macs": 9_000_000,
+            "useful_macs": 8_300_000,
             "attention_macs": 1,
             "latency_seconds": {"value": 2e-2, "low": None, "high": None},
         }
     ]
-    assert compare.table(rows).rows[0][2:] == ["0.00830", "0.0%", "20.0", "19,531", "0.415", "–"]
+    assert compare.table(rows).rows[0][2:] == ["0.00900", "0.0%", "20.0", "19,531", "0.415", "–"]
 
 
 def hostile(result: dict) -> dict:
@@ -289,14 +314,16 @@ def test_a_benchmark_that_measured_nothing_has_failed(monkeypatch, capsys):
     assert "Nothing could be measured" in printed.err
 
 
-@pytest.mark.parametrize("study", [bench_study, compare_study], ids=["bench", "compare"])
-def test_an_interrupted_measurement_keeps_what_was_measured_before(study, monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("study", "sign"), [(bench_study, signal.SIGINT), (compare_study, signal.SIGTERM)], ids=["bench", "compare"]
+)
+def test_an_interrupted_measurement_keeps_what_was_measured_before(study, sign, monkeypatch, tmp_path, capsys):
     asked = []
 
     def turns(candidates, pace, say):
         asked.append(candidates)
         if len(asked) == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(sign)
         return {one.name: Measured(one.name, turns=[[0.5], [0.5]]) for one in candidates}
 
     monkeypatch.setattr(study, "take_turns", turns)
