@@ -54,8 +54,8 @@ def report(run: Path) -> Path:
 
 def doubts(config: Mapping[str, Any], verdict: Verdict | None) -> list[Remark]:
     """What the verdict on a run with the settings ``config`` leaves open."""
-    doubt = confound(validated(PretrainSettings, config)) if verdict else ""
-    return [Remark("note", doubt)] if doubt else []
+    found = (confound(validated(PretrainSettings, config)), verdict.doubt) if verdict else ()
+    return [Remark("note", doubt) for doubt in found if doubt]
 
 
 def unjudged(config: Mapping[str, Any]) -> str:

@@ -34,15 +34,17 @@ class Split:
         train = tuple(sorted(index for other, fold in enumerate(self.folds) if other != number for index in fold))
         return Split(train, self.folds[number], self.test, f"fold {number + 1} of {self.made}", self.folds)
 
-    def few(self, collection: Collection, per_class: int, seed: int) -> Split:
+    def few(self, collection: Collection, per_class: int, seed: int, alike: Iterable[Sequence[int]] = ()) -> Split:
         """As if only ``per_class`` training pictures of each class had labels, drawn with ``seed``, and no more for validation.
 
-        The others become the test, unless there is one. Raises :class:`UsageError` for pictures of several labels.
+        The others become the test, unless there is one, but for those of whose group, or ``alike``, a picture was drawn. Raises
+        :class:`UsageError` for pictures of several labels.
         """
         if collection.multi_label:
             raise UsageError("per_class counts pictures of one label each; these have several. Mend: leave it out")
         train, val = (_drawn(collection, part, per_class, seed) for part in (self.train, self.val))
-        surplus = tuple(sorted({*self.train, *self.val} - {*train, *val}))
+        units, drawn = _units(collection, sorted({*self.train, *self.val}), alike), {*train, *val}
+        surplus = tuple(sorted(index for unit in units if drawn.isdisjoint(unit) for index in unit))
         made = f"{self.made}; of the training pictures {per_class} per class drawn with seed {seed}"
         return Split(train, val, self.test or surplus, made)
 

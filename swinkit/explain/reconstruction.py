@@ -19,6 +19,7 @@ from ..tasks.pretraining import Reconstruction, reconstruct, sample_masks
 from ..weights.files import read_model
 from ..weights.foreign import is_foreign
 from ..weights.hub import locate
+from ..weights.saved import painted_normalise
 
 
 class Painter(NamedTuple):
@@ -32,12 +33,13 @@ class Painter(NamedTuple):
 def find_painter(path: str | Path) -> Painter | None:
     """The network in a pre-training run or a SimMIM checkpoint; None for a model that has nothing to paint with.
 
-    A checkpoint does not record its cells; they are as wide as its decoder's, as published.
+    A checkpoint does not record its cells and targets; they are as published, cells as wide as its decoder's.
     """
     place = locate(path).path
     if is_foreign(place):
         saved = open_saved(path)
-        config, masking, state, look = saved.config, Masking(cell=saved.config.strides[-1]), saved.state, saved.preprocessing
+        config, state, look = saved.config, saved.state, saved.preprocessing
+        masking = Masking(cell=config.strides[-1], normalise=painted_normalise(saved))
         learned_from: dict[str, Any] = {}
     else:
         file = read_model(place)

@@ -50,7 +50,7 @@ class Labelled:
                 f"Only {counted(len(split.val), 'picture')} for validation, which says little. --folds 5 judges on every picture once."
             )
         if settings.per_class:
-            split = split.few(collection, settings.per_class, settings.seed)
+            split = split.few(collection, settings.per_class, settings.seed, alike)
         if names := untaught(collection, split):
             say(
                 f"warning: no picture of {counted(len(names), 'class')} is left to learn from: {', '.join(map(repr, names[:8]))}"
@@ -84,6 +84,9 @@ class Labelled:
             labels = collection.label_matrix(split.train)
             weights = balancing_weights(labels, len(collection.classes), collection.multi_label)
         return find_task(settings.task)(collection.classes, collection.multi_label, settings, weights)
+
+    def beside(self, settings: TrainSettings) -> dict[str, Collection]:
+        return {}
 
     def looking_seconds(self, settings: TrainSettings, model: nn.Module) -> float:
         return 0.0

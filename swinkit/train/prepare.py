@@ -75,7 +75,8 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
     settled, plan = rehearsed(settings, settled, model, ground)
     if not start.state and ground.facts.side > SMALL and (name := published_weights(ground.facts.side)):
         say(f"From nothing, photographs need many pictures. Published weights that fit: --model {name}")
-    history = {"seen": asdict(seen or Seen()), "learned_from": saved.metadata.get("learned_from") if saved else None}
+    beside = {name: identity(pictures) for name, pictures in recipe.beside(settings).items()}
+    history = {**beside, "seen": asdict(seen or Seen()), "learned_from": saved.metadata.get("learned_from") if saved else None}
     return Prepared(
         settled, record(collection, split, findings) | history, split, recipe.task(settled, collection, split), model,
         make_feed(settled, collection, split), plan,
@@ -196,11 +197,14 @@ def record(collection: Collection, split: Split, findings: Findings) -> dict[str
     return {
         "layout": collection.layout,
         "reason": collection.reason,
-        "pictures": len(collection),
-        "fingerprint": collection.fingerprint(),
-        "classes": list(collection.classes),
+        **identity(collection),
         "multi_label": collection.multi_label,
         "split": split.to_dict(),
         "findings": [{"kind": item.kind, "severity": item.severity, "message": item.message} for item in findings.items],
         "unusable": {collection.samples[index].source: reason for index, reason in findings.unusable.items()},
     }
+
+
+def identity(collection: Collection) -> dict[str, Any]:
+    """By what pictures are known again."""
+    return {"pictures": len(collection), "fingerprint": collection.fingerprint(), "classes": list(collection.classes)}

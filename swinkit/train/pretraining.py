@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..data.collection import counted
 from ..validation import validated
-from .labelled import examined
+from .labelled import TINY, examined
 from .place import check_place
 from .session import RunResult, begin, resume
 from .settings import PretrainSettings
+from .unlabelled import probe_of
 from .verdict import Verdict, foreseen, weigh
 from .watch import Display
 
@@ -56,13 +58,17 @@ def carried_out(
 
 
 def announce(settings: PretrainSettings, display: Display) -> None:
-    """Look at the labelled set, and say what the verdict on it will cost, before anything is computed."""
+    """Look at the labelled set, and say on how much features are judged and what the verdict will cost, before anything is computed."""
     if settings.probe is None:
         return
     try:
         examined(settings.probe, display.checked)
     finally:
         display.end()
+    judged = len(probe_of(settings.probe, settings.seed).test)
+    display.say(
+        f"Features are judged on {counted(judged, 'labelled picture')}{', which says little' if judged < TINY else ''}."
+    )
     if settings.verdict:
         display.say(str(foreseen(settings)))
 

@@ -53,6 +53,9 @@ class Recipe(Protocol):
 
     def task(self, settings: Any, collection: Collection, split: Split) -> Task: ...
 
+    def beside(self, settings: Any) -> dict[str, Collection]:
+        """Other pictures on which figures of the run depend, by the setting that names them."""
+
     def looking_seconds(self, settings: Any, model: nn.Module) -> float:
         """How long all that :meth:`observe` measures in a run of settled ``settings`` will take, about."""
 

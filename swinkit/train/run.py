@@ -56,8 +56,7 @@ class RunFolder:
         try:
             sweep_stale(run.path)
             write_json(run.path / MACHINE, environment())
-            run.data = dict(data)
-            write_json(run.path / DATA, run.data)
+            run.save_data(data)
             run.save_config(config)  # last: a folder with config.yaml is a run that can be resumed
         except BaseException:
             run.close()
@@ -94,6 +93,11 @@ class RunFolder:
         self.config = dict(config)
         text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
         write_atomically(self.path / CONFIG, text.encode())
+
+    def save_data(self, data: Mapping[str, Any]) -> None:
+        """Replace data.json."""
+        self.data = dict(data)
+        write_json(self.path / DATA, self.data)
 
     def append_metrics(self, row: Mapping[str, Any], table: str = "metrics.csv") -> None:
         """One line of ``table``; the first row names the columns, one of which is ``step``. None is an empty cell."""

@@ -22,7 +22,7 @@ from ..weights.saved import weights_digest
 from .interrupt import Interruption
 from .loop import Trainer
 from .place import check_place
-from .prepare import Prepared, anchored, empty_network, initial_network, make_feed, prepare
+from .prepare import Prepared, anchored, empty_network, identity, initial_network, make_feed, prepare
 from .recipe import recipe_of
 from .run import RunFolder
 from .settings import VERBS, RunSettings, TrainSettings
@@ -113,7 +113,6 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
         finally:
             display.end()
         same_data(run.data, collection)
-        write_down(run, settings)
         split = Split.from_dict(run.data["split"])
         torch.set_num_threads(settings.threads or torch.get_num_threads())
         task, feed = recipe.task(settings, collection, split), make_feed(settings, collection, split)
@@ -128,6 +127,11 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
             trainer.load_state_dict(checkpoint.state)
             epoch = EpochSums(**checkpoint.state.get("epoch", {}))  # older versions did not save it
             notes += checkpoint.notes
+        beside = recipe.beside(settings)
+        if trainer.progress.step < trainer.steps:
+            for name in beside.keys() & run.data.keys():
+                same_data(run.data[name], beside[name], f" of {name}")
+        write_down(run, settings, beside)
         run.truncate_metrics(trainer.progress.step)
         for note in [*notes, f"Going on from step {trainer.progress.step} of {trainer.steps}."]:
             run.log(note)
@@ -202,25 +206,36 @@ def unchanged(settings: RunSettings, changes: Mapping[str, Any]) -> RunSettings:
     return asked
 
 
-def write_down(run: RunFolder, settings: RunSettings) -> None:
-    """Have config.yaml say where the data of ``run`` lie now, where it computes, and whether it is weighed."""
+def write_down(run: RunFolder, settings: RunSettings, beside: Mapping[str, Collection]) -> None:
+    """Have config.yaml say where the data of ``run`` lie now, where it computes, and whether it is weighed, and data.json what pictures
+    ``beside`` its own are."""
+    if new := {name: identity(pictures) for name, pictures in beside.items() if run.data.get(name) != identity(pictures)}:
+        run.save_data({**run.data, **new})
     kept = settings.model_dump(include=KEPT)
     kept |= {name: anchored(kept[name]) for name in PLACES if kept.get(name)}
     if any(run.config.get(name) != value for name, value in kept.items()):
         run.save_config({**run.config, **kept})
 
 
-def same_data(recorded: Mapping[str, Any], collection: Collection) -> None:
-    """Raises :class:`UsageError` saying how ``collection`` differs from what data.json recorded."""
-    if missing := [name for name in ("classes", "pictures", "fingerprint", "split") if name not in recorded]:
+class OtherPictures(UsageError):
+    """The pictures or labels are not those that a run began with."""
+
+
+def same_data(recorded: Mapping[str, Any], collection: Collection, of: str = "") -> None:
+    """Raises :class:`OtherPictures` saying how ``collection`` differs from what data.json ``recorded``, and :class:`UsageError` where it does not
+    say what; ``of`` says which pictures they are, where they are not the run's own."""
+    wanted = ("classes", "pictures", "fingerprint", *(() if of else ("split",)))
+    if missing := [name for name in wanted if name not in recorded]:
         raise UsageError(f"The run's data.json has no {', '.join(missing)}. Mend: restore it, or start a new run")
     before, now = list(recorded["classes"]), list(collection.classes)
     if before != now:
         added, gone = [name for name in now if name not in before], [name for name in before if name not in now]
         how = f"added {added}, gone {gone}" if added or gone else f"their order was {before}, is {now}"
-        raise UsageError(f"The classes are not those the run began with: {how}. Mend: restore the data, or start a new run")
+        raise OtherPictures(
+            f"The classes{of} are not those the run began with: {how}. Mend: restore the data, or start a new run"
+        )
     if recorded["fingerprint"] != collection.fingerprint():
-        raise UsageError(
-            f"The pictures or labels are not those the run began with: {recorded['pictures']} pictures then, {len(collection)} now, "
+        raise OtherPictures(
+            f"The pictures or labels{of} are not those the run began with: {recorded['pictures']} pictures then, {len(collection)} now, "
             "or some were relabelled or replaced. Mend: restore the data, or start a new run"
         )

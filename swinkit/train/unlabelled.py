@@ -28,7 +28,7 @@ from ..tasks.probing import Probe, make_probe
 from ..variants import ALIASES, VARIANTS, find
 from ..weights.atomic import write_atomically
 from ..weights.resize import fit, remembering
-from ..weights.saved import Saved, fitted, handed_over, large_enough
+from ..weights.saved import Saved, fitted, handed_over, large_enough, painted_normalise
 from ..weights.verify import ShapesOnly, signatures
 from .labelled import examined
 from .loop import Trainer
@@ -79,7 +79,7 @@ class Unlabelled:
                 "Mend: a labelled set of pictures like those of the folder"
             )
         if start.state:
-            start = taken_over(start, masking)
+            start = taken_over(start, masking, painted_normalise(saved) if saved else 0)
         return replace(start, build=functools.partial(SimMIM, masking=masking))
 
     def facts(self, collection: Collection, split: Split, start: Start) -> DataFacts:
@@ -125,6 +125,9 @@ class Unlabelled:
     def task(self, settings: PretrainSettings, collection: Collection, split: Split) -> Task:
         return find_task(settings.task)(settings.masking, settings.seed)
 
+    def beside(self, settings: PretrainSettings) -> dict[str, Collection]:
+        return {} if settings.probe is None else {"probe": examined(settings.probe)[0]}
+
     def looking_seconds(self, settings: PretrainSettings, model: nn.Module) -> float:
         if settings.probe is None:
             return 0.0
@@ -165,8 +168,9 @@ def default_cell(config: SwinConfig, sparse: bool) -> int:
     return max((side for side in strides if min(config.image_size) >= ACROSS * side), default=config.patch_size)
 
 
-def taken_over(start: Start, masking: Masking) -> Start:
-    """``start`` with the weights to go on with: the encoder's, and if they fit what hides and paints now, all.
+def taken_over(start: Start, masking: Masking, normalise: int = 0) -> Start:
+    """``start`` with the weights to go on with: the encoder's, and if they fit what hides and paints now, all; what painted learned targets
+    normalised by ``normalise``.
 
     Tables go straight from the windows in which they were trained to those that the encoder has now: none is resized that keeps its window,
     unless maps were compacted and no longer are.
@@ -182,9 +186,11 @@ def taken_over(start: Start, masking: Masking) -> Start:
     painting = {name: tensor for name, tensor in state.items() if name.startswith("reconstruction.")}
     with ShapesOnly():
         expected = signatures(SimMIM(start.config, masking).state_dict())
-    if all(expected.get(name) == found for name, found in signatures(painting).items()):
+    fits = all(expected.get(name) == found for name, found in signatures(painting).items())
+    if fits and (not painting or normalise == masking.normalise):
         return replace(start, state=state)
-    left = ("What painted hidden parts there has no use here: the encoder alone goes on.",) if painting else ()
+    why = f", since it learned targets of normalise={normalise}" if fits else ""
+    left = (f"What painted hidden parts there has no use here{why}: the encoder alone goes on.",) if painting else ()
     state = {name: tensor for name, tensor in state.items() if name not in painting}
     return replace(start, state=state, notes=(*start.notes, *left))
 

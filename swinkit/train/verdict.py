@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..data.layouts import open_data
 from ..data.loader import eval_batches
 from ..data.split import Split
 from ..data.transforms import evaluation
-from ..errors import DataError, Interrupted
+from ..errors import DataError, Interrupted, UsageError
 from ..tasks import load
 from ..tasks.devices import find_device
 from ..tasks.figures import Figure, share_of
@@ -25,8 +25,9 @@ from ..variants import ALIASES, VARIANTS
 from ..weights.atomic import write_json
 from .labelled import Labelled, examined
 from .place import CONFIG, DATA, read_record
+from .provenance import Seen
 from .run import read_rows
-from .session import begin, resume
+from .session import OtherPictures, begin, resume
 from .settings import PretrainSettings, TrainSettings, default_batch_size, default_epochs
 from .watch import Display
 
@@ -51,6 +52,7 @@ class Verdict:
     """``word`` is "worth it" where pre-training gains for certain, "no" where it loses for certain, else "not yet".
 
     ``gain`` is top-1 of ``ways[0]``, the fine-tuned, less that of ``ways[1]``, from nothing; its interval is from pictures drawn in pairs.
+    ``seen`` of the ``judged`` pictures were among those of the pre-training.
     """
 
     word: str
@@ -58,9 +60,17 @@ class Verdict:
     labels: int
     judged: int
     ways: tuple[Rated, ...]
+    seen: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @property
+    def doubt(self) -> str:
+        """What may flatter the gain; nothing where nothing may."""
+        if not self.seen:
+            return ""
+        return f"{self.seen:,} of the {self.judged:,} judged pictures were seen without labels in the pre-training, which may flatter the gain a little"
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Verdict:
@@ -73,6 +83,7 @@ class Verdict:
             f"{self.word.capitalize()}: with {counted(self.labels, 'label')} {tuned.top1.value:.1%} right after pre-training, "
             f"{nothing.top1.value:.1%} {nothing.name}; {self.gain.value * 100:+.1f} points "
             f"({(self.gain.low or 0) * 100:+.1f} to {(self.gain.high or 0) * 100:+.1f}) on {counted(self.judged, 'picture')}."
+            + (f" {self.doubt}." if self.doubt else "")
         )
 
 
@@ -158,7 +169,7 @@ def weigh(run: Path, display: Display) -> Verdict | None:
         right = answers(path)
         hits.append(right)
         ways.append(Rated(name, cost.epochs, minutes, share_of(right)))
-    verdict = compared(hits, ways, cost.labels)
+    verdict = replace(compared(hits, ways, cost.labels), seen=seen_among_judged(run / "verdict" / "pretrained"))
     write_json(run / RECORD, verdict.to_dict())
     return verdict
 
@@ -193,6 +204,13 @@ def read_verdict(run: Path) -> Verdict | None:
     return Verdict.from_dict(json.loads(path.read_text("utf-8"))) if path.is_file() else None
 
 
+def seen_among_judged(run: Path) -> int:
+    """How many of the pictures that the fine-tuning in ``run`` kept aside its pre-training saw, as far as places tell."""
+    data = read_record(run, DATA)
+    split = Split.from_dict(data["split"])
+    return Seen.from_dict(data.get("seen", {})).among(split.test or split.val)[1]
+
+
 def answers(run: Path) -> np.ndarray:
     """Which of the pictures that a training kept aside its model gets right, (N,) bool."""
     config, data = read_record(run, CONFIG), read_record(run, DATA)
@@ -211,7 +229,13 @@ def answers(run: Path) -> np.ndarray:
 def _trained(path: Path, shared: TrainSettings, chosen: dict[str, Any], display: Display) -> float:
     """Train into ``path``, or finish what was begun there; how many minutes its epochs took."""
     if (path / "config.yaml").is_file():
-        resume(path, {"data": shared.data, "device": shared.device}, display)
+        try:
+            resume(path, {"data": shared.data, "device": shared.device}, display)
+        except OtherPictures:
+            raise UsageError(
+                f"The labelled set {shared.data} is not what the verdict began with. The pre-training is finished and stays. Mend: restore the set, "
+                f"or remove {path.parent} for a new verdict"
+            ) from None
     else:
         begin(validated(TrainSettings, {**shared.model_dump(), **chosen}), path, display)
     return round(sum(float(row["seconds"]) for row in read_rows(path / "metrics.csv")) / 60, 2)

@@ -20,6 +20,7 @@ from .formats import DIALECTS
 from .resize import fit, moved, remembering, spread
 
 HEAD = "head."
+PUBLISHED_NORMALISE = 47  # pixels around each, of V2
 FEWEST = 3  # tokens along a window; in smaller ones hardly any token attends to another
 
 
@@ -75,6 +76,15 @@ def convention(saved: Saved) -> str:
 def is_pretrained(saved: Saved) -> bool:
     """Whether it still has what it painted hidden parts with."""
     return any(name.startswith("reconstruction.") for name in saved.state)
+
+
+def painted_normalise(saved: Saved) -> int:
+    """:attr:`~swinkit.config.Masking.normalise` of the targets that its decoder learned to paint. A checkpoint does not record it: of
+    Microsoft's V2 it is what was published (arXiv 2111.09883, appendix A2)."""
+    if saved.masking is not None:
+        return saved.masking.normalise
+    published = saved.config.version == 2 and saved.metadata.get("format") in ("microsoft", "simmim")
+    return PUBLISHED_NORMALISE if published and is_pretrained(saved) else 0
 
 
 def handed_over(saved: Saved, image_size: Size) -> Saved:

@@ -158,6 +158,15 @@ def test_few_labels_are_few_for_validation_too_and_the_others_are_the_test():
     assert make_split(data).few(data, 5, seed=1).train != few.train
 
 
+def test_of_few_labels_no_group_nor_likeness_is_judged_that_was_learned_from():
+    samples = [Sample(str(i), (i % 2,), group=f"patient {i // 10}" if i < 100 else None) for i in range(200)]
+    data, alike = collection(samples, 2), [(i, i + 1) for i in range(100, 200, 2)]
+    few = make_split(data, alike=alike).few(data, 3, seed=0, alike=alike)
+    drawn, units = {*few.train, *few.val}, [*(range(i, i + 10) for i in range(0, 100, 10)), *alike]
+    assert few.test
+    assert all(drawn.isdisjoint(unit) or set(few.test).isdisjoint(unit) for unit in units)
+
+
 def test_unlabelled_pictures_are_left_out():
     data = collection([Sample("a", ()), *(Sample(str(i), (i % 2,)) for i in range(10))], 2)
     split = make_split(data)

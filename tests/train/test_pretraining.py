@@ -20,14 +20,15 @@ from swinkit.data.check import examine
 from swinkit.data.layouts import open_data, open_unlabelled
 from swinkit.data.randomness import MASK, keys
 from swinkit.data.split import make_split
-from swinkit.errors import DataError, Interrupted
+from swinkit.errors import DataError, Interrupted, UsageError
+from swinkit.explain.reconstruction import find_painter
 from swinkit.model.classifier import SwinClassifier
 from swinkit.model.simmim import SimMIM
 from swinkit.preprocessing import Preprocessing
 from swinkit.tasks import described, open_saved
 from swinkit.tasks.pretraining import PretrainingMeter, sample_masks
 from swinkit.tasks.probing import Probe
-from swinkit.train import fit, pretrain, resume
+from swinkit.train import fit, go_on, pretrain, resume
 from swinkit.train.labelled import Labelled
 from swinkit.train.loop import Trainer
 from swinkit.train.prepare import checked
@@ -70,6 +71,21 @@ def test_the_labelled_set_is_found_from_any_folder(tmp_path, monkeypatch):
     resume(tmp_path / run.path, {"probe": "moved", "device": "cpu"})
     config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
     assert (config["probe"], config["device"]) == (str(tmp_path / "moved"), "cpu")
+
+
+def test_another_labelled_set_is_refused_before_the_last_epoch_and_told_at_the_verdict(tmp_path, monkeypatch):
+    first, second = write_pictures(tmp_path / "first"), write_pictures(tmp_path / "second", 60)
+    settings = {**OPTIONS, "epochs": 3, "probe": str(first)}
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        stop_at(patched, 4)
+        pretrain(scatter(tmp_path / "photos"), out=tmp_path / "run", **settings)
+    for _ in range(2):  # and nothing of it is written down
+        with pytest.raises(UsageError, match="of probe are not those the run began with: 48 pictures then, 60 now"):
+            resume(tmp_path / "run", {"probe": str(second)})
+    monkeypatch.setattr("swinkit.train.verdict.default_epochs", lambda *_, **__: 1)
+    assert go_on(tmp_path / "run").verdict
+    with pytest.raises(UsageError, match=r"is not what the verdict began with.*finished and stays.*remove .*verdict for a new"):
+        go_on(tmp_path / "run", {"probe": str(second)})
 
 
 @pytest.mark.parametrize(("sparse", "step"), [(False, 3), (True, 1)])
@@ -202,10 +218,15 @@ def test_simmim_checkpoints_of_microsoft_load_and_go_on(version, dialect, prefix
     given = TrainSettings(data=str(data), model=str(tmp_path / "simmim.pth"))
     collection = open_data(str(data))
     assert Labelled().start(given, collection, make_split(collection, {}, 0), open_start(given)).learned_from == "pictures"
-    run = pretrain(data, tmp_path / "simmim.pth", tmp_path / "run",
-                   **{**OPTIONS, "swin": None, "image_size": None, "cell": 4, "lr": 1e-12, "ema": 0.0, "epochs": 1, "weight_decay": 0})  # fmt: skip
+    options = {**OPTIONS, "swin": None, "image_size": None, "cell": 4, "lr": 1e-12, "ema": 0.0, "epochs": 1, "weight_decay": 0}
+    normalise = 47 if version == 2 else 0  # as published
+    run = pretrain(data, tmp_path / "simmim.pth", tmp_path / "run", **options, normalise=normalise)
     found = read_model(run.path).state
     assert all(torch.allclose(found[name], tensor, atol=1e-5) for name, tensor in network.state_dict().items())
+    assert find_painter(tmp_path / "simmim.pth").network.masking.normalise == normalise
+    other = started(data, tmp_path / "simmim.pth", cell=4, normalise=7)
+    assert not any(name.startswith("reconstruction.") for name in other.state)
+    assert f"learned targets of normalise={normalise}: the encoder alone goes on" in other.notes[-1]
 
 
 def started(data, model, **settings):

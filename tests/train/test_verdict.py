@@ -7,6 +7,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from swinkit.cli.pretrained import report
 from swinkit.errors import DataError
 from swinkit.tasks.figures import Figure
 from swinkit.train import pretrain, resume
@@ -35,6 +36,17 @@ def test_the_features_are_measured_and_the_whole_is_weighed(tmp_path, monkeypatc
     assert configs[0]["swin"] == configs[1]["swin"]
     again = resume(result.path)
     assert again.sha256 == result.run.sha256
+
+
+def test_judged_pictures_that_the_pretraining_saw_are_counted_wherever_the_verdict_stands(tmp_path, monkeypatch):
+    monkeypatch.setattr("swinkit.train.verdict.default_epochs", lambda pictures, fine_tuning: 1)
+    data = write_pictures(tmp_path / "stripes")
+    verdict = pretrain(data, out=tmp_path / "run", probe=str(data), **{**OPTIONS, "epochs": 1}).verdict
+    assert 0 < verdict.seen <= verdict.judged
+    told = f"{verdict.seen} of the {verdict.judged} judged pictures were seen without labels"
+    assert told in str(verdict)
+    assert told in report(tmp_path / "run").read_text("utf-8")
+    assert read_verdict(tmp_path / "run") == verdict
 
 
 def test_equal_answers_do_not_make_the_verdict_certain():
