@@ -75,10 +75,11 @@ def test_the_labelled_set_is_found_from_any_folder(tmp_path, monkeypatch):
 
 def test_another_labelled_set_is_refused_before_the_last_epoch_and_told_at_the_verdict(tmp_path, monkeypatch):
     first, second = write_pictures(tmp_path / "first"), write_pictures(tmp_path / "second", 60)
-    settings = {**OPTIONS, "epochs": 3, "probe": str(first)}
-    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+    photos, settings = scatter(tmp_path / "photos"), {**OPTIONS, "epochs": 3, "probe": str(first)}
+    with monkeypatch.context() as patched:
         stop_at(patched, 4)
-        pretrain(scatter(tmp_path / "photos"), out=tmp_path / "run", **settings)
+        with pytest.raises(Interrupted):
+            pretrain(photos, out=tmp_path / "run", **settings)
     for _ in range(2):  # and nothing of it is written down
         with pytest.raises(UsageError, match="of probe are not those the run began with: 48 pictures then, 60 now"):
             resume(tmp_path / "run", {"probe": str(second)})
