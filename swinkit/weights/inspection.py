@@ -104,7 +104,7 @@ def _own(path: Path) -> dict[str, Any]:
         "classes": config.num_classes or None,
         "class_names": list(file.classes) or None,
         "precision": _precision(file.state),
-        "converts_to": _others(fitted(handed_over(file.saved, config.image_size)) if file.masking else file.saved, "swinkit"),
+        "converts_to": _others(fitted(handed_over(file, config.image_size)) if file.masking else file, "swinkit"),
         "problems": [],
     }
 
