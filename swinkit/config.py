@@ -27,6 +27,9 @@ def as_side(value: Any) -> Any:
 Trained = Annotated[Annotated[int, Field(ge=0)] | tuple[Side, Side], BeforeValidator(as_side)]
 
 
+CPB_HIDDEN = 512  # hidden width of the network that makes version 2's position bias (V2, section 3.3)
+
+
 class SwinConfig(BaseModel):
     """Architecture of a Swin Transformer.
 

@@ -79,9 +79,10 @@ def processor() -> dict[str, Any]:
 
 
 def memory() -> dict[str, float | None]:
-    """GiB, total and available; None where the system does not say."""
-    found = {name: int(kib) / 2**20 for name, kib in re.findall(r"^(\w+):\s+(\d+) kB", read("/proc/meminfo"), re.MULTILINE)}
-    return {"total": found.get("MemTotal"), "available": found.get("MemAvailable")}
+    """GiB, total of the machine and :func:`available_memory`; None where the system does not say."""
+    total = re.search(r"^MemTotal:\s*(\d+) kB", read("/proc/meminfo"), re.MULTILINE)
+    available = available_memory()
+    return {"total": int(total[1]) / 2**20 if total else None, "available": None if available is None else available / 2**30}
 
 
 def compiler() -> str | None:

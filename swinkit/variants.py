@@ -99,6 +99,8 @@ ROWS = (
 
 VARIANTS = {row.name: row for row in ROWS}
 ALIASES = {row.alias: row for row in ROWS if row.alias}
+# what tells variants apart, beside the size of their pictures
+SHAPE = ("version", "patch_size", "embed_dim", "depths", "num_heads", "window_size", "pretrained_window_sizes")
 
 
 def near_variants(name: str, also: Sequence[str] = ()) -> str:
@@ -113,6 +115,12 @@ def find(name: str) -> Variant:
     if row is None:
         raise UsageError(f"There is no variant {name!r}. {near_variants(str(name))}")
     return row
+
+
+def matching(config: SwinConfig, *, any_size: bool = False) -> list[str]:
+    """Names of the variants of the architecture of ``config``, published for pictures of its size or, with ``any_size``, of another."""
+    fields = SHAPE if any_size else (*SHAPE, "image_size")
+    return [name for name, row in VARIANTS.items() if all(getattr(row.config, key) == getattr(config, key) for key in fields)]
 
 
 def configure(name: str, **overrides: Any) -> SwinConfig:

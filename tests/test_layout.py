@@ -23,7 +23,7 @@ FLOORS = (
     {"tasks"},
     {"weights", "data", "kernels"},
     {"model"},
-    {"config", "variants", "preprocessing", "results", "validation", "machine", "extras", "timing", "errors"},
+    {"config", "variants", "preprocessing", "results", "validation", "machine", "memory", "extras", "timing", "errors"},
 )
 HEIGHT = {part: -floor for floor, parts in enumerate(FLOORS) for part in parts}
 

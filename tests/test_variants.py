@@ -6,7 +6,8 @@ import torch
 from swinkit.config import SwinConfig
 from swinkit.errors import UsageError
 from swinkit.model.classifier import SwinClassifier
-from swinkit.variants import ALIASES, VARIANTS, configure, find
+from swinkit.variants import ALIASES, VARIANTS, configure, find, matching
+from swinkit.weights.descriptions import timm
 
 # millions of parameters as published (Swin table 1 and the model hub; Swin V2, section on model configurations)
 PUBLISHED = {
@@ -39,6 +40,17 @@ def test_the_largest_run_at_small_width(name):
 def test_names_and_aliases_are_distinct():
     assert not set(VARIANTS) & set(ALIASES)
     assert all(find(alias) is find(row.name) for alias, row in ALIASES.items())
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_is_found_by_its_architecture(name):
+    """timm's name for it too, where swinv2_base was told from its like by neither patch nor by the window it was trained with."""
+    config = VARIANTS[name].config
+    assert matching(config) == [name]
+    assert matching(config.model_copy(update={"image_size": (512, 512)}), any_size=True) == [name]
+    assert timm.published(config) == (None if "nano" in name else name)
+    assert matching(config.model_copy(update={"patch_size": 8}), any_size=True) == []
+    assert timm.published(config.model_copy(update={"patch_size": 8})) is None
 
 
 def test_an_unknown_variant_names_its_neighbours():

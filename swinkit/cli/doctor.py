@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from .. import __version__, machine
 from ..machine import version
+from ..weights.caches import hub_settings
 from .options import next_command, print_json, shared
 
 CORE = (
@@ -57,8 +57,7 @@ def examine() -> dict[str, Any]:
 
 
 def _disk() -> dict[str, dict[str, Any]]:
-    home = os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")
-    places = {"here": Path.cwd(), "cache": Path(os.environ.get("HF_HUB_CACHE", Path(home) / "hub"))}
+    places = {"here": Path.cwd(), "cache": Path(hub_settings()["cache_dir"])}
     if Path("/dev/shm").is_dir():
         places["shared memory"] = Path("/dev/shm")
     return {name: {"path": str(path), "exists": path.is_dir(), "free_gib": _free(path)} for name, path in places.items()}
@@ -98,7 +97,7 @@ def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
         ("flags", f"{flags}; bfloat16 {bfloat16}"),
     ]
     rows.append(("kernels", f"compiled by {report['compiler']}" if report["compiler"] else "none, for want of a C++ compiler"))
-    if memory["total"]:
+    if None not in memory.values():
         rows.append(("memory", f"{memory['available']:.1f} of {memory['total']:.1f} GiB available"))
     for name, place in report["disk"].items():
         rows.append((name, f"{place['path']}{'' if place['exists'] else ' (not made yet)'}, {place['free_gib']:.1f} GiB free"))

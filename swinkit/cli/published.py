@@ -9,7 +9,7 @@ from typing import Any
 
 from ..data.collection import Collection
 from ..errors import DataError, GateError, UsageError
-from ..variants import VARIANTS, Variant, find
+from ..variants import Variant, find, matching
 
 SYNSET = re.compile(r"n\d{8}")
 CLASSES, PICTURES = 1000, 50_000  # of ILSVRC 2012's validation set
@@ -91,23 +91,13 @@ def validation_folder(data: str) -> str:
 
 
 def _row(name: str, config: Any) -> Variant:
-    fields = (
-        "version",
-        "embed_dim",
-        "depths",
-        "num_heads",
-        "window_size",
-        "image_size",
-        "pretrained_window_sizes",
-        "patch_size",
-    )
-    fitting = [row for row in VARIANTS.values() if all(getattr(row.config, key) == getattr(config, key) for key in fields)]
+    fitting = matching(config)
     if not fitting:
         size = "x".join(map(str, config.image_size))
         raise UsageError(
             f"{name} is none of the published variants (width {config.embed_dim}, {size} pixels); nothing can be expected"
         )
-    return find(fitting[0].name)
+    return find(fitting[0])
 
 
 def _torchvisions(name: str) -> Expectation:

@@ -7,7 +7,6 @@ become pictures of 2h-1 rows and 2w-1 columns, query minus key, and both can be 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -19,7 +18,7 @@ from ..model.backbone import SwinBackbone
 from ..model.position_bias import MlpBias, TableBias
 from ..model.windows import Size
 from ..weights.resize import METHODS
-from .seeing import backbone_of
+from .seeing import backbone_of, row_entropy, row_reach
 
 
 @dataclass(frozen=True)
@@ -83,9 +82,7 @@ def _described(stage: int, block: int, version: int, bias: TableBias | MlpBias) 
     offsets = torch.zeros(len(pairs), (2 * height - 1) * (2 * width - 1))
     offsets[:, bias.index.cpu().flatten()] = pairs.flatten(1)  # pairs of one offset agree
     share = pairs.softmax(dim=-1)
-    seats = torch.cartesian_prod(torch.arange(height), torch.arange(width)).float()
     return BlockBias(
         stage, block, version, bias.window, offsets.view(-1, 2 * height - 1, 2 * width - 1),
-        entropy=torch.special.entr(share).sum(-1).mean(-1) / math.log(2),
-        reach=(share * torch.cdist(seats, seats)).sum(-1).mean(-1),
+        entropy=row_entropy(share).mean(-1), reach=row_reach(share, bias.window).mean(-1),
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..model.windows import Size, WindowGrid, token_places
-from .seeing import Meeting, Place, backbone_of, index_of, meetings
+from .seeing import Meeting, Place, backbone_of, index_of, meetings, row_entropy, row_reach
 
 
 @dataclass(frozen=True)
@@ -63,15 +62,11 @@ class Attention:
 
     def entropy(self) -> Tensor:
         """Entropy of the rows of each head, (h,), in bits, averaged over the map's tokens."""
-        bits = torch.special.entr(self.rows).sum(-1) / math.log(2)
-        return self._over_tokens(bits)
+        return self._over_tokens(row_entropy(self.rows))
 
     def reach(self) -> Tensor:
         """Mean distance to what is attended to, (h,), in tokens, averaged over the map's tokens."""
-        heights = torch.arange(self.grid.window[0], device=self.rows.device)
-        widths = torch.arange(self.grid.window[1], device=self.rows.device)
-        seats = torch.cartesian_prod(heights, widths).to(self.rows.dtype)
-        return self._over_tokens((self.rows * torch.cdist(seats, seats)).sum(-1))
+        return self._over_tokens(row_reach(self.rows, self.grid.window))
 
     def _over_tokens(self, values: Tensor) -> Tensor:
         """(B, nW, h, N) to (h,): the mean over pictures and real tokens."""

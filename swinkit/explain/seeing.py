@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,12 +60,20 @@ class Meeting:
 @torch.no_grad()
 def softmax_rows(attention: WindowAttention, x: Tensor, grid: WindowGrid) -> Tensor:
     """Who attends to whom on the map ``x`` (B, H, W, C), (B, nW, h, N, N): Swin, equation 4, or V2, equation 2, with the mask."""
-    q, k, _ = attention.project(grid.split(x))
-    q, k = attention.similarity(q, k)
-    logits = q @ k.transpose(-2, -1) + attention.bias().to(q.dtype)
-    if grid.mask is not None:
-        logits = logits + grid.mask[:, None].to(q.dtype)
-    return logits.softmax(dim=-1)
+    q, k, _, bias = attention.operands(grid.split(x), grid.mask)
+    return (q @ k.transpose(-2, -1) + bias).softmax(dim=-1)
+
+
+def row_entropy(rows: Tensor) -> Tensor:
+    """Entropy of softmax rows (..., N, N) in bits, (..., N)."""
+    return torch.special.entr(rows).sum(-1) / math.log(2)
+
+
+def row_reach(rows: Tensor, window: Size) -> Tensor:
+    """Mean distance to what softmax rows (..., N, N) of a ``window`` attend to, in tokens, (..., N)."""
+    heights, widths = (torch.arange(side, device=rows.device) for side in window)
+    seats = torch.cartesian_prod(heights, widths).to(rows.dtype)
+    return (rows * torch.cdist(seats, seats)).sum(-1)
 
 
 @contextmanager

@@ -46,8 +46,7 @@ class Meeting(NamedTuple):
 @functools.lru_cache(maxsize=64)
 def meeting(size: Size, window: Size, counts: Size, shift: Size) -> Meeting:
     """The table for a map of ``size`` rows and columns; made by the model's own partition, applied to row numbers."""
-    grid = WindowGrid(window, counts, shift, mask=torch.empty(0))  # a mask, of whatever kind, makes it roll
-    rows = token_places(grid, size, "cpu").to(torch.int32)
+    rows = token_places(WindowGrid(window, counts, shift, cyclic=True), size, "cpu").to(torch.int32)
     region = shift_regions(window, counts, shift, "cpu").to(torch.uint8)
     mixed = (region != region[:, :1]).any(dim=1).to(torch.uint8)
     return Meeting(rows.contiguous(), region.contiguous(), mixed.contiguous())

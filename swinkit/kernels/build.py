@@ -93,11 +93,17 @@ def library(name: str) -> tuple[ctypes.CDLL | None, str]:
 def _key(source: Path, command: str) -> str:
     """What a compiled kernel depends on: its sources, how it is compiled, by what, and for which processor."""
     sources = [file.read_bytes() for file in (source, *sorted(source.parent.glob("*.hpp")))]
-    rest = [repr(FLAGS), command, os.environ.get("CXX", ""), str(Path(command).resolve().stat().st_mtime_ns), processor()]
+    rest = [
+        repr(FLAGS),
+        command,
+        os.environ.get("CXX", ""),
+        str(Path(command).resolve().stat().st_mtime_ns),
+        instruction_sets(),
+    ]
     return hashlib.sha256(b"\0".join([*sources, *(part.encode() for part in rest)])).hexdigest()[:16]
 
 
-def processor() -> str:
+def instruction_sets() -> str:
     """Architecture and instruction sets: a home folder may be shared by machines of several kinds."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -145,9 +145,11 @@ class WindowAttention(nn.Module):
 
     def within(self, windows: Tensor, mask: Tensor | None) -> Tensor:
         """Attention inside each of ``windows`` (B, nW, N, C); ``mask`` (nW, N, N) parts what was wrapped around."""
+        return attend(*self.operands(windows, mask)).transpose(2, 3).reshape(windows.shape)
+
+    def operands(self, windows: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What :func:`attend` takes of ``windows`` (B, nW, N, C): queries, keys, values, and bias with ``mask`` (nW, N, N)."""
         q, k, v = self.project(windows)
         q, k = self.similarity(q, k)
         bias = self.bias().to(q.dtype)
-        if mask is not None:
-            bias = bias + mask[:, None].to(q.dtype)
-        return attend(q, k, v, bias).transpose(2, 3).reshape(windows.shape)
+        return q, k, v, bias if mask is None else bias + mask[:, None].to(q.dtype)

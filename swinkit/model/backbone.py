@@ -61,10 +61,18 @@ class PatchMerging(nn.Module):
         self.reduction = Linear(4 * width, 2 * width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        rows, columns = counts = counts_of(x.shape[1:3], (2, 2))
-        x = pad_to(x, counts, (2, 2)).view(x.shape[0], rows, 2, columns, 2, x.shape[3])
-        x = x.permute(0, 1, 3, 4, 2, 5).flatten(3)  # columns outside rows: h0w0, h1w0, h0w1, h1w1, as published
+        x = side_by_side(x)
         return self.reduction(self.norm(x)) if self.norm_first else self.norm(self.reduction(x))
+
+
+def side_by_side(x: Tensor) -> Tensor:
+    """Each 2x2 neighbours of (B, H, W, C) concatenated, columns outside rows: h0w0, h1w0, h0w1, h1w1, as published.
+
+    (B, ceil(H / 2), ceil(W / 2), 4C); an odd side is padded.
+    """
+    rows, columns = counts = counts_of(x.shape[1:3], (2, 2))
+    x = pad_to(x, counts, (2, 2)).view(x.shape[0], rows, 2, columns, 2, x.shape[3])
+    return x.permute(0, 1, 3, 4, 2, 5).flatten(3)
 
 
 class Stage(nn.Module):

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..config import CPB_HIDDEN
 from .windows import Size
 
 
@@ -79,14 +80,13 @@ class TableBias(nn.Module):
 class MlpBias(nn.Module):
     """Log-spaced continuous position bias: a small network from offsets to biases (V2, section 3.3).
 
-    The bias is 16 sigmoid(MLP(coordinates)), bounded as in the published code. ``reach`` is the window at which the network
-    was trained, by default the present one.
+    ``reach`` is the window at which the network was trained, by default the present one.
     """
 
     index: Tensor
     coordinates: Tensor
 
-    def __init__(self, window: Size, heads: int, reach: Size | None = None, hidden: int = 512) -> None:
+    def __init__(self, window: Size, heads: int, reach: Size | None = None, hidden: int = CPB_HIDDEN) -> None:
         super().__init__()
         self.window = window
         self.reach = reach or window
@@ -108,6 +108,9 @@ class MlpBias(nn.Module):
             self.index = relative_position_index(self.window).to(weight.device)
             self.coordinates = log_spaced_coordinates(self.window, self.reach).to(weight.device, self.coordinates.dtype)
 
+    def values(self) -> Tensor:
+        """The bias at every offset of the window, ((2h-1)(2w-1), heads): 16 sigmoid(MLP(coordinates)), bounded as in the published code."""
+        return 16 * torch.sigmoid(self.mlp(self.coordinates))
+
     def forward(self) -> Tensor:
-        bias = 16 * torch.sigmoid(self.mlp(self.coordinates))
-        return F.embedding(self.index, bias).permute(2, 0, 1)
+        return F.embedding(self.index, self.values()).permute(2, 0, 1)

@@ -149,8 +149,8 @@ class Reconstruction(nn.Module):
     def reset_parameters(self) -> None:
         nn.init.trunc_normal_(self.mask_token, std=0.02)
 
-    def forward(self, x: Tensor, mask: Tensor, cell: int) -> Tensor:
-        """Tokens (B, h, w, channels of the last stage) to pixels (B, C, h * stride, w * stride)."""
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Tokens (B, h, w, channels of the last stage) to pixels (B, C, h * stride, w * stride), whatever ``mask`` hid."""
         return F.pixel_shuffle(self.decoder(x.permute(0, 3, 1, 2)), self.stride)
 
 
@@ -163,7 +163,7 @@ class SparseReconstruction(nn.Module):
 
     def __init__(self, config: SwinConfig, masking: Masking) -> None:
         super().__init__()
-        self.factor = config.strides[-1] // masking.cell
+        self.cell, self.factor = masking.cell, config.strides[-1] // masking.cell
         width = max(LEAST_WIDTH, config.widths[-1] // self.factor**2)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, config.embed_dim))
         self.places = nn.Linear(config.widths[-1], self.factor**2 * 4 * width)
@@ -175,12 +175,12 @@ class SparseReconstruction(nn.Module):
     def reset_parameters(self) -> None:
         nn.init.trunc_normal_(self.mask_token, std=0.02)
 
-    def forward(self, x: Tensor, mask: Tensor, cell: int) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Tokens (B, h, w, channels of the last stage) of a compacted picture to all pixels (B, C, R * cell, S * cell)."""
         kept, _ = kept_cells(mask)
         x = F.pixel_shuffle(self.places(x).permute(0, 3, 1, 2), self.factor)[..., : kept.shape[1], : kept.shape[2]]
         x = x.unflatten(1, (4, -1)).take_along_dim(kept[:, None, None], dim=1).squeeze(1)  # (B, width, R / 2, S / 2)
-        return F.pixel_shuffle(self.pixels(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), 2 * cell)
+        return F.pixel_shuffle(self.pixels(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), 2 * self.cell)
 
 
 class SimMIM(nn.Module):
@@ -213,7 +213,7 @@ class SimMIM(nn.Module):
         return torch.where(covered[..., None], token, x)
 
     def forward(self, images: Tensor, mask: Tensor) -> Tensor:
-        painted = self.reconstruction(self.encode(images, mask), mask, self.masking.cell)
+        painted = self.reconstruction(self.encode(images, mask), mask)
         return painted[..., : images.shape[2], : images.shape[3]]
 
     def pooled(self, images: Tensor) -> Tensor:

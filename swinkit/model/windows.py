@@ -100,13 +100,15 @@ class WindowGrid(NamedTuple):
     """How one block cuts a map into ``counts`` windows: computed once per stage and handed to its blocks.
 
     Counts are kept, and sides are products of them, because a tracer multiplies sizes easily and divides them slowly.
-    ``mask`` (nW, N, N) is absent in blocks that do not shift.
+    ``mask`` (nW, N, N) is absent in blocks that do not shift. ``cyclic`` says whether the map is rolled by ``shift``: a shift
+    may be a symbol, and asking whether it is 0 would be a branch of the graph.
     """
 
     window: Size
     counts: Size
     shift: Size = (0, 0)
     mask: Tensor | None = None
+    cyclic: bool = False
 
     @classmethod
     def regular(cls, x: Tensor, window: Size) -> WindowGrid:
@@ -116,7 +118,7 @@ class WindowGrid(NamedTuple):
     def shifted(self, x: Tensor, always: bool) -> WindowGrid:
         """The same grid for a shifted block; see :func:`shift_size`."""
         shift = shift_size(self.window, self.counts, always)
-        return self._replace(shift=shift, mask=shift_mask(self.window, self.counts, shift, x))
+        return self._replace(shift=shift, mask=shift_mask(self.window, self.counts, shift, x), cyclic=True)
 
     def split(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to windows (B, nW, N, C): pad, then roll, then cut.
@@ -124,14 +126,14 @@ class WindowGrid(NamedTuple):
         Padding comes before the roll so that the mask separates opposite edges; the other order lets them attend.
         """
         x = pad_to(x, self.counts, self.window)
-        if self.mask is not None:
+        if self.cyclic:
             x = torch.roll(x, (-self.shift[0], -self.shift[1]), (1, 2))
         return window_partition(x, self.window, self.counts)
 
     def join(self, windows: Tensor, size: Size) -> Tensor:
         """Windows (B, nW, N, C) to the map (B, *size, C): the inverse of :meth:`split`, padding cropped."""
         x = window_reverse(windows, self.window, self.counts)
-        if self.mask is not None:
+        if self.cyclic:
             x = torch.roll(x, self.shift, (1, 2))
         return settled(x[:, : size[0], : size[1]])  # row-major again where the crop took something away
 

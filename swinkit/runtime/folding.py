@@ -23,7 +23,7 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from ..kernels.build import HOOKS
 from ..model.attention import ScaledCosine, WindowAttention
-from ..model.backbone import PatchEmbed, PatchMerging, Stage
+from ..model.backbone import PatchEmbed, PatchMerging, Stage, side_by_side
 from ..model.block import Block, pre_norm
 from ..model.classifier import SwinClassifier
 from ..model.windows import Size, WindowGrid, counts_of, pad_to, shift_size
@@ -221,10 +221,8 @@ class FoldedMerging(nn.Module):
         self.norm = parts.norm(None if self.norm_first else source.norm)
 
     def forward(self, x: Tensor, size: Size) -> tuple[Tensor, Size]:
-        rows, columns = counts = counts_of(size, (2, 2))
-        x = pad_to(x.view(x.shape[0], *size, x.shape[2]), counts, (2, 2)).view(x.shape[0], rows, 2, columns, 2, x.shape[2])
-        x = x.permute(0, 1, 3, 4, 2, 5).flatten(3).flatten(1, 2)
-        return self.reduction(self.norm(x)) if self.norm_first else self.norm(self.reduction(x)), counts
+        x = side_by_side(x.view(x.shape[0], *size, x.shape[2])).flatten(1, 2)
+        return self.reduction(self.norm(x)) if self.norm_first else self.norm(self.reduction(x)), counts_of(size, (2, 2))
 
 
 class FoldedStage(nn.Module):
@@ -248,9 +246,8 @@ class FoldedStage(nn.Module):
     def grids(self, size: Size) -> tuple[WindowGrid, WindowGrid]:
         """The regular and the shifted grid for a map of ``size``, without their masks."""
         counts = counts_of(size, self.window)
-        return WindowGrid(self.window, counts), WindowGrid(
-            self.window, counts, shift_size(self.window, counts, self.always_shift)
-        )
+        shift = shift_size(self.window, counts, self.always_shift)
+        return WindowGrid(self.window, counts), WindowGrid(self.window, counts, shift, cyclic=True)
 
 
 class Folded(nn.Module):

@@ -13,9 +13,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from math import ceil
 
-from ..config import SwinConfig
-
-CPB_HIDDEN = 512
+from ..config import CPB_HIDDEN, SwinConfig
 
 
 @dataclass(frozen=True)

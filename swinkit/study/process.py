@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from .. import memory
 from ..errors import SwinkitError
-from . import memory
 
 ROOT = Path(__file__).parents[2]
 ALLOWED = 900.0  # seconds that building, which may compile, or one request may take

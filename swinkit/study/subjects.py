@@ -17,7 +17,8 @@ import torch
 import torchvision.models.vision_transformer  # noqa: F401  here, so that its memory is not taken for a model's
 from torch import Tensor, nn
 
-from . import floor, memory
+from .. import memory
+from . import floor
 from .models import PLAIN, open_model, outline
 from .process import Subject
 from .vit import VITS, build_vit

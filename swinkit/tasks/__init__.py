@@ -166,12 +166,12 @@ def open_unfitted(
     if variant is not None and configure(variant).embed_dim != file.config.embed_dim:
         raise UsageError(f"{path} holds a model of width {file.config.embed_dim}, which is not {variant}. Leave variant out.")
     if file.masking is not None:
-        return handed_over(file.saved, resized(file.config, image_size or file.config.image_size).image_size)
+        return handed_over(file, resized(file.config, image_size or file.config.image_size).image_size)
     if image_size is None:
-        return file.saved
+        return file
     config = resized(file.config, image_size)
     preprocessing = file.preprocessing.model_copy(update={"size": config.image_size})
-    return replace(file.saved, config=config, preprocessing=preprocessing, state=fitting(file.state, config, file.config))
+    return replace(file, config=config, preprocessing=preprocessing, state=fitting(file.state, config, file.config))
 
 
 def _from_elsewhere(
@@ -179,7 +179,7 @@ def _from_elsewhere(
 ) -> Saved:
     wanted = (image_size, image_size) if isinstance(image_size, int) else image_size
     file = open_foreign(located.path, variant, unrecorded or wanted)
-    saved = replace(file.saved, preprocessing=located.preprocessing or file.preprocessing)
+    saved = replace(file, preprocessing=located.preprocessing or file.preprocessing)
     if image_size is None:
         return saved
     size = resized(file.config, image_size).image_size

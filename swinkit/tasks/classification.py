@@ -147,6 +147,7 @@ def temperature(model: Any) -> float:
 class ClassificationMeter:
     """Loss and accuracy over an evaluation, all in 0..1 except the loss, which is in nats and unsmoothed.
 
+    Ranks are those of logits, as in an :class:`~.evaluation.Evaluation`: probabilities of sure answers round to one and the same.
     The mean average precision is over the classes that have a picture, and left out where none has.
     """
 
@@ -164,9 +165,8 @@ class ClassificationMeter:
         if self.multi_label:
             return self._several(logits, labels)
         loss = F.cross_entropy(logits, labels).item()
-        scores = logits.softmax(dim=-1).numpy()
-        ranks = (1, 5) if scores.shape[1] > 5 else (1,)  # among five classes or fewer, top-5 is always right
-        return {"loss": loss, **{f"top{k}": float(top_k_hits(scores, labels.numpy(), k).mean()) for k in ranks}}
+        ranks = (1, 5) if logits.shape[1] > 5 else (1,)  # among five classes or fewer, top-5 is always right
+        return {"loss": loss, **{f"top{k}": float(top_k_hits(logits.numpy(), labels.numpy(), k).mean()) for k in ranks}}
 
     def calibration(self) -> dict[str, float]:
         """The temperature to divide logits by (Guo et al., arXiv 1706.04599), where there are mistakes enough to fit it."""
@@ -180,7 +180,7 @@ class ClassificationMeter:
         loss = F.binary_cross_entropy_with_logits(logits, labels).item()
         if not labels.any():  # no class has a picture to find, and the mean of nothing is no figure
             return {"loss": loss}
-        precision = average_precision(logits.sigmoid().numpy(), labels.numpy().astype(bool))
+        precision = average_precision(logits.numpy(), labels.numpy().astype(bool))
         return {"loss": loss, "map": mean_known(precision)}
 
 

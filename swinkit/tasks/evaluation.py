@@ -213,12 +213,12 @@ class MultiLabel(Evaluation):
     @cached_property
     def average_precision(self) -> metrics.Array:
         """Per class (K,), nan for one that never occurs."""
-        return metrics.average_precision(self.probabilities, self.truth)
+        return metrics.average_precision(self.logits, self.truth)
 
     @cached_property
     def figures(self) -> dict[str, Figure]:
         draws = np.random.default_rng(0).multinomial(len(self), np.full(len(self), 1 / len(self)), size=200)
-        resampled = metrics.average_precision(self.probabilities, self.truth, draws)
+        resampled = metrics.average_precision(self.logits, self.truth, draws)
         interval = metrics.quantiles(np.array([metrics.mean_known(row) for row in resampled]))
         said = self.probabilities >= self.threshold
         both, either = (said & self.truth).sum(), said.sum() + self.truth.sum()

@@ -112,14 +112,15 @@ def _ratio(above: Whole, below: Whole) -> Array:
     return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
 
 
-def average_precision(probabilities: Array, truth: Flags, weights: NDArray[Any] | None = None) -> Array:
+def average_precision(scores: Array, truth: Flags, weights: NDArray[Any] | None = None) -> Array:
     """Area under each class's precision-recall steps, as in scikit-learn: float (K,), nan for a class that never occurs.
 
-    Pictures of equal score enter together, so their order does not matter. mAP is :func:`mean_known` of it. ``weights``
-    (draws, n) counts each picture so many times, as a bootstrap does; the answer is then (draws, K).
+    ``scores`` (n, K) are logits or whatever ranks as they do. Pictures of equal score enter together, so their order does not matter.
+    mAP is :func:`mean_known` of it. ``weights`` (draws, n) counts each picture so many times, as a bootstrap does; the answer is
+    then (draws, K).
     """
     counted = np.ones((1, len(truth))) if weights is None else weights
-    columns = [_one_average_precision(*column, counted) for column in zip(probabilities.T, truth.T, strict=True)]
+    columns = [_one_average_precision(*column, counted) for column in zip(scores.T, truth.T, strict=True)]
     return np.stack(columns, axis=1) if weights is not None else np.concatenate(columns)
 
 

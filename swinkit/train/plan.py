@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .. import memory
 from ..data.collection import counted
 from ..machine import available_memory
 from ..tasks import Task
@@ -205,15 +205,8 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 
 def peak_gigabytes(device: torch.device, parameters: int) -> float | None:
     """Peak memory so far plus what the optimiser will hold (two float32 per parameter); None where it cannot be read."""
-    if device.type == "cuda":
-        used = torch.cuda.max_memory_allocated(device)
-    elif sys.platform == "win32":
-        return None
-    else:
-        import resource
-
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return (used + 8 * parameters) / 1e9
+    used = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else memory.peak()
+    return None if used is None else (used + 8 * parameters) / 1e9
 
 
 def published_weights(side: int) -> str | None:

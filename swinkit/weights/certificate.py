@@ -20,7 +20,6 @@ from ..config import SwinConfig
 from ..errors import SwinkitError
 from ..extras import is_installed
 from ..model.classifier import SwinClassifier
-from ..model.position_bias import MlpBias, TableBias, log_spaced_coordinates, relative_position_index
 from .files import read_model
 from .foreign import is_foreign, open_foreign
 from .saved import Saved, weights_digest
@@ -77,11 +76,6 @@ def network(saved: Saved) -> SwinClassifier:
     names = module.state_dict().keys()
     state = {name: tensor.float() for name, tensor in saved.state.items() if name in names}
     module.load_state_dict(state, strict=False, assign=True)
-    for part in module.modules():  # what follows from the configuration was left without values too
-        if isinstance(part, TableBias | MlpBias):
-            part.index = relative_position_index(part.window)
-        if isinstance(part, MlpBias):
-            part.coordinates = log_spaced_coordinates(part.window, part.reach)
     return module.eval()
 
 
@@ -161,7 +155,7 @@ def differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> 
 
 def read_back(path: Path) -> Saved:
     """What was written, opened as any path is."""
-    return open_foreign(path).saved if is_foreign(path) else read_model(path).saved
+    return open_foreign(path) if is_foreign(path) else read_model(path)
 
 
 def _normed(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

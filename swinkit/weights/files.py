@@ -10,7 +10,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,27 +61,13 @@ class Description(BaseModel):
     replaces: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True)
-class ModelFile:
-    """A verified model, not yet a module: its tensors, and what ``config.json`` says (the rest of it in ``metadata``)."""
+@dataclass(frozen=True, kw_only=True)
+class ModelFile(Saved):
+    """A verified model of the own format: ``metadata`` is the rest of what ``config.json`` says, ``sha256`` that of its weights."""
 
     path: Path
     task: str
-    config: SwinConfig
-    classes: tuple[str, ...]
-    multi_label: bool
-    preprocessing: Preprocessing
     sha256: str
-    state: dict[str, Tensor] = field(repr=False)
-    masking: Masking | None
-    metadata: dict[str, Any] = field(repr=False)
-
-    @property
-    def saved(self) -> Saved:
-        """The same, open to changes."""
-        return Saved(
-            self.config, self.classes, self.preprocessing, self.multi_label, self.metadata, self.state, masking=self.masking
-        )
 
 
 def save_model(

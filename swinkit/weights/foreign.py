@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,26 +33,6 @@ FILES = (WEIGHTS, "pytorch_model.bin")
 SUFFIXES = (".safetensors", ".pth", ".pt")  # of the one file of weights in a folder without these
 
 
-@dataclass(frozen=True)
-class Foreign:
-    """Weights of another library under our names. ``notes`` says what was left out or assumed, a sentence each."""
-
-    path: Path
-    recognised: Recognised
-    config: SwinConfig
-    classes: tuple[str, ...]
-    preprocessing: Preprocessing
-    multi_label: bool
-    notes: tuple[str, ...]
-    state: dict[str, Tensor] = field(repr=False)
-
-    @property
-    def saved(self) -> Saved:
-        """The same, open to changes; its metadata say where it comes from."""
-        metadata = {"format": self.recognised.dialect.name, "notes": list(self.notes)}
-        return Saved(self.config, self.classes, self.preprocessing, self.multi_label, metadata, self.state)
-
-
 def is_foreign(path: str | Path) -> bool:
     """Whether ``path`` is there and is not of swinkit's own format."""
     path = Path(path)
@@ -65,9 +44,10 @@ def is_foreign(path: str | Path) -> bool:
     return "swin" not in _read_json(folder / DESCRIPTION) and (path.is_file() or bool(_weights_in(folder)))
 
 
-def open_foreign(path: str | Path, variant: str | None = None, image_size: Size | None = None) -> Foreign:
+def open_foreign(path: str | Path, variant: str | None = None, image_size: Size | None = None) -> Saved:
     """Read, recognise, configure and convert; ``variant`` and ``image_size`` tell what the files do not record.
 
+    ``metadata`` say from which ``format`` it comes and in ``notes`` what was left out or assumed, a sentence each.
     Raises :class:`WeightsError` for whatever does not fit, :class:`UsageError` asking for what is missing.
     """
     path = Path(path)
@@ -79,14 +59,13 @@ def open_foreign(path: str | Path, variant: str | None = None, image_size: Size 
         raise WeightsError(f"The weights of {path} are in another merge order than {recognised.dialect.title} has: {swapped}")
     restored = restore(state, config, recognised.dialect, recognised.prefix)
     classes = told.classes if told.classes and len(told.classes) == config.num_classes else None
-    return Foreign(
-        path=path,
-        recognised=recognised,
+    notes = [*others, *_notes(restored, told), *departures(recognised, config)]
+    return Saved(
         config=config,
         classes=classes or tuple(map(str, range(config.num_classes))),
         preprocessing=told.preprocessing or _preprocessing(recognised, config),
         multi_label=told.multi_label,
-        notes=(*others, *_notes(restored, told), *departures(recognised, config)),
+        metadata={"format": recognised.dialect.name, "notes": notes},
         state=restored.state,
     )
 

@@ -26,6 +26,7 @@ from ..extras import required
 from ..preprocessing import Preprocessing
 from ..variants import VARIANTS
 from .atomic import sha256_of
+from .caches import cache, hub_settings
 from .download import announce, download, offline, progress_bar, refuse_offline, unreachable
 
 HUB = "hf-hub:"
@@ -80,26 +81,12 @@ def locate(name: str | Path | Located, say: Callable[[str], None] | None = None)
     return Located(download(url, cache(), sha256, say), variants[-1] if variants else None)
 
 
-def cache() -> Path:
-    """Folder of files that came from URLs."""
-    return Path(os.environ.get("SWINKIT_CACHE") or Path.home() / ".cache" / "swinkit")
-
-
 def hub_client() -> ModuleType:
     """The library ``huggingface_hub``, with its reports of usage switched off; raises :class:`MissingExtra`."""
     for name in ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_UPDATE_CHECK"):
         os.environ.setdefault(name, "1")
     required("huggingface_hub.errors", "hub")  # which the client does not import by itself
     return required("huggingface_hub", "hub")  # type: ignore[no-any-return]
-
-
-def hub_settings() -> dict[str, str]:
-    """Address of the hub and folder of its cache, from the variables that its own tools obey, read now."""
-    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
-    return {
-        "endpoint": os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/"),
-        "cache_dir": os.path.expanduser(os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")),
-    }
 
 
 def _from_hub(name: str, say: Callable[[str], None]) -> Path:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..config import SwinConfig
 from ..errors import SwinkitError
-from ..variants import ROWS
+from ..variants import matching
 from .convert import restore
 from .descriptions import Told
 from .files import default_preprocessing, read_model
@@ -72,7 +72,7 @@ def _described(found: Recognised, config: SwinConfig | None, told: Told) -> dict
     return {
         "format": found.dialect.title,
         "version": found.version,
-        "variants": _named(config) if config and len(found.variants) != 1 else list(found.variants),
+        "variants": matching(config, any_size=True) if config and len(found.variants) != 1 else list(found.variants),
         "geometry": "dense" if found.dense or (config and config.geometry == "dense") else "classification",
         "windows": [list(window) for window in windows] if windows else None,
         "trained_windows": list(reaches) if reaches and found.version == 2 else None,
@@ -93,7 +93,7 @@ def _own(path: Path) -> dict[str, Any]:
     return {
         "format": "swinkit",
         "version": config.version,
-        "variants": _named(config),
+        "variants": matching(config, any_size=True),
         "geometry": config.geometry,
         "windows": [list(config.stage_window(stage)) for stage in stages],
         "trained_windows": list(config.trained_windows) if config.version == 2 else None,
@@ -104,7 +104,7 @@ def _own(path: Path) -> dict[str, Any]:
         "classes": config.num_classes or None,
         "class_names": list(file.classes) or None,
         "precision": _precision(file.state),
-        "converts_to": _others(fitted(handed_over(file.saved, config.image_size)) if file.masking else file.saved, "swinkit"),
+        "converts_to": _others(fitted(handed_over(file, config.image_size)) if file.masking else file, "swinkit"),
         "problems": [],
     }
 
@@ -112,12 +112,6 @@ def _own(path: Path) -> dict[str, Any]:
 def _others(saved: Saved, own: str) -> list[str]:
     """What ``swinkit convert`` can make of ``saved``, beside what it is."""
     return [name for name in takers(saved) if name != own]
-
-
-def _named(config: SwinConfig) -> list[str]:
-    """Variants of the shape of ``config``, whatever picture size it is used at."""
-    shape = ("version", "patch_size", "embed_dim", "depths", "num_heads", "window_size", "pretrained_window_sizes")
-    return [row.name for row in ROWS if all(getattr(row.config, key) == getattr(config, key) for key in shape)]
 
 
 def _precision(state: Mapping[str, Tensor]) -> list[str]:

@@ -14,9 +14,10 @@ from ..config import SwinConfig
 from ..errors import SwinkitError, UsageError
 from ..preprocessing import Preprocessing
 from .atomic import write_atomically
+from .caches import hub_settings
 from .download import offline, unreachable
 from .files import config_of, read_model, save_model
-from .hub import HUB, REPOSITORY, hub_client, hub_settings
+from .hub import HUB, REPOSITORY, hub_client
 
 CARD = "README.md"
 MOST_CLASSES = 50  # named in the card; config.json has them all

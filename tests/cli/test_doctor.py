@@ -14,6 +14,7 @@ import pytest
 from swinkit import machine
 from swinkit.cli import doctor
 from swinkit.cli.main import run
+from swinkit.weights.hub import hub_settings
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -79,6 +80,18 @@ def test_a_missing_extra_is_no_failure_and_says_what_to_type(
 def test_bfloat16_is_read_from_the_processor(flags: str, expected: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "read", lambda path: f"model name\t: X\nflags\t\t: {flags}\n" if flags else "")
     assert doctor.examine()["processor"]["bfloat16"] is expected
+
+
+def test_the_hubs_cache_and_free_memory_are_those_that_loading_and_training_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("HF_HOME", "HF_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(machine, "available_memory", lambda: 3 * 2**29)
+    report = doctor.examine()
+    assert report["disk"]["cache"]["path"] == hub_settings()["cache_dir"] == str(tmp_path / "huggingface" / "hub")
+    assert report["memory_gib"]["available"] == 1.5
 
 
 def test_a_gpu_that_this_torch_cannot_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,7 @@ def test_the_sparse_decoder_paints_each_2x2_by_the_place_of_its_kept_cell(height
     mask = uniform_mask(torch.rand(1, rows, columns, generator=torch.Generator().manual_seed(seed)), 0.25)
     factor = 4 // cell
     x = torch.randn(1, -(-rows // 2 // factor), -(-columns // 2 // factor), 16, generator=torch.Generator().manual_seed(seed))
-    painted = decoder(x, mask, cell)
+    painted = decoder(x, mask)
     assert painted.shape == (1, 3, rows * cell, columns * cell)
     for row, column in (mask[0] != DROPPED).nonzero().tolist():
         token = decoder.places(x[0, row // 2 // factor, column // 2 // factor]).view(4, -1, factor, factor)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from swinkit.study import memory
+from swinkit import memory
 from swinkit.study.process import Subject, Worker, WorkerFault
 from swinkit.study.turns import Candidate, Pace, take_turns
 

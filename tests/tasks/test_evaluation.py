@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from swinkit.errors import GateError, UsageError
 from swinkit.report.contents import headlines
+from swinkit.tasks.classification import ClassificationMeter
 from swinkit.tasks.evaluation import MultiLabel, SingleLabel
 from swinkit.tasks.figures import figure_names
 
@@ -137,6 +139,22 @@ def test_multi_label_figures_and_mistakes():
     assert evaluation.figures["map"].value == pytest.approx((1 + 1) / 2)
     assert evaluation.mistakes(5).tolist() == [1, 2]
     assert evaluation.to_dict()["classes"][0]["average_precision"] == 1
+
+
+def test_training_and_evaluation_rank_sure_answers_alike():
+    """Where a sigmoid rounds to 1 and a softmax to 0 in float32, so that pictures would come level that the logits tell apart."""
+    sure = np.array([[25, -25], [20, -20], [22, 25], [18, -18]], np.float32)
+    truth = np.array([[1, 0], [0, 1], [1, 1], [0, 0]], bool)
+    many, first = np.array([[25, -100, -90, -95, -105, -110, -85]] * 7, np.float32), np.arange(7)
+    for answers, logits, labels, names in (
+        (several(truth, sure), sure, truth.astype(np.float32), ("map",)),
+        (single(first, many), many, first, ("top1", "top5")),
+    ):
+        meter = ClassificationMeter(answers.multi_label)
+        meter.logits, meter.labels = [torch.from_numpy(logits)], [torch.from_numpy(labels)]
+        assert [meter.compute()[name] for name in names] == [answers.figures[name].value for name in names]
+    assert several(truth, sure).figures["map"].value == pytest.approx((1 + 5 / 6) / 2)
+    assert single(first, many).figures["top5"].value == pytest.approx(5 / 7)
 
 
 def test_plain_values_survive_strict_json():

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from swinkit import memory
 from swinkit.data.augment import Augmentation
 from swinkit.data.collection import Collection
 from swinkit.data.loader import Batch
@@ -122,6 +123,13 @@ def test_the_optimisers_are_timed_on_a_copy(optimizer):
     assert 0 < change_seconds(model, settings) < 60
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_the_peak_is_that_of_this_process_and_not_of_its_parent(monkeypatch, tmp_path):
+    status = tmp_path / "status"
+    status.write_text("VmPeak:\t 9000000 kB\nVmHWM:\t 1000000 kB\nVmRSS:\t 500000 kB\n")
+    monkeypatch.setattr(memory, "STATUS", status)
+    assert plan.peak_gigabytes(torch.device("cpu"), 10_000_000) == pytest.approx((1_000_000 * 1024 + 80_000_000) / 1e9)
 
 
 def test_durations_read_well():

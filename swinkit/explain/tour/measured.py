@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +14,13 @@ from torch import Tensor, nn
 from ... import timing
 from ...machine import processor
 from ...model.windows import WindowGrid
-from ...study.macs import count_macs, padding_share
+from ...study.macs import count_macs, msa, padding_share
 from ...study.vit import VITS, build_vit, count_vit_macs
 from ...study.ways import compare_ways, has_kernel
 from ...tasks import create_model
 from .costs import VIT
 from .padded import PaddedGrid
 from .subject import GEOMETRY, Subject
-from .windows import attention_macs
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def shift_ways(effort: Effort) -> dict[str, Any]:
     with torch.inference_mode():
         difference = float((attention(x, cyclic) - attention(x, padded)).abs().max())
     ways: dict[str, Any] = {
-        name: {"windows": grid.counts[0] * grid.counts[1], "macs": attention_macs(grid.counts, (7, 7), 96)}
+        name: {"windows": math.prod(grid.counts), "macs": math.prod(grid.counts) * msa(7, 7, 96)}
         for name, grid in (("cyclic", cyclic), ("padded", padded))
     }
     if effort.repeats:

@@ -24,14 +24,14 @@ class PaddedGrid(NamedTuple):
     window: Size
     counts: Size
     shift: Size
-    mask: Tensor
+    mask: Tensor | None = None
 
     @classmethod
     def of(cls, grid: WindowGrid, like: Tensor) -> PaddedGrid:
         """The padded way of a shifted ``grid``; ``like`` gives device and dtype."""
         extra = [1 if by else 0 for by in grid.shift]
         counts = grid.counts[0] + extra[0], grid.counts[1] + extra[1]
-        bare = cls(grid.window, counts, grid.shift, like)
+        bare = cls(grid.window, counts, grid.shift)
         sides = [count * side for count, side in zip(grid.counts, grid.window, strict=True)]
         real = bare._displace(torch.ones(1, *sides, 1, dtype=torch.bool, device=like.device))
         keys = window_partition(real, grid.window, counts)[0, :, None, :, 0]

@@ -113,13 +113,8 @@ def transfer(model: SwinClassifier, watched: Watched) -> dict[str, Any]:
     sides = [2 * side - 1 for side in twice]
     return {
         "window": list(window), "twice": list(twice), "own": own, "error": error, "before": pack(before[0]),
-        "bicubic": pack(stretched[0].view(*sides)), "log": pack(answers(wide).T[0].view(*sides) - level),
+        "bicubic": pack(stretched[0].view(*sides)), "log": pack(wide.values().T[0].view(*sides) - level),
     }  # fmt: skip
-
-
-def answers(network: MlpBias) -> Tensor:
-    """The bias at every offset of the network's window, ((2h-1)(2w-1), heads) (V2, section 3.3)."""
-    return 16 * torch.sigmoid(network.mlp(network.coordinates))
 
 
 def imitate(surface: Tensor, window: tuple[int, int]) -> tuple[MlpBias, float, float]:
@@ -137,7 +132,7 @@ def imitate(surface: Tensor, window: tuple[int, int]) -> tuple[MlpBias, float, f
 
         def closure() -> float:
             optimiser.zero_grad()
-            loss = F.mse_loss(answers(network), target)
+            loss = F.mse_loss(network.values(), target)
             loss.backward()
             return float(loss.detach())
 

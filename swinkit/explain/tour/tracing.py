@@ -27,7 +27,7 @@ class Watched:
 
     @property
     def shifted(self) -> bool:
-        return self.grid.mask is not None and max(self.grid.shift) > 0
+        return any(self.grid.shift)
 
 
 @dataclass(frozen=True, eq=False)

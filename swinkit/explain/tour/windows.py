@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...model.windows import Size, WindowGrid, shift_regions, token_places
+from ...model.windows import WindowGrid, shift_regions, token_places
+from ...study.macs import msa
 from ..seeing import softmax_rows
 from .packing import pack_rows
 from .padded import PaddedGrid
@@ -30,7 +32,7 @@ def shift(subject: Subject, traced: Trace) -> dict[str, Any]:
         "regular": _ways(regular, x), "cyclic": _ways(shifted, x), "padded": _ways(padded, x), "regions": regions(shifted),
         "masked": masked_share(shifted), "difference": agreement(traced.stage(0)[1]),
         "macs": {
-            name: attention_macs(grid.counts, grid.window, width) for name, grid in (("cyclic", shifted), ("padded", padded))
+            name: math.prod(grid.counts) * msa(*grid.window, width) for name, grid in (("cyclic", shifted), ("padded", padded))
         },
     }  # fmt: skip
 
@@ -55,12 +57,6 @@ def agreement(watched: Watched) -> float:
     """Largest difference between the padded way and the model's cyclic one, for this block and this picture."""
     x = watched.parts["attention"][0]
     return float((watched.block.attention(x, PaddedGrid.of(watched.grid, x)) - watched.parts["attention"][1]).abs().max())
-
-
-def attention_macs(counts: Size, window: Size, width: int) -> int:
-    """MACs of (S)W-MSA over ``counts`` whole windows: 4C² and 2NC for each of the N tokens of a window (Swin, equation 2)."""
-    tokens = window[0] * window[1]
-    return counts[0] * counts[1] * tokens * (4 * width**2 + 2 * tokens * width)
 
 
 def attention_rows(watched: Watched) -> Tensor:

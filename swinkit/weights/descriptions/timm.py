@@ -9,7 +9,7 @@ from typing import Any
 from ...config import SwinConfig
 from ...errors import WeightsError
 from ...preprocessing import Preprocessing
-from ...variants import VARIANTS
+from ...variants import VARIANTS, matching
 from . import Told, settled_pretrained
 
 ARGUMENTS = {"img_size": "image_size", "in_chans": "in_channels", "patch_size": "patch_size", "embed_dim": "embed_dim",
@@ -108,7 +108,4 @@ def _prepared(config: SwinConfig, preprocessing: Preprocessing) -> dict[str, Any
 
 def published(config: SwinConfig) -> str | None:
     """The published variant of the architecture of ``config``, if there is one."""
-    fields = ("version", "embed_dim", "depths", "num_heads", "window_size", "image_size")
-    return next(
-        (n for n in ARCHITECTURES.values() if all(getattr(VARIANTS[n].config, f) == getattr(config, f) for f in fields)), None
-    )
+    return next((name for name in matching(config) if name in ARCHITECTURES.values()), None)

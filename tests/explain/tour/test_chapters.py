@@ -86,7 +86,7 @@ def test_a_block_is_a_sum(subject: Subject, traced: Trace) -> None:
 
 def test_paper_s_formulas() -> None:
     assert costs.msa(56, 56, 96) == 4 * 3136 * 96**2 + 2 * 3136**2 * 96
-    assert costs.window_msa(56, 56, 96, 7) == windows.attention_macs((8, 8), (7, 7), 96)
+    assert costs.window_msa(56, 56, 96, 7) == 8 * 8 * costs.msa(7, 7, 96)
     found = costs.by_resolution()
     row = found["rows"][found["start"]]
     assert row["side"] == 224
@@ -160,7 +160,7 @@ def test_a_network_over_offsets_is_carried_to_a_larger_window_from_where_it_was_
         block=SimpleNamespace(attention=SimpleNamespace(bias=bias)), grid=SimpleNamespace(window=(4, 4))
     )
     found = second.transfer(model, asked)
-    surface = second.answers(bias).view(7, 7)
+    surface = bias.values().view(7, 7)
     centre = np.frombuffer(base64.b64decode(found["log"]["data"]), np.uint8).reshape(15, 15)[4:11, 4:11] / 255
     span = found["log"]["high"] - found["log"]["low"]
     assert np.allclose(found["log"]["low"] + centre * span, surface.detach(), atol=span / 200)
