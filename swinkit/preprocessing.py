@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+Interpolation = Literal["nearest", "bilinear", "bicubic"]
+INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
 Side = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -27,7 +29,7 @@ class Preprocessing(BaseModel):
     size: tuple[Side, Side] = (224, 224)
     resize: Literal["shortest", "squash", "none"] = "shortest"
     crop_ratio: Annotated[float, Field(gt=0, le=1)] = 0.875
-    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bicubic"
+    interpolation: Interpolation = "bicubic"
     channels: Annotated[int, Field(ge=1)] = 3
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[Positive, ...] = IMAGENET_STD

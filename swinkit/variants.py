@@ -111,9 +111,13 @@ def near_variants(name: str, also: Sequence[str] = ()) -> str:
 
 def find(name: str) -> Variant:
     """The row called ``name`` or aliased so; raises :class:`UsageError` with the nearest names."""
+    if not isinstance(name, str):
+        raise UsageError(
+            f"Expected the name of a variant, got {type(name).__name__}. Mend: a name, with fields of the architecture as keywords"
+        )
     row = VARIANTS.get(name) or ALIASES.get(name)
     if row is None:
-        raise UsageError(f"There is no variant {name!r}. {near_variants(str(name))}")
+        raise UsageError(f"There is no variant {name!r}. {near_variants(name)}")
     return row
 
 

@@ -31,7 +31,7 @@ from ..weights.atomic import sha256_of, write_atomically, write_json
 from ..weights.foreign import weight_files
 from ..weights.hub import locate
 from .given import source_of
-from .options import bar, say, warn
+from .options import bar, say, say_doubts, warn
 from .published import Expectation, by_synset, expectation, validation_folder
 
 WORDS = {"train": "training", "val": "validation", "test": "test", "all": "given"}
@@ -171,6 +171,7 @@ def judge(
     located = locate(model)
     network = load_any(located)
     decoder_of(network)  # of whom there are no answers to judge
+    say_doubts(network, quiet)
     check_gates(gates or {}, len(network.classes), bool(network.multi_label))
     network = network.to(place_of(network, device))
     expected = expectation(model, expect, network.config) if expect else None

@@ -199,6 +199,12 @@ def say(message: str, quiet: bool = False) -> None:
         click.echo(message, err=True)
 
 
+def say_doubts(model: Any, quiet: bool = False) -> None:
+    """What makes the library that the weights of ``model`` come from answer otherwise, on stderr."""
+    for doubt in getattr(model, "metadata", {}).get("doubts", ()):
+        say(f"note: {doubt}", quiet)
+
+
 def next_command(*words: str | Path, quiet: bool = False) -> None:
     """End a verb with the command to type next, on stderr: ``next_command("swinkit", "evaluate", run)``."""
     say(f"Next: {shlex.join(str(word) for word in words)}", quiet)

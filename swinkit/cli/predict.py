@@ -14,7 +14,7 @@ import click
 
 from ..errors import DataError, Interrupted, UsageError
 from .given import MODEL, engine
-from .options import SIZE, next_command, print_json, say, shared
+from .options import SIZE, next_command, print_json, say, say_doubts, shared
 
 if TYPE_CHECKING:
     from ..runtime.inputs import Input
@@ -109,6 +109,7 @@ def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: f
         predictor = Predictor(
             model, options["image_size"], options["device"], options["batch_size"], options["engine"], options["precision"]
         )
+        say_doubts(predictor.model, options["quiet"])
         columns = Columns(min(options["top"], len(predictor.classes)), predictor.multi_label, options["embeddings"])
 
         def rows(items: Iterable[Input]) -> Iterator[Row]:

@@ -88,7 +88,7 @@ def sweep_stale(folder: str | Path) -> list[Path]:
 def drafting(place: Path) -> Iterator[Path]:
     """A new folder beside ``place``, on the same disk, which is gone afterwards whatever happens, unless the block gave it a name.
 
-    Only a killed process leaves its folder; the next draft of the same place removes it. Raises :class:`OSError` where none can be made.
+    Only a killed process leaves its folder; a later draft of the same place removes it once it is :data:`ABANDONED`. Raises :class:`OSError` where none can be made.
     """
     for left in place.parent.glob(f"{TEMPORARY}????????-{glob.escape(place.name)}"):
         if left.is_dir() and time.time() - left.stat().st_mtime > ABANDONED:

@@ -131,6 +131,8 @@ def target_notes(saved: Saved, target: Target) -> tuple[str, ...]:
         )
     if saved.multi_label and target.name == "timm":
         notes.append("that a picture may have several labels is left out: timm has no place for it")
+    if saved.preprocessing.resize == "none" and target.name == "timm":
+        notes.append("that pictures are taken at their own size is left out: timm has no place for it")
     height, width = saved.preprocessing.size
     if target.library == "transformers" and saved.preprocessing.resize == "shortest" and height != width:
         notes.append("transformers scales by the shorter side alone, so of an oblong picture it sees another part")

@@ -16,7 +16,7 @@ from ..preprocessing import Preprocessing
 from ..variants import find
 from . import BUNDLE, DESCRIPTION, WEIGHTS
 from .atomic import sha256_of
-from .convert import Restored, restore
+from .convert import restore
 from .descriptions import Told, beside, timm, transformers
 from .descriptions.transformers import PREPROCESSOR
 from .files import default_preprocessing, find_model
@@ -47,7 +47,8 @@ def is_foreign(path: str | Path) -> bool:
 def open_foreign(path: str | Path, variant: str | None = None, image_size: Size | None = None) -> Saved:
     """Read, recognise, configure and convert; ``variant`` and ``image_size`` tell what the files do not record.
 
-    ``metadata`` say from which ``format`` it comes and in ``notes`` what was left out or assumed, a sentence each.
+    ``metadata`` say from which ``format`` it comes and in ``notes`` what was left out or assumed, a sentence each, in ``doubts`` those that
+    make its origin answer otherwise.
     Raises :class:`WeightsError` for whatever does not fit, :class:`UsageError` asking for what is missing.
     """
     path = Path(path)
@@ -59,13 +60,17 @@ def open_foreign(path: str | Path, variant: str | None = None, image_size: Size 
         raise WeightsError(f"The weights of {path} are in another merge order than {recognised.dialect.title} has: {swapped}")
     restored = restore(state, config, recognised.dialect, recognised.prefix)
     classes = told.classes if told.classes and len(told.classes) == config.num_classes else None
-    notes = [*others, *_notes(restored, told), *departures(recognised, config)]
+    doubts = [*told.notes, *departures(recognised, config)]
     return Saved(
         config=config,
         classes=classes or tuple(map(str, range(config.num_classes))),
         preprocessing=told.preprocessing or _preprocessing(recognised, config),
         multi_label=told.multi_label,
-        metadata={"format": recognised.dialect.name, "notes": notes},
+        metadata={
+            "format": recognised.dialect.name,
+            "notes": [*others, *restored.notes, *unrecorded(told), *doubts],
+            "doubts": doubts,
+        },
         state=restored.state,
     )
 
@@ -166,11 +171,9 @@ def _preprocessing(recognised: Recognised, config: SwinConfig) -> Preprocessing:
     return usual.model_copy(update={"resize": "squash"}) if squashed else usual
 
 
-def _notes(restored: Restored, told: Told) -> list[str]:
-    notes = list(restored.notes)
-    if told.preprocessing is None:
-        notes.append("how pictures were prepared is not recorded; the published evaluation is assumed")
-    return notes
+def unrecorded(told: Told) -> list[str]:
+    """What is assumed where ``told`` does not say how pictures were prepared."""
+    return [] if told.preprocessing else ["how pictures were prepared is not recorded; the published evaluation is assumed"]
 
 
 def _read_beside(path: Path) -> Mapping[str, Any]:

@@ -53,7 +53,7 @@ def inspect_state(state: Mapping[str, Tensor], told: Told | None = None, variant
         config = completed(told.config, found) if told.config and not lines else settle(found, variant)
         config = config.model_copy(update={"geometry": "dense"}) if found.dense else config
         restored = restore(state, config, found.dialect, found.prefix)
-        problems += [*restored.notes, *departures(found, config)]
+        problems += [*restored.notes, *told.notes, *departures(found, config)]
         saved = Saved(config, (), told.preprocessing or default_preprocessing(config), told.multi_label, {}, restored.state)
         formats = _others(saved, found.dialect.name)
     except SwinkitError as fault:

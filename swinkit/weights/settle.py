@@ -46,11 +46,15 @@ def _published(recognised: Recognised) -> SwinConfig | None:
 
 def _question(recognised: Recognised) -> str:
     candidates = recognised.variants
-    choices = "\n".join(f'  variant="{name}"' for name in candidates) or "  none of the published ones has this shape"
-    return (
+    asked = (
         f"The file does not record the window of this Swin V{recognised.version}: its weights are the same for every window. "
-        f"Say which it is:\n{choices}"
     )
+    if not candidates:
+        return asked + (
+            "No published one has this shape. Mend: put the config.json of timm or transformers beside it, which names the window, and open the folder"
+        )
+    choices = "\n".join(f'  variant="{name}"' for name in candidates)
+    return f"{asked}Say which it is:\n{choices}"
 
 
 def _window_fields(recognised: Recognised) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def _own_folder(saved: Saved, state: Mapping[str, Tensor], folder: Path) -> Writ
     weights = folder / WEIGHTS
     write_safetensors(weights, state)
     entry = WeightsEntry(bytes=weights.stat().st_size, sha256=sha256_of(weights))
-    known = {name: value for name, value in saved.metadata.items() if name not in ("swinkit", "format", "notes")}
+    known = {name: value for name, value in saved.metadata.items() if name not in ("swinkit", "format", "notes", "doubts")}
     described = Description(
         format=FORMAT, swinkit=__version__, task="classification", swin=saved.config, classes=saved.classes,
         multi_label=saved.multi_label, preprocessing=saved.preprocessing, weights=entry, **known,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from transformers import ViTImageProcessor
 
 import swinkit
 from swinkit.config import SwinConfig
+from swinkit.data.transforms import Evaluation
 from swinkit.errors import UsageError, WeightsError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.preprocessing import Preprocessing
@@ -227,20 +230,57 @@ def test_an_mlp_of_any_width_is_read(tmp_path: Path, dialect: str) -> None:
 @pytest.mark.parametrize(
     "change",
     [
+        {},
         {"rescale_factor": 1 / 127.5},
         {"do_rescale": False},
+        {"do_normalize": False},
+        {"do_resize": False, "do_center_crop": False},
+    ],
+    ids=str,
+)
+def test_pictures_are_prepared_as_by_transformers(change: dict[str, object]) -> None:
+    told = {**transformers.write_preprocessor(Preprocessing(size=(32, 32), resize="squash", mean=(0.5, 0.4, 0.3))), **change}
+    look, notes = transformers.read_preprocessor(told)
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    theirs = ViTImageProcessor.from_dict(told)(picture, return_tensors="pt")["pixel_values"][0]
+    assert notes == ()
+    assert torch.allclose(Evaluation(look)(picture), theirs, atol=1e-4 * float(theirs.abs().max()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
         {"size": {"height": 40, "width": 40}, "do_center_crop": True, "crop_size": {"height": 32, "width": 32}},
         {"size": {"shortest_edge": 28}},  # smaller than the crop, which is filled up with zeros
         {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 32}},
+        {"size": {"shortest_edge": 64}, "do_center_crop": False},
         {"size": {"max_height": 64, "max_width": 64}},
+        {"do_resize": False},
         {"resample": 1},
     ],
     ids=str,
 )
-def test_preprocessing_that_ours_cannot_do_is_not_taken_for_ours(change: dict[str, object]) -> None:
-    told = transformers.write_preprocessor(Preprocessing(size=(32, 32)))
-    assert transformers.read_preprocessor(told) is not None
-    assert transformers.read_preprocessor({**told, **change}) is None
+def test_preprocessing_that_ours_cannot_do_is_told_and_keeps_its_statistics(change: dict[str, object]) -> None:
+    told = transformers.write_preprocessor(Preprocessing(size=(32, 32), mean=(0.5, 0.4, 0.3)))
+    assert transformers.read_preprocessor(told)[1] == ()
+    look, notes = transformers.read_preprocessor({**told, **change})
+    assert look.mean == (0.5, 0.4, 0.3)
+    assert "which swinkit cannot do" in notes[0]
+
+
+@pytest.mark.parametrize(
+    "change", [{"crop_mode": "squash", "crop_pct": 0.8}, {"crop_mode": "border"}, {"interpolation": "lanczos"}], ids=str
+)
+def test_what_timm_does_and_ours_cannot_is_told(change: dict[str, object], tmp_path: Path) -> None:
+    config = SwinConfig.model_validate(SMALL)
+    described = timm.write(config, "abc", Preprocessing(size=(32, 32)), None)
+    assert timm.read(described).notes == ()
+    described["pretrained_cfg"] |= change
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    write_safetensors(tmp_path / "model.safetensors", export(SwinClassifier(config).state_dict(), config, DIALECTS["timm"]))
+    (doubt,) = open_foreign(tmp_path).metadata["doubts"]
+    assert "which swinkit cannot do" in doubt
+    assert doubt in inspect_weights(tmp_path)["problems"]
 
 
 def test_an_oblong_crop_in_transformers_is_never_filled_up() -> None:

@@ -27,7 +27,7 @@ from .golden import Golden, normalise, pixels
 from .protobuf import refuse_outside_data
 
 FORMAT = 1
-MANIFEST, GOLDEN = BUNDLE, "golden.safetensors"
+MANIFEST, GOLDEN, DIGEST = BUNDLE, "golden.safetensors", "digest"
 
 Target = Literal["onnx", "openvino", "torch"]
 GRAPHS: dict[Target, tuple[str, ...]] = {
@@ -117,23 +117,7 @@ def open_bundle(path: str | Path) -> Bundle:
         golden = Golden.from_bytes(contents.pop(GOLDEN))
     except Exception as fault:  # safetensors raises a class of its own that derives from nothing narrower
         raise WeightsError(f"{folder / GOLDEN} does not hold golden pictures and answers: {fault}") from None
-    _check_agreement(folder / MANIFEST, manifest, golden)
     return Bundle(folder, manifest, golden, {name: contents[name] for name in GRAPHS[manifest.target]})
-
-
-def _check_agreement(path: Path, manifest: Manifest, golden: Golden) -> None:
-    """Raises :class:`WeightsError` where the manifest does not describe what answered the golden pictures."""
-    outputs, channels = (next(iter(arrays.values())).shape[-1] for arrays in (golden.logits, golden.pictures))
-    swin = manifest.swin
-    told = {
-        "classes": (len(manifest.classes), swin.num_classes),
-        "swin.num_classes": (swin.num_classes or swin.widths[-1], outputs),
-        "swin.in_channels": (swin.in_channels, channels),
-        "preprocessing.channels": (manifest.preprocessing.channels, channels),
-    }
-    for name, (said, held) in told.items():
-        if said != held:
-            raise WeightsError(f"{path} was changed: {name} says {said}, and the graph has {held}. Mend: copy the bundle again")
 
 
 def write_bundle(folder: Path, manifest: Manifest, graph: Mapping[str, bytes], golden: Golden) -> Bundle:
@@ -146,8 +130,15 @@ def write_bundle(folder: Path, manifest: Manifest, graph: Mapping[str, bytes], g
 
 
 def describe(folder: Path, manifest: Manifest) -> None:
-    """Write ``bundle.json``."""
-    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+    """Write ``bundle.json``, sealed by its own digest."""
+    told = manifest.model_dump(mode="json")
+    write_json(folder / MANIFEST, {**told, DIGEST: digest(told)})
+
+
+def digest(told: Mapping[str, Any]) -> str:
+    """SHA-256 of what ``bundle.json`` says beside its digest. It finds what was edited or merged, not who forges it too."""
+    sealed = {name: value for name, value in told.items() if name != DIGEST}
+    return hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager
@@ -190,6 +181,11 @@ def _read_manifest(folder: Path) -> Manifest:
         found = value.get("format") if isinstance(value, dict) else None
         if found != FORMAT:
             raise WeightsError(f"{path} is not of format {FORMAT}, but {found!r}. Mend: use the swinkit that wrote it")
+        if value.get(DIGEST, digest(value)) != digest(value):  # an earlier version wrote none
+            raise WeightsError(
+                f"{path} was changed since swinkit wrote it, so that it may not say what the graph answers. Mend: copy the bundle again, or "
+                "export the model anew: names, temperature and preprocessing are the model's"
+            )
         return Manifest.model_validate(value)
     except ValidationError as fault:
         lines = [f"  {'.'.join(map(str, error['loc']))}: {error['msg']}" for error in fault.errors()]

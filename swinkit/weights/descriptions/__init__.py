@@ -10,12 +10,13 @@ from ...preprocessing import Preprocessing
 
 @dataclass(frozen=True)
 class Told:
-    """What a description says. None stands for "not recorded"."""
+    """What a description says. None stands for "not recorded"; ``notes`` are what it says and swinkit cannot do, a sentence each."""
 
     config: SwinConfig | None = None
     classes: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
     multi_label: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def settled_pretrained(config: SwinConfig) -> list[int | tuple[int, int]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...config import SwinConfig
 from ...errors import WeightsError
-from ...preprocessing import Preprocessing
+from ...preprocessing import INTERPOLATIONS, Preprocessing
 from ...variants import VARIANTS, matching
 from . import Told, settled_pretrained
 
@@ -58,23 +58,33 @@ def read(config: Mapping[str, Any]) -> Told:
     base = VARIANTS[ARCHITECTURES[name]].config
     num_classes = config.get("num_classes", prepared.get("num_classes", base.num_classes))
     settled = SwinConfig.model_validate({**base.model_dump(), **given, "num_classes": num_classes})
-    return Told(settled, tuple(classes) if classes else None, read_preprocessing(prepared))
+    look, notes = read_preprocessing(prepared)
+    return Told(settled, tuple(classes) if classes else None, look, notes=notes)
 
 
-def read_preprocessing(prepared: Mapping[str, Any]) -> Preprocessing | None:
-    """``pretrained_cfg`` as ours. timm scales the shorter side to the floor of size / crop_pct."""
+def read_preprocessing(prepared: Mapping[str, Any]) -> tuple[Preprocessing | None, tuple[str, ...]]:
+    """``pretrained_cfg`` as ours, and what it says that ours cannot do. timm scales the shorter side to the floor of size / crop_pct."""
     if "input_size" not in prepared:
-        return None
+        return None, ()
     channels, height, width = prepared["input_size"]
-    ratio = prepared.get("crop_pct") or 0.875
-    squash = prepared.get("crop_mode") == "squash"
-    return Preprocessing.model_validate(
-        {
-            "size": (height, width), "channels": channels, "interpolation": prepared.get("interpolation", "bicubic"),
-            "resize": "squash" if squash else "shortest", "crop_ratio": min(height, width) / math.floor(min(height, width) / ratio),
-            "mean": prepared["mean"], "std": prepared["std"],
-        }
-    )  # fmt: skip
+    ratio, mode = prepared.get("crop_pct") or 0.875, prepared.get("crop_mode") or "center"
+    interpolation = prepared.get("interpolation") or "bicubic"
+    notes = []
+    if mode not in ("center", "squash") or (mode == "squash" and ratio != 1):
+        notes.append(
+            f"config.json says crop_mode={mode}, crop_pct={ratio}, which swinkit cannot do: the centre is cut from the scaled picture"
+        )
+        mode = "center"
+    if interpolation not in INTERPOLATIONS:
+        notes.append(f"config.json says interpolation={interpolation}, which swinkit cannot do: bicubic is used")
+        interpolation = "bicubic"
+    described = {
+        "size": (height, width), "channels": channels, "interpolation": interpolation,
+        "resize": "squash" if mode == "squash" else "shortest",
+        "crop_ratio": min(height, width) / math.floor(min(height, width) / ratio),
+        "mean": prepared["mean"], "std": prepared["std"],
+    }  # fmt: skip
+    return Preprocessing.model_validate(described), tuple(notes)
 
 
 def write(config: SwinConfig, classes: Sequence[str], preprocessing: Preprocessing, variant: str | None) -> dict[str, Any]:

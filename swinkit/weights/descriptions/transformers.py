@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...config import SwinConfig
 from ...errors import WeightsError
-from ...preprocessing import Preprocessing
+from ...preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from . import Told, settled_pretrained
 
 PREPROCESSOR = "preprocessor_config.json"
@@ -34,8 +33,8 @@ def read(config: Mapping[str, Any], preprocessor: Mapping[str, Any] | None = Non
             raise WeightsError(f"config.json has {name}={inner[name]!r}; swinkit computes {value!r}, as all published Swins do")
     labels = config.get("id2label")
     classes = tuple(labels[key] for key in sorted(labels, key=int)) if isinstance(labels, Mapping) else None
-    prepared = read_preprocessor(preprocessor) if preprocessor else None
-    return Told(_config(inner, len(classes or ())), classes, prepared, config.get("problem_type") == SEVERAL)
+    prepared, notes = read_preprocessor(preprocessor) if preprocessor else (None, ())
+    return Told(_config(inner, len(classes or ())), classes, prepared, config.get("problem_type") == SEVERAL, notes)
 
 
 def _config(inner: Mapping[str, Any], num_classes: int) -> SwinConfig:
@@ -56,25 +55,44 @@ def _config(inner: Mapping[str, Any], num_classes: int) -> SwinConfig:
     )  # fmt: skip
 
 
-def read_preprocessor(values: Mapping[str, Any]) -> Preprocessing | None:
-    """``preprocessor_config.json`` as ours; nothing when it describes what ours cannot."""
+def read_preprocessor(values: Mapping[str, Any]) -> tuple[Preprocessing, tuple[str, ...]]:
+    """``preprocessor_config.json`` as ours, and what it says that ours cannot do, with what is done instead."""
+    mean, std = values.get("image_mean") or IMAGENET_MEAN, values.get("image_std") or IMAGENET_STD
+    if not values.get("do_normalize", True):
+        mean, std = [0.0] * len(mean), [1.0] * len(std)
+    largest = 255 * (values.get("rescale_factor", 1 / 255) if values.get("do_rescale", True) else 1)  # ours is 1
+    resample = values.get("resample", 2)
+    fields, notes = _resizing(values)
+    if resample not in RESAMPLING:
+        notes.append(f"resample={resample}, which swinkit cannot do: bicubic is used")
+    described = {
+        **fields, "interpolation": RESAMPLING.get(resample, "bicubic"), "channels": len(mean),
+        "mean": [value / largest for value in mean], "std": [value / largest for value in std],
+    }  # fmt: skip
+    return Preprocessing.model_validate(described), tuple(f"{PREPROCESSOR} says {note}" for note in notes)
+
+
+def _resizing(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """``size``, ``resize`` and ``crop_ratio`` of ours, and notes as in :func:`read_preprocessor`."""
     size, crop = _sides(values.get("size", 224)), _sides(values.get("crop_size", 224))
-    interpolation = RESAMPLING.get(values.get("resample", 2))
-    mean, std = values.get("image_mean"), values.get("image_std")
-    steps = all(values.get(step, True) for step in ("do_resize", "do_rescale", "do_normalize"))
-    if not (
-        interpolation and mean and std and steps and math.isclose(values.get("rescale_factor", 1 / 255), 1 / 255, rel_tol=1e-6)
-    ):
-        return None
-    common = {"interpolation": interpolation, "mean": mean, "std": std, "channels": len(mean)}
-    cropped = bool(values.get("do_center_crop"))
-    if len(size) == 2 and (not cropped or crop == size):
-        return Preprocessing.model_validate({**common, "size": size, "resize": "squash"})
-    if (
-        len(size) == 1 and cropped and len(crop) == 2 and crop[0] == crop[1] <= size[0]
-    ):  # theirs scales by the shorter side alone
-        return Preprocessing.model_validate({**common, "size": crop, "resize": "shortest", "crop_ratio": crop[0] / size[0]})
-    return None
+    scaled, cropped = bool(values.get("do_resize", True)), bool(values.get("do_center_crop"))
+    if not scaled and not cropped:
+        return {"size": size if len(size) == 2 else (*size, *size) or (224, 224), "resize": "none"}, []
+    if scaled and len(size) == 2 and (not cropped or crop == size):
+        return {"size": size, "resize": "squash"}, []
+    if scaled and len(size) == 1 and cropped and len(crop) == 2 and crop[0] == crop[1] <= size[0]:
+        return {
+            "size": crop,
+            "resize": "shortest",
+            "crop_ratio": crop[0] / size[0],
+        }, []  # theirs scales by the shorter side alone
+    said = ", ".join(
+        f"{name}={values[name]}" for name in ("do_resize", "size", "do_center_crop", "crop_size") if name in values
+    )
+    seen = crop if cropped and len(crop) == 2 else size if len(size) == 2 else (*size, *size) or (224, 224)
+    ratio = min(1.0, min(seen) / min(size)) if size else 1.0
+    note = f"{said}, which swinkit cannot do: the shorter side is scaled and {seen[0]}x{seen[1]} pixels are cut from the centre"
+    return {"size": seen, "resize": "shortest", "crop_ratio": ratio}, [note]
 
 
 def _sides(size: Any) -> tuple[int, ...]:
