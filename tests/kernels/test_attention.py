@@ -101,14 +101,6 @@ def test_what_is_not_finite_is_not_hidden(part, value):
     assert not fast(images).isfinite().any()
 
 
-def test_a_second_derivative_is_refused():
-    _, fast = pair(small(2))
-    images = torch.randn(1, 3, 64, 64, requires_grad=True)
-    (gradient,) = torch.autograd.grad(fast(images).square().sum(), images, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.square().sum().backward()
-
-
 def test_the_same_bits_every_time():
     _, fast = pair(small(2))
     images, towards = torch.randn(3, 3, 70, 64), torch.randn(3, 5)
