@@ -88,7 +88,15 @@ def memory() -> dict[str, float | None]:
 def compiler() -> str | None:
     """The C++ compiler that ``$CXX`` names, or the first one found; None where there is none."""
     names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "c++", "clang++"]
-    return next((found for name in names if (found := shutil.which(shlex.split(name)[0]))), None)
+    return next((found for name in names if (found := shutil.which(_program(name)))), None)
+
+
+def _program(command: str) -> str:
+    """The first word of ``command``; none where it has none, or quotes without an end."""
+    try:
+        return next(iter(shlex.split(command)), "")
+    except ValueError:
+        return ""
 
 
 def device() -> dict[str, Any]:

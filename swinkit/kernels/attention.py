@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ..model.attention import ScaledCosine, WindowAttention
 from ..model.windows import Size, WindowGrid, shift_regions, token_places
 from .build import CODE, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer, untouched
 from .dense import NativeLinear
+from .derivative import first_derivative
 
 HEAD_WIDTHS = (16, 32, 64)
 NOWHERE = -1e30  # bias of the columns that only fill a vector
@@ -123,7 +123,7 @@ class NativeAttention(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable  # a second derivative would lack what the kernel computes
+    @first_derivative
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
         qkv, pad, bias, scale = ctx.saved_tensors
         out = gradients[0].contiguous()

@@ -8,9 +8,9 @@ import hashlib
 import os
 import platform
 import shlex
+import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,15 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 from ..machine import compiler
 from ..model.attention import DotProduct, ScaledCosine
 from ..model.block import LayerNorm
+from .cache import InVain, cache_folder, opened
 
 FLAGS = ("-std=gnu++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
 DTYPES = {torch.float32: 0, torch.bfloat16: 1}  # that kernels compute with, and how they are told which
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 OWN = (nn.Linear, nn.GELU, LayerNorm, DotProduct, ScaledCosine)
+PATIENCE = 3  # seconds after which a compiler's work is announced
 SECONDS = 120  # longer than any compiler takes that is worth waiting for
 CODE, COUNT, POINTER = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p  # what kernels take; a tensor goes by :func:`pointer`
-
-
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: ``$XDG_CACHE_HOME/swinkit/kernels``, by default below ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swinkit" / "kernels"
 
 
 class Kernel:
@@ -49,27 +46,27 @@ class Kernel:
     @property
     def available(self) -> bool:
         """Whether this machine could compile it."""
-        return library(self.source)[0] is not None
+        return library(self.source, *self.functions)[0] is not None
 
     @property
     def reason(self) -> str:
         """Why it is available, or why not, in a sentence."""
-        return library(self.source)[1]
+        return library(self.source, *self.functions)[1]
 
     def __getattr__(self, name: str) -> Any:
         if name not in self.functions:
             raise AttributeError(f"{self.source}.cpp declares no {name}")
-        function = getattr(library(self.source)[0], name)
+        function = getattr(library(self.source, *self.functions)[0], name)
         function.restype, function.argtypes = self.functions[name][0], self.functions[name][1:]
         setattr(self, name, function)
         return function
 
 
 @functools.cache
-def library(name: str) -> tuple[ctypes.CDLL | None, str]:
+def library(name: str, *functions: str) -> tuple[ctypes.CDLL | None, str]:
     """The kernels of ``name``.cpp beside this file, or None, and in either case a sentence that says why.
 
-    ``SWINKIT_KERNELS=0`` in the environment refuses all of them.
+    ``functions`` are those that it has to have. ``SWINKIT_KERNELS=0`` in the environment refuses all of them.
     """
     if os.environ.get("SWINKIT_KERNELS") == "0":
         return None, "switched off by SWINKIT_KERNELS=0"
@@ -77,16 +74,15 @@ def library(name: str) -> tuple[ctypes.CDLL | None, str]:
         return None, "not built on Windows"
     source, command = Path(__file__).with_name(f"{name}.cpp"), compiler()
     if command is None:
-        return None, "no C++ compiler found (g++, c++ or clang++)"
+        given = os.environ.get("CXX")
+        return None, f"CXX={given!r} names no C++ compiler" if given else "no C++ compiler found (g++, c++ or clang++)"
     try:
-        target = cache_folder() / f"{source.stem}-{_key(source, command)}.so"
-        if not target.exists():
-            _compile(command, source, target)
-        return ctypes.CDLL(str(target)), f"compiled by {command}, kept as {target}"
+        found, path = opened(f"{name}-{_key(source, command)}", functions, functools.partial(_compile, command, source))
+        return found, f"compiled by {command}, kept as {path}"
     except subprocess.CalledProcessError as error:
         lines = (error.stderr or "").strip().splitlines()
         return None, f"{command} could not compile it: {lines[0] if lines else 'no message'}"
-    except (OSError, RuntimeError, subprocess.TimeoutExpired) as error:  # RuntimeError where there is no home folder
+    except (OSError, RuntimeError) as error:  # RuntimeError where there is no home folder
         return None, f"{command} could not build it: {error}"
 
 
@@ -114,18 +110,36 @@ def instruction_sets() -> str:
 
 
 def _compile(command: str, source: Path, target: Path) -> None:
-    """Compile beside ``target`` and rename, so that several processes may do so at once."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=".so", dir=target.parent)
-    os.close(handle)
+    """Raises :class:`subprocess.CalledProcessError` with what the compiler said, and :class:`InVain` after :data:`SECONDS`."""
+    words = [*shlex.split(os.environ.get("CXX") or command), *FLAGS, "-o", str(target), str(source)]
+    process = subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     try:
-        subprocess.run(
-            [*shlex.split(os.environ.get("CXX") or command), *FLAGS, "-o", name, str(source)],
-            check=True, capture_output=True, text=True, timeout=SECONDS, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        os.replace(name, target)
+        try:
+            _, said = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            _announce()
+            _, said = process.communicate(timeout=SECONDS - PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise InVain(f"{source.name} takes longer than {SECONDS} s to compile") from error
     finally:
-        Path(name).unlink(missing_ok=True)
+        _end(process)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, words, stderr=said)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """With all that it started, which a signal to it alone, or an interrupt from the keyboard, would not reach."""
+    if process.returncode is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@functools.cache
+def _announce() -> None:
+    """Say once why nothing seems to happen."""
+    print(f"swinkit: compiling its kernels for this processor, once; they are kept in {cache_folder()}", file=sys.stderr)
 
 
 def eager_on_cpu(x: Tensor) -> bool:

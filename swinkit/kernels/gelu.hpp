@@ -52,7 +52,10 @@ template <int COUNT> vec at(const Fading<COUNT>& fading, const Place& place) {
 }
 
 // as exact as a ``T`` is
-template <typename T> vec gelu(vec x) { return (vec)_mm512_max_ps((__m512)x, _mm512_setzero_ps()) - at(BUMP<T>, place(x)); }
+template <typename T> vec gelu(vec x) {
+    const vec zero = x * 0.0f;  // a NaN from infinities, as torch has it: the limit, 0 below, would hide broken weights
+    return (vec)_mm512_max_ps((__m512)x, (__m512)zero) - at(BUMP<T>, place(x));
+}
 template <typename T> vec gelu_slope(vec x) {
     const vec fading = at(SLOPE<T>, place(x));
     return x < 0 ? fading : 1.0f - fading;

@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ..model.block import Mlp
 from . import dense
 from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer, untouched
 from .dense import learned, linear, linear_backward
+from .derivative import first_derivative
 
 MULTIPLE = 16  # of channels
 KERNEL = Kernel(
@@ -67,7 +67,7 @@ class NativeMlp(torch.autograd.Function):
         return linear(activated, w2, b2)
 
     @staticmethod
-    @once_differentiable  # a second derivative would lack what the kernel computes
+    @first_derivative
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, hidden, w1, w2 = ctx.saved_tensors
         out, needed = gradients[0].flatten(0, -2).contiguous(), ctx.needs_input_grad

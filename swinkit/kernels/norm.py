@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer
+from .derivative import first_derivative
 
 EPS = 1e-5
 MULTIPLE = 16  # of channels
@@ -68,7 +68,7 @@ class NativeNorm(torch.autograd.Function):
         return layer_norm(x, weight, bias, None, eps, dtype, statistics)
 
     @staticmethod
-    @once_differentiable  # a second derivative would lack what the kernel computes
+    @first_derivative
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         x, weight, statistics = ctx.saved_tensors
         return *layer_norm_backward(x, weight, statistics, gradients[0]), None, None

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from ..model.block import Block, LayerNorm, pre_norm
 from .build import DTYPES, autocast_dtype, pointer, untouched
+from .derivative import first_derivative
 from .norm import KERNEL, computes, layer_norm, layer_norm_backward
 
 
@@ -38,7 +38,7 @@ class Sum(torch.autograd.Function):
         return add(x, y)
 
     @staticmethod
-    @once_differentiable
+    @first_derivative
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         return gradients[0], gradients[0].to(ctx.dtype)
 
@@ -54,7 +54,7 @@ class NormFork(torch.autograd.Function):
         return x.view_as(x), normed
 
     @staticmethod
-    @once_differentiable
+    @first_derivative
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         (x, weight, statistics), (beside, gradient) = ctx.saved_tensors, gradients
         return *layer_norm_backward(x, weight, statistics, gradient, beside.contiguous()), None, None
@@ -68,7 +68,7 @@ class CastFork(torch.autograd.Function):
         return x.view_as(x), x.to(dtype)
 
     @staticmethod
-    @once_differentiable
+    @first_derivative
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         return add(*gradients), None
 
@@ -84,7 +84,7 @@ class NormSum(torch.autograd.Function):
         return layer_norm(y, weight, bias, x, eps, x.dtype, statistics)
 
     @staticmethod
-    @once_differentiable
+    @first_derivative
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
         y, weight, statistics = ctx.saved_tensors
         return gradients[0], *layer_norm_backward(y, weight, statistics, gradients[0]), None

@@ -37,8 +37,9 @@ void store(bfloat16* to, vec x) {  // to the nearest, ties to even
     const __m256bh half = _mm512_cvtneps_pbh((__m512)x);
     std::memcpy(to, &half, sizeof half);
 #else
-    ivec bits = (ivec)x;
-    hvec half = __builtin_convertvector((bits + 0x7fff + ((bits >> 16) & 1)) >> 16, hvec);
+    const ivec bits = (ivec)x, rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    constexpr int NOT_A_NUMBER = 0x7fc0;  // rounded by its bits, one could become a number
+    const hvec half = __builtin_convertvector(x == x ? rounded : NOT_A_NUMBER + ivec{}, hvec);
     std::memcpy(to, &half, sizeof half);
 #endif
 }

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from swinkit import create_model
 from swinkit.kernels import dense, mlp, norm, residual
 from swinkit.kernels.accelerate import accelerate
+from swinkit.kernels.stage import cut_into_patches
 from swinkit.model.block import LayerNorm, Mlp
 from swinkit.model.windows import WindowGrid
 from tests.shaking import shake
@@ -171,3 +172,18 @@ def test_a_model_that_only_answers_uses_it_too():
     module, x = Mlp(32, 128), torch.randn(4, 32)
     with torch.no_grad():
         torch.testing.assert_close(mlp.native_mlp(module, x), module(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7F800001, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFC00001])
+def test_no_rounding_makes_a_number_of_what_is_none(bits):
+    x = torch.frombuffer(bytearray(bits.to_bytes(4, "little") * 16), dtype=torch.float32)
+    assert cut_into_patches(x.view(1, 1, 4, 4), 2, torch.bfloat16).isnan().all()  # as it came
+    assert norm.layer_norm(x.view(1, 16), dtype=torch.bfloat16).isnan().all()  # and computed with
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("value", [float("inf"), -float("inf"), float("nan")])
+def test_gelu_hides_nothing_that_is_not_finite(dtype, value):
+    x = torch.zeros(32, dtype=dtype)
+    x[::2] = value
+    assert torch.equal(mlp.gelu(x).isfinite(), F.gelu(x).isfinite())
