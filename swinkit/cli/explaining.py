@@ -26,8 +26,8 @@ SHOWN = 640  # pixels of the longer side of a painted picture
 # check -> (what was measured, which limit it keeps)
 TOLD = {
     "deletion and insertion": (
-        "{:+.1f} times the gap of random orders",
-        "at least {:.2f}: taking away what the map marks must lower the value sooner, bringing it back raise it sooner",
+        "{:.1%} of the orders, its own and random ones, do as well",
+        "at most {:.0%}: taking away what the map marks must lower the value sooner, bringing it back raise it sooner",
     ),
     "weight randomisation": (
         "rank correlation {:.2f} with maps of randomised models",
@@ -158,7 +158,8 @@ def verdict_of(view: View) -> Verdict | None:
     if view.trust is None:
         return None
     lines = {"brought back": view.trust.insertion, "taken away": view.trust.deletion, "at random": view.trust.chance.mean(0)}
-    points = {name: [(i / (len(line) - 1), float(value)) for i, value in enumerate(line)] for name, line in lines.items()}
+    shares = view.trust.shares.tolist()
+    points = {name: list(zip(shares, line.tolist(), strict=True)) for name, line in lines.items()}
     of = "The class's share" if view.facts.get("of_class") else "Likeness of the patch to itself"
     return Verdict([proof_of(check) for check in view.trust.checks], points, of)
 
