@@ -173,19 +173,22 @@ def facts_of(view: View, explainer: Explainer) -> dict[str, str]:
     """The figures of a view in words."""
     facts = view.facts
     if "window" in facts:
-        stride, (row, column) = facts["stride"], facts["token"]
+        stride, (row, column), (rows, columns) = facts["stride"], facts["token"], facts["size"]
         return {
-            "patch": f"row {row + 1}, column {column + 1} of {facts['size'][0]} x {facts['size'][1]}, {stride} pixels each",
+            "patch": f"row {row + 1}, column {column + 1} of {rows} x {columns}, {stride} pixels of the model's input each",
             "its window": f"{facts['tokens_in_window']} patches",
-            "attention to padding": f"{facts['padding_share']:.1%}",
+            "attention to padding": f"{facts['padding_share_of_patch']:.1%}",
         }
     return {
-        f"holds {name[8:]}": f"a square of {side:.0f} pixels" for name, side in facts.items() if name.startswith("side_of_")
+        f"holds {name.removeprefix('input_side_of_')}": f"a square of {side:.0f} pixels of the model's input"
+        for name, side in facts.items()
+        if name.startswith("input_side_of_")
     }
 
 
 def to_dict(view: View, explainer: Explainer, file: str) -> dict[str, Any]:
-    """A view for JSON; places are in pixels of the picture."""
+    """A view for JSON: ``peak`` and ``window`` in pixels of the picture, ``stride`` and ``input_side_of_…`` in those of the
+    model's input."""
     frame = explainer.frame
     row, column = view.peak
     left, top, right, bottom = frame.box_of((column, row, column + 1, row + 1))
@@ -205,7 +208,7 @@ def write(studio: Studio, looked: Sequence[Looked], asked: Asked) -> dict[str, A
     groups += biases(explainer, asked.options, studio.keep)
     answers = [(target.name, explainer.share(target)) for target in ranked(explainer)[:5]]
     page = ExplainedPage(
-        title=f"Why {answers[0][0]}?",
+        title=f"Why {explainer.targets[0].name}?",
         summary=f"{asked.picture.name}, explained by the model {asked.model}. {judged(looked)}",
         picture=studio.framed(), answers=answers, groups=groups, facts=described(explainer), commands=[asked.line],
     )  # fmt: skip

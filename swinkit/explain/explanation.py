@@ -155,7 +155,8 @@ class Explainer:
                 "block": shown.block + 1,
                 "token": (row, column), "window": [self.frame.box_of(window)], "heads": heads, "size": shown.size,
                 "entropy_bits": shown.entropy().tolist(), "reach_tokens": shown.reach().tolist(),
-                "padding_share": shown.padding_share(), "stride": shown.stride, "tokens_in_window": int(partners.sum()),
+                "padding_share_of_patch": float((1 - heads.sum((1, 2))).mean().clamp_min(0)),
+                "padding_share_of_all_patches": shown.padding_share(), "stride": shown.stride, "tokens_in_window": int(partners.sum()),
             },
         )  # fmt: skip
 
@@ -167,7 +168,7 @@ class Explainer:
         chance = self._field_chance[..., stage] if self.checked else None
         verdict = self._verdict(look, worth, self._settings(self.config.strides[-1], pairs=9), chance)
         values = self._map(look)
-        sides = {f"side_of_{share:.0%}": float(field_side(values[None], share)) for share in (0.5, 0.95)}
+        sides = {f"input_side_of_{share:.0%}": float(field_side(values[None], share)) for share in (0.5, 0.95)}
         box = _span(_only(torch.zeros(token[0] + 1, token[1] + 1, dtype=torch.bool), *token), stride)
         return View(
             f"field-stage{stage + 1}", f"Receptive field, stage {stage + 1}",
