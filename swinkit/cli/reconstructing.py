@@ -44,7 +44,8 @@ def write(model: str, picture: Path, out: Path | None, seed: int, device: str) -
     words = ["swinkit", "explain", model, str(picture), "--reconstruct", *(["--seed", str(seed)] if seed else [])]
     page = ReportData(
         title=f"{picture.name}, painted from what is left of it",
-        summary=f"{Path(model).name} saw the picture with {hidden:.0%} of it hidden, in cells of {masking.cell} pixels, and painted them.",
+        summary=f"{Path(model).name} saw the picture with {hidden:.0%} of it hidden, in cells of {masking.cell} pixels, and painted "
+        "them.",
         headlines=[Headline("Mean error", f"{sum(errors) / len(errors):.3f}", note="of hidden pixels, black is 0 and white 1")],
         sheet=Sheet(LEAD, drawn),
         commands=[shlex.join(words)],

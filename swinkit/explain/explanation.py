@@ -156,7 +156,8 @@ class Explainer:
                 "token": (row, column), "window": [self.frame.box_of(window)], "heads": heads, "size": shown.size,
                 "entropy_bits": shown.entropy().tolist(), "reach_tokens": shown.reach().tolist(),
                 "padding_share_of_patch": float((1 - heads.sum((1, 2))).mean().clamp_min(0)),
-                "padding_share_of_all_patches": shown.padding_share(), "stride": shown.stride, "tokens_in_window": int(partners.sum()),
+                "padding_share_of_all_patches": shown.padding_share(),
+                "stride": shown.stride, "tokens_in_window": int(partners.sum()),
             },
         )  # fmt: skip
 
