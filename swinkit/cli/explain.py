@@ -165,13 +165,13 @@ def prepared(model: str, picture: Path, options: dict[str, Any]) -> Explainer:
 
 
 def chosen(explainer: Explainer, names: Sequence[str]) -> list[Target]:
-    """The classes that were named, else the two likeliest."""
+    """The classes that were named, each once, else the two likeliest."""
     from ..explain.scores import class_target, find_class
     from .explaining import ranked
 
     model: Any = explainer.model
     if names:
-        return [class_target(model, find_class(model.classes, name)) for name in names]
+        return [class_target(model, index) for index in dict.fromkeys(find_class(model.classes, name) for name in names)]
     return ranked(explainer)[:2]
 
 
@@ -179,7 +179,7 @@ def looked(explainer: Explainer, options: dict[str, Any], quiet: bool) -> list[L
     """Every view that was asked for, in the order of the page."""
     from .explaining import Looked
 
-    methods = options["methods"] or ("cam", "rollout")
+    methods = dict.fromkeys(options["methods"] or ("cam", "rollout"))
     classes = []
     for method in methods:
         for target in explainer.targets if method != "rollout" else explainer.targets[:1]:

@@ -26,8 +26,8 @@ SHOWN = 640  # pixels of the longer side of a painted picture
 # check -> (what was measured, which limit it keeps)
 TOLD = {
     "deletion and insertion": (
-        "{:+.1f} times the gap of random orders",
-        "at least {:.2f}: taking away what the map marks must lower the value sooner, bringing it back raise it sooner",
+        "{:.1%} of the orders, its own and random ones, do as well",
+        "at most {:.0%}: taking away what the map marks must lower the value sooner, bringing it back raise it sooner",
     ),
     "weight randomisation": (
         "rank correlation {:.2f} with maps of randomised models",
@@ -158,7 +158,8 @@ def verdict_of(view: View) -> Verdict | None:
     if view.trust is None:
         return None
     lines = {"brought back": view.trust.insertion, "taken away": view.trust.deletion, "at random": view.trust.chance.mean(0)}
-    points = {name: [(i / (len(line) - 1), float(value)) for i, value in enumerate(line)] for name, line in lines.items()}
+    shares = view.trust.shares.tolist()
+    points = {name: list(zip(shares, line.tolist(), strict=True)) for name, line in lines.items()}
     of = "The class's share" if view.facts.get("of_class") else "Likeness of the patch to itself"
     return Verdict([proof_of(check) for check in view.trust.checks], points, of)
 
@@ -172,19 +173,22 @@ def facts_of(view: View, explainer: Explainer) -> dict[str, str]:
     """The figures of a view in words."""
     facts = view.facts
     if "window" in facts:
-        stride, (row, column) = facts["stride"], facts["token"]
+        stride, (row, column), (rows, columns) = facts["stride"], facts["token"], facts["size"]
         return {
-            "patch": f"row {row + 1}, column {column + 1} of {facts['size'][0]} x {facts['size'][1]}, {stride} pixels each",
+            "patch": f"row {row + 1}, column {column + 1} of {rows} x {columns}, {stride} pixels of the model's input each",
             "its window": f"{facts['tokens_in_window']} patches",
-            "attention to padding": f"{facts['padding_share']:.1%}",
+            "attention to padding": f"{facts['padding_share_of_patch']:.1%}",
         }
     return {
-        f"holds {name[8:]}": f"a square of {side:.0f} pixels" for name, side in facts.items() if name.startswith("side_of_")
+        f"holds {name.removeprefix('input_side_of_')}": f"a square of {side:.0f} pixels of the model's input"
+        for name, side in facts.items()
+        if name.startswith("input_side_of_")
     }
 
 
 def to_dict(view: View, explainer: Explainer, file: str) -> dict[str, Any]:
-    """A view for JSON; places are in pixels of the picture."""
+    """A view for JSON: ``peak`` and ``window`` in pixels of the picture, ``stride`` and ``input_side_of_…`` in those of the
+    model's input."""
     frame = explainer.frame
     row, column = view.peak
     left, top, right, bottom = frame.box_of((column, row, column + 1, row + 1))
@@ -204,7 +208,7 @@ def write(studio: Studio, looked: Sequence[Looked], asked: Asked) -> dict[str, A
     groups += biases(explainer, asked.options, studio.keep)
     answers = [(target.name, explainer.share(target)) for target in ranked(explainer)[:5]]
     page = ExplainedPage(
-        title=f"Why {answers[0][0]}?",
+        title=f"Why {explainer.targets[0].name}?",
         summary=f"{asked.picture.name}, explained by the model {asked.model}. {judged(looked)}",
         picture=studio.framed(), answers=answers, groups=groups, facts=described(explainer), commands=[asked.line],
     )  # fmt: skip

@@ -39,15 +39,13 @@ def write(model: str, picture: Path, out: Path | None, seed: int, device: str) -
     folder = out or first_free(Path("runs"), "explain")
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "reconstruction.png", stream.getvalue())
-    hidden = (
-        f"three cells of four and {masking.covered:.0%} of the rest"
-        if masking.sparse
-        else f"{100 * masking.ratio:.3g}% of the cells"
-    )
+    # counted, since whole cells are more than the share that was asked for
+    hidden = sum(float(row.hidden.mean()) for row in rows) / len(rows)
     words = ["swinkit", "explain", model, str(picture), "--reconstruct", *(["--seed", str(seed)] if seed else [])]
     page = ReportData(
         title=f"{picture.name}, painted from what is left of it",
-        summary=f"{Path(model).name} saw the picture with {hidden} hidden, {masking.cell} pixels wide each, and painted them.",
+        summary=f"{Path(model).name} saw the picture with {hidden:.0%} of it hidden, in cells of {masking.cell} pixels, and painted "
+        "them.",
         headlines=[Headline("Mean error", f"{sum(errors) / len(errors):.3f}", note="of hidden pixels, black is 0 and white 1")],
         sheet=Sheet(LEAD, drawn),
         commands=[shlex.join(words)],

@@ -141,7 +141,7 @@ class Explainer:
         partners = shown.partners(row, column)
         worth = partial(_token_kept, place=(shown.stage, shown.block), token=(row, column), image=self.image)
         others = partners & ~_only(partners, row, column)  # its own patch reaches it by the residual, attended to or not
-        settings = self._settings(shown.stride, steps=4, among=others)
+        settings = self._settings(shown.stride, pairs=9, among=others)
         verdict = self._verdict(look, worth, settings) if int(others.sum()) > 1 else None
         window, token = _span(partners, shown.stride), _span(_only(partners, row, column), shown.stride)
         heads = shown.of_token(row, column)[0]
@@ -155,7 +155,9 @@ class Explainer:
                 "block": shown.block + 1,
                 "token": (row, column), "window": [self.frame.box_of(window)], "heads": heads, "size": shown.size,
                 "entropy_bits": shown.entropy().tolist(), "reach_tokens": shown.reach().tolist(),
-                "padding_share": shown.padding_share(), "stride": shown.stride, "tokens_in_window": int(partners.sum()),
+                "padding_share_of_patch": float((1 - heads.sum((1, 2))).mean().clamp_min(0)),
+                "padding_share_of_all_patches": shown.padding_share(),
+                "stride": shown.stride, "tokens_in_window": int(partners.sum()),
             },
         )  # fmt: skip
 
@@ -165,9 +167,9 @@ class Explainer:
         look = partial(receptive_field, stage=stage)
         worth = partial(_token_kept, place=(stage, -1), token=token, image=self.image)
         chance = self._field_chance[..., stage] if self.checked else None
-        verdict = self._verdict(look, worth, self._settings(self.config.strides[-1], steps=4), chance)
+        verdict = self._verdict(look, worth, self._settings(self.config.strides[-1], pairs=9), chance)
         values = self._map(look)
-        sides = {f"side_of_{share:.0%}": float(field_side(values[None], share)) for share in (0.5, 0.95)}
+        sides = {f"input_side_of_{share:.0%}": float(field_side(values[None], share)) for share in (0.5, 0.95)}
         box = _span(_only(torch.zeros(token[0] + 1, token[1] + 1, dtype=torch.bool), *token), stride)
         return View(
             f"field-stage{stage + 1}", f"Receptive field, stage {stage + 1}",
@@ -208,7 +210,7 @@ class Explainer:
 
     @cached_property
     def _class_chance(self) -> Tensor:
-        """Shares of all ``targets`` along random orders, (2 pairs, steps + 1, targets)."""
+        """Shares of all ``targets`` along random orders, (2 pairs, points, targets)."""
 
         def worth(model: nn.Module, images: Tensor) -> Tensor:
             outputs = model(images)
@@ -218,14 +220,14 @@ class Explainer:
 
     @cached_property
     def _field_chance(self) -> Tensor:
-        """Likeness of the middle tokens of all stages along random orders, (2 pairs, steps + 1, stages)."""
+        """Likeness of the middle tokens of all stages along random orders, (2 pairs, points, stages)."""
         original = _maps(self.model, self.image)
 
         def worth(model: nn.Module, images: Tensor) -> Tensor:
             changed = zip(original, _maps(model, images), self._middles, strict=True)
             return torch.stack([_likeness(before, after, token) for before, after, token in changed], dim=-1)
 
-        return random_deletions(self.model, self.image, worth, self._settings(self.config.strides[-1], steps=4))
+        return random_deletions(self.model, self.image, worth, self._settings(self.config.strides[-1], pairs=9))
 
     def _settings(self, cell: int, **special: Any) -> TrustSettings:
         return TrustSettings(cell, **{**special, **self.thorough})

@@ -28,16 +28,17 @@ class TrustSettings:
     """How thoroughly a map is checked. ``cell`` is the side in pixels of the squares that are taken away, ``among`` (rows,
     columns) which of them take part, all by default.
 
-    A map is believed when its gap between insertion and deletion is ``beats`` times that of random orders, of which there are
-    ``pairs``, each with its reverse (1.94: 5 % one-sided, Student's t of 6 degrees of freedom); when its rank correlation with maps
-    of randomised models is at most ``remembered``, and with maps of noisy pictures at least ``steady``, on average. ``noise`` is a
-    standard deviation in units of the picture's own.
+    A map is believed when at most a share ``level`` of orders has a gap between insertion and deletion as large as its own: of its
+    order and ``pairs`` random ones, each with its reverse, so 9 pairs are the fewest that can show 5 %; when its rank correlation
+    with maps of randomised models is at most ``remembered``, and with maps of noisy pictures at least ``steady``, on average.
+    ``steps`` pictures, an even number, lie between the whole and the empty one. ``noise`` is a standard deviation in units of the
+    picture's own.
     """
 
     cell: int
-    steps: int = 8
-    pairs: int = 6
-    beats: float = 1.94
+    steps: int = 4
+    pairs: int = 19
+    level: float = 0.05
     models: int = 3
     remembered: float = 0.5
     pictures: int = 4
@@ -57,6 +58,16 @@ class TrustSettings:
         every = torch.arange(rows * columns, device=image.device)
         return every if self.among is None else every[self.among.flatten()]
 
+    def gone(self, count: int) -> Tensor:
+        """How many of ``count`` cells are taken away, from none to all: finer towards both ends, (points,).
+
+        One cell may hold all evidence, and an order that has it first is told from the others only by what the first cell does.
+        What is taken away first comes back last, so both ends matter alike.
+        """
+        half = self.steps // 2
+        early = (1 + ((count / 2) ** 0.5 - 1) * torch.arange(half) / half).square().round()
+        return torch.cat((early, count - early, torch.tensor([0.0, count]))).unique()
+
     def generator(self, purpose: int) -> torch.Generator:
         return torch.Generator().manual_seed(1000 * self.seed + purpose)
 
@@ -75,15 +86,16 @@ class Check:
 class Trust:
     """The verdict on one map.
 
-    ``deletion`` are the values of the picture as what the map marks is taken away, strongest first, in equal steps; ``insertion``
-    as it is brought back into the blank picture; ``chance`` (2 pairs, steps + 1) as random cells are taken away. ``layers`` names how far
-    the model was randomised, from its head backwards, with the map's rank correlation to the original.
+    ``deletion`` are the values of the picture as what the map marks is taken away, strongest first, over ``shares`` of the cells, all
+    (points,); ``insertion`` as it is brought back into the blank picture; ``chance`` (2 pairs, points) as random cells are taken away.
+    ``layers`` names how far the model was randomised, from its head backwards, with the map's rank correlation to the original.
     """
 
     checks: tuple[Check, ...]
     deletion: Tensor = field(repr=False)
     insertion: Tensor = field(repr=False)
     chance: Tensor = field(repr=False)
+    shares: Tensor = field(repr=False)
     layers: dict[str, float]
 
     @property
@@ -95,11 +107,12 @@ class Trust:
         return tuple(check.name for check in self.checks if not check.passed)
 
     def to_dict(self) -> dict[str, Any]:
-        areas = {"deletion": self.deletion, "insertion": self.insertion, "random": self.chance.mean(0)}
+        curves = {"deletion": self.deletion, "insertion": self.insertion, "random": self.chance.mean(0)}
         return {
             "passed": self.passed,
             "checks": [vars(check) for check in self.checks],
-            "areas": {name: float(area(curve)) for name, curve in areas.items()},
+            "areas": {name: float(area(curve, self.shares)) for name, curve in curves.items()},
+            "curves": {"shares": self.shares.tolist(), **{name: curve.tolist() for name, curve in curves.items()}},
             "randomised_to": self.layers,
         }
 
@@ -118,13 +131,14 @@ def trust(
     order = found.argsort(descending=True, stable=True)
     deletion, backwards = deleted(model, image, worth, torch.stack((order, order.flip(0))), settings)
     insertion = backwards.flip(0)
+    shares = settings.gone(len(found)) / len(found)
     layers = randomised_correlations(model, image, seen, settings)
     checks = (
-        _check("deletion and insertion", margin(deletion, insertion, chance), settings.beats, above=True),
+        _check("deletion and insertion", p_value(deletion, insertion, chance, shares), settings.level, above=False),
         _check("weight randomisation", layers["all"], settings.remembered, above=False),
         _check("noise", noisy_correlation(model, image, seen, settings), settings.steady, above=True),
     )
-    return Trust(checks, deletion, insertion, chance, layers)
+    return Trust(checks, deletion, insertion, chance, shares, layers)
 
 
 class _Cells:
@@ -145,26 +159,28 @@ def in_cells(maps: Tensor, cell: int) -> Tensor:
 
 @torch.no_grad()
 def deleted(model: nn.Module, image: Tensor, worth: Worth, orders: Tensor, settings: TrustSettings) -> Tensor:
-    """``worth`` as cells are taken away along each of ``orders`` (K, n): (K, steps + 1), from the whole picture to none of them.
+    """``worth`` as cells are taken away along each of ``orders`` (K, n): (K, points), from the whole picture to none of them.
 
-    A worth of several numbers a picture, (B, m), gives (K, steps + 1, m).
+    The points are :meth:`TrustSettings.gone`. A worth of several numbers a picture, (B, m), gives (K, points, m).
     """
     rows, columns = settings.grid(image)
     chosen = settings.chosen(image)
     rank = orders.argsort(dim=1).to(image.device)  # when each cell goes
-    gone = torch.linspace(0, len(chosen), settings.steps + 1, device=image.device).round()
-    kept = torch.ones(len(orders), settings.steps, rows * columns, dtype=torch.bool, device=image.device)
+    gone = settings.gone(len(chosen)).to(image.device)
+    kept = torch.ones(len(orders), len(gone) - 1, rows * columns, dtype=torch.bool, device=image.device)
     kept[..., chosen] = rank[:, None] >= gone[1:, None]
-    kept = kept.view(-1, rows, columns)
+    # what is left of the picture in the end is the same for every order, and asked about once
+    between, last = kept[:, :-1].reshape(-1, rows, columns), kept[:1, -1].view(1, rows, columns)
     empty = blank(image)
-    pictures = (covered(image, empty, part, settings.cell) for part in kept.split(settings.batch_size))
-    values = torch.cat([worth(model, batch) for batch in pictures]).unflatten(0, (len(orders), settings.steps))
-    whole = worth(model, image).expand(len(orders), 1, *values.shape[2:])
-    return torch.cat((whole, values), dim=1).float().cpu()
+    pictures = (covered(image, empty, part, settings.cell) for part in torch.cat((last, between)).split(settings.batch_size))
+    values = torch.cat([worth(model, image), *(worth(model, batch) for batch in pictures)])
+    ends = values[:2].expand(len(orders), *values[:2].shape).split(1, dim=1)
+    inner = values[2:].view(len(orders), len(gone) - 2, *values.shape[1:])
+    return torch.cat((ends[0], inner, ends[1]), dim=1).float().cpu()
 
 
 def random_deletions(model: nn.Module, image: Tensor, worth: Worth, settings: TrustSettings) -> Tensor:
-    """:func:`deleted` along random orders and their reverses, (2 pairs, steps + 1).
+    """:func:`deleted` along random orders and their reverses, (2 pairs, points).
 
     Bringing back along an order is taking away along its reverse, read backwards; so a pair has a gap as a map has one.
     """
@@ -173,17 +189,23 @@ def random_deletions(model: nn.Module, image: Tensor, worth: Worth, settings: Tr
     return deleted(model, image, worth, torch.cat((orders, orders.flip(1))), settings)
 
 
-def area(curves: Tensor) -> Tensor:
-    """Area under curves (..., steps + 1) over 0..1, by trapezoids."""
-    return (curves[..., 1:] + curves[..., :-1]).mean(-1) / 2
+def area(curves: Tensor, shares: Tensor) -> Tensor:
+    """Area under curves (..., points) over ``shares`` of the cells, by trapezoids."""
+    return torch.trapezoid(curves, shares)
 
 
-def margin(deletion: Tensor, insertion: Tensor, chance: Tensor) -> float:
-    """The gap between insertion and deletion, in units of the root mean square gap of random orders, whose mean is 0."""
-    forward, reverse = area(chance).chunk(2)
-    usual = float((forward - reverse).square().mean().sqrt())
-    gap = float(area(insertion) - area(deletion))
-    return gap / usual if usual > 1e-9 else 0.0
+def p_value(deletion: Tensor, insertion: Tensor, chance: Tensor, shares: Tensor) -> float:
+    """Which share of the orders has a gap between insertion and deletion as large as the map's: of its own and the random ones, each
+    with its reverse, whose gap is the negative one.
+
+    Were the map's order random too, each would be as likely to have the largest gap. So this is exact however gaps are distributed,
+    and where evidence lies in few cells they are far from normal.
+    """
+    forward, reverse = area(chance, shares).chunk(2)
+    gap = area(insertion, shares) - area(deletion, shares)
+    gaps = torch.cat((gap[None], forward - reverse))
+    as_large = torch.cat((gaps, -gaps)) >= gap - 1e-6  # nearer than that, single precision tells nothing
+    return int(as_large.sum()) / len(as_large)
 
 
 def randomised_correlations(model: nn.Module, image: Tensor, seen: _Cells, settings: TrustSettings) -> dict[str, float]:

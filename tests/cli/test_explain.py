@@ -34,7 +34,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def explained(place: Path) -> tuple[Path, dict]:
     arguments = [str(place / "model"), str(place / "picture.png"), "--out", str(place / "why"), "--json", "-q"]
-    done = CliRunner().invoke(command, [*arguments, "--class", "a/b <script>", "--class", "2", "--atlas", "--window", "5"])
+    done = CliRunner().invoke(
+        command, [*arguments, "--class", "a/b <script>", "--class", "2", "--class", "0", "--atlas", "--window", "5"]
+    )
     assert done.exit_code == 0, done.output + str(done.exception)
     return place / "why", json.loads(done.stdout)
 
@@ -51,7 +53,7 @@ def test_every_file_that_is_named_is_there(explained: tuple[Path, dict]) -> None
 def test_every_map_has_its_checks_and_failures_are_on_its_face(explained: tuple[Path, dict]) -> None:
     folder, found = explained
     page = (folder / "explain.html").read_text("utf-8")
-    assert len(found["maps"]) == 3 + 2 + 2  # two classes and rollout, two blocks, two stages
+    assert len(found["maps"]) == 3 + 2 + 2  # two classes, one of them named twice, and rollout, two blocks, two stages
     for view in found["maps"]:
         assert [check["name"] for check in view["trust"]["checks"]] == [
             "deletion and insertion",
@@ -72,6 +74,22 @@ def test_the_page_is_one_inert_file(explained: tuple[Path, dict]) -> None:
     assert "a/b &lt;script&gt;" in page
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
     assert "swinkit explain" in page
+
+
+def test_the_page_is_about_the_class_that_was_named(explained: tuple[Path, dict]) -> None:
+    folder, found = explained
+    assert found["answers"][0]["class"] != "a/b <script>"
+    assert "<h1>Why a/b &lt;script&gt;?</h1>" in (folder / "explain.html").read_text("utf-8")
+
+
+def test_figures_in_pixels_say_of_which_picture(explained: tuple[Path, dict]) -> None:
+    folder, found = explained
+    page = (folder / "explain.html").read_text("utf-8")
+    fields = [view for view in found["maps"] if "input_side_of_95%" in view]
+    assert len(fields) == 2
+    for view in fields:
+        assert f"a square of {view['input_side_of_95%']:.0f} pixels of the model&#39;s input" in page
+    assert "2 pixels of the model&#39;s input each" in page or "4 pixels of the model&#39;s input each" in page
 
 
 def test_places_are_in_pixels_of_the_picture(explained: tuple[Path, dict]) -> None:

@@ -67,6 +67,16 @@ def test_a_picture_is_painted_anew(place, capsys):
     assert (width, height) == (4 * 96 + 3 * 6, 4 * 96 + 3 * 6)
 
 
+def test_the_page_counts_the_cells_that_are_hidden(place):
+    """Six tenths of 49 cells are 30, the smallest number that is not less: 61%."""
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save(place / "square.png")
+    out = place / "counted"
+    assert (
+        run(["explain", "swin_nano.simmim_fashion_mnist", str(place / "square.png"), "--reconstruct", "--out", str(out)]) == 0
+    )
+    assert "with 61% of it hidden, in cells of 4 pixels" in (out / "reconstruction.html").read_text("utf-8")
+
+
 def test_inspect_says_that_a_sparse_decoder_goes_nowhere_as_it_is(place, capsys):
     assert run(["inspect", str(place / "run")]) == 0
     assert "nothing as it is, see convert --backbone" in capsys.readouterr().out

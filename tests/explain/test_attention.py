@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from swinkit.errors import UsageError
 from swinkit.explain.attention import attention_of
+from swinkit.explain.explanation import Explainer
 from swinkit.explain.seeing import meetings
 from swinkit.model.windows import WindowGrid, token_places
 from tests import oracle
@@ -149,3 +150,16 @@ def test_a_token_that_is_not_there() -> None:
 def test_a_model_without_a_swin() -> None:
     with pytest.raises(UsageError, match="Swin backbone"):
         attention_of(torch.nn.Linear(2, 2), torch.randn(1, 2))
+
+
+def test_attention_to_padding_is_told_of_the_patch_and_of_all() -> None:
+    """30 tokens a side in windows of 7: the last windows are filled up, the first are not."""
+    explainer = Explainer(small(1, image_size=60), np.zeros((600, 600, 3), np.uint8), checked=False)
+    inside, corner = (explainer.of_attention(at, at, stage=0, block=0).facts for at in (100, 550))
+    shown = attention_of(explainer.model, explainer.image, 0, 0)
+    window, seat = shown.seat(*corner["token"])
+    expected = float(shown.rows[0, window, :, seat][:, shown.places[window] < 0].sum(-1).mean())
+    assert inside["padding_share_of_patch"] == pytest.approx(0, abs=1e-6)
+    assert corner["padding_share_of_patch"] == pytest.approx(expected, abs=1e-5)
+    assert corner["padding_share_of_all_patches"] == pytest.approx(shown.padding_share())
+    assert expected > shown.padding_share() > 0

@@ -9,11 +9,12 @@ from torch import nn
 from swinkit.explain.blank import blank
 from swinkit.explain.trust import (
     TrustSettings,
+    Worth,
     area,
     deleted,
     in_cells,
     layers_of,
-    margin,
+    p_value,
     random_deletions,
     rank_correlation,
     shuffled,
@@ -21,7 +22,7 @@ from swinkit.explain.trust import (
 )
 from tests.explain.models import VERSIONS, small
 
-SETTINGS = TrustSettings(cell=8, pairs=6)
+SETTINGS = TrustSettings(cell=8, pairs=9)
 WEIGHTS = torch.zeros(64, 64).index_put((torch.arange(16, 32)[:, None], torch.arange(40, 56)), torch.tensor(1.0))
 
 
@@ -56,7 +57,8 @@ def model() -> nn.Module:
 def test_a_right_map_passes(model: nn.Module) -> None:
     found = trust(model, image(), learned, bright, SETTINGS)
     assert found.passed, found.checks
-    assert float(area(found.deletion)) < float(area(found.chance).mean()) < float(area(found.insertion))
+    areas = [float(area(curve, found.shares).mean()) for curve in (found.deletion, found.chance, found.insertion)]
+    assert areas == sorted(areas)
     assert list(found.layers) == ["head", "stage 2", "stage 1", "all"]
 
 
@@ -84,15 +86,53 @@ def test_a_constant_map_is_not_believed(model: nn.Module) -> None:
     assert not found.passed
 
 
-def test_random_maps_pass_deletion_about_as_rarely_as_is_said(model: nn.Module) -> None:
-    picture = image()
-    chance = random_deletions(model, picture, bright, SETTINGS)
-    generator = torch.Generator().manual_seed(9)
-    orders = torch.stack([torch.randperm(64, generator=generator) for _ in range(60)])
-    forward = deleted(model, picture, bright, orders, SETTINGS)
-    backward = deleted(model, picture, bright, orders.flip(1), SETTINGS)
-    passed = sum(margin(d, b.flip(0), chance) >= SETTINGS.beats for d, b in zip(forward, backward, strict=True))
-    assert passed <= 9  # 5 % of 60 is 3
+def in_few_cells(count: int, seed: int) -> tuple[torch.Tensor, Worth]:
+    """A map (1, 56, 56) of ``count`` of 49 cells, and a worth that is all there."""
+    places = torch.randperm(49, generator=torch.Generator().manual_seed(seed))[:count]
+    weights = nn.functional.interpolate(torch.zeros(49).index_fill(0, places, 1).view(1, 1, 7, 7), scale_factor=8)[0]
+    return weights, lambda model, images: (images * weights).sum((1, 2, 3)) / weights.sum() / 3
+
+
+@pytest.mark.parametrize(("count", "least"), [(1, 14), (2, 18), (3, 19), (4, 19)])
+def test_a_right_map_passes_though_its_evidence_lies_in_few_cells(model: nn.Module, count: int, least: int) -> None:
+    """Of 20. An order of 49 is as good about one cell if it begins or ends there: at most 1 of 19 does, 4 times of 5."""
+    passed = 0
+    for seed in range(20):
+        settings = TrustSettings(cell=8, seed=seed)
+        weights, worth = in_few_cells(count, seed)
+        picture = weights + torch.rand(1, 3, 56, 56, generator=torch.Generator().manual_seed(seed)) / 5
+        order = in_cells(weights, 8).flatten().argsort(descending=True, stable=True)
+        chance = random_deletions(model, picture, worth, settings)
+        found, backwards = deleted(model, picture, worth, torch.stack((order, order.flip(0))), settings)
+        passed += p_value(found, backwards.flip(0), chance, settings.gone(49) / 49) <= settings.level
+    assert passed >= least
+
+
+@pytest.mark.parametrize("cells", [1, 2, 49])
+def test_random_maps_pass_deletion_as_rarely_as_is_said(model: nn.Module, cells: int) -> None:
+    weights, worth = in_few_cells(cells, 0)
+    picture = weights + image()[..., :56, :56] / 5
+    shares, generator, passed = SETTINGS.gone(49) / 49, torch.Generator().manual_seed(9), 0
+    orders = torch.stack([torch.randperm(49, generator=generator) for _ in range(400)])
+    forward, backward = deleted(model, picture, worth, torch.cat((orders, orders.flip(1))), SETTINGS).chunk(2)
+    for own, *others in torch.arange(400).view(40, 10).tolist():
+        chance = torch.cat((forward[others], backward[others]))
+        passed += p_value(forward[own], backward[own].flip(0), chance, shares) <= SETTINGS.level
+    assert passed <= 5  # 5 % of 40 is 2
+
+
+def test_a_worth_that_nothing_changes_shows_nothing(model: nn.Module) -> None:
+    flat = torch.ones(20, 6)
+    assert p_value(flat[0], flat[0], flat, SETTINGS.gone(49) / 49) == 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 16, 49, 1024])
+def test_one_cell_is_told_apart_at_both_ends(count: int) -> None:
+    gone = TrustSettings(cell=8).gone(count)
+    assert gone.tolist() == sorted(set(gone.tolist()))
+    assert torch.equal(gone, count - gone.flip(0))
+    assert (gone[0], gone[1], gone[-1]) == (0, 1, count)
+    assert len(gone) == min(6, count + 1)
 
 
 def test_deletion_ends_blank_and_insertion_begins_there(model: nn.Module) -> None:

@@ -31,6 +31,20 @@ def tab(request: pytest.FixtureRequest, browser: Any, pages: dict[str, Path]) ->
     tab.close()
 
 
+@pytest.mark.xdist_group("chromium")
+@pytest.mark.parametrize(("language", "words"), [("en", "Scripts are switched off"), ("ru", "Скрипты")])
+def test_without_scripts_it_says_what_is_missing_and_shows_nothing_dead(
+    browser: Any, pages: dict[str, Path], language: str, words: str
+) -> None:
+    tab = browser.new_page(java_script_enabled=False)
+    tab.goto(pages[language].as_uri())
+    assert tab.locator("noscript").inner_text().startswith(words)
+    for dead in ("canvas", "button", "select", "input"):
+        assert tab.locator(f"{dead}:visible").count() == 0
+    assert tab.locator("img:visible").count() > 4
+    tab.close()
+
+
 def said(tab: Any, name: str) -> str:
     return tab.locator(f"[data-widget={name}] .said").inner_text()
 

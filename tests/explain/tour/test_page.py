@@ -56,6 +56,19 @@ def test_the_russian_page_is_in_russian() -> None:
     assert [text for text in spoken if re.search(r"\b[a-z]{3,} [a-z]{3,}", text) and text != "swinkit tour"] == []
 
 
+def test_russian_texts_need_no_form_of_a_word_for_each_number() -> None:
+    """ "4 чисел", "32 каналов" are wrong; what counts stands in front: "чисел: 4". A patch of ViT is always 768 numbers."""
+    counted = re.compile(r"\}\}\s+(?:чисел|каналов|весов|строк|окон|изображений сразу)\b")
+    spoken = [text.replace('f.vit["values"] }}', "") for text in leaves(texts("ru"))]
+    assert [text for text in spoken if counted.search(text)] == []
+
+
+def test_one_timed_run_is_told_as_one(facts: dict[str, Any]) -> None:
+    ways = [{**way, "time": {"median": 1.0, "low": 1.0, "high": 1.0, "runs": 1}} for way in facts["speed"]["ways"]]
+    page = words(render({**facts, "speed": {**facts["speed"], "ways": ways}}, "en"))
+    assert "the next one does; the median" in page
+
+
 def test_a_language_that_is_not_there_is_refused() -> None:
     with pytest.raises(UsageError, match="Known: en, ru"):
         texts("de")

@@ -1,6 +1,7 @@
 "use strict";
 // The moving figures of the tour. Everything it shows is in the JSON beside it; it asks nobody for anything.
 (() => {
+  document.body.dataset.scripted = "yes"; // what the script draws and moves is shown from here on
   const { data: D, text: T, lang } = JSON.parse(document.getElementById("data").textContent);
   const local = (x, digits, least) => (+x.toFixed(digits ?? 3) + 0).toLocaleString(lang, { maximumFractionDigits: digits ?? 3, minimumFractionDigits: least }).replace("-", "−");
   const say = (text, values) => text.replace(/\{(\w+)\}/g, (_, key) => values[key]);
