@@ -95,6 +95,7 @@ def run_settings(schema: type[Settings], chosen: Mapping[str, Any], run: Path | 
 
     Raises what such a run would, as far as names and places tell.
     """
+    from ..train.frozen import check_agreement
     from ..train.place import check_begun, check_place
     from ..validation import validated
     from ..weights.named import is_variant
@@ -104,6 +105,7 @@ def run_settings(schema: type[Settings], chosen: Mapping[str, Any], run: Path | 
         check_begun(run, settings.task)
     else:
         check_place(settings, out)
+        check_agreement(settings)
         if settings.model != "auto":
             is_variant(settings.model)
     return settings

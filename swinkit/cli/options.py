@@ -104,18 +104,26 @@ def shared(*names: str, **helps: str) -> Callable[[Command], Command]:
 def read_settings(config: Path | None, settings: Sequence[str], **flags: Any) -> dict[str, Any]:
     """Nested settings: those of the YAML file, over them each ``key=value``, over them the ``flags`` that are not None.
 
-    Raises :class:`UsageError` for a file that is not a mapping and for a ``--set`` without ``=``.
+    Of what a file has frozen of a network, another model or size given over it leaves only what belongs to that. Raises :class:`UsageError` for a file that is not a mapping and for a ``--set`` without ``=``.
     """
-    answer = _read_yaml(config) if config else {}
-    for text in settings:
-        key, equals, value = text.partition("=")
-        if not equals or not all(key.split(".")):
-            raise UsageError(f"--set expects KEY=VALUE, got {text!r}. For instance: --set lr=0.001 --set augment.flip=false")
-        _put(answer, key.split("."), _parse(value, f"--set {key}"))
-    for key, value in flags.items():
-        if value is not None:
-            answer[key] = value
+    given = [_assigned(text) for text in settings] + [([key], value) for key, value in flags.items() if value is not None]
+    answer: dict[str, Any] = {}
+    if config:
+        from ..train.frozen import beside
+
+        answer = beside(_read_yaml(config), {path[0]: value for path, value in given if len(path) == 1})
+    for path, value in given:
+        _put(answer, path, value)
     return answer
+
+
+def _assigned(text: str) -> tuple[list[str], Any]:
+    """The names that lead to a setting, and its value, from ``key=value``."""
+    key, equals, value = text.partition("=")
+    path = key.split(".")
+    if not equals or not all(path):
+        raise UsageError(f"--set expects KEY=VALUE, got {text!r}. For instance: --set lr=0.001 --set augment.flip=false")
+    return path, _parse(value, f"--set {key}")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -139,7 +147,9 @@ def _parse(text: str | bytes, source: str) -> Any:
 def _put(settings: dict[str, Any], path: Sequence[str], value: Any) -> None:
     *parents, last = path
     for depth, key in enumerate(parents, start=1):
-        inner = settings.setdefault(key, {})
+        if settings.get(key) is None:
+            settings[key] = {}
+        inner = settings[key]
         if not isinstance(inner, dict):
             raise UsageError(f"--set {'.'.join(path)}: {'.'.join(parents[:depth])} is {inner!r}, it holds no settings.")
         settings = inner

@@ -19,6 +19,7 @@ from ..kernels.accelerate import accelerate
 from ..tasks import Task
 from ..tasks.devices import computes_bfloat16, find_device
 from .feed import Feed
+from .frozen import check_agreement
 from .plan import IN_TIME, LOOKING, Plan, change_seconds, epoch_seconds, load_first, peak_gigabytes, published_weights, rehearse
 from .provenance import Seen, seen_by
 from .recipe import Checked, Recipe, Say, recipe_of
@@ -57,6 +58,7 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
     Raises :class:`DataError` for data that cannot be learned from, :class:`UsageError` for settings that do not fit it.
     """
     recipe, device = recipe_of(settings.task), find_device(settings.device)
+    check_agreement(settings)
     saved = open_start(settings)
     collection = recipe.open(settings, progress)
     say(collection.reason)

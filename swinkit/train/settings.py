@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -21,6 +22,7 @@ Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 LearnedFrom = Literal["nothing", "pictures", "labels"]  # what weights to begin with have seen: pictures alone are SimMIM's
+Block = TypeVar("Block", bound=BaseModel)
 VERBS = {"classification": "train", "pretraining": "pretrain"}  # of the command line, by the task of the runs that they make
 
 
@@ -29,7 +31,8 @@ class RunSettings(BaseModel):
 
     ``model`` is a variant's name, a run or a model folder to start from, or "auto"; ``swin`` replaces fields of its
     architecture. ``ema`` is the decay of the averaged weights, 0 is off. ``layer_decay`` 1 trains all depths alike. ``keep`` says
-    whether the weights of the best evaluation or of the last become the model. ``optimizer`` is described at
+    whether the weights of the best evaluation or of the last become the model; with ``patience``, the best do by default. What ``augment`` and
+    ``preprocessing`` leave out is chosen as if they were not given; an empty ``augment`` is none. ``optimizer`` is described at
     :func:`swinkit.train.optim.build_optimizers`. ``patience`` counts evaluations without improvement, 0 never stops early.
     ``time_limit`` and ``save_every`` are minutes; checkpoints come more often than that where saving is quick.
     """
@@ -78,6 +81,9 @@ class RunSettings(BaseModel):
         if self.devices > 1:
             raise ValueError(f"devices={self.devices}: a run uses one device so far. Mend: leave devices out")
         return self
+
+
+Kind = TypeVar("Kind", bound=RunSettings)
 
 
 class TrainSettings(RunSettings):
@@ -155,32 +161,62 @@ def settle(settings: TrainSettings, facts: DataFacts, learned_from: LearnedFrom)
     first.
     """
     fine_tuning = learned_from == "labels"
-    epochs = settings.epochs or default_epochs(facts.pictures, fine_tuning)
-    batch_size = settings.batch_size or default_batch_size(facts.pictures)
-    batch_size = min(batch_size, facts.pictures)
+    settings = paced(settings, facts, default_epochs(facts.pictures, fine_tuning), warmup=5.0)
+    small, scarce = facts.side <= SMALL, facts.pictures < 5000
+    rate = default_rate(settings, facts.side, fine_tuning)
+    return filled(
+        settings,
+        {
+            "lr": rate * (2 if small and learned_from == "pictures" else 1),
+            "layer_decay": default_layer_decay(learned_from, small),
+            "label_smoothing": 0.1,
+            "mixup": 0.2 if scarce and not fine_tuning else 0.0,
+            "cutmix": 1.0 if scarce and not fine_tuning else 0.0,
+            "drop_path": 0.05 if small else 0.1,
+            "class_weights": facts.skew > 3,
+            "fit_head": learned_from == "pictures",
+            "keep": "best" if facts.validation >= 1000 else "last",
+        },
+        default_augmentation(facts, fine_tuning),
+    )
+
+
+def paced(settings: Kind, facts: DataFacts, epochs: int, warmup: float) -> Kind:
+    """``settings`` with what every training settles alike: ``epochs`` if none are given, the batch, the optimiser, how far weights are
+    averaged, and a rise of the rate over a tenth of the epochs, at most ``warmup`` of them."""
+    epochs = settings.epochs or epochs
+    batch_size = min(settings.batch_size or default_batch_size(facts.pictures), facts.pictures)
     steps = epochs * max(1, facts.pictures // batch_size)
-    small = facts.side <= SMALL
-    optimizer = settings.optimizer or ("muon" if small else "adamw")
-    scarce = facts.pictures < 5000
     chosen: dict[str, Any] = {
         "epochs": epochs,
-        "batch_size": batch_size,
-        "optimizer": optimizer,
-        "lr": default_rate(optimizer, batch_size, facts.side, fine_tuning) * (2 if small and learned_from == "pictures" else 1),
-        "layer_decay": default_layer_decay(learned_from, small),
-        "warmup_epochs": round(max(min(epochs / 10, 5.0), 0.1), 2),
+        "optimizer": "muon" if facts.side <= SMALL else "adamw",
+        "warmup_epochs": round(max(min(epochs / 10, warmup), 0.1), 2),
         "ema": round(1 - 1 / max(10, min(5000, steps / 20)), 5),
-        "label_smoothing": 0.1,
-        "mixup": 0.2 if scarce and not fine_tuning else 0.0,
-        "cutmix": 1.0 if scarce and not fine_tuning else 0.0,
-        "drop_path": 0.1 if facts.side > SMALL else 0.05,
-        "augment": default_augmentation(facts, fine_tuning),
-        "class_weights": facts.skew > 3,
-        "fit_head": learned_from == "pictures",
-        "keep": "best" if facts.validation >= 1000 else "last",
     }
+    return filled(settings.model_copy(update={"batch_size": batch_size}), chosen)
+
+
+def filled(settings: Kind, chosen: Mapping[str, Any], augment: Augmentation | None = None) -> Kind:
+    """``settings`` with each None that is among the ``chosen`` replaced, and what they leave open of the augmentation as in ``augment``.
+
+    An empty augmentation is none. Whoever stops early means the weights of before the stop.
+    """
+    if settings.patience:
+        chosen = {**chosen, "keep": "best"}
     missing = {key: value for key, value in chosen.items() if getattr(settings, key) is None}
-    return settings.model_copy(update={**missing, "batch_size": batch_size})
+    if augment is not None and (settings.augment is None or settings.augment.model_fields_set):
+        missing["augment"] = completed(settings.augment, lambda: augment)
+    return settings.model_copy(update=missing)
+
+
+def completed(given: Block | None, default: Callable[[], Block]) -> Block:
+    """``given`` with each of its fields that was left open as in ``default``, which is asked only where there is such a one."""
+    if given is not None and given.model_fields_set == type(given).model_fields.keys():
+        return given
+    whole = default()
+    if given is None:
+        return whole
+    return validated(type(whole), {**whole.model_dump(), **given.model_dump(include=given.model_fields_set)})
 
 
 def default_epochs(pictures: int, fine_tuning: bool) -> int:
@@ -201,15 +237,15 @@ def default_layer_decay(learned_from: LearnedFrom, small: bool) -> float:
     return 0.8 if learned_from == "labels" and not small else 1.0
 
 
-def default_rate(optimizer: str, batch_size: int, side: int, fine_tuning: bool) -> float:
-    """Peak learning rate at 128 pictures a step, growing with the root of the batch."""
-    if optimizer == "muon":
+def default_rate(settings: RunSettings, side: int, fine_tuning: bool) -> float:
+    """Peak learning rate for the optimiser and batch of ``settings``: given for 128 pictures a step, it grows with the root of the batch."""
+    if settings.optimizer == "muon":
         base = 4e-3
     elif side <= SMALL:
         base = 1e-3 if fine_tuning else 1.5e-3
     else:
         base = 2.5e-4 if fine_tuning else 1e-3
-    return float(f"{base * math.sqrt(batch_size / 128):.3g}")
+    return float(f"{base * math.sqrt((settings.batch_size or 128) / 128):.3g}")
 
 
 def default_augmentation(facts: DataFacts, fine_tuning: bool) -> Augmentation:

@@ -20,11 +20,11 @@ from ..preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from ..tasks import open_unfitted
 from ..tasks.devices import find_device
 from ..validation import validated
-from ..variants import configure
+from ..variants import configure, find
 from ..weights.named import is_variant
 from ..weights.resize import remembering
 from ..weights.saved import Saved, convention, is_pretrained
-from .settings import LearnedFrom, RunSettings
+from .settings import LearnedFrom, RunSettings, completed
 
 CLASSIFIER = ("backbone.", "norm.", "head.")
 
@@ -84,7 +84,8 @@ def starting_point(
 
 def check_channels(config: SwinConfig, preprocessing: Preprocessing | None, collection: Collection) -> None:
     """Raises :class:`UsageError` where the network, what is given of its preprocessing, and the pictures do not agree on the channels."""
-    wanted, given = config.in_channels, preprocessing.channels if preprocessing else config.in_channels
+    wanted = config.in_channels
+    given = preprocessing.channels if preprocessing and "channels" in preprocessing.model_fields_set else wanted
     if not takes(wanted, collection.channels):
         raise UsageError(
             f"swin.in_channels is {wanted}, and the pictures have {collection.channels} channels. Mend: leave it out: the pictures say it"
@@ -126,7 +127,16 @@ def _fresh(settings: RunSettings, collection: Collection, train: Sequence[int]) 
     config = configure(name, **{"in_channels": collection.channels} | fields | _architecture(settings, collection))
     check_channels(config, settings.preprocessing, collection)
     small = max(pictures) <= SMALL
-    return Start(name, config, settings.preprocessing or _preprocessing(config, collection, train, small))
+    preprocessing = completed(settings.preprocessing, lambda: _preprocessing(config, collection, train, small))
+    return Start(name, config, preprocessing, notes=altered(name, config))
+
+
+def altered(name: str, config: SwinConfig) -> tuple[str, ...]:
+    """What to say of a ``config`` that is no longer the network which the variant ``name`` is known as."""
+    own = find(name).config
+    parts = [part for part in ("embed_dim", "depths", "num_heads", "mlp_ratio") if getattr(config, part) != getattr(own, part)]
+    listed = ", ".join(f"{part} {getattr(config, part)} instead of {getattr(own, part)}" for part in parts)
+    return (f"The settings swin.… change {name}: {listed}.",) if parts else ()
 
 
 def _architecture(settings: RunSettings, collection: Collection) -> dict[str, Any]:
@@ -174,7 +184,7 @@ def _saved(settings: RunSettings, collection: Collection, train: Sequence[int], 
         config = config.model_copy(update={"num_classes": len(collection.classes)})
     config = remembering(validated(SwinConfig, config.model_dump() | _architecture(settings, collection)), config)
     check_channels(config, settings.preprocessing, collection)
-    preprocessing = settings.preprocessing or _for_size(file.preprocessing, config)
+    preprocessing = completed(settings.preprocessing, lambda: _for_size(file.preprocessing, config))
     learned_from: LearnedFrom = "pictures" if file.masking is not None or is_pretrained(file) else "labels"
     trained = file.trained or file.config
     return Start(

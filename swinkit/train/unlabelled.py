@@ -34,7 +34,7 @@ from .labelled import examined
 from .loop import Trainer
 from .recipe import Checked, Say
 from .run import RunFolder
-from .settings import DataFacts, PretrainSettings, default_batch_size, default_epochs, default_rate
+from .settings import DataFacts, PretrainSettings, default_epochs, default_rate, filled, paced
 from .start import Start, gray, starting_point, suited
 
 PUBLISHED = 192  # pixels; the side at which SimMIM pre-trains published variants, their windows smaller in proportion
@@ -93,26 +93,18 @@ class Unlabelled:
 
     def settle(self, settings: PretrainSettings, facts: DataFacts, start: Start) -> PretrainSettings:
         small = facts.side <= SMALL
-        epochs = settings.epochs or 2 * default_epochs(facts.pictures, fine_tuning=False)
-        batch_size = min(settings.batch_size or default_batch_size(facts.pictures), facts.pictures)
-        optimizer = settings.optimizer or ("muon" if small else "adamw")
-        steps = epochs * max(1, facts.pictures // batch_size)
-        chosen: dict[str, Any] = {
-            "epochs": epochs,
-            "cell": settings.cell or default_cell(start.config, settings.sparse),
-            "optimizer": optimizer,
-            "lr": default_rate(optimizer, batch_size, facts.side, fine_tuning=False) / (1 if small else 4),
+        settings = paced(settings, facts, 2 * default_epochs(facts.pictures, fine_tuning=False), warmup=10.0)
+        rate = default_rate(settings, facts.side, fine_tuning=False)
+        chosen = {
+            "cell": default_cell(start.config, settings.sparse),
+            "lr": rate / (1 if small else 4),
             "layer_decay": 1.0,
-            "warmup_epochs": round(max(min(epochs / 10, 10.0), 0.1), 2),
-            "ema": round(1 - 1 / max(10, min(5000, steps / 20)), 5),
             "drop_path": 0.0,
-            "augment": Augmentation(flip=facts.channels == 3 and not facts.gray, shift=max(1, facts.side // 14)) if small
-            else Augmentation(flip=True, crop_scale=(0.67, 1.0)),
             "keep": "last",
-            "probe_every": max(1, epochs // PROBES),
-        }  # fmt: skip
-        missing = {key: value for key, value in chosen.items() if getattr(settings, key) is None}
-        return settings.model_copy(update={**missing, "batch_size": batch_size})
+            "probe_every": max(1, (settings.epochs or 1) // PROBES),
+        }
+        shifts = Augmentation(flip=facts.channels == 3 and not facts.gray, shift=max(1, facts.side // 14))
+        return filled(settings, chosen, shifts if small else Augmentation(flip=True, crop_scale=(0.67, 1.0)))
 
     def fit_head(
         self, model: nn.Module, settings: PretrainSettings, collection: Collection, split: Split, start: Start

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from swinkit.data.augment import Augmentation
 from swinkit.train.settings import DataFacts, LearnedFrom, TrainSettings, settle
 
 BEGINNINGS = get_args(LearnedFrom)
@@ -82,6 +83,22 @@ def test_small_pictures_are_mirrored_only_if_they_have_colour():
     assert not flip(gray=True)  # digits stored as PNG come with three equal channels
     assert not flip(channels=1, gray=True)
     assert flip(gray=True, side=224)  # an X-ray is a photograph
+
+
+@pytest.mark.parametrize("side", [28, 224])
+def test_a_part_of_the_augmentation_leaves_the_rest_as_it_is_chosen(side):
+    facts = DataFacts(300, 30, side, 1, gray=True)
+    chosen = settle(TrainSettings(), facts, "nothing").augment
+    flipped = settle(TrainSettings(augment={"flip": True}), facts, "nothing")
+    assert flipped.augment == chosen.model_copy(update={"flip": True})
+    assert settle(TrainSettings.model_validate(flipped.model_dump()), facts, "nothing") == flipped
+    assert settle(TrainSettings(augment={}), facts, "nothing").augment == Augmentation()  # none, as asked for
+
+
+def test_whoever_stops_early_gets_the_best_weights():
+    facts = DataFacts(300, 30, 28, 1)
+    assert settle(TrainSettings(patience=3), facts, "nothing").keep == "best"
+    assert settle(TrainSettings(patience=3, keep="last"), facts, "nothing").keep == "last"
 
 
 def test_a_skew_switches_class_weights_on():

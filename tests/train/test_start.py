@@ -129,6 +129,13 @@ def test_the_channels_of_network_preprocessing_and_pictures_agree():
         begin(collection(28, 3), preprocessing=one)
 
 
+def test_a_part_of_the_preprocessing_leaves_the_rest_as_it_is_chosen(saved):
+    for model, side in (("auto", 28), (str(saved), 16)):
+        chosen = begin(collection(side), model=model).preprocessing
+        bilinear = begin(collection(side), model=model, preprocessing={"interpolation": "bilinear"}).preprocessing
+        assert bilinear == chosen.model_copy(update={"interpolation": "bilinear"})
+
+
 def test_colour_that_a_model_of_one_channel_does_not_see_is_told(saved):
     told = "learned from as gray"
     assert any(told in note for note in begin(collection(16, 3), model=str(saved)).notes)
