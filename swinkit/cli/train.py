@@ -26,7 +26,7 @@ from .options import LAYOUTS, SIZE, next_command, print_json, read_settings, sha
     "--time-limit",
     type=click.FloatRange(min=0, min_open=True),
     metavar="MINUTES",
-    help="End after so long, with the model as it is then.",
+    help="End after so long, with the model as it is then; with --folds, each of them.",
 )
 @click.option(
     "--folds",
@@ -39,7 +39,7 @@ from .options import LAYOUTS, SIZE, next_command, print_json, read_settings, sha
     "run",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Go on with a stopped run from where it was, to the same end.",
+    help="Go on with a stopped run, or a cross-validation, from where it was, to the same end.",
 )
 @shared(
     "out", "epochs", "seed", "device", "config", "set", "dry_run", "json", "quiet",
@@ -101,21 +101,23 @@ def _train(chosen: dict[str, Any], run: Path | None, out: Path | None, dry_run: 
 
 def _all_folds(chosen: dict[str, Any], run: Path | None, dry_run: bool) -> bool:
     """Whether all parts are asked for; naming a ``fold`` asks for one run."""
+    from ..train.place import FOLDS
+
     if run is not None:
-        return (run / "folds.json").is_file()
+        return (run / FOLDS).is_file()
     return bool(chosen.get("folds")) and chosen.get("fold") is None and not dry_run
 
 
 def _cross_validate(chosen: dict[str, Any], run: Path | None, out: Path | None, as_json: bool, quiet: bool) -> None:
     from ..train.settings import TrainSettings
+    from ..validation import validated
 
-    if run is None:
-        settings = run_settings(TrainSettings, chosen, run, out)
+    settings = validated(TrainSettings, chosen) if run is not None else run_settings(TrainSettings, chosen, run, out)
     from ..train.crossval import cross_validate, go_on
     from ..train.watch import Display
 
     display = Display(quiet)
-    result = go_on(run, display) if run is not None else cross_validate(settings, out, display)
+    result = go_on(run, chosen, display) if run is not None else cross_validate(settings, out, display)
     if as_json:
         print_json(result.to_dict())
     else:

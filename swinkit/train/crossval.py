@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Interrupted, UsageError
+from ..data.collection import counted
+from ..errors import UsageError
+from ..validation import validated
 from ..weights.atomic import write_json
-from .place import RUNS, check_place, claim, first_free
+from .place import CONFIG, FOLDS, RUNS, check_place, claim, first_free, read_record
 from .prepare import anchored
-from .session import begin, resume
+from .session import FREE, begin, kept, resume, unchanged
 from .settings import TrainSettings
 from .watch import Display
-
-RECORD = "folds.json"  # settings, and the result of each fold that is done
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,11 @@ class CrossValidation:
 
     path: Path
     folds: tuple[Mapping[str, Any], ...]
+
+    @property
+    def unfinished(self) -> int:
+        """Folds that a time limit ended, whose figures are of the models as they are."""
+        return sum(not is_finished(fold) for fold in self.folds)
 
     def figures(self) -> dict[str, tuple[float, float]]:
         """For each validation metric that every fold has its mean over the folds and the standard error of that mean."""
@@ -50,25 +54,37 @@ def cross_validate(settings: TrainSettings, out: str | Path | None = None, displ
     data = anchored(settings.data or "")
     folder = claim(Path(out)) if out is not None else first_free(RUNS / "classify", f"{Path(data).name}-folds")
     settings = settings.model_copy(update={"data": data})  # whoever goes on may do so from elsewhere
-    write_json(folder / RECORD, {"settings": settings.model_dump(mode="json"), "done": []})
-    return go_on(folder, display)
+    write_json(folder / FOLDS, {"settings": settings.model_dump(mode="json"), "done": []})
+    return go_on(folder, display=display)
 
 
-def go_on(folder: str | Path, display: Display | None = None) -> CrossValidation:
-    """Finish the folds that are missing in ``folder``: the interrupted one goes on exactly, the others begin."""
-    folder, display = Path(folder), display or Display(quiet=True)
-    record = json.loads((folder / RECORD).read_text("utf-8"))
-    settings = TrainSettings.model_validate(record["settings"])
-    for number in range(len(record["done"]), settings.folds or 0):
+def go_on(folder: str | Path, changes: Mapping[str, Any] | None = None, display: Display | None = None) -> CrossValidation:
+    """Finish the folds in ``folder`` that are not done: what stopped goes on exactly, the others begin; ``changes`` as for
+    :func:`~.session.resume`.
+
+    A fold that a time limit ends is measured as it is, and not done.
+    """
+    folder, display, changes = Path(folder), display or Display(quiet=True), changes or {}
+    record = read_record(folder, FOLDS)
+    settings = unchanged(validated(TrainSettings, record["settings"]), changes)
+    record["settings"] |= kept(settings)
+    write_json(folder / FOLDS, record)
+    free, done = {name: value for name, value in changes.items() if name in FREE}, record["done"]
+    for number in range(settings.folds or 0):
+        if number < len(done) and is_finished(done[number]):
+            continue
         display.say(f"Fold {number + 1} of {settings.folds}")
         path = folder / f"fold-{number + 1}"
-        try:
-            begun = (path / "config.yaml").exists()
-            result = resume(path, {}, display) if begun else begin(settings.model_copy(update={"fold": number}), path, display)
-        except Interrupted as stop:
-            raise Interrupted(
-                f"{stop}\nThe folds done so far are kept. Go on with all: swinkit train --resume {folder}"
-            ) from None
-        record["done"].append(result.to_dict())
-        write_json(folder / RECORD, record)
-    return CrossValidation(folder, tuple(record["done"]))
+        begun = (path / CONFIG).exists()
+        result = resume(path, free, display) if begun else begin(settings.model_copy(update={"fold": number}), path, display)
+        done[number : number + 1] = [result.to_dict()]
+        write_json(folder / FOLDS, record)
+    answer = CrossValidation(folder, tuple(done))
+    if left := answer.unfinished:
+        display.say(f"{counted(left, 'fold')} stopped before the end. Go on with: swinkit train --resume {folder}")
+    return answer
+
+
+def is_finished(fold: Mapping[str, Any]) -> bool:
+    """Whether a run with this result is done; versions that did not say so had nothing but time limits to stop for."""
+    return fold.get("finished", not fold.get("stopped"))

@@ -16,6 +16,7 @@ from .settings import VERBS, RunSettings
 
 RUNS = Path("runs")
 CONFIG, DATA, MACHINE = "config.yaml", "data.json", "env.json"  # what a run writes down of itself
+FOLDS = "folds.json"  # in the folder of a cross-validation, whose runs lie in it
 
 
 def run_of(model: str) -> Path | None:
@@ -25,6 +26,11 @@ def run_of(model: str) -> Path | None:
         if (folder / CONFIG).is_file() and (folder / DATA).is_file():
             return folder
     return None
+
+
+def whole(run: Path) -> Path:
+    """What to go on with where ``run`` stopped: the cross-validation that it is a fold of, or itself."""
+    return run.parent if (run.parent / FOLDS).is_file() else run
 
 
 def claim(path: Path) -> Path:
@@ -99,8 +105,8 @@ def _task_of(run: Path) -> Any:
 
 
 def read_record(run: Path, name: str) -> dict[str, Any]:
-    """What ``name``, :data:`CONFIG`, :data:`DATA` or :data:`MACHINE`, says in the folder of ``run``; raises :class:`DataError` where it is not as it
-    was written."""
+    """What ``name``, :data:`CONFIG`, :data:`DATA`, :data:`MACHINE` or :data:`FOLDS`, says in the folder ``run``; raises :class:`DataError` where it is
+    not as it was written."""
     import yaml
 
     path = run / name
@@ -115,7 +121,8 @@ def read_record(run: Path, name: str) -> dict[str, Any]:
 
 
 def _restored(run: Path) -> str:
-    return f"Mend: restore it, or use the model without its run: copy {run / 'model'} elsewhere"
+    without = f", or use the model without its run: copy {run / 'model'} elsewhere" if (run / "model").is_dir() else ""
+    return f"Mend: restore it{without}"
 
 
 def first_free(parent: Path, name: str) -> Path:

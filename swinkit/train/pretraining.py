@@ -87,4 +87,4 @@ def go_on(
 
 def concluded(run: RunResult, display: Display, finished: Finished) -> PretrainResult:
     finished(run.path)
-    return PretrainResult(run, None if run.stopped else weigh(run.path, display))
+    return PretrainResult(run, weigh(run.path, display) if run.finished else None)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from ..data.collection import Collection
+from ..data.collection import Collection, counted
 from ..data.loader import explained_workers
 from ..data.split import Split
 from ..errors import DataError, Interrupted, UsageError
@@ -21,11 +21,11 @@ from ..weights.files import read_model
 from ..weights.saved import weights_digest
 from .interrupt import Interruption
 from .loop import Trainer
-from .place import check_place
+from .place import check_place, whole
 from .prepare import Prepared, anchored, empty_network, identity, initial_network, make_feed, prepare
 from .recipe import recipe_of
 from .run import RunFolder
-from .settings import VERBS, RunSettings, TrainSettings
+from .settings import VERBS, Kind, RunSettings, TrainSettings
 from .watch import Display, EpochSums, RunWatcher, save_trained
 
 PLACES = ("data", "probe")  # where pictures lie
@@ -38,7 +38,8 @@ FREE = {"time_limit", "save_every", "workers", "tensorboard", *KEPT}  # may chan
 class RunResult:
     """``validation`` and ``test`` (None without a test split) are the model's metrics; ``sha256`` is :func:`~swinkit.weights.saved.weights_digest` of its weights.
 
-    ``stopped`` says why a run ended before its last step, and how it goes on; None for one that reached it.
+    ``stopped`` says why a run ended before its last step, and, unless it is ``finished``, how it goes on; None for one that reached it. One that
+    stopped early, since it grew no better, is finished.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class RunResult:
     sha256: str
     parameters: int
     stopped: str | None = None
+    finished: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "path": str(self.path)}
@@ -108,7 +110,7 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
         try:
             collection = recipe.open(settings, display.checked)
         except DataError as fault:
-            again = f"swinkit {VERBS[settings.task]} --resume {path} DATA{' --probe DATA' if getattr(settings, 'probe', None) else ''}"
+            again = f"swinkit {VERBS[settings.task]} --resume {whole(run.path)} DATA{' --probe DATA' if getattr(settings, 'probe', None) else ''}"
             raise DataError(f"{str(fault).rstrip('.')}. If the pictures lie elsewhere by now, say where: {again}") from None
         finally:
             display.end()
@@ -149,15 +151,23 @@ def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display, epo
                 reason = trainer.run(watcher, watcher.save)
         finally:
             watcher.close()
-    if not reason:
+    here = f"step {trainer.progress.step} of {trainer.steps}"
+    if reason is None and trainer.progress.step == trainer.steps:
         return conclude(run, trainer, split, display)
-    stopped = f"Stopped at step {trainer.progress.step} of {trainer.steps}: {reason}."
-    further = f"Go on with: swinkit {VERBS[trainer.settings.task]} --resume {run.path}"
+    if reason is None:
+        best = trainer.progress.best_step
+        stopped = (
+            f"Stopped early at {here}: no better for {counted(trainer.progress.stale, 'evaluation')}; best at step {best}."
+        )
+        watcher.noted(stopped)
+        return replace(conclude(run, trainer, split, display), stopped=stopped)
+    stopped = f"Stopped at {here}: {reason}."
+    further = f"Go on with: swinkit {VERBS[trainer.settings.task]} --resume {whole(run.path)}"
     run.log(stopped)
     if not watcher.out_of_time:
         raise Interrupted(f"{stopped} All is saved. {further}")
     display.say(f"{stopped} The model as it is now is measured and kept. {further}")
-    return replace(conclude(run, trainer, split, display), stopped=f"{stopped} {further}")
+    return replace(conclude(run, trainer, split, display), stopped=f"{stopped} {further}", finished=False)
 
 
 def conclude(run: RunFolder, trainer: Trainer, split: Split, display: Display) -> RunResult:
@@ -193,7 +203,7 @@ def make_fabric(settings: RunSettings) -> Fabric:
         raise UsageError(f"strategy={settings.strategy}: {fault}. Mend: leave strategy out") from None
 
 
-def unchanged(settings: RunSettings, changes: Mapping[str, Any]) -> RunSettings:
+def unchanged(settings: Kind, changes: Mapping[str, Any]) -> Kind:
     """``settings`` with the free ``changes``; raises :class:`UsageError` listing those that would make another run."""
     asked = validated(type(settings), {**settings.model_dump(), **changes})
     differing = [key for key in changes if key not in FREE and getattr(asked, key) != getattr(settings, key)]
@@ -211,10 +221,15 @@ def write_down(run: RunFolder, settings: RunSettings, beside: Mapping[str, Colle
     ``beside`` its own are."""
     if new := {name: identity(pictures) for name, pictures in beside.items() if run.data.get(name) != identity(pictures)}:
         run.save_data({**run.data, **new})
-    kept = settings.model_dump(include=KEPT)
-    kept |= {name: anchored(kept[name]) for name in PLACES if kept.get(name)}
-    if any(run.config.get(name) != value for name, value in kept.items()):
-        run.save_config({**run.config, **kept})
+    told = kept(settings)
+    if any(run.config.get(name) != value for name, value in told.items()):
+        run.save_config({**run.config, **told})
+
+
+def kept(settings: RunSettings) -> dict[str, Any]:
+    """Of ``settings`` what a run keeps up with when it goes on."""
+    told = settings.model_dump(include=KEPT)
+    return told | {name: anchored(told[name]) for name in PLACES if told.get(name)}
 
 
 class OtherPictures(UsageError):

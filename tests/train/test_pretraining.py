@@ -343,11 +343,13 @@ def test_who_knows_no_classes_is_told_of_pictures(tmp_path):
         pretrain(scatter(tmp_path / "photos", 2), "swin_nano", tmp_path / "run", **OPTIONS)
 
 
-def test_what_early_stopping_ends_is_drawn_at_its_end(tmp_path, monkeypatch):
+def test_what_early_stopping_ends_is_drawn_at_its_end_and_weighed(tmp_path, monkeypatch):
     monkeypatch.setattr(PretrainingMeter, "compute", lambda self: {"loss": 1.0})
+    monkeypatch.setattr("swinkit.train.pretraining.weigh", lambda *_: "weighed")
     settings = {**OPTIONS, "epochs": 9, "patience": 1, "probe_every": 9}
     run = pretrain(scatter(tmp_path / "photos"), "swin_nano", tmp_path / "run", **settings)
-    assert run.run.epochs == 2
+    assert (run.run.epochs, run.verdict) == (2, "weighed")
+    assert run.run.stopped.startswith("Stopped early at step ")
     assert (run.path / "reconstruction.png").is_file()
 
 

@@ -216,6 +216,9 @@ def test_early_stopping_and_the_best_weights(data, tmp_path):
     log = (tmp_path / "run" / "log.txt").read_text("utf-8")
     assert (log.count("(best)"), "top5" in log) == (1, False)  # an equal epoch is no better one
     assert run.epochs == 3  # the first evaluation sets the mark, two more do not better it
+    told = "Stopped early at step 15 of 150: no better for 2 evaluations; best at step 15."  # as good as at step 5, which counts as no better
+    assert (run.stopped, run.finished, told in log) == (told, True, True)
+    assert resume(run.path).stopped == told
 
 
 def test_a_time_limit_shortens_the_schedule_unless_epochs_are_given(data, tmp_path, monkeypatch):
@@ -235,6 +238,7 @@ def test_a_time_limit_that_is_over_ends_with_a_model_and_the_run_can_go_on(data,
     assert run.step == 7
     assert "step 7 of 15: the time limit" in run.stopped
     assert f"--resume {run.path}" in run.stopped
+    assert not run.finished
     assert weights_digest(swinkit.load(run.path).state_dict()) == run.sha256
     rest = resume(run.path, {"time_limit": 1000.0})
     assert (rest.sha256, rest.stopped) == (whole.sha256, None)
