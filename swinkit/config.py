@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -22,6 +23,16 @@ Pair = Annotated[tuple[Side, Side], BeforeValidator(_pair)]
 def as_side(value: Any) -> Any:
     """A square (height, width) as one integer; anything else as it is."""
     return value[0] if isinstance(value, list | tuple) and len(value) == 2 and value[0] == value[1] else value
+
+
+def sides(image_size: Any) -> tuple[int, int]:
+    """``image_size``, a side or (height, width) in pixels, as the latter; raises :class:`UsageError` for what is none."""
+    pair = (image_size, image_size) if isinstance(image_size, Integral) else image_size
+    if not (
+        isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(side, Integral) and int(side) > 0 for side in pair)
+    ):
+        raise UsageError(f"image_size is {image_size!r}; expected a side in pixels, as 224, or height and width, as (160, 320)")
+    return int(pair[0]), int(pair[1])
 
 
 Trained = Annotated[Annotated[int, Field(ge=0)] | tuple[Side, Side], BeforeValidator(as_side)]

@@ -100,10 +100,15 @@ def _show(collection: Collection, findings: Findings, split: Split | None, advic
     from rich.console import Console
     from rich.markup import escape
 
+    from ..data.collection import counted
+
     console = Console(highlight=False, soft_wrap=True)
-    label = "several labels each" if collection.multi_label else f"{len(collection.classes) or 'no'} classes"
+    classes = counted(len(collection.classes), "class") if collection.classes else "no classes"
+    label = "several labels each" if collection.multi_label else classes
     channels = "" if collection.channels == 3 else f", {collection.channels} channel{'s' if collection.channels > 1 else ''}"
-    console.print(f"[bold]{len(collection)} pictures[/], {label}{channels}. Recognised: {escape(collection.reason)}.")
+    console.print(
+        f"[bold]{counted(len(collection), 'picture')}[/], {label}{channels}. Recognised: {escape(collection.reason)}."
+    )
     if collection.classes:
         _show_classes(console, _counts(collection), collection)
     if split is not None:

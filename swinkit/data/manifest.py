@@ -17,6 +17,8 @@ NAME_FIELDS = ("file_name", "image_path")
 LABEL_FIELDS = ("label", "labels")
 FIELDS = (NAME_FIELDS, LABEL_FIELDS, ("split",), ("group",))  # of each kind one is enough
 CANDIDATES = ("metadata", "manifest", "labels", "annotations")
+MARKS = {",": "commas", ";": "semicolons", "\t": "tabs"}  # that part the cells of a CSV
+UTF16 = (b"\xff\xfe", b"\xfe\xff")  # how a file of it begins
 SEPARATOR = re.compile(r"\s*[;|]\s*")
 
 
@@ -70,24 +72,38 @@ def open_manifest(path: Path) -> Collection:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, row) of each line that holds something."""
+    """(line number, row) of each line that holds something. A CSV's cells are parted by the first of :data:`MARKS` by which its header holds the
+    name of a field, as spreadsheets write them where the comma is a decimal mark, and tabs."""
     try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+        with open(path, encoding=_encoding(path), errors="surrogateescape", newline="") as stream:
             if path.suffix.lower() == ".jsonl":
                 for line, text in enumerate(stream, 1):
                     if text.strip():
                         yield line, _json_row(path, line, text)
                 return
-            reader = csv.DictReader(stream, restkey="")
+            header = stream.readline()
+            stream.seek(0)
+            mark = next((mark for mark in MARKS if _is_header(header, mark)), ",")
+            reader = csv.DictReader(stream, restkey="", delimiter=mark)
             reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
             for row in reader:
                 if "" in row and isinstance(row[""], list):
                     raise DataError(
-                        f"{shown(path)}, line {reader.line_num}: more cells than the header has columns; quote names with commas"
+                        f"{shown(path)}, line {reader.line_num}: more cells than the header has columns; quote names with {MARKS[mark]}"
                     )
                 yield reader.line_num, row
-    except (OSError, csv.Error) as error:
+    except (OSError, csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{shown(path)}: {error}") from None
+
+
+def _encoding(path: Path) -> str:
+    with open(path, "rb") as stream:
+        return "utf-16" if stream.read(2) in UTF16 else "utf-8-sig"
+
+
+def _is_header(line: str, mark: str) -> bool:
+    names = {name.strip() for name in next(csv.reader([line], delimiter=mark), ())}
+    return any(names.intersection(kind) for kind in FIELDS)
 
 
 def _json_row(path: Path, line: int, text: str) -> dict[str, Any]:
@@ -114,16 +130,21 @@ def _record(path: Path, line: int, row: dict[str, Any]) -> tuple[str, list[str],
     if isinstance(value, dict):
         raise DataError(f"{where}: {field} is an object; expected text, a number or a list of them")
     if isinstance(value, list):
-        labels = [str(item) for item in value]
+        labels = [_name(item) for item in value]
     elif field == "labels":
         labels = [part for part in SEPARATOR.split(str(value).strip()) if part]
     else:
-        labels = [] if value is None else [str(value)]
+        labels = [] if value is None else [_name(value)]
     split = row.get("split") or None
     if split is not None and str(split).lower() not in SPLITS:
         raise DataError(f"{where}: split {str(split)!r}; expected train, val or test")
     group = row.get("group")
-    return name, labels, SPLITS[str(split).lower()] if split else None, None if group in (None, "") else str(group), several
+    return name, labels, SPLITS[str(split).lower()] if split else None, None if group in (None, "") else _name(group), several
+
+
+def _name(value: Any) -> str:
+    """``value`` as text; of a number in JSON, 1.0 is 1."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _list(text: str, where: str) -> list[Any]:

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from ..config import sides
 from ..data.decode import Undecodable, decode
 from ..data.transforms import evaluation
 from ..errors import DataError, UsageError
@@ -64,6 +65,9 @@ class Predictor:
         self, model: str | Path | nn.Module, image_size: int | tuple[int, int] | None = None, device: str = "auto",
         batch_size: int | None = None, engine: str = "native", precision: str = "auto",
     ) -> None:  # fmt: skip
+        size = {} if image_size is None else {"size": sides(image_size)}
+        if batch_size is not None and batch_size < 1:
+            raise UsageError(f"batch_size is {batch_size}; expected how many pictures go through the model at once, 1 or more")
         network: Any = model if isinstance(model, nn.Module) else load_any(model, image_size)
         stays = isinstance(model, nn.Module) and device == "auto"
         place = next(network.parameters()).device if stays else place_of(network, device)
@@ -75,7 +79,6 @@ class Predictor:
             raise UsageError(
                 "The model knows no preprocessing. Mend: model.preprocessing = swinkit.preprocessing.Preprocessing(size=...), or load it"
             )
-        size = {} if image_size is None else {"size": (image_size, image_size) if isinstance(image_size, int) else image_size}
         self.preprocessing = self.model.preprocessing.model_copy(update=size)
         self.batch_size = batch_size or 32
         self._transform = evaluation(self.preprocessing)

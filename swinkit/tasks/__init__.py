@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
-from ..config import SwinConfig
+from ..config import SwinConfig, sides
 from ..errors import UsageError, WeightsError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import Preprocessing
@@ -177,7 +177,7 @@ def open_unfitted(
 def _from_elsewhere(
     located: Located, variant: str | None, image_size: int | tuple[int, int] | None, unrecorded: tuple[int, int] | None
 ) -> Saved:
-    wanted = (image_size, image_size) if isinstance(image_size, int) else image_size
+    wanted = None if image_size is None else sides(image_size)
     file = open_foreign(located.path, variant, unrecorded or wanted)
     saved = replace(file, preprocessing=located.preprocessing or file.preprocessing)
     if image_size is None:
@@ -201,11 +201,8 @@ def save(model: SwinClassifier, folder: str | Path) -> Path:
 
 
 def resized(config: SwinConfig, image_size: int | tuple[int, int]) -> SwinConfig:
-    """``config`` for pictures of ``image_size``; raises :class:`UsageError` where that is impossible."""
-    try:
-        return SwinConfig.model_validate({**config.model_dump(), "image_size": image_size})
-    except ValueError as fault:
-        raise UsageError(f"image_size {image_size!r}: {fault}") from None
+    """``config`` for pictures of ``image_size``; raises :class:`UsageError` for what is no size."""
+    return config.model_copy(update={"image_size": sides(image_size)})
 
 
 def fitting(state: dict[str, Tensor], config: SwinConfig, trained: SwinConfig) -> dict[str, Tensor]:

@@ -39,8 +39,8 @@ class ClassScores:
 
     @property
     def macro_f1(self) -> float:
-        """Mean F1 over the classes that occur or were predicted, as scikit-learn takes it."""
-        return mean_known(self.f1)
+        """Mean F1 over the classes that occur: ``f1_score(average="macro", labels=...)`` of scikit-learn with these as its labels."""
+        return mean_known(self.f1[self.support > 0])
 
     @property
     def balanced_accuracy(self) -> float:

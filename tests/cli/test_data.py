@@ -15,6 +15,7 @@ from swinkit.train.settings import TrainSettings
 from swinkit.train.start import starting_point
 
 from ..data.pictures import class_folders
+from .test_main import swinkit
 
 
 def test_report_of_a_folder(tmp_path):
@@ -77,3 +78,13 @@ def test_bad_data_leaves_with_3(tmp_path, capsys):
     assert "one class only" in capsys.readouterr().out
     assert run(["data", str(tmp_path / "nowhere")]) == 3
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_a_picture_that_is_too_large_is_told_once_and_one_class_is_one(tmp_path):
+    (tmp_path / "cat").mkdir()
+    for number in range(2):
+        Image.new("1", (10_000, 9_000), number).save(tmp_path / "cat" / f"{number}.png")
+    answer = swinkit("data", str(tmp_path))
+    assert "2 pictures, 1 class." in answer.stdout
+    assert "cut it into tiles" in answer.stdout
+    assert "DecompressionBomb" not in answer.stderr

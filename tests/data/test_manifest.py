@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 import pytest
 
 from swinkit.data.layouts import open_data
@@ -39,3 +41,45 @@ def test_a_misspelt_column_is_not_dropped(tmp_path, header, wrong, meant):
         open_data(tmp_path / "m.csv")
     (tmp_path / "m.csv").write_text(f"{header},{meant}\na.png,cat,train,train\n")
     assert f"not read: {wrong}" in open_data(tmp_path / "m.csv").reason
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_what_spreadsheets_write_is_read(tmp_path, encoding, mark):
+    rows = [["file_name", "label", "labels_note"], ["ä, b.png", "Katze", "x; y"], ["c.png", "Hund", "-"]]
+    with open(tmp_path / "metadata.csv", "w", encoding=encoding, newline="") as stream:
+        stream.write("\ufeff" if encoding in ("utf-16-le", "utf-16-be") else "")
+        csv.writer(stream, delimiter=mark).writerows(rows)
+    collection = open_data(tmp_path)
+    assert collection.layout == "manifest"
+    assert collection.classes == ("Hund", "Katze")
+    assert [sample.source for sample in collection.samples] == ["ä, b.png", "c.png"]
+
+
+def test_a_header_that_a_comma_parts_is_parted_by_nothing_else(tmp_path):
+    (tmp_path / "m.csv").write_text("file_name,labels\na.png,cat;dog\n")
+    assert open_data(tmp_path / "m.csv").classes == ("cat", "dog")
+
+
+def test_a_cell_too_many_says_by_what_cells_are_parted(tmp_path):
+    (tmp_path / "m.csv").write_text("file_name;labels\na.png;cat;dog\n")
+    with pytest.raises(DataError, match=r"line 2: more cells than the header has columns; quote names with semicolons"):
+        open_data(tmp_path / "m.csv")
+
+
+def test_half_a_character_of_utf_16_is_no_traceback(tmp_path):
+    (tmp_path / "m.csv").write_bytes("file_name,label\na.png,cat\n".encode("utf-16")[:-1])
+    with pytest.raises(DataError, match=r"m\.csv: .*truncated"):
+        open_data(tmp_path / "m.csv")
+
+
+def test_whole_numbers_are_one_class_however_json_has_them(tmp_path):
+    lines = [
+        '{"file_name": "a", "label": 1}',
+        '{"file_name": "b", "label": 1.0, "group": 2.0}',
+        '{"file_name": "c", "labels": [2.0]}',
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join([*lines, '{"file_name": "d", "label": 0.5, "group": 2}']))
+    collection = open_data(tmp_path / "m.jsonl")
+    assert collection.classes == ("0.5", "1", "2")
+    assert collection.samples[1].group == collection.samples[3].group == "2"

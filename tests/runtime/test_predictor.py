@@ -197,6 +197,18 @@ def test_what_is_missing_is_said(predictor):
         find_device("cuda:0" if not torch.cuda.is_available() else "mps")
 
 
+def test_a_size_and_a_batch_that_are_none_are_told_in_words(model_folder, predictor):
+    for model in (model_folder, predictor.model):
+        for size in (0, (8, -1), 2.5, (8,)):
+            with pytest.raises(UsageError, match=r"image_size is .*; expected a side in pixels, as 224, or"):
+                Predictor(model, image_size=size)
+        for count in (0, -1):
+            with pytest.raises(UsageError, match=rf"batch_size is {count}; expected how many pictures"):
+                Predictor(model, batch_size=count)
+    with pytest.raises(UsageError, match=r"image_size is \(0, 8\); expected"):
+        swinkit.load(model_folder, image_size=(0, 8))
+
+
 def test_fault_18_an_upright_answer_for_a_turned_file(predictor):
     image = picture(6)
     turned = io.BytesIO()

@@ -50,7 +50,8 @@ def test_class_scores_agree_with_scikit_learn(seed, classes, n):
     theirs = sklearn.precision_recall_fscore_support(labels, predicted, labels=range(classes), zero_division=np.nan)
     for mine, other in zip((ours.precision, ours.recall, ours.f1, ours.support), theirs, strict=True):
         np.testing.assert_allclose(mine, other, equal_nan=True)
-    assert ours.macro_f1 == pytest.approx(sklearn.f1_score(labels, predicted, average="macro", zero_division=0))
+    present = np.unique(labels)  # a class that was only predicted is no part of the mean, as of balanced accuracy's
+    assert ours.macro_f1 == pytest.approx(sklearn.f1_score(labels, predicted, average="macro", labels=present, zero_division=0))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn warns of classes predicted and absent
         assert ours.balanced_accuracy == pytest.approx(sklearn.balanced_accuracy_score(labels, predicted))
@@ -62,6 +63,14 @@ def test_what_cannot_be_known_is_nan_and_never_zero():
     assert scores.recall[1] == 0
     assert np.isnan([scores.precision[2], scores.recall[2], scores.f1[2]]).all()
     assert scores.balanced_accuracy == 0.5
+
+
+def test_figures_of_part_of_the_classes_leave_out_those_that_were_only_predicted():
+    scores = metrics.class_scores(np.array([[3, 0, 1], [0, 4, 0], [0, 0, 0]]))
+    assert scores.macro_f1 == pytest.approx((6 / 7 + 1) / 2)
+    assert scores.balanced_accuracy == pytest.approx((3 / 4 + 1) / 2)
+    said, truth = np.array([[0.9, 0.9], [0.9, 0.1]]), np.array([[True, False], [True, False]])
+    assert metrics.label_scores(said, truth).macro_f1 == 1
 
 
 @given(st.integers(0, 10_000), st.booleans())
