@@ -40,18 +40,12 @@ def beside(file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_agreement(settings: RunSettings) -> None:
-    """Raises :class:`UsageError` where ``swin`` contradicts the size or the variant that ``settings`` name beside it."""
-    swin = settings.swin or {}
-    size, own = settings.image_size, swin.get("image_size")
+    """Raises :class:`UsageError` where ``settings`` name two sizes. A variant of which ``swin`` makes another network is no contradiction, and told at
+    the start."""
+    size, own = settings.image_size, (settings.swin or {}).get("image_size")
     if size is not None and own is not None and _size(size) != _size(own):
         raise UsageError(
             f"image_size is {_shown(size)}, and swin.image_size is {_shown(own)}. Mend: leave swin.image_size out; image_size says it"
-        )
-    row = ALIASES.get(settings.model) or VARIANTS.get(settings.model)
-    if row is not None and swin.get("version", row.config.version) != row.config.version:
-        raise UsageError(
-            f"model is {settings.model}, of version {row.config.version}, and swin.version is {swin['version']}. Mend: leave swin out, or "
-            "name a model of that version"
         )
 
 

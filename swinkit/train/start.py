@@ -134,7 +134,11 @@ def _fresh(settings: RunSettings, collection: Collection, train: Sequence[int]) 
 def altered(name: str, config: SwinConfig) -> tuple[str, ...]:
     """What to say of a ``config`` that is no longer the network which the variant ``name`` is known as."""
     own = find(name).config
-    parts = [part for part in ("embed_dim", "depths", "num_heads", "mlp_ratio") if getattr(config, part) != getattr(own, part)]
+    parts = [
+        part
+        for part in ("version", "embed_dim", "depths", "num_heads", "mlp_ratio")
+        if getattr(config, part) != getattr(own, part)
+    ]
     listed = ", ".join(f"{part} {getattr(config, part)} instead of {getattr(own, part)}" for part in parts)
     return (f"The settings swin.… change {name}: {listed}.",) if parts else ()
 

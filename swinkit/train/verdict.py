@@ -150,8 +150,7 @@ def weigh(run: Path, display: Display) -> Verdict | None:
     again, doubt = settings.swin or {}, confound(settings)
     if doubt:
         display.say(f"note: {doubt}")
-    own = "swinv2_nano" if again.get("version") == 2 else "swin_nano"
-    shape = own if doubt else settings.model  # a name for what is given whole
+    shape = "swin_nano" if doubt else settings.model  # a name for what is given whole
     nothing = {"model": shape, "swin": again, "image_size": again["image_size"], "preprocessing": settings.preprocessing}
     plan = {
         "pretrained": ("fine-tuned", {"model": str(run)}),

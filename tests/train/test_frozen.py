@@ -6,10 +6,12 @@ import pytest
 import yaml
 
 from swinkit.cli.main import run
+from swinkit.config import SwinConfig
 from swinkit.errors import UsageError
 from swinkit.train.frozen import beside, check_agreement
 from swinkit.train.prepare import prepare
 from swinkit.train.settings import PretrainSettings, TrainSettings
+from swinkit.train.start import altered
 from swinkit.variants import find
 
 from .pictures import TINY, scatter, write_pictures
@@ -53,17 +55,16 @@ def test_the_window_of_a_pretraining_follows_its_size():
     assert not {"window_size", "image_size"} & beside({**FILE, "task": "pretraining"}, {"image_size": 192})["swin"].keys()
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"image_size": 32, "swin": {"image_size": [28, 28]}}, r"image_size is 32, and swin.image_size is 28\. Mend"),
-        ({"model": "swinv2_t", "swin": SWIN}, r"swinv2_t, of version 2, and swin.version is 1\. Mend"),
-    ],
-)
 @pytest.mark.parametrize("kind", [TrainSettings, PretrainSettings])
-def test_settings_that_contradict_each_other_are_refused_before_pictures_are_looked_at(kind, settings, said, tmp_path):
-    with pytest.raises(UsageError, match=said):
-        prepare(kind(data=str(tmp_path / "nowhere"), **settings))
+def test_two_sizes_are_refused_before_pictures_are_looked_at(kind, tmp_path):
+    with pytest.raises(UsageError, match=r"image_size is 32, and swin.image_size is 28\. Mend"):
+        prepare(kind(data=str(tmp_path / "nowhere"), image_size=32, swin={"image_size": [28, 28]}))
+
+
+def test_a_name_whose_network_the_settings_change_is_told():
+    told = "The settings swin.… change swinv2_t: version 1 instead of 2, embed_dim 32 instead of 96, depths (2, 4, 2) instead of (2, 2, 6, 2), "
+    assert altered("swinv2_t", SwinConfig.model_validate(SWIN))[0].startswith(told)
+    assert altered("swin_nano", SwinConfig.model_validate({**SWIN, "patch_size": 4, "window_size": 8})) == ()
 
 
 def test_what_agrees_is_taken():
