@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import threading
@@ -182,8 +183,13 @@ def _worker_reason(message: str, timeout: float) -> str:
             f"No loader worker gave a batch for {timeout:g} seconds. A worker is stopped, or the disk or network drive with the pictures "
             "does not answer. Mend: look at the drive, then resume the run; --set workers=0 reads without workers"
         )
+    again = (
+        ""
+        if multiprocessing.get_start_method() == "fork"
+        else 'Or a script calls swinkit outside of `if __name__ == "__main__":`, and each worker runs it again. '
+    )
     return (
-        f"A loader worker died: {message.splitlines()[0].rstrip('. ')}. Often the machine ran out of memory. "
+        f"A loader worker died: {message.splitlines()[0].rstrip('. ')}. Often the machine ran out of memory. {again}"
         "Mend: resume the run with fewer workers, --set workers=0 needs none"
     )
 

@@ -7,7 +7,7 @@ import copy
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -58,6 +58,7 @@ class Plan:
     device: str
     minutes: float
     gigabytes: float | None
+    settings: dict[str, Any] = field(default_factory=dict)  # plain values of the settled ones, all of them
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -67,8 +68,18 @@ class Plan:
         return (
             f"Plan: {self.model} ({self.parameters / 1e6:.1f} M parameters) at {self.image_size[0]}x{self.image_size[1]}, "
             f"{counted(self.pictures, 'picture')}, {counted(self.epochs, 'epoch')}, {counted(self.steps, 'step')} of {self.batch_size}, {self.precision} on "
-            f"{self.device}: about {readable(self.minutes)}{memory}."
+            f"{self.device}: about {readable(self.minutes)}{memory}.{self._learning()}"
         )
+
+    def _learning(self) -> str:
+        """How it learns, in a sentence; nothing where that is not known."""
+        if not (chosen := self.settings):
+            return ""
+        changes = [f"{name} {value}" for name, value in (chosen.get("augment") or {}).items() if value]
+        mixing = [f"{name} {chosen[name]:g}" for name in ("mixup", "cutmix", "label_smoothing") if chosen.get(name)]
+        weighted = ["classes weighted by their size"] if chosen.get("class_weights") else []
+        how = [f"learning rate {chosen['lr']:g}", f"augmentation {', '.join(changes) or 'none'}", *mixing, *weighted]
+        return f" By {chosen['optimizer']}: {'; '.join(how)}."
 
 
 def rehearse(task: Task, model: nn.Module, batch: Any, precision: str | None, accumulate: int) -> Rehearsal:

@@ -15,6 +15,7 @@ from ..data.collection import Collection
 from ..data.fitting import SMALL
 from ..data.split import Split
 from ..errors import DataError
+from ..extras import is_installed
 from ..kernels.accelerate import accelerate
 from ..tasks import Task
 from ..tasks.devices import computes_bfloat16, find_device
@@ -76,7 +77,8 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
     model = first_network(settled, collection, split, start)
     settled, plan = rehearsed(settings, settled, model, ground)
     if not start.state and ground.facts.side > SMALL and (name := published_weights(ground.facts.side)):
-        say(f"From nothing, photographs need many pictures. Published weights that fit: --model {name}")
+        extra = "" if is_installed("huggingface_hub") else " (needs pip install 'swinkit[hub]')"
+        say(f"From nothing, photographs need many pictures. Published weights that fit: --model {name}{extra}")
     beside = {name: identity(pictures) for name, pictures in recipe.beside(settings).items()}
     history = {**beside, "seen": asdict(seen or Seen()), "learned_from": saved.metadata.get("learned_from") if saved else None}
     return Prepared(
@@ -150,7 +152,7 @@ def rehearsed(given: RunSettings, settled: RunSettings, model: nn.Module, ground
     plan = Plan(
         model=start.name, parameters=parameters, image_size=start.preprocessing.size, pictures=ground.facts.pictures,
         epochs=epochs, steps=epochs * feed.steps_per_epoch, batch_size=feed.batch_size, precision=rehearsal.precision,
-        device=str(device), minutes=epochs * per_epoch / 60, gigabytes=gigabytes,
+        device=str(device), minutes=epochs * per_epoch / 60, gigabytes=gigabytes, settings=settled.model_dump(mode="json"),
     )  # fmt: skip
     return settled, plan
 

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..weights.files import save_model
 from .interrupt import Interruption
 from .loop import Trainer
-from .plan import LOOKING
+from .plan import LOOKING, readable
 from .provenance import learned_from
 from .recipe import recipe_of
 from .run import RunFolder
@@ -158,7 +158,7 @@ class RunWatcher:
         if self.interruption.requested:
             return f"{self.interruption.name} was received"
         if self.out_of_time:
-            return f"the time limit of {self.settings.time_limit:g} minutes is over"
+            return f"the time limit of {readable(self.settings.time_limit or 0)} is over"
         return None
 
     @property
