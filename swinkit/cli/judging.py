@@ -41,7 +41,8 @@ WORDS = {"train": "training", "val": "validation", "test": "test", "all": "given
 class Material:
     """Pictures ``indices`` of ``collection``; ``part`` is the name of the split; ``remarks`` are what was found in them.
 
-    ``trained_on`` is how many of them the model learned from, None where that is not known; ``seen`` how many more without labels.
+    ``trained_on`` is how many of them the model learned from, None where that is not known; ``seen`` how many more without labels;
+    ``learned`` what a model without its run says of what it learned from.
     """
 
     collection: Collection
@@ -50,10 +51,11 @@ class Material:
     remarks: tuple[Remark, ...] = ()
     trained_on: int | None = None
     seen: int = 0
+    learned: Mapping[str, Any] | None = None
 
     @property
     def doubts(self) -> list[Remark]:
-        """What ``trained_on`` and ``seen`` mean for the figures."""
+        """What ``trained_on``, ``seen`` and ``learned`` mean for the figures."""
         count, found = len(self.indices), []
         if self.trained_on:
             mend = "judge on other data" if self.part in ("val", "test") else "leave --split out, or judge on other data"
@@ -71,6 +73,9 @@ class Material:
                     f"{self.seen:,} of the {count:,} judged pictures were seen without labels, which may flatter the figures a little",
                 )
             )
+        if self.part == "all" and self.trained_on is None and self.learned:
+            told = f"{self.learned.get('pictures', 0):,} pictures of a set called {shown(str(self.learned.get('set')))!r}"
+            found.append(Remark("note", f"The model learned from {told}; whether they are among the judged ones is not known"))
         return found
 
 
@@ -176,6 +181,7 @@ def judge(
     network = network.to(place_of(network, device))
     expected = expectation(model, expect, network.config) if expect else None
     material = find_material(model, validation_folder(data) if expected and data else data, split, layout, quiet)
+    material = replace(material, learned=network.metadata.get("learned_from"))
     if expected:
         named: Any = tuple(network.classes)  # type: ignore[arg-type]
         material = replace(material, collection=by_synset(material.collection, named))

@@ -117,6 +117,16 @@ def test_a_damaged_record_of_a_run_is_named(file, text, told, trained, tmp_path,
     assert told in capsys.readouterr().err
 
 
+def test_a_model_without_its_run_says_what_it_learned_from(trained, tmp_path, capsys):
+    shutil.copytree(trained / "model", tmp_path / "model")
+    described = json.loads((tmp_path / "model" / "config.json").read_text())
+    (tmp_path / "model" / "config.json").write_text(json.dumps({**described, "learned_from": {"set": "shoes", "pictures": 81}}))
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    assert run(["evaluate", str(tmp_path / "model"), config["data"], "--out", str(tmp_path / "out")]) == 0
+    assert "learned from 81 pictures of a set called 'shoes'; whether they are among" in capsys.readouterr().err
+    assert "whether they are among the judged ones is not known" in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
 def test_a_broken_picture_of_new_data_is_left_out_and_remarked(trained, tmp_path):
     for label in CLASSES:
         (tmp_path / label).mkdir()

@@ -27,7 +27,8 @@ class Answering(nn.Module):
         manifest = bundle.manifest
         self.bundle, self.config = bundle, manifest.swin
         self.classes, self.multi_label = manifest.classes, manifest.multi_label
-        self.preprocessing, self.metadata = manifest.preprocessing, {"temperature": manifest.temperature}
+        self.preprocessing = manifest.preprocessing
+        self.metadata = {"temperature": manifest.temperature, "learned_from": manifest.learned_from}
         self.task, self.run = manifest.task, _session(bundle)
         self.head = nn.Identity()
         # its bytes tell one bundle from another in fingerprints, and say where the graph computes

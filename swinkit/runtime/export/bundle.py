@@ -65,7 +65,7 @@ class Manifest(BaseModel):
     classes its ``output`` are the features (B, C) instead.
 
     ``tolerance`` is how far an answer may be from the golden one, ``checks`` what was measured when the bundle was made,
-    ``int8`` what quantisation cost and brought.
+    ``int8`` what quantisation cost and brought, ``learned_from`` what the model says of what it learned from.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -86,6 +86,7 @@ class Manifest(BaseModel):
     files: dict[str, FileEntry] = {}
     checks: list[dict[str, Any]] = []
     int8: dict[str, Any] | None = None
+    learned_from: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

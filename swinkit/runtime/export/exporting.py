@@ -97,6 +97,7 @@ def manifest_of(network: Any, target: Target, given: Input, golden: Golden) -> M
         input=given,
         output="logits" if network.config.num_classes else "features",
         tolerance=golden.tolerance,
+        learned_from=getattr(network, "metadata", {}).get("learned_from"),
     )
 
 
