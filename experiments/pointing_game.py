@@ -131,7 +131,7 @@ METHODS: dict[str, Maps] = {
     "cam of the last tokens": scored(cam),
     "cam of stage 2": scored(partial(cam, stage=1)),
     "integrated gradients": scored(integrated_gradients),
-    "integrated gradients, blurred": lambda *asked: blurred(scored(integrated_gradients)(*asked), 4),
+    "integrated gradients, blurred": lambda *asked: blurred(scored(integrated_gradients)(*asked), 4, shared_out=True),
     "smoothgrad": scored(smoothgrad),
     "rollout (knows no class)": lambda model, images, index: rollout(model, images),
     "usual recipe (norm1)": usual_recipe,

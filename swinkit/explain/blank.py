@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,16 +12,19 @@ def blank(images: Tensor) -> Tensor:
 
     Colours and light stay about where they were, so that a model is asked about fewer objects and not about grey squares.
     """
-    return blurred(images, min(images.shape[-2:]) / 8, bounded=True)
+    return blurred(images, min(images.shape[-2:]) / 8)
 
 
-def blurred(images: Tensor, deviation: float, bounded: bool = False) -> Tensor:
-    """``images`` (..., H, W) under a Gaussian of ``deviation`` pixels. Outside there is nothing: ``bounded`` leaves it out of the
-    mean, else it counts as zero."""
+def blurred(images: Tensor, deviation: float, shared_out: bool = False) -> Tensor:
+    """``images`` (..., H, W) under a Gaussian of ``deviation`` pixels, within the picture.
+
+    Each place is the weighted mean of what lies around it. ``shared_out`` instead shares what lies at each place out among those
+    around it, so that the sum stays; near the border fewer give to a place.
+    """
     for axis in (-2, -1):
         places = torch.arange(images.shape[axis], dtype=images.dtype, device=images.device)
         kernel = torch.exp(-((places[:, None] - places[None]) ** 2) / (2 * deviation**2))
-        kernel = kernel / (kernel.sum(0) if bounded else deviation * math.sqrt(2 * math.pi))
+        kernel = kernel / kernel.sum(1 if shared_out else 0, keepdim=True)
         images = torch.movedim(torch.movedim(images, axis, -1) @ kernel, -1, axis)
     return images
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from swinkit.errors import UsageError
 from swinkit.explain.blank import blank, blurred
-from swinkit.explain.cam import cam, reading_of, traced_cam
+from swinkit.explain.cam import cam, cam_tokens, reading_of, traced_cam
 from swinkit.explain.field import receptive_field
 from swinkit.explain.gradients import integrated_gradients, smoothgrad
 from swinkit.explain.rollout import traced_back
@@ -178,10 +182,34 @@ def test_a_traced_map_is_evidence_only(version: int) -> None:
     assert not torch.allclose(found, against)
 
 
-def test_blurring_outside_the_picture_there_is_nothing() -> None:
+@pytest.mark.parametrize("shared_out", [False, True])
+def test_a_blur_stays_within_the_picture(shared_out: bool) -> None:
+    """By SciPy, for which there is nothing outside: divided by what is inside, where it arrives or where it comes from."""
     from scipy.ndimage import gaussian_filter
 
     image = torch.rand(2, 40, 30, dtype=torch.float64)
-    expected = gaussian_filter(image.numpy(), sigma=(0, 3, 3), mode="constant", truncate=12)
-    torch.testing.assert_close(blurred(image, 3), torch.from_numpy(expected), rtol=0, atol=1e-3)
-    assert torch.allclose(blurred(torch.ones(1, 9, 9), 4, bounded=True), torch.ones(1, 9, 9))
+    spread = partial(gaussian_filter, sigma=(0, 3, 3), mode="constant", truncate=12)
+    inside = spread(np.ones(image.shape))
+    expected = spread(image.numpy() / inside) if shared_out else spread(image.numpy()) / inside
+    torch.testing.assert_close(blurred(image, 3, shared_out), torch.from_numpy(expected), rtol=0, atol=1e-3)
+
+
+def test_what_is_even_stays_even_under_a_mean_and_what_is_shared_out_keeps_its_sum() -> None:
+    even = torch.ones(1, 56, 56)
+    torch.testing.assert_close(blurred(even, 4), even)
+    shared = blurred(even, 4, shared_out=True)[0]
+    assert float(shared.mean()) == pytest.approx(1, rel=1e-5)
+    assert float(shared[28, 28]) == pytest.approx(1, abs=0.01)
+    assert math.log(2) < float(shared[0, 28]) < 0.76  # ln 2 where pixels are fine
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_traced_map_holds_all_the_evidence(version: int) -> None:
+    """Also that of the tokens at the border, none of which is lost outside."""
+    model, images = small(version), pictures(56, 56)
+    score = class_target(model, 1).score
+    evidence = cam_tokens(model, images, score).relu()
+    with meetings(model) as met, torch.no_grad():
+        model(images)
+    expected = upsampled(traced_back(met, evidence), 2, (56, 56)).sum((1, 2))
+    torch.testing.assert_close(traced_cam(model, images, score).sum((1, 2)), expected, rtol=1e-4, atol=1e-4)
