@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 from ..machine import compiler
 from ..model.attention import DotProduct, ScaledCosine
 from ..model.block import LayerNorm
+from ..model.windows import traced
 from .cache import InVain, cache_folder, opened
 
 FLAGS = ("-std=gnu++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
@@ -143,9 +144,9 @@ def _announce() -> None:
 
 
 def eager_on_cpu(x: Tensor) -> bool:
-    """Whether any kernel may be called on ``x``: on the CPU, in eager mode, under no transform of torch.func, no derivative forwards,
-    and no mode that watches or replaces operators, such as a counter of FLOPs or tensors without numbers."""
-    if x.device.type != "cpu" or torch.compiler.is_compiling() or forward_ad._current_level >= 0:
+    """Whether any kernel may be called on ``x``: on the CPU, while no graph is recorded, under no transform of torch.func, no derivative
+    forwards, and no mode that watches or replaces operators, such as a counter of FLOPs or tensors without numbers."""
+    if x.device.type != "cpu" or traced() or forward_ad._current_level >= 0:
         return False
     return not (torch._C._functorch.peek_interpreter_stack() or _get_current_dispatch_mode())  # type: ignore[attr-defined]
 

@@ -20,18 +20,27 @@ Size = tuple[int, int]
 
 def counts_of(size: Sequence[int], unit: Size) -> Size:
     """How many units it takes to cover ``size``, per axis."""
-    height, width = size
+    height, width = sides(size)
     return (height + unit[0] - 1) // unit[0], (width + unit[1] - 1) // unit[1]
 
 
+def sides(size: Sequence[int]) -> Sequence[int]:
+    """``size`` to compute with: constants for torch.jit.trace, and for torch.onnx.export without dynamo, which trace one size alone."""
+    return [int(side) for side in size] if torch.jit.is_tracing() else size
+
+
 def traced() -> bool:
-    """Whether a graph for every size is being recorded: a question about a size would become a branch of it, and recompile it."""
+    """Whether a graph is being recorded: in one for every size, a question about a size would become a branch, and recompile it."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def pad_to(x: Tensor, counts: Size, unit: Size) -> Tensor:
     """Zero-pad a map (B, H, W, C) at the bottom and right to ``counts`` units; ``x`` itself where it fills them."""
-    below, right = counts[0] * unit[0] - x.shape[1], counts[1] * unit[1] - x.shape[2]
+    height, width = sides(x.shape[1:3])
+    if torch.jit.is_tracing():
+        # what was recorded refuses other sizes, which it would crop or mix up
+        x = x.expand(-1, height, width, -1)
+    below, right = counts[0] * unit[0] - height, counts[1] * unit[1] - width
     if not traced() and below == right == 0:
         return x  # F.pad would copy it
     return F.pad(x, (0, 0, 0, right, 0, below))

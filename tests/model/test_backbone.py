@@ -9,6 +9,7 @@ from torch._dynamo.utils import counters
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from swinkit.config import SwinConfig
+from swinkit.kernels.accelerate import accelerate
 from swinkit.model.backbone import PatchMerging, SwinBackbone, initialise
 from swinkit.model.classifier import SwinClassifier
 from swinkit.model.tracing import compiled
@@ -200,3 +201,18 @@ def test_derivatives_of_every_kind_by_the_plain_attention(version, frozen):
         torch.testing.assert_close((jacobian * images).sum((2, 3, 4, 5)), along)
         (gradient,) = torch.autograd.grad(model(images.requires_grad_()).sum(), images, create_graph=True)
         assert torch.autograd.grad(gradient.square().sum(), images)[0].abs().max() > 0
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("accelerated", [False, True])
+@pytest.mark.filterwarnings("ignore")  # torch's, of every constant
+def test_what_torch_jit_records_serves_the_size_that_it_met_and_no_other(version, accelerated):
+    model = shake(SwinClassifier(tiny(version, embed_dim=32))).eval()
+    if accelerated:
+        accelerate(model)
+    recorded = torch.jit.trace(model, torch.randn(2, 3, 32, 64))
+    images = torch.randn(3, 3, 32, 64)
+    torch.testing.assert_close(recorded(images), model(images), rtol=1e-5, atol=1e-5)
+    for other in ((33, 64), (64, 32), (16, 64)):
+        with pytest.raises(RuntimeError):
+            recorded(torch.randn(1, 3, *other))
