@@ -318,18 +318,24 @@ def test_a_benchmark_that_measured_nothing_has_failed(monkeypatch, capsys):
     ("study", "sign"), [(bench_study, signal.SIGINT), (compare_study, signal.SIGTERM)], ids=["bench", "compare"]
 )
 def test_an_interrupted_measurement_keeps_what_was_measured_before(study, sign, monkeypatch, tmp_path, capsys):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a process in the background ignores
     asked = []
 
     def turns(candidates, pace, say):
         asked.append(candidates)
         if len(asked) == 2:
             signal.raise_signal(sign)
+            pytest.fail("went on")
         return {one.name: Measured(one.name, turns=[[0.5], [0.5]]) for one in candidates}
 
     monkeypatch.setattr(study, "take_turns", turns)
     verb, out = study.__name__.rpartition(".")[2], tmp_path / "out"
     sizes = [word for side in ("32", "64", "96") for word in ("--image-size", side)]
-    assert run([verb, "swin_nano", *sizes, "--out", str(out), *(["--batch-size", "1"] if verb == "bench" else [])]) == 130
+    try:
+        code = run([verb, "swin_nano", *sizes, "--out", str(out), *(["--batch-size", "1"] if verb == "bench" else [])])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert code == 130
     assert "Stopped: what was measured before is shown" in capsys.readouterr().err
     rows = json.loads((out / f"{verb}.json").read_text("utf-8"))["rows"]
     assert len(asked) == 2

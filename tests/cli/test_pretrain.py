@@ -121,6 +121,8 @@ def test_mistakes_are_explained_without_a_traceback(words, code, said, place, ca
 
 def test_the_cost_of_a_verdict_is_told_before_the_start(place, capsys):
     assert run(["pretrain", str(place / "stripes"), "--probe", str(place / "stripes"), "--dry-run"]) == 0
-    assert "The verdict will take two trainings on 42 labelled pictures" in capsys.readouterr().err.splitlines()[0]
+    judged, cost, *_ = capsys.readouterr().err.splitlines()
+    assert judged == "Features are judged on 30 labelled pictures."
+    assert "The verdict will take two trainings on 42 labelled pictures" in cost
     assert run(["pretrain", str(place / "stripes"), "--probe", str(place / "stripes"), "--no-verdict", "--dry-run"]) == 0
     assert "verdict" not in capsys.readouterr().err
