@@ -210,9 +210,10 @@ def test_what_torch_jit_records_serves_the_size_that_it_met_and_no_other(version
     model = shake(SwinClassifier(tiny(version, embed_dim=32))).eval()
     if accelerated:
         accelerate(model)
-    recorded = torch.jit.trace(model, torch.randn(2, 3, 32, 64))
     images = torch.randn(3, 3, 32, 64)
-    torch.testing.assert_close(recorded(images), model(images), rtol=1e-5, atol=1e-5)
-    for other in ((33, 64), (64, 32), (16, 64)):
-        with pytest.raises(RuntimeError):
-            recorded(torch.randn(1, 3, *other))
+    with torch.jit.optimized_execution(False):
+        recorded = torch.jit.trace(model, images[:2], check_trace=False)
+        torch.testing.assert_close(recorded(images), model(images), rtol=1e-5, atol=1e-5)
+        for other in ((33, 64), (64, 32), (16, 64)):
+            with pytest.raises(RuntimeError):
+                recorded(torch.randn(1, 3, *other))
