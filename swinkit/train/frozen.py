@@ -11,13 +11,8 @@ from ..errors import UsageError
 from ..variants import ALIASES, VARIANTS
 from .settings import RunSettings
 
-WHOLE = {
-    "version",
-    "image_size",
-    "embed_dim",
-    "depths",
-    "window_size",
-}  # told by settings of an architecture that leave nothing to a model
+# told by settings of an architecture that leave nothing to a model
+WHOLE = {"version", "image_size", "embed_dim", "depths", "window_size"}
 
 
 def beside(file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
