@@ -130,7 +130,7 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
             epoch = EpochSums(**checkpoint.state.get("epoch", {}))  # older versions did not save it
             notes += checkpoint.notes
         beside = recipe.beside(settings)
-        if trainer.progress.step < trainer.steps:
+        if trainer.progress.step < trainer.steps and not trainer.exhausted:
             for name in beside.keys() & run.data.keys():
                 same_data(run.data[name], beside[name], f" of {name}")
         write_down(run, settings, beside)
