@@ -23,7 +23,8 @@ FLOORS = (
     {"tasks"},
     {"weights", "data", "kernels"},
     {"model"},
-    {"config", "variants", "preprocessing", "results", "validation", "machine", "memory", "extras", "timing", "errors"},
+    {"config", "variants", "preprocessing", "results", "validation", "extras"},
+    {"interpreter", "machine", "memory", "timing", "errors"},
 )
 HEIGHT = {part: -floor for floor, parts in enumerate(FLOORS) for part in parts}
 
@@ -31,13 +32,7 @@ HEIGHT = {part: -floor for floor, parts in enumerate(FLOORS) for part in parts}
 SIBLINGS = {
     ("study", "runtime"),
     ("variants", "config"),
-    ("variants", "errors"),
     ("variants", "validation"),
-    ("validation", "errors"),
-    ("config", "errors"),
-    ("extras", "errors"),
-    ("preprocessing", "errors"),
-    ("results", "errors"),
     ("explain", "report"),
     ("explain", "study"),
 }

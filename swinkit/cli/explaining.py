@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..data.rgb import as_rgb
 from ..explain.explanation import Explainer, View
 from ..explain.paint import outlined, paint_over, stamped
 from ..explain.scores import Target, class_target
@@ -90,10 +91,7 @@ class Studio:
     @property
     def picture(self) -> np.ndarray:
         """The picture as it is shown, (H, W, 3) uint8."""
-        pixels = self.explainer.picture
-        if pixels.dtype != np.uint8:
-            pixels = (pixels.clip(0, 1) * 255 + 0.5).astype(np.uint8)
-        pixels = pixels[..., :3] if pixels.shape[-1] >= 3 else np.repeat(pixels[..., :1], 3, axis=-1)
+        pixels = as_rgb(self.explainer.picture)
         height, width = self.shown
         enlarging = max(self.shown) > 2 * max(pixels.shape[:2])
         how = Image.Resampling.NEAREST if enlarging else Image.Resampling.LANCZOS

@@ -142,6 +142,14 @@ class Training(Evaluation):
             torch.default_generator.set_state(before)
 
 
+def visible(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Normalised ``images`` (..., C, H, W) as values within 0..1 again."""
+    mean, std = (
+        torch.tensor(values, device=images.device).view(-1, 1, 1) for values in (preprocessing.mean, preprocessing.std)
+    )
+    return (images.float() * std + mean).clamp(0, 1)
+
+
 def takes(channels: int, have: int) -> bool:
     """Whether :func:`match_channels` can make pictures of ``have`` channels such of ``channels``."""
     return have in (channels, 1) or (have, channels) == (3, 1)

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..data.rgb import as_rgb
+
 TINY = 64  # pixels; up to here a picture is kept as it is, and the page enlarges it without smoothing
 SIDE = 168
 
@@ -29,12 +31,11 @@ class Thumbnail:
 def thumbnail(picture: NDArray[Any], side: int = SIDE) -> Thumbnail:
     """A data URI of ``picture`` (H, W, C), uint8 or float in 0..1: lossless PNG if tiny, else JPEG of at most ``side`` pixels.
 
-    Of two channels, or more than three, the first or the first three are shown.
+    Channels are shown as by :func:`~swinkit.data.rgb.as_rgb`.
     """
-    if picture.dtype != np.uint8:
-        picture = (np.nan_to_num(picture).clip(0, 1) * 255 + 0.5).astype(np.uint8)
-    shown = picture[..., :3] if picture.shape[-1] >= 3 else picture[..., 0]
-    image = Image.fromarray(np.ascontiguousarray(shown))
+    image = Image.fromarray(np.ascontiguousarray(as_rgb(picture)))
+    if picture.shape[-1] < 3:  # half the bytes
+        image = image.convert("L")
     tiny = max(image.size) <= TINY
     if not tiny:
         image.thumbnail((side, side))

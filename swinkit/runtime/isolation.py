@@ -22,10 +22,11 @@ import numpy as np
 
 from ..data.decode import Undecodable, decode
 from ..errors import SwinkitError
+from ..interpreter import python
 
 MEMORY_LIMIT = 4 << 30  # bytes of address space of one decoding process, its libraries included
 REQUEST, REPLY = struct.Struct("<II"), struct.Struct("<I")
-START = "import sys; sys.path[:] = {path!r}; from swinkit.runtime.isolation import serve; serve()"
+START = "from swinkit.runtime.isolation import serve; serve()"
 
 
 class Decoders:
@@ -71,8 +72,7 @@ class _Process:
         group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {"creationflags": 0x200}
         single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._process = subprocess.Popen(
-            [sys.executable, "-c", START.format(path=sys.path)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, **single}, **group,
+            python(START), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, **single}, **group,
         )  # fmt: skip
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from .. import memory
 from ..errors import SwinkitError
+from ..interpreter import python
 
 ROOT = Path(__file__).parents[2]
 ALLOWED = 900.0  # seconds that building, which may compile, or one request may take
@@ -62,10 +63,9 @@ class Worker:
         self.about: dict[str, Any] = {}
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed with the process
-        path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", f"from {__name__} import main; main()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            stderr=self._errors, env={**os.environ, "PYTHONPATH": path, **(environment or {})},
+            python(f"from {__name__} import main; main()"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            stderr=self._errors, env={**os.environ, **(environment or {})},
         )  # fmt: skip
         threading.Thread(target=self._listen, daemon=True).start()
         self._send("build", target=target, arguments=dict(arguments))
@@ -206,4 +206,5 @@ def main() -> None:
     """Answer the parent on what was standard output; whatever else is printed goes to standard error."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    sys.path.insert(0, str(ROOT))  # where the subjects of benchmarks and tests are
     Server().serve(sys.stdin, replies)

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from ..config import Masking
 from ..data.randomness import MASK, keys, uniforms
+from ..data.rgb import as_rgb
+from ..data.transforms import visible
 from ..errors import UsageError
 from ..model.simmim import VISIBLE, cell_grid, grow, neighbourhood, random_mask, reconstruction_loss, uniform_mask
 from ..model.windows import counts_of
@@ -142,7 +144,7 @@ def reconstruct(
         mean, deviation = neighbourhood(images, model.masking.normalise)
         painted = painted * deviation + mean
     hidden = (grow(mask, model.masking.cell, (images.shape[2], images.shape[3])) != VISIBLE)[:, None]
-    original, answer = _visible(images, preprocessing), _visible(painted, preprocessing)
+    original, answer = visible(images, preprocessing), visible(painted, preprocessing)
     masked = torch.where(hidden, 0.5, original)
     error = ((answer - original).abs() * hidden).mean(dim=1, keepdim=True)
     merged = torch.where(hidden, answer, original)
@@ -151,17 +153,10 @@ def reconstruct(
     return [Reconstruction(*parts) for parts in zip(*planes, hidden[:, 0].cpu().numpy(), names, strict=True)]
 
 
-def _visible(images: Tensor, preprocessing: Any) -> Tensor:
-    mean, std = (
-        torch.tensor(values, device=images.device).view(-1, 1, 1) for values in (preprocessing.mean, preprocessing.std)
-    )
-    return (images.float() * std + mean).clamp(0, 1)
-
-
 def sheet(rows: Sequence[Reconstruction], least: int = 96) -> np.ndarray:
     """A picture (height, width, 3) uint8 of ``rows``: original, masked, painted, error side by side, enlarged to ``least`` pixels a side.
 
-    Of two channels, or more than three, the first or the first three are shown; the error is as bright as it is large.
+    Channels are shown as by :func:`~swinkit.data.rgb.as_rgb`; the error is as bright as it is large.
     """
     factor = -(-least // min(rows[0].original.shape[:2]))
     lines = []
@@ -173,9 +168,3 @@ def sheet(rows: Sequence[Reconstruction], least: int = 96) -> np.ndarray:
         lines.append(np.concatenate([part for tile in tiles for part in (tile, gap)][:-1], axis=1))
     gap = np.full((6, lines[0].shape[1], 3), 255, np.uint8)
     return np.concatenate([part for line in lines for part in (line, gap)][:-1], axis=0)
-
-
-def as_rgb(picture: np.ndarray) -> np.ndarray:
-    """(H, W, C) float in 0..1 as (H, W, 3) uint8; of two channels, or more than three, the first or the first three."""
-    shown = picture[..., :3] if picture.shape[-1] >= 3 else picture[..., :1].repeat(3, axis=-1)
-    return (shown * 255 + 0.5).astype(np.uint8)

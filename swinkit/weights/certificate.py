@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from torch import Tensor
 from ..config import SwinConfig
 from ..errors import SwinkitError
 from ..extras import is_installed
+from ..interpreter import python
 from ..model.classifier import SwinClassifier
 from .files import read_model
 from .foreign import is_foreign, open_foreign
@@ -29,6 +28,7 @@ from .verify import ShapesOnly
 
 TOLERANCE = 1e-5  # of the largest value there, or of one where all are smaller: what float32 sums in another order differ by
 SECONDS = 1800
+START = "from swinkit.weights.witness import main; main()"
 Answers = dict[str, Tensor]
 
 
@@ -165,11 +165,10 @@ def _normed(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def _ask(job: Mapping[str, Any], scratch: Path) -> dict[str, str]:
     (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
     (scratch / "answers").unlink(missing_ok=True)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "swinkit.weights.witness", str(scratch / "job.json")],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=SECONDS, env=environment,
+            python(START, str(scratch / "job.json")),
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=SECONDS,
         )  # fmt: skip
         return dict(json.loads(done.stdout.splitlines()[-1]))
     except subprocess.TimeoutExpired:

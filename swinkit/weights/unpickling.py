@@ -12,7 +12,6 @@ import mmap
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,11 @@ import torch
 from torch import Tensor
 
 from ..errors import WeightsError
+from ..interpreter import python
 from .pickles import SECONDS
 from .safety import check_archive, is_archive
 
-START = "import sys; sys.path[:] = {path!r}; from swinkit.weights.pickles import serve; serve()"
+START = "from swinkit.weights.pickles import serve; serve()"
 
 
 def unpickle_apart(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -58,7 +58,7 @@ def _storage(content: mmap.mmap, dtype: torch.dtype, start: int, count: int) -> 
 def _ask(path: Path) -> dict[str, Any]:
     try:
         done = subprocess.run(
-            [sys.executable, "-c", START.format(path=sys.path), os.fspath(path)],
+            python(START, os.fspath(path)),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, timeout=2 * SECONDS,
         )  # fmt: skip
         reply = json.loads(done.stdout)

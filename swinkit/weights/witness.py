@@ -5,8 +5,6 @@ that will use the files has read them itself. So this program is started for it 
 down what its network answers, and ends: nothing of the library stays in the user's process, neither its memory nor the settings
 that importing it changes. Without the library, swinkit reads its own files back here, by the way a stranger's file takes.
 
-    python -m swinkit.weights.witness JOB.json
-
 The job names library, files, pictures (safetensors, (N, C, H, W)), and where the answers go: the map of each stage (N, H, W, C)
 and the logits. An answer is one line of JSON on stdout: the library's version, or ``absent``, or ``failed`` with the reason.
 """
@@ -137,7 +135,7 @@ def run(job: dict[str, Any]) -> dict[str, str]:
     return {"version": version}
 
 
-if __name__ == "__main__":
+def main() -> None:
     try:
         line = run(json.loads(Path(sys.argv[1]).read_bytes()))
     except Exception as fault:  # whatever the library says against the files is the answer

@@ -14,8 +14,7 @@ from .pictures import CONTENTS, bomb, encoded, picture
 
 # a decoder that a file can crash, hang, or eat memory with
 FRAGILE = """
-import os, sys, time
-sys.path[:] = {path!r}
+import os, time
 from swinkit.runtime import isolation
 real = isolation.decode
 def decode(path, channels):

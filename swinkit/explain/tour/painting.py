@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ...config import Masking
 from ...data.decode import decode
+from ...data.rgb import as_rgb
 from ...model.simmim import VISIBLE
 from ...model.windows import Size
-from ...tasks.pretraining import Reconstruction, as_rgb, sample_masks
+from ...tasks.pretraining import Reconstruction, sample_masks
 from ...weights.named import is_variant
 from ..reconstruction import Painter, find_painter, load_painter, repainted
 from .packing import png

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ...data.bundled import open_bundled
 from ...data.decode import decode
-from ...data.transforms import evaluation
+from ...data.rgb import as_rgb
+from ...data.transforms import evaluation, visible
 from ...errors import UsageError
 from ...preprocessing import Preprocessing
 from ...tasks import create_model, described, load
@@ -64,7 +65,9 @@ def open_subject(picture: str | Path | None = None, model: str | None = None) ->
     network, trained = open_model(model)
     preprocessing = network.preprocessing
     image = evaluation(preprocessing)(decode(source, preprocessing.channels))[None]
-    return Subject(network, source, image, visible(image[0], preprocessing), model, name, trained, truth)
+    return Subject(
+        network, source, image, as_rgb(visible(image[0], preprocessing).movedim(0, -1).numpy()), model, name, trained, truth
+    )
 
 
 def bundled_picture() -> tuple[np.ndarray, str, str]:
@@ -86,10 +89,3 @@ def open_model(name: str) -> tuple[Any, bool]:
         network = create_model(name).eval()
     preprocessing = Preprocessing(size=network.config.image_size, resize="squash")
     return described(network, (), preprocessing), False
-
-
-def visible(image: Tensor, preprocessing: Preprocessing) -> np.ndarray:
-    """A normalised picture (C, H, W) as (H, W, 3) uint8: gray from one or two channels, the first three of more."""
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (preprocessing.mean, preprocessing.std))
-    pixels = (image * std + mean).clamp(0, 1).mul(255).round().byte().movedim(0, -1).numpy()
-    return pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
