@@ -50,9 +50,19 @@ def _explain(schema: type[BaseModel], place: tuple[str, ...], fault: Any) -> str
         return f"{where}: expected {expected}, got {fault['input']!r}. Mend: give one, as in {where}={example}"
     if fault["type"] != "extra_forbidden":
         return f"{where}: {fault['msg']}, got {fault['input']!r}."
+    if meant := _meant(schema, place):
+        return f"No such setting {where!r}. Did you mean {meant!r}?"
     known = _known(schema, parents)
     full = [".".join([*parents, one]) for one in known]
     return f"No such setting {where!r}. {nearest(where, full, 'Known: ' + ', '.join(known) + '.')}"
+
+
+def _meant(schema: type[BaseModel], place: Sequence[str]) -> str | None:
+    """The setting that ``place`` names as papers or flags do, by the schema's ``also_called``, or without the block that it is in."""
+    *parents, name = place
+    blocks = [block for block in _known(schema, parents) if name in _known(schema, [*parents, block])]
+    nested = ".".join([*parents, blocks[0], name]) if blocks else None
+    return getattr(schema, "also_called", {}).get(".".join(place), nested)
 
 
 def _known(schema: type[BaseModel], parents: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -38,6 +38,16 @@ class RunSettings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    # names of flags, papers and other trainers, for those who write them
+    also_called: ClassVar[Mapping[str, str]] = {
+        "base_lr": "lr",
+        "drop_path_rate": "drop_path",
+        "ema_decay": "ema",
+        "grad_clip": "clip_grad",
+        "init": "model",
+        "learning_rate": "lr",
+        "window_size": "swin.window_size",
+    }
 
     task: str
     data: str | None = None
@@ -123,6 +133,13 @@ class PretrainSettings(RunSettings):
     ``probe`` is a labelled set on which the features are measured every ``probe_every`` epochs, and, where ``verdict`` is on, the
     pre-training is weighed at the end.
     """
+
+    also_called: ClassVar[Mapping[str, str]] = {
+        **RunSettings.also_called,
+        "mask_cell": "cell",
+        "mask_patch_size": "cell",
+        "mask_ratio": "ratio",
+    }
 
     task: Literal["pretraining"] = "pretraining"
     cell: Positive | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import click
 import pytest
@@ -24,6 +25,7 @@ class Inner(BaseModel):
 
 class Outer(BaseModel):
     model_config = ConfigDict(extra="forbid")
+    also_called: ClassVar[dict[str, str]] = {"learning_rate": "lr"}
     lr: float = 0.1
     augment: Inner | None = None
     size: int | tuple[int, int] | None = None
@@ -77,6 +79,8 @@ def test_scientific_notation_is_a_number() -> None:
     [
         ({"lrr": 1}, "No such setting 'lrr'. Did you mean 'lr'?"),
         ({"augment": {"flp": 1}}, "No such setting 'augment.flp'. Did you mean 'augment.flip'?"),
+        ({"flip": 1}, "No such setting 'flip'. Did you mean 'augment.flip'?"),
+        ({"learning_rate": 1}, "No such setting 'learning_rate'. Did you mean 'lr'?"),
         ({"zzz": 1}, "No such setting 'zzz'. Known: lr, augment, size, depths."),
         ({"lr": "fast"}, "lr: expected a number, got 'fast'. Mend: give one, as in lr=0.001"),
         ({"size": "large"}, "size: expected a whole number, got 'large'. Mend: give one, as in size=10"),  # first of two kinds

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from swinkit.data.augment import Augmentation
-from swinkit.train.settings import DataFacts, LearnedFrom, TrainSettings, settle
+from swinkit.train.settings import DataFacts, LearnedFrom, PretrainSettings, TrainSettings, settle
 
 BEGINNINGS = get_args(LearnedFrom)
 
@@ -63,6 +63,13 @@ def test_small_pictures_are_learned_by_muon_and_all_depths_alike():
     for learned_from in ("nothing", "labels"):
         settled = settle(TrainSettings(), DataFacts(200, 30, 28, 1), learned_from)
         assert (settled.optimizer, settled.layer_decay) == ("muon", 1.0)
+
+
+@pytest.mark.parametrize("schema", [TrainSettings, PretrainSettings])
+def test_what_a_setting_is_called_elsewhere_leads_to_it(schema):
+    fields = schema.model_fields.keys()
+    assert not schema.also_called.keys() & fields
+    assert {name.partition(".")[0] for name in schema.also_called.values()} <= fields
 
 
 @pytest.mark.parametrize("side", [28, 224])
