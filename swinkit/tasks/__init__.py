@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
-from ..config import SwinConfig, sides
+from ..config import sides
 from ..errors import UsageError, WeightsError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import Preprocessing
@@ -19,7 +19,7 @@ from ..variants import configure
 from ..weights.files import read_model, save_model
 from ..weights.foreign import is_foreign, open_foreign
 from ..weights.hub import Located, locate
-from ..weights.saved import Saved, fitted, handed_over, is_pretrained, meant_for, scaled_window
+from ..weights.saved import Saved, at_other_size, fitted, handed_over
 from .classification import temperature
 
 
@@ -130,9 +130,10 @@ def load(
 
     A name such as "hf-hub:org/name" or the address of a file is fetched once; see :mod:`~swinkit.weights.hub`.
 
-    It has ``task``, ``classes``, ``multi_label``, ``preprocessing`` and ``metadata`` (what else its file says) as attributes. ``image_size`` settles the windows for another
-    size than the saved one. ``variant`` tells what a file of another library does not record (Swin V2's window). Raises
-    :class:`WeightsError` for a damaged file or one that is not what it is taken for, :class:`UsageError` for what cannot be meant.
+    It has ``task``, ``classes``, ``multi_label``, ``preprocessing`` and ``metadata`` (what else its file says) as attributes. ``image_size``
+    settles the windows for another size than the saved one; where a stage gets another window, its position bias is interpolated as the
+    weights' origin does it (:mod:`~swinkit.weights.resize`), and ``metadata["doubts"]`` says so. ``variant`` tells what a file of another
+    library does not record (Swin V2's window). Raises :class:`WeightsError` for a damaged file or one that is not what it is taken for, :class:`UsageError` for what cannot be meant.
     """
     file = open_saved(path, variant, image_size)
     model = SwinClassifier(file.config)
@@ -161,29 +162,18 @@ def open_unfitted(
     """As :func:`open_saved`, but the position information is as it was trained, for those who fit it to yet other windows."""
     located = locate(path)
     if is_foreign(located.path):
-        return _from_elsewhere(located, variant or located.variant, image_size, unrecorded)
-    file = read_model(located.path)
-    if variant is not None and configure(variant).embed_dim != file.config.embed_dim:
-        raise UsageError(f"{path} holds a model of width {file.config.embed_dim}, which is not {variant}. Leave variant out.")
+        wanted = None if image_size is None else sides(image_size)
+        file = open_foreign(located.path, variant or located.variant, unrecorded or wanted)
+        file = replace(file, preprocessing=located.preprocessing or file.preprocessing)
+    else:
+        file = read_model(located.path)
+        if variant is not None and configure(variant).embed_dim != file.config.embed_dim:
+            raise UsageError(
+                f"{path} holds a model of width {file.config.embed_dim}, which is not {variant}. Leave variant out."
+            )
     if file.masking is not None:
-        return handed_over(file, resized(file.config, image_size or file.config.image_size).image_size)
-    if image_size is None:
-        return file
-    config = resized(file.config, image_size)
-    preprocessing = file.preprocessing.model_copy(update={"size": config.image_size})
-    return replace(file, config=config, preprocessing=preprocessing, state=fitting(file.state, config, file.config))
-
-
-def _from_elsewhere(
-    located: Located, variant: str | None, image_size: int | tuple[int, int] | None, unrecorded: tuple[int, int] | None
-) -> Saved:
-    wanted = None if image_size is None else sides(image_size)
-    file = open_foreign(located.path, variant, unrecorded or wanted)
-    saved = replace(file, preprocessing=located.preprocessing or file.preprocessing)
-    if image_size is None:
-        return saved
-    size = resized(file.config, image_size).image_size
-    return meant_for(saved, size, scaled_window(file.config, size) if is_pretrained(saved) else None)
+        return handed_over(file, sides(file.config.image_size if image_size is None else image_size))
+    return file if image_size is None else at_other_size(file, sides(image_size))
 
 
 def described(
@@ -198,33 +188,3 @@ def save(model: SwinClassifier, folder: str | Path) -> Path:
     """Write ``model`` as model.safetensors and config.json, with classes, preprocessing and temperature if it knows them."""
     known = {"temperature": temperature(model)} if temperature(model) != 1 else {}
     return save_model(model, folder, multi_label=bool(getattr(model, "multi_label", False)), extra=known)
-
-
-def resized(config: SwinConfig, image_size: int | tuple[int, int]) -> SwinConfig:
-    """``config`` for pictures of ``image_size``; raises :class:`UsageError` for what is no size."""
-    return config.model_copy(update={"image_size": sides(image_size)})
-
-
-def fitting(state: dict[str, Tensor], config: SwinConfig, trained: SwinConfig) -> dict[str, Tensor]:
-    """``state`` of a ``trained`` model for ``config``, which differs in ``image_size``.
-
-    Bias tables of an equal window are equal. Raises :class:`UsageError` where a stage's window settled differently.
-    """
-    for stage in range(config.num_stages):
-        now, then = config.stage_window(stage), trained.stage_window(stage)
-        if now != then:
-            raise UsageError(
-                f"Pictures of {_by(config.image_size)} give stage {stage + 1} windows of {_by(now)}, but its weights were "
-                f"trained with {_by(then)} at {_by(trained.image_size)}. Mend: a size at which every stage keeps its window, or resize the "
-                f"weights: swinkit convert MODEL OUT --to swinkit --image-size {_by(config.image_size)}"
-            )
-    if config.ape and config.image_size != trained.image_size:
-        raise UsageError(
-            f"The absolute position embedding was trained at {_by(trained.image_size)}; it is resized as pictures come in. "
-            "Leave image_size out."
-        )
-    return state
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"

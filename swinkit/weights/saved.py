@@ -55,6 +55,37 @@ def meant_for(saved: Saved, image_size: Size, window_size: Size | None = None) -
     return replace(saved, config=config, trained=saved.config, preprocessing=preprocessing)
 
 
+def at_other_size(saved: Saved, image_size: Size) -> Saved:
+    """:func:`meant_for` pictures of ``image_size``; the windows of what learned without labels follow them, as in :func:`handed_over`.
+
+    ``notes`` and ``doubts`` of the metadata say which position information will no longer be what was trained.
+    """
+    meant = meant_for(saved, image_size, scaled_window(saved.config, image_size) if is_pretrained(saved) else None)
+    doubts = interpolated(saved.config, meant.config)
+    told = {name: [*saved.metadata.get(name, ()), *doubts] for name in ("notes", "doubts")}
+    return replace(meant, metadata={**saved.metadata, **told})
+
+
+def interpolated(trained: SwinConfig, config: SwinConfig) -> list[str]:
+    """A sentence for each kind of position information that weights of ``trained`` have to be given for ``config``."""
+    stages = [stage for stage in range(config.num_stages) if config.stage_window(stage) != trained.stage_window(stage)]
+    reasons = []
+    if stages:
+        now, then = (_by(one.stage_window(stages[0])) for one in (config, trained))
+        reasons.append(f"stage {stages[0] + 1} has windows of {now} tokens instead of {then}: its position bias")
+    if config.ape and config.grid(0) != trained.grid(0):
+        reasons.append("there are other tokens: their absolute position embedding")
+    return [
+        f"At {_by(config.image_size)} pixels instead of {_by(trained.image_size)} {reason} is interpolated, and answers may be worse than those "
+        "that were measured, unless it is fine-tuned at that size"
+        for reason in reasons
+    ]
+
+
+def _by(size: Size) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
 def fitted(saved: Saved, method: str | None = None) -> Saved:
     """``saved`` with its position information resized to the windows of its configuration."""
     if saved.trained is None:

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 
@@ -8,7 +10,12 @@ from swinkit.model.simmim import SimMIM
 from swinkit.preprocessing import Preprocessing
 from swinkit.tasks import TASKS, Parts, decoder_of, described, find_task
 from swinkit.tasks.classification import ClassificationDecoder, temperature
+from swinkit.weights.convert import export
+from swinkit.weights.descriptions import transformers
 from swinkit.weights.files import save_model
+from swinkit.weights.formats import DIALECTS
+from swinkit.weights.resize import bicubic
+from swinkit.weights.streams import write_safetensors
 
 TINY = {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4, "patch_size": 2}
 
@@ -67,8 +74,24 @@ def test_another_size_keeps_the_weights_while_the_windows_stay(tmp_path):
     larger = swinkit.load(tmp_path, image_size=32)
     assert larger.config.image_size == (32, 32)
     assert larger.preprocessing.size == (32, 32)
-    with pytest.raises(UsageError, match=r"stage 2 windows of 2x2.*trained with 4x4"):
-        swinkit.load(tmp_path, image_size=8)
+    assert larger.metadata.get("doubts", []) == []
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_where_windows_change_a_model_of_any_origin_has_its_tables_resized_and_says_so(own, tmp_path):
+    model = tiny()
+    if own:
+        swinkit.save(model, tmp_path)
+    else:
+        write_safetensors(tmp_path / "model.safetensors", export(model.state_dict(), model.config, DIALECTS["transformers"]))
+        (tmp_path / "config.json").write_text(json.dumps(transformers.write(model.config, "abc")))
+    smaller = swinkit.load(tmp_path, image_size=8)
+    table = "backbone.stages.1.blocks.0.attention.bias.table"
+    expected = bicubic(model.state_dict()[table], (4, 4), (2, 2))
+    assert torch.equal(smaller.state_dict()[table], expected)
+    (doubt,) = smaller.metadata["doubts"]
+    assert "At 8x8 pixels instead of 16x16 stage 2 has windows of 2x2 tokens instead of 4x4" in doubt
+    assert doubt in smaller.metadata["notes"]
 
 
 def test_what_cannot_be_loaded_says_so(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from swinkit.train import start as start_module
 from swinkit.train.prepare import prepare
 from swinkit.train.settings import TrainSettings
 from swinkit.train.start import gray, open_start, spread, starting_point
+from swinkit.weights.saved import fitted
 
 from .pictures import TINY as TINY_RUN
 from .pictures import write_pictures
@@ -31,7 +32,8 @@ def collection(side, channels=1, classes=("a", "b")):
 
 def begin(pictures, **settings):
     chosen = TrainSettings(**settings)
-    return starting_point(chosen, pictures, range(6), open_start(chosen))
+    file = open_start(chosen)
+    return starting_point(chosen, pictures, range(6), fitted(file) if file else None)
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +104,13 @@ def test_other_classes_get_a_fresh_head_of_their_seed(saved):
     assert not torch.equal(heads[0], heads[2])
 
 
-def test_a_larger_picture_keeps_each_bias_table_and_a_smaller_one_is_explained(saved):
-    assert begin(collection(16), model=str(saved), image_size=32).config.image_size == (32, 32)
-    with pytest.raises(UsageError, match=r"stage 2 windows of 2x2.*trained with 4x4 at 16x16"):
-        begin(collection(16), model=str(saved), image_size=8)
+def test_a_larger_picture_keeps_each_bias_table_and_where_a_smaller_one_does_not_it_is_told(saved):
+    larger = begin(collection(16), model=str(saved), image_size=32)
+    assert larger.config.image_size == (32, 32)
+    assert larger.notes == ()
+    smaller = begin(collection(16), model=str(saved), image_size=8)
+    assert any("stage 2 has windows of 2x2 tokens instead of 4x4" in note for note in smaller.notes)
+    assert smaller.network(0, 0.0)(torch.zeros(1, 1, 8, 8)).shape[0] == 1
 
 
 def test_more_channels_spread_the_first_layer(saved):
