@@ -61,13 +61,13 @@ def command(data: str, layout: str | None, seed: int | None, as_json: bool, quie
 def _advised(collection: Collection, findings: Findings, split: Split | None) -> Advice | None:
     """What suits the pictures, first what training would take for them here; None where no picture can be used."""
     from .. import machine
-    from ..data.fitting import fitting, some, typical_size
+    from ..data.fitting import evenly, fitting, typical_size
     from ..study.sizes import advise
 
     usable = [index for index in range(len(collection)) if index not in findings.unusable]
     if not usable:
         return None
-    pictures = typical_size(findings.sizes[some(split.train if split else usable)])
+    pictures = typical_size(findings.sizes[evenly(split.train if split else usable)])
     return advise(findings.sizes, collection.channels, fitting(pictures, gpu=machine.device()["auto"] == "cuda"))
 
 

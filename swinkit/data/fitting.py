@@ -50,7 +50,7 @@ def typical_size(sizes: Any) -> Size:
     return int(height), int(width)
 
 
-def some(indices: Sequence[int], most: int = 64) -> list[int]:
+def evenly(indices: Sequence[int], most: int = 64) -> list[int]:
     """Up to ``most`` of ``indices``, evenly spread."""
     count = min(most, len(indices))
     return [indices[place * len(indices) // count] for place in range(count)]

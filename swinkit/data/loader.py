@@ -21,7 +21,7 @@ from ..errors import DataError, SwinkitError
 from .collection import Collection, shown
 from .decode import Undecodable
 from .randomness import ORDER, keys
-from .transforms import Evaluation, Training, sample_keys
+from .transforms import EvaluationTransform, TrainingTransform, sample_keys
 
 TIMEOUT = 60.0  # seconds without a batch after which a worker, or the disk that it reads from, is taken to stand still
 
@@ -62,14 +62,14 @@ def epoch_order(indices: Sequence[int], epoch: Epoch) -> np.ndarray:
     return chosen[np.argsort(keys(*epoch, chosen, ORDER), kind="stable")]
 
 
-def cut(order: np.ndarray, batch_size: int, drop_last: bool) -> list[np.ndarray]:
+def in_batches(order: np.ndarray, batch_size: int, drop_last: bool) -> list[np.ndarray]:
     """``order`` in batches; ``drop_last`` leaves out a short last one, unless it is the only one."""
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     return batches[:-1] if drop_last and len(batches) > 1 and len(batches[-1]) < batch_size else batches
 
 
 def train_batches(
-    collection: Collection, batches: list[np.ndarray], transform: Training, epoch: Epoch, workers: int = 0
+    collection: Collection, batches: list[np.ndarray], transform: TrainingTransform, epoch: Epoch, workers: int = 0
 ) -> Iterator[Batch]:
     """``batches`` of indices, some or all of ``epoch``, augmented as it is for each picture in that epoch.
 
@@ -83,20 +83,22 @@ def train_batches(
 def eval_batches(
     collection: Collection,
     indices: Sequence[int],
-    transform: Evaluation,
+    transform: EvaluationTransform,
     batch_size: int,
     workers: int = 0,
     timeout: float = TIMEOUT,
 ) -> Iterator[Batch]:
     """All of ``indices`` in their order, for ``timeout`` see :func:`train_batches`."""
-    batches = cut(np.asarray(indices, np.int64), batch_size, drop_last=False)
+    batches = in_batches(np.asarray(indices, np.int64), batch_size, drop_last=False)
     return _deliver(_Batches(collection, batches, transform, None), workers, timeout)
 
 
 class _Batches(Dataset[Batch | DataError]):
     """Whole batches by number; a picture that cannot be used comes back as its error, which the main process raises."""
 
-    def __init__(self, collection: Collection, batches: list[np.ndarray], transform: Evaluation, epoch: Epoch | None) -> None:
+    def __init__(
+        self, collection: Collection, batches: list[np.ndarray], transform: EvaluationTransform, epoch: Epoch | None
+    ) -> None:
         self.collection, self.batches, self.transform, self.epoch = collection, batches, transform, epoch
 
     def __len__(self) -> int:

@@ -23,14 +23,14 @@ SIDES = (3 / 4, 4 / 3)  # of a random crop, width to height
 ERASED, ERASED_SIDES = (0.02, 1 / 3), (0.3, 1 / 0.3)
 
 
-def evaluation(preprocessing: Preprocessing) -> Evaluation:
+def evaluation(preprocessing: Preprocessing) -> EvaluationTransform:
     """(H, W, C) -> (C, H, W), without chance."""
-    return Evaluation(preprocessing)
+    return EvaluationTransform(preprocessing)
 
 
-def training(preprocessing: Preprocessing, augmentation: Augmentation) -> Training:
+def training(preprocessing: Preprocessing, augmentation: Augmentation) -> TrainingTransform:
     """(H, W, C), key -> (C, H, W); all chance comes from the key, see :func:`sample_keys`."""
-    return Training(preprocessing, augmentation)
+    return TrainingTransform(preprocessing, augmentation)
 
 
 def sample_keys(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
@@ -38,7 +38,7 @@ def sample_keys(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
     return keys(seed, epoch, indices, AUGMENTATION)
 
 
-class Evaluation:
+class EvaluationTransform:
     """``least`` is the shorter side in pixels with which a picture is large enough to be read for it; None for all it has."""
 
     least: int | None = None
@@ -76,7 +76,7 @@ class Evaluation:
         return scaled.sub_(self._mean).div_(self._std).contiguous()
 
 
-class Training(Evaluation):
+class TrainingTransform(EvaluationTransform):
     def __init__(self, preprocessing: Preprocessing, augmentation: Augmentation) -> None:
         super().__init__(preprocessing)
         if augmentation.photometric and preprocessing.channels not in (1, 3):

@@ -136,7 +136,7 @@ def reconstruction_loss(images: Tensor, painted: Tensor, mask: Tensor, masking: 
     return apart.sum() / (hidden.sum() + 1e-5) / images.shape[1]
 
 
-class Reconstruction(nn.Module):
+class ReconstructionHead(nn.Module):
     """The learned token in the place of what is hidden, and one linear layer from each last token to its pixels."""
 
     def __init__(self, config: SwinConfig) -> None:
@@ -154,7 +154,7 @@ class Reconstruction(nn.Module):
         return F.pixel_shuffle(self.decoder(x.permute(0, 3, 1, 2)), self.stride)
 
 
-class SparseReconstruction(nn.Module):
+class SparseReconstructionHead(nn.Module):
     """Linear layers from the last tokens to the pixels of each 2x2, by the place of its kept cell.
 
     A transformer for a decoder, as published, gathers across the picture in the encoder's place. Linear layers cannot, which leaves it
@@ -195,7 +195,7 @@ class SimMIM(nn.Module):
         self.config, self.masking = config, masking
         self.backbone = SwinBackbone(compacted(config, masking))
         self.norm = LayerNorm(config.widths[-1])
-        self.reconstruction = SparseReconstruction(config, masking) if masking.sparse else Reconstruction(config)
+        self.reconstruction = SparseReconstructionHead(config, masking) if masking.sparse else ReconstructionHead(config)
 
     def encode(self, images: Tensor, mask: Tensor) -> Tensor:
         """Normed tokens of the last stage, (B, h, w, channels of the last stage)."""

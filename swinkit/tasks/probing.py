@@ -64,7 +64,7 @@ def make_probe(collection: Collection, train: Sequence[int], test: Sequence[int]
             f"{collection.root}: {len(train)} pictures to learn from and {len(test)} to judge features by. Mend: more pictures of each class"
         )
     chance = np.random.default_rng(seed)
-    return Probe(collection, some(train, MOST_LEARNED, chance), some(test, MOST_JUDGED, chance))
+    return Probe(collection, drawn(train, MOST_LEARNED, chance), drawn(test, MOST_JUDGED, chance))
 
 
 def fit_head(
@@ -72,7 +72,7 @@ def fit_head(
 ) -> None:
     """Make the head of ``model`` the regression on the features of up to 5,000 of ``train``, so that the first steps of fine-tuning do
     not distort what the backbone knows (Kumar et al., arXiv 2202.10054). No other weight changes, nor a random number."""
-    learned = some(train, MOST_LEARNED, np.random.default_rng(seed))
+    learned = drawn(train, MOST_LEARNED, np.random.default_rng(seed))
     x = features(model, collection, learned, preprocessing, 64, workers)
     mean, deviation = x.mean(dim=0), x.std(dim=0) + SMALLEST
     truth = torch.from_numpy(collection.label_matrix(learned))
@@ -83,7 +83,7 @@ def fit_head(
         model.head.bias.copy_(bias - mean @ weight)
 
 
-def some(indices: Sequence[int], most: int, chance: np.random.Generator) -> list[int]:
+def drawn(indices: Sequence[int], most: int, chance: np.random.Generator) -> list[int]:
     """Up to ``most`` of ``indices``, drawn by ``chance``, in order."""
     return sorted(chance.permutation(np.asarray(indices))[:most].tolist())
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..data.augment import Augmentation
 from ..data.collection import Collection
-from ..data.loader import Epoch, cut, epoch_order, eval_batches, train_batches
+from ..data.loader import Epoch, epoch_order, eval_batches, in_batches, train_batches
 from ..data.transforms import evaluation, training
 from ..preprocessing import Preprocessing
 
@@ -33,7 +33,7 @@ class Feed:
     def training(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Batches of ``epoch`` from position ``start``."""
         this = Epoch(self.seed, epoch)
-        batches = cut(epoch_order(self.train, this), self.batch_size, drop_last=True)[start:]
+        batches = in_batches(epoch_order(self.train, this), self.batch_size, drop_last=True)[start:]
         return train_batches(self.collection, batches, training(self.preprocessing, self.augmentation), this, self.workers)
 
     def evaluation(self, indices: Sequence[int] | None = None) -> Iterator[Any]:

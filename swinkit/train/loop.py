@@ -156,7 +156,7 @@ class Trainer:
         if self.fabric.world_size > 1:
             mixed = mixed[self.fabric.global_rank :: self.fabric.world_size]
             seed_everything(self.fabric.device, seed_of(self.settings.seed, self.progress.step, self.fabric.global_rank))
-        parts = cut(len(mixed), self.progress.accumulate)
+        parts = in_parts(len(mixed), self.progress.accumulate)
         total = 0.0
         for number, part in enumerate(parts):
             share = (part.stop - part.start) / len(mixed)
@@ -185,7 +185,7 @@ class Trainer:
         """What the averaged weights predict for ``batches``, each in as many parts as a step takes."""
         meter = self.task.meter()
         for batch in batches:
-            for part in cut(len(batch), self.progress.accumulate):
+            for part in in_parts(len(batch), self.progress.accumulate):
                 with self.fabric.autocast():
                     meter.update(self.average.model, batch[part].to(self.fabric.device))
         return meter
@@ -241,7 +241,7 @@ def seed_of(seed: int, step: int, rank: int = 0) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{step}/{rank}".encode()).digest()[:7], "big")
 
 
-def cut(size: int, parts: int) -> list[slice]:
+def in_parts(size: int, parts: int) -> list[slice]:
     """``size`` pictures in at most ``parts`` slices of equal length, the last one shorter."""
     length = math.ceil(size / parts)
     return [slice(start, min(start + length, size)) for start in range(0, size, length)]

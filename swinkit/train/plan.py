@@ -19,7 +19,7 @@ from ..machine import available_memory
 from ..tasks import Task
 from ..tasks.devices import computes_bfloat16
 from .feed import Feed
-from .loop import cut, ran_out_of_memory, too_large
+from .loop import in_parts, ran_out_of_memory, too_large
 from .optim import build_optimizers
 from .settings import RunSettings
 
@@ -236,7 +236,7 @@ def _timed(task: Task, model: nn.Module, batch: Any, precision: str, parts: int)
     model.train()
     begun = time.perf_counter()
     mixed = task.mix(batch)
-    for part in cut(len(mixed), parts):
+    for part in in_parts(len(mixed), parts):
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16-mixed"):
             loss = task.loss(model, mixed[part])
         loss.backward()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..config import SwinConfig
 from ..data.collection import Collection
-from ..data.fitting import SMALL, Fitting, Size, fitting, some, typical_size
+from ..data.fitting import SMALL, Fitting, Size, evenly, fitting, typical_size
 from ..data.transforms import match_channels, takes
 from ..errors import UsageError
 from ..model.classifier import SwinClassifier
@@ -111,13 +111,13 @@ def gray(collection: Collection, indices: Sequence[int], most: int = 64) -> bool
     """Whether up to ``most`` of the pictures have no colour: one channel, or three that are equal, as a gray file is read."""
     if collection.channels != 3:
         return collection.channels == 1
-    pictures = (collection.read(index) for index in some(indices, most))
+    pictures = (collection.read(index) for index in evenly(indices, most))
     return all((picture == picture[..., :1]).all() for picture in pictures)
 
 
 def suited(settings: RunSettings, collection: Collection, train: Sequence[int]) -> tuple[Size, Fitting]:
     """Height and width of a typical picture, and the variant that ``settings`` mean for such ones on their device."""
-    pictures = typical_size([collection.read(index).shape[:2] for index in some(train)])
+    pictures = typical_size([collection.read(index).shape[:2] for index in evenly(train)])
     accelerated = find_device(settings.device).type == "cuda"
     return pictures, fitting(pictures, accelerated, settings.model, settings.image_size)
 
@@ -162,7 +162,7 @@ def _statistics(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each of ``channels`` of up to ``most`` pictures, of values between 0 and 1."""
     sums = []
-    for index in some(train, most):
+    for index in evenly(train, most):
         picture = match_channels(collection.read(index), channels)
         values = picture.reshape(-1, picture.shape[-1]) / (255.0 if picture.dtype == np.uint8 else 1.0)
         sums.append((values.mean(axis=0), (values**2).mean(axis=0)))
@@ -176,7 +176,9 @@ def _saved(settings: RunSettings, collection: Collection, train: Sequence[int], 
     state = {name: tensor for name, tensor in file.state.items() if name.startswith(parts)}
     if not takes(config.in_channels, collection.channels):
         notes.append(f"The first layer is spread from {config.in_channels} channels to {collection.channels}.")
-        state["backbone.patch_embed.proj.weight"] = spread(state["backbone.patch_embed.proj.weight"], collection.channels)
+        state["backbone.patch_embed.proj.weight"] = spread_channels(
+            state["backbone.patch_embed.proj.weight"], collection.channels
+        )
         config = config.model_copy(update={"in_channels": collection.channels})
     if (config.in_channels, collection.channels) == (1, 3) and not gray(collection, train):
         notes.append("The pictures are in colour, and the model has one channel: they are learned from as gray.")
@@ -206,7 +208,7 @@ def _for_size(preprocessing: Preprocessing, config: SwinConfig) -> Preprocessing
     return preprocessing.model_copy(update=changes)
 
 
-def spread(weight: Tensor, channels: int) -> Tensor:
+def spread_channels(weight: Tensor, channels: int) -> Tensor:
     """Weights (C, have, p, p) of the patch embedding for ``channels``: each gets their mean, so that a gray picture, repeated,
     gives the same tokens."""
     return weight.mean(dim=1, keepdim=True).expand(-1, channels, -1, -1) * (weight.shape[1] / channels)

@@ -64,10 +64,10 @@ def inspect_state(state: Mapping[str, Tensor], told: Told | None = None, variant
 def _described(found: Recognised, config: SwinConfig | None, told: Told) -> dict[str, Any]:
     """What the weights say themselves, completed from the configuration that fits them, where one is known."""
     stages = range(len(found.architecture["depths"]))
-    windows, reaches, size = found.windows, found.reaches, found.image_size if found.exact else None
+    windows, trained, size = found.windows, found.trained_windows, found.image_size if found.exact else None
     if config:
         windows = windows or tuple(config.stage_window(stage) for stage in stages)
-        reaches = reaches or config.trained_windows
+        trained = trained or config.trained_windows
         size = size or (config.image_size if told.config or found.variants else None)
     return {
         "format": found.dialect.title,
@@ -75,7 +75,7 @@ def _described(found: Recognised, config: SwinConfig | None, told: Told) -> dict
         "variants": matching(config, any_size=True) if config and len(found.variants) != 1 else list(found.variants),
         "geometry": "dense" if found.dense or (config and config.geometry == "dense") else "classification",
         "windows": [list(window) for window in windows] if windows else None,
-        "trained_windows": list(reaches) if reaches and found.version == 2 else None,
+        "trained_windows": list(trained) if trained and found.version == 2 else None,
         "image_size": list(size) if size else None,
         "depths": list(found.architecture["depths"]),
         "embed_dim": found.architecture["embed_dim"],

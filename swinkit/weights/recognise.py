@@ -36,7 +36,7 @@ TABLE, POSITION, FLATTENED = (
 class Recognised:
     """What the names, shapes and saved buffers of a state dict say. None stands for "not recorded".
 
-    ``architecture`` holds fields of :class:`~swinkit.config.SwinConfig` without windows and sizes. ``windows`` and ``reaches`` are per
+    ``architecture`` holds fields of :class:`~swinkit.config.SwinConfig` without windows and sizes. ``windows`` and ``trained_windows`` are per
     stage: the window, and the one at which log-CPB was trained, a square as one integer. ``image_size`` is the largest that fits; ``exact`` says that no
     other does. ``match`` is the share of names that the dialect explains.
     """
@@ -48,7 +48,7 @@ class Recognised:
     parts: tuple[str, ...]
     dense: bool
     windows: tuple[Size, ...] | None
-    reaches: tuple[int | Size, ...] | None
+    trained_windows: tuple[int | Size, ...] | None
     image_size: Size | None
     exact: bool
     match: float
@@ -85,9 +85,9 @@ def disagreements(recognised: Recognised, config: SwinConfig) -> list[str]:
     windows = tuple(config.stage_window(stage) for stage in stages)
     if recognised.windows and recognised.windows != windows:
         lines.append(f"windows of the stages are {recognised.windows} in the file, {windows} in the configuration")
-    if recognised.reaches and recognised.reaches != config.trained_windows:
+    if recognised.trained_windows and recognised.trained_windows != config.trained_windows:
         lines.append(
-            f"pre-training windows are {recognised.reaches} in the file, {config.trained_windows} in the configuration"
+            f"pre-training windows are {recognised.trained_windows} in the file, {config.trained_windows} in the configuration"
         )
     if recognised.image_size and _maps(recognised.image_size, config) != _maps(config.image_size, config):
         lines.append(f"image_size is {recognised.image_size} in the file, {config.image_size} in the configuration")
@@ -155,7 +155,7 @@ class _Probe:
             parts=parts,
             dense=self.is_dense(parts, around),
             windows=windows,
-            reaches=self.per_stage(depths, self.reach),
+            trained_windows=self.per_stage(depths, self.reach),
             image_size=size,
             exact=exact,
             match=known / max(1, len(self.state) - (around if self.prefix else 0)),

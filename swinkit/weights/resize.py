@@ -72,7 +72,7 @@ def remembering(target: SwinConfig, trained: SwinConfig) -> SwinConfig:
     return target.model_copy(update={"pretrained_window_sizes": trained.trained_windows})
 
 
-def spread(seen: SwinConfig) -> SwinConfig:
+def on_whole_pictures(seen: SwinConfig) -> SwinConfig:
     """``seen``, of compacted pictures, with the reach that its offsets have on whole ones, at which version 2 is asked."""
     if seen.version == 1:
         return seen

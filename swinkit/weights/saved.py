@@ -17,7 +17,7 @@ from ..model.simmim import compacted
 from ..model.windows import Size
 from ..preprocessing import Preprocessing
 from .formats import DIALECTS
-from .resize import fit, moved, remembering, spread
+from .resize import fit, moved, on_whole_pictures, remembering
 
 HEAD = "head."
 PUBLISHED_NORMALISE = 47  # pixels around each, of V2
@@ -125,7 +125,7 @@ def handed_over(saved: Saved, image_size: Size) -> Saved:
     """
     assert saved.masking is not None
     seen = compacted(saved.config, saved.masking)
-    far = spread(seen) if saved.masking.sparse else seen
+    far = on_whole_pictures(seen) if saved.masking.sparse else seen
     meant = meant_for(replace(saved, config=far), image_size, scaled_window(saved.config, image_size))
     return replace(meant, trained=seen, resizing="compacted" if saved.masking.sparse else None)
 

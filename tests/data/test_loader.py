@@ -21,10 +21,10 @@ from swinkit.data.loader import (
     Batch,
     Epoch,
     _sigterm_held_back,
-    cut,
     epoch_order,
     eval_batches,
     explained_workers,
+    in_batches,
     train_batches,
 )
 from swinkit.data.transforms import evaluation, training
@@ -54,7 +54,7 @@ def same(one: list[Batch], other: list[Batch]) -> bool:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_any_number_of_workers_gives_the_same_bits(folder, workers):
     def batches(count: int) -> list[Batch]:
-        plan = cut(epoch_order(range(14), Epoch(5, 2)), 3, drop_last=False)
+        plan = in_batches(epoch_order(range(14), Epoch(5, 2)), 3, drop_last=False)
         return list(train_batches(folder, plan, training(SMALL, FULL), Epoch(5, 2), count))
 
     torch.manual_seed(1)
@@ -74,7 +74,7 @@ def test_starting_late_yields_the_very_same_batches(seed, epoch, size, start, dr
     data = open_data("digits")
     indices, transform = range(100, 130), training(GRAY, LIGHT)
     this = Epoch(seed, epoch)
-    plan = cut(epoch_order(indices, this), size, drop)
+    plan = in_batches(epoch_order(indices, this), size, drop)
     whole = list(train_batches(data, plan, transform, this))
     assert same(list(train_batches(data, plan[start:], transform, this)), whole[start:])
     assert {batch.epoch for batch in whole} == {epoch}
@@ -102,9 +102,9 @@ def test_no_pictures_are_no_batches(folder, workers):
 
 
 def test_an_epoch_is_never_empty():
-    assert [len(batch) for batch in cut(np.arange(3), 8, drop_last=True)] == [3]
-    assert [len(batch) for batch in cut(np.arange(19), 8, drop_last=True)] == [8, 8]
-    assert [len(batch) for batch in cut(np.arange(19), 8, drop_last=False)] == [8, 8, 3]
+    assert [len(batch) for batch in in_batches(np.arange(3), 8, drop_last=True)] == [3]
+    assert [len(batch) for batch in in_batches(np.arange(19), 8, drop_last=True)] == [8, 8]
+    assert [len(batch) for batch in in_batches(np.arange(19), 8, drop_last=False)] == [8, 8, 3]
 
 
 def test_labels_of_both_kinds(folder, tmp_path):

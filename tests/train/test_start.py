@@ -7,7 +7,7 @@ from PIL import Image
 
 import swinkit
 from swinkit.data.collection import Collection, Sample
-from swinkit.data.fitting import some
+from swinkit.data.fitting import evenly
 from swinkit.data.layouts import open_data
 from swinkit.errors import UsageError, WeightsError
 from swinkit.preprocessing import IMAGENET_MEAN, Preprocessing
@@ -15,7 +15,7 @@ from swinkit.tasks import described
 from swinkit.train import start as start_module
 from swinkit.train.prepare import prepare
 from swinkit.train.settings import TrainSettings
-from swinkit.train.start import gray, open_start, spread, starting_point
+from swinkit.train.start import gray, open_start, spread_channels, starting_point
 from swinkit.weights.saved import fitted
 
 from .pictures import TINY as TINY_RUN
@@ -119,7 +119,7 @@ def test_more_channels_spread_the_first_layer(saved):
     start.network(0, 0.0)(torch.zeros(1, 4, 16, 16))
     weight, gray = torch.randn(8, 3, 2, 2), torch.rand(1, 1, 4, 4)
     before = torch.conv2d(gray.expand(1, 3, 4, 4), weight, stride=2)
-    after = torch.conv2d(gray.expand(1, 5, 4, 4), spread(weight, 5), stride=2)
+    after = torch.conv2d(gray.expand(1, 5, 4, 4), spread_channels(weight, 5), stride=2)
     assert torch.allclose(before, after, atol=1e-5)
 
 
@@ -204,7 +204,7 @@ def test_a_model_is_read_once_before_the_pictures_are_looked_at(saved, tmp_path,
 @pytest.mark.parametrize("count", [1, 64, 65, 100, 127, 640, 6401])
 def test_some_pictures_are_spread_over_all(count):
     """A set lies class by class, so the first ones alone say nothing of the last class."""
-    chosen = some(range(count))
+    chosen = evenly(range(count))
     assert len(chosen) == len(set(chosen)) == min(count, 64)
     assert chosen[0] == 0
     assert count - chosen[-1] <= -(-count // 64)

@@ -12,7 +12,7 @@ from transformers import ViTImageProcessor
 
 import swinkit
 from swinkit.config import SwinConfig
-from swinkit.data.transforms import Evaluation
+from swinkit.data.transforms import EvaluationTransform
 from swinkit.errors import UsageError, WeightsError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.preprocessing import Preprocessing
@@ -244,7 +244,7 @@ def test_pictures_are_prepared_as_by_transformers(change: dict[str, object]) -> 
     picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     theirs = ViTImageProcessor.from_dict(told)(picture, return_tensors="pt")["pixel_values"][0]
     assert notes == ()
-    assert torch.allclose(Evaluation(look)(picture), theirs, atol=1e-4 * float(theirs.abs().max()))
+    assert torch.allclose(EvaluationTransform(look)(picture), theirs, atol=1e-4 * float(theirs.abs().max()))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from swinkit.model.classifier import SwinClassifier
 from swinkit.model.position_bias import log_spaced_coordinates
 from swinkit.model.windows import Size
 from swinkit.variants import configure
-from swinkit.weights.resize import bicubic, fit, from_compacted, geometric, moved, spline_weights, spread
+from swinkit.weights.resize import bicubic, fit, from_compacted, geometric, moved, on_whole_pictures, spline_weights
 
 from ..shaking import shake
 
@@ -86,7 +86,7 @@ def test_version_2_is_asked_of_whole_maps_at_half_the_offset() -> None:
     """The network's coordinates of an offset on the compacted map are those of twice the offset on the whole one."""
     seen = SwinConfig(version=2, image_size=32, window_size=4, depths=(1, 1), num_heads=(1, 2), embed_dim=8)
     for stage in range(2):
-        (before, _), (after, _) = seen.pretrained_window(stage), spread(seen).pretrained_window(stage)
+        (before, _), (after, _) = seen.pretrained_window(stage), on_whole_pictures(seen).pretrained_window(stage)
         ours = log_spaced_coordinates((before, before), (before, before)).view(2 * before - 1, 2 * before - 1, 2)
         theirs = log_spaced_coordinates((after, after), (after, after)).view(2 * after - 1, 2 * after - 1, 2)
         torch.testing.assert_close(theirs[::2, ::2], ours)

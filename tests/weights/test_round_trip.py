@@ -92,7 +92,7 @@ def test_published_sizes_are_recognised(name: str) -> None:
     assert found.windows == tuple(config.stage_window(stage) for stage in range(4))
     assert found.image_size == config.image_size
     if config.version == 2:
-        assert found.reaches == config.trained_windows
+        assert found.trained_windows == config.trained_windows
 
 
 @pytest.mark.parametrize("name", [name for name in DIALECTS if 2 in DIALECTS[name].rows])
