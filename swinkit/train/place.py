@@ -12,7 +12,7 @@ from ..data.folders import split_folders
 from ..data.layouts import layout_of
 from ..errors import DataError, UsageError
 from ..weights.atomic import TEMPORARY, check_room
-from .settings import VERBS, RunSettings
+from .settings import MAKING, RunSettings
 
 RUNS = Path("runs")
 CONFIG, DATA, MACHINE = "config.yaml", "data.json", "env.json"  # what a run writes down of itself
@@ -90,10 +90,9 @@ def check_begun(path: Path, task: str | None = None) -> None:
     """Raises :class:`UsageError` when ``path`` is no run that can be gone on with, or none of ``task``, with the verb that is meant."""
     if not (path / CONFIG).is_file():
         raise UsageError(f"{path} is not a run that can be resumed: it has no config.yaml. Mend: start it without --resume")
-    begun = _task_of(path)
-    if task is not None and begun in VERBS and begun != task:
-        again = f"swinkit {VERBS[begun]} --resume {path}"
-        raise UsageError(f"{path} was begun by swinkit {VERBS[begun]}. Mend: {again}")
+    begun = MAKING.get(_task_of(path))
+    if task is not None and begun is not None and begun.verb != MAKING[task].verb:
+        raise UsageError(f"{path} was begun by swinkit {begun.verb}. Mend: swinkit {begun.verb} --resume {path}")
 
 
 def _task_of(run: Path) -> Any:

@@ -16,13 +16,11 @@ from ..tasks import Task
 from ..weights.saved import Saved
 from .loop import Trainer
 from .run import RunFolder
-from .settings import DataFacts, RunSettings
+from .settings import MAKING, DataFacts, RunSettings
 from .start import Start
 
 Say = Callable[[str], None]
 Checked = Callable[[int, int], None]
-
-RECIPES = {"classification": "labelled:Labelled", "pretraining": "unlabelled:Unlabelled"}
 
 
 class Recipe(Protocol):
@@ -65,7 +63,7 @@ class Recipe(Protocol):
 
 def recipe_of(task: str) -> Recipe:
     """The recipe of runs whose settings name ``task``; raises :class:`DataError` where a run names an unknown one."""
-    if task not in RECIPES:
-        raise DataError(f"There is no run of task {task!r}. Known: {', '.join(RECIPES)}")
-    module, name = RECIPES[task].split(":")
+    if task not in MAKING:
+        raise DataError(f"There is no run of task {task!r}. Known: {', '.join(MAKING)}")
+    module, name = MAKING[task].recipe.split(":")
     return getattr(import_module(f"{__package__}.{module}"), name)()

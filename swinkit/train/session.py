@@ -25,7 +25,7 @@ from .place import check_place, whole
 from .prepare import Prepared, anchored, empty_network, identity, initial_network, make_feed, prepare
 from .recipe import recipe_of
 from .run import RunFolder
-from .settings import VERBS, Kind, RunSettings, TrainSettings
+from .settings import MAKING, Kind, RunSettings, TrainSettings
 from .watch import Display, EpochSums, RunWatcher, save_trained
 
 PLACES = ("data", "probe")  # where pictures lie
@@ -110,7 +110,8 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
         try:
             collection = recipe.open(settings, display.checked)
         except DataError as fault:
-            again = f"swinkit {VERBS[settings.task]} --resume {whole(run.path)} DATA{' --probe DATA' if getattr(settings, 'probe', None) else ''}"
+            probe = " --probe DATA" if getattr(settings, "probe", None) else ""
+            again = f"swinkit {MAKING[settings.task].verb} --resume {whole(run.path)} DATA{probe}"
             raise DataError(f"{str(fault).rstrip('.')}. If the pictures lie elsewhere by now, say where: {again}") from None
         finally:
             display.end()
@@ -162,7 +163,7 @@ def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display, epo
         watcher.noted(stopped)
         return replace(conclude(run, trainer, split, display), stopped=stopped)
     stopped = f"Stopped at {here}: {reason}."
-    further = f"Go on with: swinkit {VERBS[trainer.settings.task]} --resume {whole(run.path)}"
+    further = f"Go on with: swinkit {MAKING[trainer.settings.task].verb} --resume {whole(run.path)}"
     run.log(stopped)
     if not watcher.out_of_time:
         raise Interrupted(f"{stopped} All is saved. {further}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -23,7 +23,19 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 LearnedFrom = Literal["nothing", "pictures", "labels"]  # what weights to begin with have seen: pictures alone are SimMIM's
 Block = TypeVar("Block", bound=BaseModel)
-VERBS = {"classification": "train", "pretraining": "pretrain"}  # of the command line, by the task of the runs that they make
+
+
+class Making(NamedTuple):
+    """What makes runs of a task: a verb of the command line, and in this package a :class:`~.recipe.Recipe`."""
+
+    verb: str
+    recipe: str
+
+
+MAKING = {
+    "classification": Making("train", "labelled:Labelled"),
+    "pretraining": Making("pretrain", "unlabelled:Unlabelled"),
+}
 
 
 class RunSettings(BaseModel):

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from swinkit.data.augment import Augmentation
-from swinkit.train.settings import DataFacts, LearnedFrom, PretrainSettings, TrainSettings, settle
+from swinkit.tasks import TASKS
+from swinkit.train.recipe import recipe_of
+from swinkit.train.settings import MAKING, DataFacts, LearnedFrom, PretrainSettings, RunSettings, TrainSettings, settle
 
 BEGINNINGS = get_args(LearnedFrom)
 
@@ -63,6 +65,11 @@ def test_small_pictures_are_learned_by_muon_and_all_depths_alike():
     for learned_from in ("nothing", "labels"):
         settled = settle(TrainSettings(), DataFacts(200, 30, 28, 1), learned_from)
         assert (settled.optimizer, settled.layer_decay) == ("muon", 1.0)
+
+
+def test_runs_of_every_task_are_made_by_something():
+    assert MAKING.keys() == TASKS.keys()
+    assert all(issubclass(recipe_of(task).settings, RunSettings) for task in MAKING)
 
 
 @pytest.mark.parametrize("schema", [TrainSettings, PretrainSettings])
