@@ -20,7 +20,9 @@ real = isolation.decode
 def decode(path, channels):
     if "crash" in path.name: os.abort()
     if "leave" in path.name: os._exit(7)
-    if "hang" in path.name: time.sleep(60)
+    if "hang" in path.name:
+        path.touch()
+        time.sleep(60)
     if "speak" in path.name: os.write(1, b"spoken into the replies")
     return real(path, channels)
 isolation.decode = decode
@@ -83,10 +85,10 @@ def test_fault_20_a_pipe_and_an_endless_device_are_not_waited_for(decoders, tmp_
             decoders(tmp_path / name, 3)
 
 
-@pytest.mark.parametrize(("name", "reason"), [("crash", "SIGABRT"), ("leave", "exit code 7"), ("hang", "within 1 s")])
+@pytest.mark.parametrize(("name", "reason"), [("crash", "SIGABRT"), ("leave", "exit code 7"), ("hang", "within 3 s")])
 def test_fault_16_what_kills_a_decoder_is_told_and_the_next_file_is_right(fragile, tmp_path, name, reason):
     picture(5).save(tmp_path / "good.png")
-    with Decoders(seconds=1) as decoders:
+    with Decoders(seconds=3) as decoders:  # which a busy machine may take for a picture that is whole
         for _ in range(2):
             with pytest.raises(Undecodable, match=reason):
                 decoders(tmp_path / name, 3)
@@ -95,7 +97,7 @@ def test_fault_16_what_kills_a_decoder_is_told_and_the_next_file_is_right(fragil
 
 def test_fault_16_a_file_that_is_ready_at_the_last_moment_does_the_next_no_harm(tmp_path, monkeypatch):
     picture(5).save(tmp_path / "good.png")
-    ask, delays = isolation._Process._ask, [1.5, 0]
+    ask, delays = isolation._Process._ask, [3.5, 0]
 
     def late(process, path, channels):
         answer = ask(process, path, channels)
@@ -103,7 +105,7 @@ def test_fault_16_a_file_that_is_ready_at_the_last_moment_does_the_next_no_harm(
         return answer
 
     monkeypatch.setattr(isolation._Process, "_ask", late)
-    with Decoders(seconds=1) as decoders:
+    with Decoders(seconds=3) as decoders:
         for _ in range(2):
             np.testing.assert_array_equal(decoders(tmp_path / "good.png", 3), np.asarray(picture(5)))
 
@@ -165,7 +167,8 @@ def test_leaving_ends_the_processes_even_in_the_middle_of_a_picture(fragile, tmp
 
     thread = threading.Thread(target=ask)
     thread.start()
-    time.sleep(1)
+    while thread.is_alive() and not (tmp_path / "hang").exists():
+        time.sleep(0.1)
     with decoders:
         pass
     thread.join(timeout=20)
