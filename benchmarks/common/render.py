@@ -1,4 +1,4 @@
-"""The tables of measurements of the READMEs and of docs/machines.md, rendered from benchmarks/results between their markers.
+"""The tables of measurements of the READMEs, docs/machines.md and docs/pretrain.md, rendered from benchmarks/results between their markers.
 
 python -m benchmarks.common.render            # write all anew
 python -m benchmarks.common.render --check    # exit code 1 if one is not what the results say
@@ -57,10 +57,8 @@ RUSSIAN = Language(
 )
 READMES = {"README.md": ENGLISH, "README.ru.md": RUSSIAN}
 # a page of the site cannot link to what is outside of it
-DOCUMENTS = {
-    **READMES,
-    "docs/machines.md": ENGLISH._replace(origin=ENGLISH.origin.replace("[raw samples]({raw})", "raw samples: `{raw}`")),
-}
+PAGE = ENGLISH._replace(origin=ENGLISH.origin.replace("[raw samples]({raw})", "raw samples: `{raw}`"))
+DOCUMENTS = {**READMES, "docs/machines.md": PAGE, "docs/pretrain.md": PAGE}
 
 
 def command(name: str) -> str:
@@ -111,9 +109,7 @@ def filled(text: str, results: Path, table: Callable[[str, dict[str, Any]], str 
 
 def render(text: str, results: Path = RESULTS, language: Language = ENGLISH) -> str:
     """``text`` with every marked table made anew; one whose results are absent says which command makes them."""
-    return filled(
-        text, results, partial(table, language=language), lambda name: language.absent.format(command=command(name))
-    )
+    return filled(text, results, partial(table, language=language), lambda name: language.absent.format(command=command(name)))
 
 
 def main(pages: Mapping[Path, Callable[[str], str]], command: str, purpose: str | None) -> None:
