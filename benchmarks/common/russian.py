@@ -72,12 +72,9 @@ PHRASES = {
     "every map with its checks": "все карты с проверками",
     "the class map with its checks": "карта класса с проверками",
     "unchecked": "без проверок",
-    "s": "с",
-    "to": "куда",
     "s beyond imports": "с сверх загрузки",
     "MB beyond imports": "МБ сверх загрузки",
     "copies of the weights": "копий весов",
-    "command": "команда",
     "one picture": "одно изображение",
     "this processor does not multiply bfloat16": "этот процессор не умножает bfloat16",
 }
@@ -107,6 +104,9 @@ SENTENCES = {
     "swinkit's engine, DeiT-S compiled": "движок swinkit, DeiT-S после torch.compile",
     r"\*\*Stopped before its end\*\*: more is to be measured\.": "**Остановлено до конца**: измерено не всё.",
     r"^(\d+) s$": r"\1 с",
+    r"^s$": "с",
+    r"^to$": "куда",
+    r"^command$": "команда",
     r"^([\d.]+) to ([\d.]+)%$": r"\1–\2%",
     r"(\w+) with random weights, threads: (\d+)\.": r"\1 со случайными весами, потоков: \2.",
     r"Memory is the most of all repeats; its bar is for weights of more than (\d+) MB\.":
