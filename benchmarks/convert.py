@@ -79,10 +79,12 @@ def converted(model: str, targets: Sequence[str], repeats: int) -> Iterator[dict
         if made.returncode:
             raise SystemExit(f"{model} cannot be the source: {made.stderr.strip().splitlines()[-1]}")
         weights = int(made.stdout)
-        for repeat in range(repeats):
+        for _ in range(repeats):
             for target in targets:
                 suffix = ".pth" if target in ("torchvision", "microsoft") else ""
-                found = cost(source, Path(scratch) / f"{target}{repeat}{suffix}", target, weights)
+                # what large weights become does not pile up
+                with tempfile.TemporaryDirectory() as folder:
+                    found = cost(source, Path(folder) / f"{target}{suffix}", target, weights)
                 yield {"model": model, "weights_megabytes": weights / 1e6, **found}
 
 
