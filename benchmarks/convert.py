@@ -1,27 +1,31 @@
 """What a conversion costs beyond importing libraries: seconds, megabytes, and how many copies of the weights are held at once.
 
-    python benchmarks/convert.py                         # Swin-T to timm, transformers and torchvision
-    python benchmarks/convert.py --model swin_l          # the bar for large models: at most 2.5 copies
+    python benchmarks/convert.py                         # Swin-T and Swin-L to timm, transformers and torchvision
+    python benchmarks/convert.py --models swin_l --to timm --repeats 1
 
 A model with random weights is saved in Microsoft's format and converted by the command line. Memory is the resident set size of the
 command and of its children together, sampled every 20 ms, each less what such a process takes when it has imported its libraries and
-done nothing. A file that two processes map counts twice. The time of those imports is subtracted too. Linux alone has these figures. Results go to benchmarks/results/convert.json.
+done nothing. A file that two processes map counts twice. The time of those imports is subtracted too. Linux alone has these figures.
+Results go to benchmarks/results/convert.json; what was measured before of a model that is not asked for stays.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from swinkit import machine
+from common.measuring import Results, Table, figure, listed, options, tell
+from common.processes import resident, runs, tree
 
+from swinkit.study import statistics
+
+BAR, LARGE = 2.5, 500  # copies held at most, of weights of so many megabytes
+WITNESS = "swinkit.weights.witness"
 MAKE = """
 import sys, torch
 from swinkit.tasks import create_model
@@ -41,34 +45,6 @@ LIBRARIES = {
 }
 
 
-def tree(root: int) -> list[int]:
-    """``root`` and all processes below it."""
-    found = [root]
-    for pid in found:
-        try:
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        except OSError:
-            continue
-        found += map(int, children)
-    return found
-
-
-def resident(pid: int) -> int:
-    """Resident set size in bytes, 0 of a process that has ended."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:")), 0)
-
-
-def is_witness(pid: int) -> bool:
-    try:
-        return b"swinkit.weights.witness" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-
-
 def measure(command: list[str], here: int = 0, there: int = 0) -> tuple[float, int]:
     """Seconds and peak bytes of ``command``, beyond ``here`` bytes of its own and ``there`` of its witness; raises if it fails."""
     start, peak = time.perf_counter(), 0
@@ -76,7 +52,7 @@ def measure(command: list[str], here: int = 0, there: int = 0) -> tuple[float, i
     while process.poll() is None:
         own, *children = tree(process.pid)
         held = max(0, resident(own) - here)
-        held += sum(max(0, resident(pid) - (there if is_witness(pid) else 0)) for pid in children)
+        held += sum(max(0, resident(pid) - (there if runs(pid, WITNESS) else 0)) for pid in children)
         peak = max(peak, held)
         time.sleep(0.02)
     if process.returncode:
@@ -95,30 +71,50 @@ def cost(source: Path, out: Path, target: str, weights: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="swin_t")
-    parser.add_argument("--to", nargs="+", default=["timm", "transformers", "torchvision"], choices=list(LIBRARIES))
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "convert.json")
-    options = parser.parse_args()
-    known = json.loads(options.out.read_text("utf-8"))["samples"] if options.out.exists() else []
-    rows = [row for row in known if row["model"] != options.model]
-    options.out.parent.mkdir(exist_ok=True)
-    here = {"platform": platform.platform(), "processor": machine.processor()["name"], "python": platform.python_version()}
+def converted(model: str, targets: Sequence[str], repeats: int) -> Iterator[dict[str, Any]]:
+    """Every conversion of a ``model`` with random weights, as it is measured."""
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "source.pth"
-        made = subprocess.run([sys.executable, "-c", MAKE, options.model, str(source)], capture_output=True, text=True)
+        made = subprocess.run([sys.executable, "-c", MAKE, model, str(source)], capture_output=True, text=True)
         if made.returncode:
-            raise SystemExit(f"{options.model} cannot be the source: {made.stderr.strip().splitlines()[-1]}")
+            raise SystemExit(f"{model} cannot be the source: {made.stderr.strip().splitlines()[-1]}")
         weights = int(made.stdout)
-        for repeat in range(options.repeats):
-            for target in options.to:
+        for _ in range(repeats):
+            for target in targets:
                 suffix = ".pth" if target in ("torchvision", "microsoft") else ""
-                row = cost(source, Path(scratch) / f"{target}{repeat}{suffix}", target, weights)
-                rows.append({"model": options.model, "weights_megabytes": weights / 1e6, **row})
-                print(json.dumps(rows[-1]), flush=True)
-                options.out.write_text(json.dumps({"machine": here, "samples": rows}, indent=2) + "\n", "utf-8")
+                # what large weights become does not pile up
+                with tempfile.TemporaryDirectory() as folder:
+                    found = cost(source, Path(folder) / f"{target}{suffix}", target, weights)
+                yield {"model": model, "weights_megabytes": weights / 1e6, **found}
+
+
+def row(model: str, target: str, samples: list[dict[str, Any]]) -> list[str]:
+    seconds = statistics.median([[sample["seconds_beyond_imports"]] for sample in samples])
+    held, copies = (max(sample[key] for sample in samples) for key in ("megabytes_beyond_imports", "copies"))
+    bar = f"≤ {BAR}" if samples[0]["weights_megabytes"] > LARGE else "–"
+    return [model, target, figure(seconds), f"{held:,.0f}", f"{copies:.1f}", bar]
+
+
+def table(cases: list[dict[str, Any]]) -> Table:
+    columns = ("model", "to", "s beyond imports", "MB beyond imports", "copies of the weights", "bar")
+    pairs = dict.fromkeys((case["model"], case["to"]) for case in cases)
+    rows = [row(*pair, [case for case in cases if (case["model"], case["to"]) == pair]) for pair in pairs]
+    return Table(columns, rows, [f"Memory is the most of all repeats; its bar is for weights of more than {LARGE} MB."])
+
+
+def main() -> None:
+    chosen = options(__file__, __doc__, models="swin_t,swin_l", to="timm,transformers,torchvision", repeats=3)
+    models, targets = chosen.models.split(","), listed(chosen.to, LIBRARIES)
+    repeats = chosen.repeats
+    if chosen.quick:
+        models, targets, repeats = models[:1], targets[:1], 1
+    results = Results(__file__, chosen.out, table, chosen.said)
+    results.keep(lambda case: case["model"] not in models)
+    for model in models:
+        for case in converted(model, targets, repeats):
+            tell(f"{model} to {case['to']}: {case['seconds']:.1f} s, {case['copies']:.1f} copies")
+            results.add(case)
+    results.finish()
 
 
 if __name__ == "__main__":

@@ -2,81 +2,77 @@
 
     python benchmarks/explaining.py [--variant swin_t] [--repeats 3] [--threads 2]
 
-Random weights, which take as long as trained ones; the photograph is a bundled one. Raw seconds go to
-benchmarks/results/explaining.json. What is promised for swin_t on two cores: maps below 5 s, the checks of the class map below 30 s.
+Random weights, which take as long as trained ones; the photograph is a bundled one, the classes and maps are those that `swinkit explain`
+shows by default. The bars are for swin_t on two cores. Results go to benchmarks/results/explaining.json.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import statistics
-import time
-from collections.abc import Callable
+import functools
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
+from common.measuring import Results, Table, figure, medians, options, timed
 
 import swinkit
-from swinkit import machine
+from swinkit.cli.explain import chosen as likeliest
+from swinkit.cli.explain import looked
 from swinkit.data.bundled import ASSETS
 from swinkit.data.decode import decode
 from swinkit.explain.explanation import Explainer
-from swinkit.explain.scores import class_target
 from swinkit.preprocessing import Preprocessing
 from swinkit.tasks import described
 
-RESULTS = Path(__file__).with_name("results") / "explaining.json"
+UNASKED = dict.fromkeys(("methods", "at", "stage", "block"))
+BARRED = "swin_t"
 
 
-def look(model: torch.nn.Module, picture: Path, checked: bool, everything: bool) -> None:
-    """The class map alone, or all that ``swinkit explain`` shows by default."""
-    explainer = Explainer(model, decode(picture, 3), checked)
-    explainer.targets = [class_target(model, 0), class_target(model, 1)]
-    first = explainer.of_target(explainer.targets[0], "cam")
-    if not everything:
-        return
-    explainer.of_target(explainer.targets[1], "cam")
-    explainer.of_target(explainer.targets[0], "rollout")
-    row, column = first.peak
-    left, top, right, bottom = explainer.frame.box_of((column, row, column + 1, row + 1))
-    for block in (-2, -1):
-        explainer.of_attention((left + right) / 2 - 0.5, (top + bottom) / 2 - 0.5, block=block)
-    for stage in range(explainer.config.num_stages):
-        explainer.of_field(stage)
+class Subject(NamedTuple):
+    """``everything``: all maps, else the class map alone. ``bar``: seconds that are promised."""
+
+    checked: bool
+    everything: bool
+    bar: int | None = None
+
+
+SUBJECTS = {
+    "every map, unchecked": Subject(checked=False, everything=True, bar=5),
+    "the class map with its checks": Subject(checked=True, everything=False, bar=30),
+    "every map with its checks": Subject(checked=True, everything=True),
+}
+
+
+def look(model: torch.nn.Module, picture: Path, subject: Subject) -> None:
+    explainer = Explainer(model, decode(picture, 3), subject.checked)
+    explainer.targets = likeliest(explainer, ())
+    if subject.everything:
+        looked(explainer, UNASKED, quiet=True)
+    else:
+        explainer.of_target(explainer.targets[0])
+
+
+def table(cases: list[dict[str, Any]]) -> Table:
+    variant, threads = cases[0]["variant"], cases[0]["threads"]
+    bars = {name: f"≤ {subject.bar}" for name, subject in SUBJECTS.items() if subject.bar and variant == BARRED}
+    rows = [[name, figure(seconds, None), bars.get(name, "–")] for name, seconds in medians(cases).items()]
+    return Table(("maps of one picture", "s", "bar"), rows, [f"{variant} with random weights, threads: {threads}."])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variant", default="swin_t")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    chosen = options(__file__, __doc__, variant="swin_t", repeats=3, threads=2)
+    variant = "swin_nano" if chosen.quick else chosen.variant
+    results = Results(__file__, chosen.out, table, chosen.said)
+    torch.set_num_threads(chosen.threads)
     torch.manual_seed(0)
-    model = swinkit.create_model(given.variant)
-    size = model.config.image_size
-    described(model, [f"class {index}" for index in range(1000)], Preprocessing(size=size)).eval()
+    model = swinkit.create_model(variant)
+    classes = [f"class {index}" for index in range(model.config.num_classes)]
+    described(model, classes, Preprocessing(size=model.config.image_size)).eval()
     picture = ASSETS / "photographs" / "chelsea.jpg"
-    subjects: dict[str, Callable[[], None]] = {
-        "every map, unchecked": lambda: look(model, picture, checked=False, everything=True),
-        "the class map with its checks": lambda: look(model, picture, checked=True, everything=False),
-        "every map with its checks": lambda: look(model, picture, checked=True, everything=True),
-    }
-    samples: dict[str, list[float]] = {name: [] for name in subjects}
-    here = {"cores": os.cpu_count(), "processor": machine.processor()["name"], "torch": torch.__version__}
-    found = {"variant": given.variant, "threads": given.threads, "machine": here, "seconds": samples}
-    given.out.parent.mkdir(exist_ok=True)
-    for _ in range(given.repeats):
-        for name, subject in subjects.items():
-            begun = time.perf_counter()
-            subject()
-            samples[name].append(round(time.perf_counter() - begun, 3))
-            given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    for name, values in samples.items():
-        print(f"{name:32} median {statistics.median(values):6.2f} s, {min(values):.2f} to {max(values):.2f}")
+    subjects = {name: functools.partial(look, model, picture, subject) for name, subject in SUBJECTS.items()}
+    for _ in range(1 if chosen.quick else chosen.repeats):
+        results.add({"variant": variant, "threads": chosen.threads, "seconds": timed(subjects)})
+    results.finish()
 
 
 if __name__ == "__main__":

@@ -12,14 +12,12 @@ benchmarks/results/int8.json; what was measured before of a model that is not as
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from common.measuring import Results, Table, options, tell
 
-from swinkit import machine
 from swinkit.cli.calibrating import find_pictures
 from swinkit.errors import GateError
 from swinkit.runtime.export.int8 import export_int8
@@ -87,14 +85,9 @@ def table(cases: list[dict[str, Any]]) -> Table:
 
 def main() -> None:
     chosen = options(__file__, __doc__, models=MODELS, run="", start="", minutes=20.0)
-    before = json.loads(chosen.out.read_text(encoding="utf-8")) if chosen.out.exists() else {"cases": []}
     wanted = ["swin_nano"] if chosen.quick else chosen.models.split(",")
     results = Results(__file__, chosen.out, table, chosen.said)
-    for case in before["cases"]:
-        if case["model"] not in wanted:
-            if before["environment"]["processor"]["name"] != machine.processor()["name"]:
-                raise SystemExit(f"{chosen.out} is of another processor. Mend: all --models, or another --out")
-            results.add(case)
+    results.keep(lambda case: case["model"] not in wanted)
     with tempfile.TemporaryDirectory() as folder:
         for name in wanted:
             if name == "swin_nano":

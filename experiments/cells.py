@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import platform
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,8 @@ import torch
 from swinkit.weights.atomic import write_json
 
 from .arms import Arm, Plan, measured, pretrained, tuned
-from .mechanism import RESULTS, interval, precision
+from .mechanism import RESULTS, interval, precision, show
+from .processes import shared_out
 
 RUNS = Path("runs/simmim_pays")
 DECIDE = ("epochs", "pictures", "held", "test", "precision")  # what cells depend on, beside their names
@@ -109,11 +108,7 @@ def walk(plan: Plan, way: Walk, runs: Path) -> Walked:
 def walk_all(plan: Plan, ways: list[Walk], runs: Path, processes: int) -> dict[str, Walked]:
     """What each arm reached, by its name; those that take longest belong first, so that none is left alone at the end."""
     tasks = [(plan, way, runs) for way in ways]
-    if processes == 1:
-        found = [walk(*task) for task in tasks]
-    else:
-        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-            found = list(pool.map(walk, *zip(*tasks, strict=True)))
+    found = [walk(*task) for task in tasks] if processes == 1 else shared_out(walk, tasks, processes)
     return {way.arm.name: one for way, one in zip(ways, found, strict=True)}
 
 
@@ -158,7 +153,4 @@ def main(description: str | None, run: Callable[..., dict[str, Any]]) -> None:
     parser.add_argument("--threads", type=int, default=Plan.threads, help="of each process (default: %(default)s)")
     given = parser.parse_args()
     plan = Plan(epochs=given.epochs, seeds=given.seeds, threads=given.threads, precision=precision())
-    for claim in run(plan, RESULTS, RUNS, given.processes)["claims"]:
-        found = claim["difference"]
-        reach = "" if found["low"] is None else f" [{found['low']:+.4f}, {found['high']:+.4f}]"
-        print(f"{claim['text']}: {found['mean']:+.4f}{reach}: {claim['verdict']}")
+    show(run(plan, RESULTS, RUNS, given.processes))

@@ -41,6 +41,7 @@ from swinkit.explain.seeing import backbone_of
 from swinkit.explain.trust import layers_of, shuffled
 from swinkit.kernels.accelerate import accelerate
 from swinkit.tasks import described
+from swinkit.tasks.metrics import bootstrap
 from swinkit.train.optim import build_optimizers, set_learning_rate
 from swinkit.train.settings import TrainSettings
 
@@ -159,17 +160,13 @@ def play(model: nn.Module, method: Maps, scenes: Scenes, count: int) -> dict[str
     whole = ~np.isnan(hits).any(1)  # a few scenes had no room for a second object
     means = {"hits": hits, "other object": on_other, "chance": by_chance, "in mask": in_mask}
     told = {name: float(values[whole].mean()) for name, values in means.items()}
-    return {"cases": 2 * int(whole.sum()), "interval": bootstrap(hits[whole].mean(1)), **told}
+    by_scene = hits[whole].mean(1)
+    interval = bootstrap(lambda drawn: float(by_scene[drawn].mean()), len(by_scene), draws=2000)
+    return {"cases": 2 * int(whole.sum()), "interval": [interval.low, interval.high], **told}
 
 
 def inside(box: np.ndarray, x: int, y: int) -> bool:
     return bool(box[0] <= x < box[2] and box[1] <= y < box[3])
-
-
-def bootstrap(values: np.ndarray, repeats: int = 2000) -> list[float]:
-    """95 % interval of the mean, scenes drawn anew."""
-    drawn = np.random.default_rng(0).integers(len(values), size=(repeats, len(values)))
-    return [float(end) for end in np.quantile(values[drawn].mean(1), (0.025, 0.975))]
 
 
 def accuracy(model: nn.Module, scenes: Scenes, count: int) -> dict[str, float]:

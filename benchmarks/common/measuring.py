@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from swinkit.weights.atomic import write_json  # noqa: E402
 from .render import command  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
-PACKAGES = ("torch", "torchvision", "timm", "transformers", "onnxruntime", "openvino", "numpy", "pillow")
+PACKAGES = ("torch", "torchvision", "timm", "transformers", "onnxruntime", "openvino", "numpy", "pillow", "scikit-learn")
 NO_BFLOAT16 = "this processor does not multiply bfloat16"
 
 __all__ = [
@@ -39,9 +40,12 @@ __all__ = [
     "bfloat16",
     "faster",
     "figure",
+    "listed",
+    "medians",
     "options",
     "take_turns",
     "tell",
+    "timed",
 ]
 
 
@@ -62,6 +66,14 @@ def options(script: str, description: str | None, **defaults: Any) -> argparse.N
         folder = Path(tempfile.mkdtemp(prefix="swinkit-quick-")) if chosen.quick else RESULTS
         chosen.out = folder / f"{Path(script).stem}.json"
     return chosen
+
+
+def listed(text: str, known: Iterable[str]) -> list[str]:
+    """The names in ``text``, commas between them; raises SystemExit for one that is not ``known``."""
+    names, known = text.split(","), list(known)
+    if strange := [name for name in names if name not in known]:
+        raise SystemExit(f"{', '.join(strange)}: known are {', '.join(known)}")
+    return names
 
 
 def bfloat16() -> bool:
@@ -107,6 +119,15 @@ class Results:
             "unfinished": True,
         }  # fmt: skip
 
+    def keep(self, stays: Callable[[dict[str, Any]], bool]) -> None:
+        """Begin with those cases of before that ``stays`` names; raises SystemExit where another processor measured them."""
+        before = json.loads(self.out.read_text(encoding="utf-8")) if self.out.exists() else {"cases": []}
+        kept = [case for case in before["cases"] if stays(case)]
+        if kept and before["environment"]["processor"]["name"] != self.content["environment"]["processor"]["name"]:
+            raise SystemExit(f"{self.out} is of another processor. Mend: measure all of it anew, or take another --out")
+        for case in kept:
+            self.add(case)
+
     def add(self, case: dict[str, Any]) -> None:
         self.content["cases"].append(case)
         self.save()
@@ -147,6 +168,21 @@ def environment() -> dict[str, Any]:
         "python": sys.version.split()[0], **{package: machine.version(package) for package in PACKAGES},
         "processor": machine.processor(), "memory_gib": machine.memory()["total"],
     }  # fmt: skip
+
+
+def timed(subjects: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
+    """Seconds of one call of each of ``subjects``, in turn."""
+    taken = {}
+    for name, subject in subjects.items():
+        begun = time.perf_counter()
+        subject()
+        taken[name] = round(time.perf_counter() - begun, 4)
+    return taken
+
+
+def medians(cases: Sequence[Mapping[str, Any]]) -> dict[str, statistics.Estimate]:
+    """The median seconds of each subject over ``cases``, of which each holds a round of :func:`timed` as ``"seconds"``."""
+    return {name: statistics.median([[case["seconds"][name]] for case in cases]) for name in cases[0]["seconds"]}
 
 
 def best(found: dict[str, Measured], names: Sequence[str]) -> str | None:

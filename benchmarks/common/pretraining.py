@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import transformers.models.swin.modeling_swin  # noqa: F401  here, so that its memory is not taken for a network's
 
-from swinkit.config import Masking
+from swinkit.config import Masking, SwinConfig
 from swinkit.kernels.accelerate import accelerate
 from swinkit.model.simmim import SimMIM, cell_grid, random_mask, reconstruction_loss, uniform_mask
 from swinkit.study.process import Subject
@@ -19,14 +19,18 @@ from tests.shaking import shake
 BATCHES = 4  # different ones, in turn
 
 
-def network(model: str, side: int, sparse: bool) -> SimMIM:
-    """Variant ``model`` at ``side`` pixels, its window smaller in proportion as SimMIM has it, with random weights."""
+def described(model: str, side: int, sparse: bool) -> tuple[SwinConfig, Masking]:
+    """Variant ``model`` at ``side`` pixels, its window smaller in proportion as SimMIM has it, and what is hidden from it."""
     published = configure(model)
     window = max(1, round(published.window_size[0] * side / published.image_size[0]))
     config = configure(model, image_size=side, window_size=window, num_classes=0)
     stride = config.strides[-1]
-    cell = stride // 2 if sparse else stride
-    return shake(SimMIM(config, Masking(cell=cell, sparse=sparse))).train()  # type: ignore[return-value]
+    return config, Masking(cell=stride // 2 if sparse else stride, sparse=sparse)
+
+
+def network(model: str, side: int, sparse: bool) -> SimMIM:
+    """:func:`described`, with random weights."""
+    return shake(SimMIM(*described(model, side, sparse))).train()  # type: ignore[return-value]
 
 
 def batches(net: SimMIM, batch: int, side: int) -> list[tuple[torch.Tensor, torch.Tensor]]:

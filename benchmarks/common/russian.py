@@ -58,6 +58,24 @@ PHRASES = {
     "times as fast as the faster float": "во сколько раз быстрее лучшего float",
     "largest class drop": "наибольшая потеря класса",
     "layers in float": "слоёв осталось во float",
+    "few labels": "мало меток",
+    "test pictures": "тестовых изображений",
+    "seeds": "зёрен",
+    "support vector machine": "метод опорных векторов",
+    "per class": "на класс",
+    "from nothing": "с нуля",
+    "fashion": "одежда",
+    "digits": "цифры",
+    "from the bundled weights": "от весов из пакета",
+    "maps of one picture": "карты одного изображения",
+    "every map": "все карты",
+    "every map with its checks": "все карты с проверками",
+    "the class map with its checks": "карта класса с проверками",
+    "unchecked": "без проверок",
+    "s beyond imports": "с сверх загрузки",
+    "MB beyond imports": "МБ сверх загрузки",
+    "copies of the weights": "копий весов",
+    "one picture": "одно изображение",
     "this processor does not multiply bfloat16": "этот процессор не умножает bfloat16",
 }
 
@@ -86,6 +104,15 @@ SENTENCES = {
     "swinkit's engine, DeiT-S compiled": "движок swinkit, DeiT-S после torch.compile",
     r"\*\*Stopped before its end\*\*: more is to be measured\.": "**Остановлено до конца**: измерено не всё.",
     r"^(\d+) s$": r"\1 с",
+    r"^s$": "с",
+    r"^to$": "куда",
+    r"^command$": "команда",
+    r"^([\d.]+) to ([\d.]+)%$": r"\1–\2%",
+    r"(\w+) with random weights, threads: (\d+)\.": r"\1 со случайными весами, потоков: \2.",
+    r"Memory is the most of all repeats; its bar is for weights of more than (\d+) MB\.":
+        r"Память – наибольшая из повторов; планка – для весов более \1 МБ.",
+    r"Share of right answers, from the lowest to the highest of the seeds\.":
+        "Доля верных ответов, от худшего зерна до лучшего.",
 }  # fmt: skip
 
 WORDS = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, sorted(PHRASES, key=len, reverse=True)))})(?![\w-])")

@@ -10,11 +10,13 @@ from types import ModuleType
 
 import pytest
 
-from benchmarks.common.measuring import NO_BFLOAT16, Results, Table, options
+import swinkit
+from benchmarks.common.measuring import NO_BFLOAT16, Results, Table, listed, medians, options, timed
 from benchmarks.common.render import table as rendered
+from swinkit.data.decode import decode
 
 ROOT = Path(__file__).parents[2] / "benchmarks"
-TABLED = sorted(path.stem for path in ROOT.glob("*.py") if "results.finish()" in path.read_text(encoding="utf-8"))
+TABLED = sorted(path.stem for path in ROOT.glob("*.py"))
 MEASURED = [name for name in TABLED if (ROOT / "results" / f"{name}.json").exists()]
 
 
@@ -126,6 +128,58 @@ def test_the_table_of_memory_knows_sides_that_are_still_to_come(monkeypatch):
     assert "Bar: a step at 1536 x 1536 under 16 GB" in both.notes[0]
 
 
-def test_every_benchmark_with_a_table_makes_it_from_its_cases(monkeypatch):
-    assert {"latency", "bulk", "int8", "resolution"} <= set(TABLED)
-    assert all(callable(script(name, monkeypatch).table) for name in TABLED)
+def test_cases_of_before_that_are_not_asked_for_stay(tmp_path):
+    out = tmp_path / "latency.json"
+    Results("latency.py", out, speeds).add({"seconds": 0.5})
+    results = Results("latency.py", out, speeds)
+    results.keep(lambda case: case["seconds"] == 0.5)
+    results.add({"seconds": 0.25})
+    assert read(out)["cases"] == [{"seconds": 0.5}, {"seconds": 0.25}]
+    stranger = read(out)
+    stranger["environment"]["processor"]["name"] = "another"
+    out.write_text(json.dumps(stranger), encoding="utf-8")
+    Results("latency.py", out, speeds).keep(lambda case: False)
+    with pytest.raises(SystemExit, match="another processor"):
+        Results("latency.py", out, speeds).keep(lambda case: True)
+
+
+def test_a_name_that_is_not_known_is_told():
+    assert listed("timm,torchvision", ("torchvision", "timm")) == ["timm", "torchvision"]
+    with pytest.raises(SystemExit, match="tim: known are torchvision, timm"):
+        listed("timm,tim", ("torchvision", "timm"))
+
+
+def test_subjects_are_timed_in_rounds():
+    order: list[str] = []
+    rounds = [{"seconds": timed({name: lambda name=name: order.append(name) for name in "ab"})} for _ in range(2)]
+    assert order == ["a", "b", "a", "b"]
+    assert medians(rounds)["a"].value == pytest.approx(sum(each["seconds"]["a"] for each in rounds) / 2)
+
+
+def test_explaining_looks_at_what_the_command_shows(monkeypatch):
+    module = script("explaining", monkeypatch)
+    model, shown = swinkit.load("swin_nano.fashion_mnist"), []
+    looked = module.looked
+    monkeypatch.setattr(module, "looked", lambda *args, **kwargs: shown.extend(looked(*args, **kwargs)))
+    picture = module.ASSETS / "photographs" / "chelsea.jpg"
+    monkeypatch.setattr(module, "decode", lambda path, channels: decode(path, model.preprocessing.channels))
+    module.look(model, picture, module.Subject(checked=False, everything=False))
+    assert not shown
+    module.look(model, picture, module.Subject(checked=False, everything=True))
+    assert [len(part.views) for part in shown] == [3, 2, model.config.num_stages]
+
+
+def test_macs_of_simmim_are_those_of_its_layers(monkeypatch):
+    module = script("simmim_macs", monkeypatch)
+    found = module.run("Swin-T", "swin_t", 192)
+    # 768 channels of 6 x 6 tokens to the pixels of each; sparse, of 3 x 3 tokens to 12 x 12 cells, then of 6 x 6 kept ones to their 2x2
+    assert found["faithful"]["decoder"] == 36 * 768 * 3 * 32**2
+    assert found["sparse"]["decoder"] == 9 * 768 * 4 * 4 * 192 + 36 * 192 * 4 * 3 * 16**2
+    assert found["sparse"]["encoder"] == pytest.approx(found["faithful"]["encoder"] / 4, rel=0.01)
+
+
+def test_every_benchmark_makes_its_table_from_its_cases(monkeypatch):
+    for name in TABLED:
+        module = script(name, monkeypatch)
+        assert callable(module.table)
+        assert "results.finish()" in Path(module.__file__).read_text(encoding="utf-8")

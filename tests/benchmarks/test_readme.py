@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.common.render import DOCUMENTS, MARKED, READMES, RUSSIAN, render
+from benchmarks.common.render import DOCUMENTS, MARKED, READMES, RUSSIAN, render, table
 from benchmarks.common.russian import russian
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +54,15 @@ def test_a_table_is_rendered_from_its_result(tmp_path):
     assert re.search(r"`python benchmarks/latency.py` on Chip, 2 cores \(AVX2\); torch 9.9; \[raw samples\]", rendered)
 
 
+def test_what_was_not_recorded_is_said_so():
+    result = {
+        "command": "python benchmarks/floor.py", "table": {"columns": ["s"], "rows": [["1"]], "notes": []},
+        "environment": {"processor": {"name": None, "usable_cores": None, "flags": None}},
+    }  # fmt: skip
+    assert "on an unknown processor, an unknown number of cores (flags unknown); versions unknown;" in table("floor", result)
+    assert "процессор неизвестен, ядер: неизвестно" in table("floor", result, RUSSIAN)
+
+
 @pytest.mark.parametrize(
     ("english", "ours"),
     [
@@ -64,6 +73,10 @@ def test_a_table_is_rendered_from_its_result(tmp_path):
         ("768 x 768: s a step", "768 x 768: с на шаг"),
         ("native attention and activation checkpointing", "своё внимание и пересчёт активаций"),
         ("37 s", "37 с"),
+        ("s", "с"),
+        ("96.3 to 97.7%", "96.3–97.7%"),
+        ("digits, 20 per class, from the bundled weights", "цифры, 20 на класс, от весов из пакета"),
+        ("ValueError: nothing to add to torch's", "ValueError: nothing to add to torch's"),
         (
             "Bar: a step at 1536 x 1536 under 16 GB. Peak memory is of the whole process.",
             "Планка: шаг при 1536 x 1536 менее чем в 16 ГБ. Пик памяти – всего процесса.",
@@ -79,8 +92,8 @@ def test_what_tables_say_is_translated(english, ours):
 def test_headers_and_notes_are_all_translated(name):
     """What is left in Latin letters is a name."""
     path = RESULTS / f"{name}.json"
-    table = json.loads(path.read_text(encoding="utf-8"))["table"] if path.exists() else {"columns": [], "notes": []}
-    names = r"swinkit|\w+\d+\w*|top-1|OpenVINO|ONNX|Runtime|float|Swin-T|DeiT-S|torch|eager|compiled|compile|PyTorch|MAC|GMAC|x"
-    for text in [*table["columns"], *table["notes"]]:
+    shown = json.loads(path.read_text(encoding="utf-8"))["table"] if path.exists() else {"columns": [], "notes": []}
+    names = r"swinkit|swin_t|\w+\d+\w*|top-1|OpenVINO|ONNX|Runtime|float|Swin-T|DeiT-S|torch|eager|compiled|compile|PyTorch|MAC|GMAC|x"
+    for text in [*shown["columns"], *shown["notes"]]:
         rest = re.sub(rf"(?<![\w-])({names})(?![\w-])", "", russian(text))
         assert not re.findall(r"[A-Za-z]{2,}", rest), russian(text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -83,9 +82,3 @@ def test_every_method_draws_a_map() -> None:
             found = method(model, images, 1)
             assert found.shape == (2, game.SIDE, game.SIDE)
             assert bool(torch.isfinite(found).all())
-
-
-def test_intervals_hold_their_mean() -> None:
-    values = np.random.default_rng(1).random(100)
-    low, high = game.bootstrap(values)
-    assert low < values.mean() < high

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.convert import is_witness, resident, tree
+from benchmarks.common.processes import resident, runs, tree
 from swinkit.config import SwinConfig
 from swinkit.weights.convert import expected_state, export
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.streams import write_pth
 
 MOST = 2.5  # copies, of which issue and README speak for Swin-L
+WITNESS = "swinkit.weights.witness"
 SMALL, LARGE = 8, 384  # channels; the second has 172 MB of weights, beside which noise is small
 CONVERTS = """
 import sys
@@ -42,7 +43,7 @@ def test_no_more_than_two_and_a_half_copies_are_held(tmp_path: Path) -> None:
     usual, peak = {False: 0, True: 0}, 0
     process = subprocess.Popen([sys.executable, "-c", CONVERTS], cwd=tmp_path, stdout=subprocess.DEVNULL)
     while process.poll() is None:
-        held = {pid: (is_witness(pid), resident(pid)) for pid in tree(process.pid)}
+        held = {pid: (runs(pid, WITNESS), resident(pid)) for pid in tree(process.pid)}
         if (tmp_path / "small").is_dir():
             peak = max(peak, sum(max(0, size - usual[witness]) for witness, size in held.values()))
         else:
