@@ -60,7 +60,7 @@ PHRASES = {
     "layers in float": "слоёв осталось во float",
     "few labels": "мало меток",
     "test pictures": "тестовых изображений",
-    "seeds": "зёрен",
+    "seeds": "запусков",
     "support vector machine": "метод опорных векторов",
     "per class": "на класс",
     "from nothing": "с нуля",
@@ -112,7 +112,7 @@ SENTENCES = {
     r"Memory is the most of all repeats; its bar is for weights of more than (\d+) MB\.":
         r"Память – наибольшая из повторов; планка – для весов более \1 МБ.",
     r"Share of right answers, from the lowest to the highest of the seeds\.":
-        "Доля верных ответов, от худшего зерна до лучшего.",
+        "Доля верных ответов, от худшего запуска до лучшего.",
 }  # fmt: skip
 
 WORDS = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, sorted(PHRASES, key=len, reverse=True)))})(?![\w-])")
