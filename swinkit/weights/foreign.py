@@ -72,6 +72,7 @@ def open_foreign(path: str | Path, variant: str | None = None, image_size: Size 
             "doubts": doubts,
         },
         state=restored.state,
+        masking=told.masking,
     )
 
 
