@@ -12,7 +12,6 @@ from torch import Tensor
 from .. import __version__
 from ..errors import UsageError, WeightsError, nearest
 from .atomic import sha256_of, write_json
-from .convert import export
 from .descriptions import builders, timm, transformers
 from .descriptions.beside import Beside
 from .files import DESCRIPTION, FORMAT, WEIGHTS, Description, WeightsEntry
@@ -20,6 +19,7 @@ from .formats import ALIASES, DIALECTS
 from .formats.table import Dialect
 from .saved import Saved, is_pretrained
 from .streams import write_pth, write_safetensors
+from .translation import export
 
 Written = list[Path]  # the weights first
 Write = Callable[[Saved, Mapping[str, Tensor], Path], Written]

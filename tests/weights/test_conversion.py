@@ -25,7 +25,6 @@ from swinkit.tasks import open_saved
 from swinkit.weights import certificate, conversion, witness
 from swinkit.weights.atomic import TEMPORARY
 from swinkit.weights.certificate import differences
-from swinkit.weights.convert import export
 from swinkit.weights.descriptions import builders
 from swinkit.weights.files import save_model
 from swinkit.weights.formats import DIALECTS
@@ -34,6 +33,7 @@ from swinkit.weights.safety import check_safetensors
 from swinkit.weights.saved import painted_normalise, weights_digest
 from swinkit.weights.streams import write_pth, write_safetensors
 from swinkit.weights.targets import TARGETS, find_target
+from swinkit.weights.translation import export
 
 from ..shaking import shake
 from .stand_in import Hub
