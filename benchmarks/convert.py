@@ -29,7 +29,7 @@ WITNESS = "swinkit.weights.witness"
 MAKE = """
 import sys, torch
 from swinkit.tasks import create_model
-from swinkit.weights.convert import export
+from swinkit.weights.translation import export
 from swinkit.weights.formats import DIALECTS
 model = create_model(sys.argv[1])
 torch.save({"model": export(model.state_dict(), model.config, DIALECTS["microsoft"])}, sys.argv[2])

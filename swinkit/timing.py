@@ -1,4 +1,4 @@
-"""Runs of this process timed in turn, so that whatever else the machine does falls on all of them alike.
+"""Work of this process timed: runs in turn, so that whatever else the machine does falls on all of them alike; and how long work will take.
 
 For figures to publish, :func:`swinkit.study.turns.take_turns` gives each a process of its own.
 """
@@ -6,8 +6,13 @@ For figures to publish, :func:`swinkit.study.turns.take_turns` gives each a proc
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+Piece = TypeVar("Piece")
+
+MEASURED = 3.0  # seconds of work from which the rest is told
+TOLD = 10.0  # seconds that are left, from which they are worth a line
 
 
 def in_turn(runs: Mapping[str, Callable[[], Any]], rounds: int, unmeasured: int = 1) -> dict[str, list[float]]:
@@ -23,3 +28,27 @@ def in_turn(runs: Mapping[str, Callable[[], Any]], rounds: int, unmeasured: int 
             if number >= unmeasured:
                 taken[name].append(time.perf_counter() - begun)
     return taken
+
+
+def paced(
+    pieces: Iterable[Piece], total: float, share: Callable[[Piece], float], tell: Callable[[str], Any]
+) -> Iterator[Piece]:
+    """``pieces`` of work that is ``total`` in all, of which each is its ``share``; how long the rest will take is told once, as soon as
+    :data:`MEASURED` seconds of it are done."""
+    begun, done, told = time.monotonic(), 0.0, False
+    for piece in pieces:
+        yield piece
+        done += share(piece)
+        taken = time.monotonic() - begun
+        if told or taken < MEASURED:
+            continue
+        told, left = True, taken / done * (total - done)
+        if left >= TOLD:
+            tell(f"about {readable(left / 60)} to go with it")
+
+
+def readable(minutes: float) -> str:
+    """As somebody says who waits."""
+    if minutes < 1:
+        return f"{max(1, round(minutes * 60))} s"
+    return f"{round(minutes)} min" if minutes < 120 else f"{minutes / 60:.1f} h"

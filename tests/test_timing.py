@@ -1,10 +1,13 @@
-"""Timing in turn: the order of the runs, and which of them count."""
+"""Timing in turn: the order of the runs, and which of them count; and how long the rest of some work is said to take."""
 
 from __future__ import annotations
 
+import itertools
+from types import SimpleNamespace
+
 import pytest
 
-from swinkit.timing import in_turn
+from swinkit.timing import in_turn, paced
 
 
 @pytest.mark.parametrize(("rounds", "unmeasured"), [(3, 1), (2, 0), (1, 3)])
@@ -14,3 +17,17 @@ def test_runs_take_turns_and_the_first_rounds_do_not_count(rounds: int, unmeasur
     assert calls == ["a", "b"] * (rounds + unmeasured)
     assert {name: len(seconds) for name, seconds in found.items()} == {"a": rounds, "b": rounds}
     assert all(second >= 0 for seconds in found.values() for second in seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "total", "told"),
+    [(2.0, 10, ["about 16 s to go with it"]), (60.0, 10, ["about 9 min to go with it"]), (0.1, 10, []), (2.0, 0, [])],
+)
+def test_how_long_the_rest_takes_is_told_once_if_it_is_long_and_known(
+    seconds: float, total: int, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(step=seconds)  # a piece passes whenever it is looked at
+    monkeypatch.setattr("swinkit.timing.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    lines: list[str] = []
+    assert list(paced(range(10), total, lambda piece: 1, lines.append)) == list(range(10))
+    assert lines == told

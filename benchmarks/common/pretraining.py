@@ -12,8 +12,8 @@ from swinkit.kernels.accelerate import accelerate
 from swinkit.model.simmim import SimMIM, cell_grid, random_mask, reconstruction_loss, uniform_mask
 from swinkit.study.process import Subject
 from swinkit.variants import configure
-from swinkit.weights.convert import export
 from swinkit.weights.formats import DIALECTS
+from swinkit.weights.translation import export
 from tests.shaking import shake
 
 BATCHES = 4  # different ones, in turn

@@ -48,7 +48,11 @@ def find_pictures(model: str, network: Any, calibrate: str, evaluate: str | None
     transform = evaluation(network.preprocessing)
     calibration = [transform(known.collection.read(index))[None].numpy() for index in chosen]
     places = None if network.multi_label else match_classes(tuple(network.classes), held_out.collection)
-    return Pictures(calibration, lambda: labelled_batches(network, held_out.collection, held_out.indices, places))
+    return Pictures(
+        calibration,
+        lambda: labelled_batches(network, held_out.collection, held_out.indices, places),
+        len(held_out.indices),
+    )
 
 
 def labelled_batches(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import click
 
 from .. import __version__, machine
+from ..kernels.cache import untrusted
 from ..machine import version
 from ..weights.caches import hub_settings
 from .options import next_command, print_json, shared
@@ -50,6 +52,7 @@ def examine() -> dict[str, Any]:
         "processor": machine.processor(),
         "memory_gib": machine.memory(),
         "compiler": machine.compiler(),
+        "untrusted_kernels": [str(path) for path in untrusted()],
         "disk": _disk(),
         "versions": versions,
         "extras": {extra: [name for name in packages if not version(name)] for extra, (_, packages, _) in EXTRAS.items()},
@@ -77,6 +80,11 @@ def remedies(report: dict[str, Any]) -> list[str]:
     shared_memory = report["disk"].get("shared memory")
     if shared_memory and shared_memory["free_gib"] < 0.25:
         answer.append("docker run --shm-size=2g ...  # loader workers pass pictures through /dev/shm, which is nearly full")
+    if refused := report["untrusted_kernels"]:
+        paths = shlex.join(refused)
+        answer.append(
+            f"chmod go-w {paths}  # others may write it, so kernels in it are not loaded; remove it if it is not yours"
+        )
     answer += [
         f"pip install 'swinkit[{extra}]'  # {EXTRAS[extra].purpose}, {EXTRAS[extra].size}"
         for extra, absent in report["extras"].items()
@@ -96,7 +104,10 @@ def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
         ("threads", f"OMP_NUM_THREADS={processor['threads']}" if processor["threads"] else "torch chooses, one per core"),
         ("flags", f"{flags}; bfloat16 {bfloat16}"),
     ]
-    rows.append(("kernels", f"compiled by {report['compiler']}" if report["compiler"] else "none, for want of a C++ compiler"))
+    kernels = f"compiled by {report['compiler']}" if report["compiler"] else "none, for want of a C++ compiler"
+    if report["untrusted_kernels"]:
+        kernels += f"; not loaded from {report['untrusted_kernels'][0]}, which others may write"
+    rows.append(("kernels", kernels))
     if None not in memory.values():
         rows.append(("memory", f"{memory['available']:.1f} of {memory['total']:.1f} GiB available"))
     for name, place in report["disk"].items():

@@ -142,17 +142,23 @@ def _show(bundle: Bundle, checks: Sequence[dict[str, Any]], as_json: bool) -> No
 
 
 def _facts(bundle: Bundle, checks: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    manifest = bundle.manifest.model_dump(mode="json", include={"target", "precision", "input", "output", "tolerance"})
+    manifest = bundle.manifest.model_dump(
+        mode="json", include={"target", "precision", "input", "output", "tolerance", "tolerances"}
+    )
     return {"bundle": str(bundle.path), **manifest, "checks": checks}
 
 
 def _print_table(bundle: Bundle, checks: Sequence[dict[str, Any]]) -> None:
-    """The largest difference at each size, a column per runtime."""
+    """The largest difference at each size, a column per runtime; beside it what is allowed, where each size has its own bar."""
+    manifest = bundle.manifest
     runtimes = list(dict.fromkeys(f"{check['runtime']} {check['version']}" for check in checks))
     errors = {(f"{check['runtime']} {check['version']}", tuple(check["size"])): check["error"] for check in checks}
-    click.echo(f"{'height x width':16}" + "".join(f"{name:>24}" for name in runtimes))
+    click.echo(
+        f"{'height x width':16}" + "".join(f"{name:>24}" for name in [*runtimes, *(["at most"] if manifest.tolerances else [])])
+    )
     for height, width in dict.fromkeys(tuple(check["size"]) for check in checks):
         found = (errors[name, (height, width)] for name in runtimes)
         row = "".join(f"{'no answer':>24}" if error is None else f"{error:24.1e}" for error in found)
-        click.echo(f"{f'{height} x {width}':16}{row}")
-    click.echo(f"largest difference of a logit, batches 1 to 3; at most {bundle.manifest.tolerance:.2g} is allowed")
+        allowed = f"{manifest.tolerance_at((height, width)):24.1e}" if manifest.tolerances else ""
+        click.echo(f"{f'{height} x {width}':16}{row}{allowed}")
+    click.echo(f"largest difference of a logit, batches 1 to 3; at most {manifest.tolerance:.2g} is allowed")

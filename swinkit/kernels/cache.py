@@ -93,6 +93,22 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def untrusted() -> list[Path]:
+    """What is not loaded of the kernels that are kept, since others could have written it: the folder, or files in it."""
+    folder = cache_folder()
+    if not folder.is_dir():
+        return []
+    return [path for path in (folder, *sorted(folder.glob("*.so"))) if not _is_trusted(path)]
+
+
+def _is_trusted(path: Path) -> bool:
+    try:
+        _check_trusted(path)
+    except OSError:
+        return False
+    return True
+
+
 def _check_trusted(path: Path) -> None:
     """Raises :class:`OSError` where someone else than this user or root owns ``path`` or may write it: what is loaded runs."""
     if not hasattr(os, "geteuid"):

@@ -16,7 +16,7 @@ from ..model.classifier import SwinClassifier
 from ..preprocessing import Preprocessing
 from ..results import Classification, Failure
 from ..variants import configure
-from ..weights.files import read_model, save_model
+from ..weights.files import check_replaceable, read_model, save_model
 from ..weights.foreign import is_foreign, open_foreign
 from ..weights.hub import Located, locate
 from ..weights.saved import Saved, at_other_size, fitted, handed_over
@@ -185,6 +185,11 @@ def described(
 
 
 def save(model: SwinClassifier, folder: str | Path) -> Path:
-    """Write ``model`` as model.safetensors and config.json, with classes, preprocessing and temperature if it knows them."""
+    """Write ``model`` as model.safetensors and config.json, with classes, preprocessing and temperature if it knows them.
+
+    A model that was saved in ``folder`` before is replaced; killed at any moment, the old or the new one can be read. Raises
+    :class:`UsageError`, and leaves all as it is, where ``folder`` belongs to a run or holds something else that would be overwritten.
+    """
+    check_replaceable(folder)
     known = {"temperature": temperature(model)} if temperature(model) != 1 else {}
     return save_model(model, folder, multi_label=bool(getattr(model, "multi_label", False)), extra=known)

@@ -18,6 +18,7 @@ from ..data.collection import counted
 from ..machine import available_memory
 from ..tasks import Task
 from ..tasks.devices import computes_bfloat16
+from ..timing import readable
 from .feed import Feed
 from .loop import in_parts, ran_out_of_memory, too_large
 from .optim import build_optimizers
@@ -223,12 +224,6 @@ def peak_gigabytes(device: torch.device, parameters: int) -> float | None:
 def published_weights(side: int) -> str | None:
     """A name for ``--model`` whose weights suit pictures of ``side`` pixels; None for small ones."""
     return next((name for least, name in PUBLISHED if side >= least), None)
-
-
-def readable(minutes: float) -> str:
-    if minutes < 1:
-        return f"{max(1, round(minutes * 60))} s"
-    return f"{round(minutes)} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def _timed(task: Task, model: nn.Module, batch: Any, precision: str, parts: int) -> float:

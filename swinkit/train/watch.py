@@ -9,10 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..timing import readable
 from ..weights.files import save_model
 from .interrupt import Interruption
 from .loop import Trainer
-from .plan import LOOKING, readable
+from .plan import LOOKING
 from .provenance import learned_from
 from .recipe import recipe_of
 from .run import RunFolder

@@ -18,8 +18,9 @@ from ..errors import GateError, SwinkitError, UsageError, WeightsError
 from .atomic import drafting, sync_folder, write_atomically, write_json
 from .certificate import Parity, compare, reference
 from .publishing import CARD, model_card
-from .saved import Saved
+from .saved import Saved, painted_normalise
 from .targets import Target, hashes, takers
+from .verify import refuse_not_finite
 
 CERTIFICATE = "certificate.json"
 
@@ -95,7 +96,9 @@ def check(plan: Plan) -> tuple[str, ...]:
 
 
 def expressed(plan: Plan) -> dict[str, Tensor]:
-    """The tensors of ``plan`` as its target names them; raises :class:`WeightsError` with what it cannot express, and which formats can."""
+    """The tensors of ``plan`` as its target names them; raises :class:`WeightsError` with what it cannot express, and which formats can, and
+    for what is not finite."""
+    refuse_not_finite(plan.saved.state, plan.source.name)
     try:
         return plan.target.state_of(plan.saved)
     except WeightsError as fault:
@@ -144,6 +147,10 @@ def target_notes(saved: Saved, target: Target) -> tuple[str, ...]:
         )
     if "reconstruction.mask_token" in saved.state:
         notes.append("mask token and decoder are compared bit by bit and not run")
+        if target.folder and (side := painted_normalise(saved)):
+            notes.append(
+                f"that its targets were normalised, by {side} pixels around each, is left out: {target.name} has no place for it"
+            )
     return tuple(notes)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,11 +25,11 @@ from ..errors import UsageError, WeightsError
 from ..model.classifier import SwinClassifier
 from ..model.simmim import SimMIM
 from ..preprocessing import Preprocessing
-from . import BUNDLE, DESCRIPTION, WEIGHTS
+from . import BUNDLE, DESCRIPTION, RUN, WEIGHTS
 from .atomic import sha256_of, sweep_stale, write_atomically, write_json
 from .named import find_place
 from .saved import Saved
-from .verify import ShapesOnly, Signature, differences, not_finite, read_header, refuse, signatures
+from .verify import ShapesOnly, Signature, differences, not_finite, read_header, refuse, refuse_not_finite, signatures
 
 FORMAT = 1
 
@@ -79,10 +80,11 @@ def save_model(
     ``classes`` and ``preprocessing`` default to the attributes of that name that loading leaves on a model, then to numbers
     and to the default at the configured size. ``extra`` goes into ``config.json`` beside the rest. Raises
     :class:`UsageError` when the number of classes is not the model's, :class:`WeightsError` when its tensors are not those of its
-    configuration, so that they could not be read again, :class:`SwinkitError` when the disk refuses.
+    configuration or not finite, so that they could not be read again, :class:`SwinkitError` when the disk refuses.
     """
     model = getattr(model, "_orig_mod", model)  # torch.compile puts this before the names of all tensors
     config, state = config_of(model), model.state_dict()
+    refuse_not_finite(state, "this model")
     content = serialise(state)
     made = Description(
         format=FORMAT,
@@ -107,6 +109,35 @@ def save_model(
     write_atomically(folder / WEIGHTS, content)
     write_json(folder / DESCRIPTION, described)
     return folder
+
+
+def check_replaceable(folder: str | Path) -> None:
+    """Raises :class:`UsageError` where saving into ``folder`` would destroy something else than an earlier model saved there.
+
+    Other files may lie in it, as a script's own log does; not those of a run or an exported bundle, nor another library's model.
+    """
+    folder = Path(folder)
+    run = next((place for place in (folder, folder.parent) if all((place / name).is_file() for name in RUN)), None)
+    reason = None
+    if os.path.lexists(folder) and not folder.is_dir():
+        reason = "is there already and is no folder"
+    elif run and (folder == run or folder.name == "model"):
+        reason = f"belongs to the run {run}, which is never overwritten"
+    elif (folder / BUNDLE).exists():
+        reason = "is an exported bundle, which is not overwritten"
+    elif not _holds_own(folder) and (found := [name for name in (WEIGHTS, DESCRIPTION) if os.path.lexists(folder / name)]):
+        reason = f"holds {' and '.join(found)} that swinkit did not save as a model, and they are not overwritten"
+    if reason:
+        raise UsageError(f"{folder} {reason}. Mend: save into another folder")
+
+
+def _holds_own(folder: Path) -> bool:
+    """Whether the description of a model of ours lies in ``folder``, of whatever version, even if its weights are damaged."""
+    try:
+        described = json.loads((folder / DESCRIPTION).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(described, dict) and {"format", "swinkit", "swin"} <= described.keys()
 
 
 def read_model(path: str | Path) -> ModelFile:

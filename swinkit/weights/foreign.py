@@ -16,7 +16,6 @@ from ..preprocessing import Preprocessing
 from ..variants import find
 from . import BUNDLE, DESCRIPTION, WEIGHTS
 from .atomic import sha256_of
-from .convert import restore
 from .descriptions import Told, beside, timm, transformers
 from .descriptions.transformers import PREPROCESSOR
 from .files import default_preprocessing, find_model
@@ -28,6 +27,7 @@ from .recognise import Recognised, completed, disagreements, recognise
 from .safety import shards
 from .saved import Saved
 from .settle import settle
+from .translation import restore
 
 FILES = (WEIGHTS, "pytorch_model.bin")
 SUFFIXES = (".safetensors", ".pth", ".pt")  # of the one file of weights in a folder without these
@@ -72,6 +72,7 @@ def open_foreign(path: str | Path, variant: str | None = None, image_size: Size 
             "doubts": doubts,
         },
         state=restored.state,
+        masking=told.masking,
     )
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from ..config import SwinConfig
 from ..errors import SwinkitError
 from ..variants import matching
-from .convert import restore
 from .descriptions import Told
 from .files import default_preprocessing, read_model
 from .foreign import departures, is_foreign, read_description, read_states
@@ -20,6 +19,7 @@ from .recognise import Recognised, completed, disagreements, recognise
 from .saved import Saved, fitted, handed_over
 from .settle import settle
 from .targets import takers
+from .translation import restore
 
 
 def inspect_weights(path: str | Path, variant: str | None = None) -> dict[str, Any]:

@@ -34,6 +34,11 @@ STORAGES = {
     "LongStorage": ("int64", 8), "IntStorage": ("int32", 4), "ShortStorage": ("int16", 2), "CharStorage": ("int8", 1),
     "ByteStorage": ("uint8", 1), "BoolStorage": ("bool", 1),
 }  # fmt: skip
+# what rebuilds tensors that have no numbers a Swin is computed with, and what they are
+UNFIT = {
+    "torch._utils._rebuild_tensor_v3": "of a type such as float8 or uint16",
+    "torch._utils._rebuild_qtensor": "that are quantised",
+}
 OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # as Python 2, and pickles of its protocols, call them
 
 
@@ -123,6 +128,11 @@ class Reader(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         full = f"{OLD_MODULES.get(module, module)}.{name}"
+        if full in UNFIT:
+            raise WeightsError(
+                f"{self.path} holds tensors {UNFIT[full]}; expected float64, float32, float16 or bfloat16. Mend: save them as one of "
+                "these, torch.save({name: tensor.float() for name, tensor in model.state_dict().items()}, ...)"
+            )
         if full not in STAND_INS:
             raise WeightsError(
                 f"{self.path} cannot be read without running code in it, which swinkit does not do (it names {full[:100]}). Mend: where "

@@ -16,7 +16,7 @@ from ..preprocessing import Preprocessing
 from .atomic import write_atomically
 from .caches import hub_settings
 from .download import offline, unreachable
-from .files import config_of, read_model, save_model
+from .files import check_replaceable, config_of, read_model, save_model
 from .hub import HUB, REPOSITORY, hub_client
 
 CARD = "README.md"
@@ -29,8 +29,9 @@ def save_pretrained(
     """Write ``model`` into ``folder`` as :func:`~swinkit.weights.files.save_model` does, and a model card beside it.
 
     ``licence`` is the hub's word for it, such as "apache-2.0"; ``extra`` goes into ``config.json``, its ``metrics`` into the card.
-    A card that lies there is kept: people write on in them.
+    A card that lies there is kept: people write on in them. Raises :class:`UsageError` as :func:`swinkit.save` does.
     """
+    check_replaceable(folder)
     known = dict(getattr(model, "metadata", None) or {})
     known.pop("swinkit", None)
     folder = save_model(model, folder, multi_label=bool(getattr(model, "multi_label", False)), extra={**known, **(extra or {})})

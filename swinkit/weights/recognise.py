@@ -17,9 +17,9 @@ from ..config import SwinConfig, as_side
 from ..errors import WeightsError
 from ..model.windows import Size
 from ..variants import VARIANTS
-from .convert import SURROUNDINGS, expected_state, parts_of
 from .formats import DIALECTS
 from .formats.table import BLOCK, PARTS, Dialect
+from .translation import SURROUNDINGS, expected_state, parts_of
 
 ANCHORS = ("backbone.patch_embed.proj.weight", "backbone.patch_embed.norm.weight")  # by these a prefix is found
 DEEPEST = 64  # blocks of one stage that are looked for; the deepest published stage has 42

@@ -110,8 +110,8 @@ def is_pretrained(saved: Saved) -> bool:
 
 
 def painted_normalise(saved: Saved) -> int:
-    """:attr:`~swinkit.config.Masking.normalise` of the targets that its decoder learned to paint. A checkpoint does not record it: of
-    Microsoft's V2 it is what was published (arXiv 2111.09883, appendix A2)."""
+    """:attr:`~swinkit.config.Masking.normalise` of the targets that its decoder learned to paint. A checkpoint of SimMIM's own does not
+    record it: of Microsoft's V2 it is what was published (arXiv 2111.09883, appendix A2)."""
     if saved.masking is not None:
         return saved.masking.normalise
     published = saved.config.version == 2 and saved.metadata.get("format") in ("microsoft", "simmim")

@@ -12,14 +12,14 @@ from torch import Tensor
 from .. import __version__
 from ..errors import UsageError, WeightsError, nearest
 from .atomic import sha256_of, write_json
-from .convert import export
 from .descriptions import builders, timm, transformers
 from .descriptions.beside import Beside
 from .files import DESCRIPTION, FORMAT, WEIGHTS, Description, WeightsEntry
 from .formats import ALIASES, DIALECTS
 from .formats.table import Dialect
-from .saved import Saved
+from .saved import Saved, is_pretrained
 from .streams import write_pth, write_safetensors
+from .translation import export
 
 Written = list[Path]  # the weights first
 Write = Callable[[Saved, Mapping[str, Tensor], Path], Written]
@@ -133,9 +133,9 @@ def _file(key: str | None, build: Callable[[Saved], dict[str, Any]], format: str
         write_pth(path, state, key=key)
         described = Beside(
             format=format, sha256=sha256_of(path), swin=saved.config, classes=saved.classes, multi_label=saved.multi_label,
-            preprocessing=saved.preprocessing, builder=build(saved),
+            preprocessing=saved.preprocessing, builder=build(saved), masking=saved.masking if is_pretrained(saved) else None,
         )  # fmt: skip
-        write_json(path.with_suffix(".json"), described.model_dump(mode="json"))
+        write_json(path.with_suffix(".json"), described.model_dump(mode="json", exclude_none=True))
         return [path, path.with_suffix(".json")]
 
     return write

@@ -88,6 +88,16 @@ def not_finite(state: Mapping[str, Tensor]) -> list[str]:
     return [f"not finite: {name}" for name, tensor in floats if not torch.isfinite(tensor).all()]
 
 
+def refuse_not_finite(state: Mapping[str, Tensor], source: str | Path) -> None:
+    """Raise :class:`WeightsError` naming the tensors that hold a NaN or an infinity, if there are any: nobody could read them again."""
+    if lines := not_finite(state):
+        report = "\n".join(f"  {line}" for line in lines)
+        raise WeightsError(
+            f"The weights of {source} hold NaN or infinity in {len(lines)} of {len(state)} tensors, so that nothing is written:\n{report}\n"
+            "Mend: go back to weights from before they were spoilt, such as an earlier checkpoint"
+        )
+
+
 def refuse(lines: list[str], source: str | Path) -> None:
     """Raise :class:`WeightsError` with all ``lines``, if there are any."""
     if lines:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -98,3 +99,22 @@ def test_a_gpu_that_this_torch_cannot_use_is_told(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(machine, "gpus", lambda: ["NVIDIA X, 24000 MiB"])
     monkeypatch.setattr(machine, "version", lambda name: "2.14.1+cpu")
     assert any("without the GPU" in line for line in doctor.remedies(doctor.examine()))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no owners and modes here")
+def test_kernels_that_others_may_write_are_told_with_the_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert doctor.examine()["untrusted_kernels"] == []  # nothing is there yet, and asking makes nothing
+    folder = tmp_path / "swinkit" / "kernels"
+    assert not folder.exists()
+    folder.mkdir(parents=True)
+    folder.chmod(0o775)
+    assert run(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    assert f"not loaded from {folder}, which others may write" in shown
+    assert f"chmod go-w {folder}  # others may write it" in shown
+    folder.chmod(0o755)
+    assert run(["doctor"]) == 0
+    assert "chmod" not in capsys.readouterr().out

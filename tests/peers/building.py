@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from swinkit.config import SwinConfig
-from swinkit.weights.convert import export
 from swinkit.weights.formats import DIALECTS
+from swinkit.weights.translation import export
 
 
 def timm_network(config: SwinConfig) -> nn.Module:

@@ -5,8 +5,8 @@ import torch
 
 from swinkit.config import Masking, SwinConfig
 from swinkit.model.simmim import SimMIM, reconstruction_loss
-from swinkit.weights.convert import export
 from swinkit.weights.formats import DIALECTS
+from swinkit.weights.translation import export
 
 from ..shaking import shake
 

@@ -13,9 +13,10 @@ from swinkit.kernels.accelerate import accelerate
 from swinkit.machine import available_memory
 from swinkit.model.classifier import SwinClassifier
 from swinkit.preprocessing import Preprocessing
+from swinkit.timing import readable
 from swinkit.train import plan
 from swinkit.train.feed import Feed
-from swinkit.train.plan import Loading, change_seconds, computes_bfloat16, epoch_seconds, published_weights, readable, rehearse
+from swinkit.train.plan import Loading, change_seconds, computes_bfloat16, epoch_seconds, published_weights, rehearse
 from swinkit.train.settings import TrainSettings
 from swinkit.variants import find
 

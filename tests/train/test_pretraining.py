@@ -35,11 +35,11 @@ from swinkit.train.prepare import checked
 from swinkit.train.settings import PretrainSettings, TrainSettings
 from swinkit.train.start import open_start
 from swinkit.train.unlabelled import Unlabelled, published, whole
-from swinkit.weights.convert import export
 from swinkit.weights.files import read_model, save_model
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.resize import bicubic
 from swinkit.weights.saved import at_size, in_geometry, scaled_window, weights_digest
+from swinkit.weights.translation import export
 
 from ..shaking import shake
 from . import crash

@@ -21,17 +21,19 @@ from swinkit.config import Masking, SwinConfig
 from swinkit.errors import GateError, SwinkitError, UsageError, WeightsError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.model.simmim import SimMIM
+from swinkit.tasks import open_saved
 from swinkit.weights import certificate, conversion, witness
 from swinkit.weights.atomic import TEMPORARY
 from swinkit.weights.certificate import differences
-from swinkit.weights.convert import export
+from swinkit.weights.descriptions import builders
 from swinkit.weights.files import save_model
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.inspection import inspect_weights
 from swinkit.weights.safety import check_safetensors
-from swinkit.weights.saved import weights_digest
+from swinkit.weights.saved import painted_normalise, weights_digest
 from swinkit.weights.streams import write_pth, write_safetensors
 from swinkit.weights.targets import TARGETS, find_target
+from swinkit.weights.translation import export
 
 from ..shaking import shake
 from .stand_in import Hub
@@ -218,6 +220,40 @@ def test_what_simmim_pretrained_goes_on_in_transformers(tmp_path: Path, version:
     tokens = mask.repeat_interleave(2, 1).repeat_interleave(2, 2).flatten(1).bool()
     with torch.no_grad():
         torch.testing.assert_close(theirs.eval()(images, bool_masked_pos=tokens).reconstruction, network(images, mask))
+
+
+@pytest.mark.parametrize(("version", "normalise"), [(1, 0), (2, 0), (2, 7)])
+def test_what_targets_a_decoder_paints_is_known_after_a_conversion(tmp_path: Path, version: int, normalise: int) -> None:
+    """Of version 2 a file without a description is taken for the published one, whose targets were normalised."""
+    config = SwinConfig.model_validate({**TINY, "version": version, "num_classes": 0})
+    network = shake(SimMIM(config, Masking(cell=8, normalise=normalise)))
+    save_model(network, tmp_path / "run", preprocessing=swinkit.Preprocessing(size=(32, 32)), task="pretraining")
+    done = convert(tmp_path / "run", tmp_path / "there.pth", "microsoft")
+    assert painted_normalise(open_saved(done.out)) == normalise
+    done.out.with_suffix(".json").unlink()
+    assert painted_normalise(open_saved(done.out, unrecorded=(32, 32))) == (47 if version == 2 else 0)
+    plan = make_plan(str(tmp_path / "run"), find_target("transformers"), **NOTHING)
+    assert any("targets were normalised, by 7 pixels" in note for note in conversion.check(plan)) == bool(normalise)
+
+
+def test_weights_that_are_not_finite_are_not_converted(tmp_path: Path) -> None:
+    plan = make_plan(str(saved(tmp_path / "origin", TINY)), find_target("timm"), **NOTHING)
+    plan.saved.state["norm.bias"][0] = float("nan")
+    with pytest.raises(WeightsError, match=r"(?s)nothing is written.*not finite: norm\.bias"):
+        conversion.convert(plan, tmp_path / "there", picture_batch(plan), ("one",))
+    assert not (tmp_path / "there").exists()
+
+
+def test_openmmlabs_builder_is_told_of_other_widths_and_of_a_qkv_without_bias() -> None:
+    usual = SwinConfig.model_validate(TINY)
+    assert builders.openmmlab(usual)["stage_cfgs"] == [{"block_cfgs": {"window_size": 4}}] * 2
+    assert "stage_cfgs" not in builders.openmmlab(SwinConfig.model_validate({**TINY, "version": 2}))
+    other = {**TINY, "mlp_ratio": 3.0, "qkv_bias": False}
+    told = {"ffn_ratio": 3.0, "attn_cfgs": {"qkv_bias": False}}
+    assert (
+        builders.openmmlab(SwinConfig.model_validate(other))["stage_cfgs"] == [{"block_cfgs": {"window_size": 4, **told}}] * 2
+    )
+    assert builders.openmmlab(SwinConfig.model_validate({**other, "version": 2}))["stage_cfgs"] == {"block_cfgs": told}
 
 
 def test_a_decoder_that_nobody_else_has_is_refused_with_the_remedy(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import torch
 
 from benchmarks.common.processes import resident, runs, tree
 from swinkit.config import SwinConfig
-from swinkit.weights.convert import expected_state, export
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.streams import write_pth
+from swinkit.weights.translation import expected_state, export
 
 MOST = 2.5  # copies, of which issue and README speak for Swin-L
 WITNESS = "swinkit.weights.witness"

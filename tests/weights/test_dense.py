@@ -16,10 +16,10 @@ from swinkit.model.classifier import SwinClassifier
 from swinkit.tasks import open_saved
 from swinkit.weights import certificate, conversion, witness
 from swinkit.weights.certificate import answers, network
-from swinkit.weights.convert import export
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.inspection import inspect_weights
 from swinkit.weights.targets import find_target
+from swinkit.weights.translation import export
 
 from ..shaking import shake
 

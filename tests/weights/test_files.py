@@ -4,12 +4,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import swinkit
 from swinkit.config import SwinConfig
 from swinkit.errors import SwinkitError, UsageError, WeightsError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.preprocessing import Preprocessing
-from swinkit.weights import files
+from swinkit.train import place
+from swinkit.weights import RUN, files
 from swinkit.weights.files import DESCRIPTION, WEIGHTS, read_model, save_model, serialise
+from swinkit.weights.publishing import save_pretrained
 from swinkit.weights.verify import differences, refuse, signatures
 
 TINY = SwinConfig(
@@ -230,3 +233,55 @@ def test_a_description_without_end_is_refused(folder):
     (folder / DESCRIPTION).write_text("[" * 200_000)
     with pytest.raises(WeightsError, match="cannot be read as a model description"):
         read_model(folder)
+
+
+def test_a_script_saves_every_epoch_into_one_folder_beside_its_own_log(model, tmp_path):
+    (tmp_path / "log.txt").write_text("epoch 1")
+    for value in (1.0, 2.0):
+        model.head.bias.data.fill_(value)
+        swinkit.save(model, tmp_path)
+        assert read_model(tmp_path).state["head.bias"][0] == value
+    (tmp_path / WEIGHTS).write_bytes(b"cut")  # a damaged model is replaced, too
+    swinkit.save(model, tmp_path)
+    assert read_model(tmp_path)
+    assert (tmp_path / "log.txt").read_text() == "epoch 1"
+
+
+@pytest.mark.parametrize("save", [swinkit.save, save_pretrained])
+@pytest.mark.parametrize(
+    ("there", "inner", "said"),
+    [
+        (
+            {"config.json": '{"model_type": "swin"}', "model.safetensors": "theirs"},
+            "",
+            "holds model.safetensors and config.json",
+        ),
+        ({"config.json": "of a program of mine"}, "", "holds config.json that swinkit did not save"),
+        ({"model.safetensors": "theirs"}, "", "holds model.safetensors that swinkit did not save"),
+        ({"config.yaml": "", "data.json": "{}"}, "", "belongs to the run"),
+        ({"config.yaml": "", "data.json": "{}"}, "model", "belongs to the run"),
+        ({"bundle.json": "{}"}, "", "is an exported bundle"),
+        ({"log.txt": ""}, "log.txt", "is there already and is no folder"),
+    ],
+)
+def test_nothing_but_an_earlier_save_is_overwritten(model, tmp_path, save, there, inner, said):
+    for name, content in there.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(UsageError, match=f"{said}.*Mend: save into another folder"):
+        save(model, tmp_path / inner)
+    assert {path.name: path.read_text() for path in tmp_path.rglob("*")} == there
+
+
+def test_a_run_is_known_by_what_training_writes_first():
+    assert set(RUN) == {place.CONFIG, place.DATA}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_not_written(model, folder, value):
+    before = read_model(folder).sha256
+    model.head.bias.data[1] = value
+    with pytest.raises(
+        WeightsError, match=r"(?s)in 1 of \d+ tensors.*nothing is written.*not finite: head\.bias.*Mend: go back"
+    ):
+        swinkit.save(model, folder)
+    assert read_model(folder).sha256 == before

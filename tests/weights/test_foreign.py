@@ -16,7 +16,6 @@ from swinkit.data.transforms import EvaluationTransform
 from swinkit.errors import UsageError, WeightsError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.preprocessing import Preprocessing
-from swinkit.weights.convert import export
 from swinkit.weights.descriptions import timm, transformers
 from swinkit.weights.files import serialise
 from swinkit.weights.foreign import open_foreign, read_states
@@ -25,6 +24,7 @@ from swinkit.weights.inspection import inspect_weights
 from swinkit.weights.reading import read_tensors
 from swinkit.weights.recognise import recognise
 from swinkit.weights.streams import write_pth, write_safetensors
+from swinkit.weights.translation import export
 
 from ..shaking import shake
 

@@ -18,12 +18,12 @@ from swinkit.model.classifier import SwinClassifier
 from swinkit.preprocessing import Preprocessing
 from swinkit.tasks import described
 from swinkit.weights import hub as names
-from swinkit.weights.convert import export
 from swinkit.weights.download import download
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.hub import is_remote, locate
 from swinkit.weights.publishing import push_to_hub, save_pretrained
 from swinkit.weights.streams import write_pth, write_safetensors
+from swinkit.weights.translation import export
 
 from .stand_in import COMMIT, Hub
 

@@ -19,13 +19,13 @@ from swinkit.config import SwinConfig
 from swinkit.errors import UsageError, WeightsError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.variants import configure, find
-from swinkit.weights.convert import expected_state, export
 from swinkit.weights.descriptions import transformers
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.hub import Located
 from swinkit.weights.inspection import inspect_state, inspect_weights
 from swinkit.weights.named import BUNDLED
 from swinkit.weights.streams import write_safetensors
+from swinkit.weights.translation import expected_state, export
 
 RECORDED = ("microsoft", "torchvision", "openmmlab", "simmim")  # save buffers that show the window of version 2
 ONCE = ("swin_t", "swin_b", "swin_t_384", "swinv2_t", "swinv2_t_w16", "swinv2_b_384_ft")

@@ -16,7 +16,6 @@ from swinkit.config import SwinConfig
 from swinkit.errors import SwinkitError, UsageError, WeightsError
 from swinkit.model.backbone import PatchMerging
 from swinkit.model.classifier import SwinClassifier
-from swinkit.weights.convert import export, restore
 from swinkit.weights.files import read_model
 from swinkit.weights.foreign import open_foreign
 from swinkit.weights.formats import DIALECTS
@@ -26,6 +25,7 @@ from swinkit.weights.merge_order import SURE, likeness, swapped_merges
 from swinkit.weights.named import BUNDLED
 from swinkit.weights.recognise import recognise
 from swinkit.weights.settle import settle
+from swinkit.weights.translation import export, restore
 
 from ..shaking import shake
 

@@ -13,9 +13,9 @@ from swinkit.errors import WeightsError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.model.position_bias import log_spaced_coordinates
 from swinkit.variants import configure
-from swinkit.weights.convert import expected_state, export, restore
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.recognise import reach_of, recognise
+from swinkit.weights.translation import expected_state, export, restore
 
 from ..peers.building import NETWORKS, logits_of
 from ..shaking import shake

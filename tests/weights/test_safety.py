@@ -264,3 +264,10 @@ def test_what_is_called_model_may_be_a_configuration(tmp_path: Path) -> None:
     state, beside = unpickle_apart(put(tmp_path, "a.pth", saved({"model": {"name": "swin"}, "state_dict": weights()})))
     assert state.keys() == weights().keys()
     assert beside == {"model": {"name": "swin"}}
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.uint16])
+def test_a_type_that_no_swin_has_is_told_as_such(tmp_path: Path, dtype: torch.dtype) -> None:
+    torch.save({"norm.weight": torch.zeros(4).to(dtype)}, tmp_path / "small.pth")
+    with pytest.raises(WeightsError, match=r"of a type such as float8 or uint16; expected float64.*Mend: save them as one"):
+        read(tmp_path / "small.pth")

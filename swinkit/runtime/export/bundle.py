@@ -23,12 +23,13 @@ from ...errors import SwinkitError, UsageError, WeightsError
 from ...preprocessing import Preprocessing
 from ...weights import BUNDLE
 from ...weights.atomic import check_absent, drafting, sync_folder, write_atomically, write_json
-from .golden import Golden, normalise, pixels
+from .golden import Golden, Size, normalise, pixels, spelled
 from .protobuf import refuse_outside_data
 
 FORMAT = 1
 MANIFEST, GOLDEN, DIGEST = BUNDLE, "golden.safetensors", "digest"
 
+Distance = Annotated[float, Field(ge=0, allow_inf_nan=False)]  # of a logit from the golden one
 Target = Literal["onnx", "openvino", "torch"]
 GRAPHS: dict[Target, tuple[str, ...]] = {
     "onnx": ("model.onnx",),
@@ -64,8 +65,9 @@ class Manifest(BaseModel):
     """What ``bundle.json`` holds. The graph answers with logits (B, K); divided by ``temperature`` they are calibrated. Of a network without
     classes its ``output`` are the features (B, C) instead.
 
-    ``tolerance`` is how far an answer may be from the golden one, ``checks`` what was measured when the bundle was made,
-    ``int8`` what quantisation cost and brought, ``learned_from`` what the model says of what it learned from.
+    ``tolerance`` is how far an answer may be from the golden one, at a size that ``tolerances`` names as ``HxW`` no further than that one;
+    ``checks`` what was measured when the bundle was made, ``int8`` what quantisation cost and brought, ``learned_from`` what the model says
+    of what it learned from.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -82,11 +84,16 @@ class Manifest(BaseModel):
     preprocessing: Preprocessing
     input: Input = Input()
     output: str = "logits"
-    tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-4
+    tolerance: Distance = 1e-4
+    tolerances: dict[str, Distance] = {}
     files: dict[str, FileEntry] = {}
     checks: list[dict[str, Any]] = []
     int8: dict[str, Any] | None = None
     learned_from: dict[str, Any] | None = None
+
+    def tolerance_at(self, size: Size) -> float:
+        """How far a logit for a picture of ``size`` may be from the golden one."""
+        return self.tolerances.get(spelled(size), self.tolerance)
 
 
 @dataclass(frozen=True)

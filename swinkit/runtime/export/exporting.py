@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,18 @@ from ...errors import SwinkitError, UsageError
 from ...model.attention import WindowAttention
 from ...tasks import decoder_of, load
 from ...tasks.classification import temperature
+from ...timing import readable
 from ...weights.files import config_of
 from .bundle import Bundle, Input, Manifest, Target, describe, open_bundle, unfinished, write_bundle
-from .golden import Golden, make_golden
+from .golden import BATCHES, Golden, make_golden
 from .graphs import write_graph
 from .sessions import runtimes_for
 from .tracing import trace
 from .verifying import verify
 
 Progress = Callable[[str], Any]
+
+TRANSLATING = 1.0  # as long as tracing
 
 
 def export(
@@ -47,16 +51,25 @@ def export(
 
 
 def begin(
-    model: Any, folder: Path, target: Target, given: Input, progress: Progress
+    model: Any, folder: Path, target: Target, given: Input, progress: Progress, more: int = 0
 ) -> tuple[ExportedProgram, Golden, Manifest]:
-    """What every export starts from: the traced network, its golden answers, and what is said of it."""
+    """What every export starts from: the traced network, its golden answers, and what is said of it.
+
+    ``more`` is how many pixels graphs will be asked about beside those of the proof: with it, it is told how long the export will take.
+    """
     network = prepared(model)
     progress(
-        f"exporting to {folder}: tracing one graph for every size, which is then proved at seven: a minute for a small network, many for a large one"
+        f"exporting to {folder}: one graph for every size, which is proved at seven; answering the golden pictures with PyTorch"
     )
+    begun = time.monotonic()
+    golden = golden_of(network, progress)
+    answered = time.monotonic()
+    progress("tracing the graph")
     program = trace(network, given)
-    progress("answering the golden pictures with PyTorch")
-    golden = golden_of(network)
+    pace = (answered - begun) / golden.pixels
+    asked = golden.pixels * sum(BATCHES) / max(BATCHES) * len(runtimes_for(target)) + more
+    left = pace * asked + TRANSLATING * (time.monotonic() - answered)
+    progress(f"about {readable(left / 60)} to go, as these two took")
     return program, golden, manifest_of(network, target, given, golden)
 
 
@@ -101,14 +114,14 @@ def manifest_of(network: Any, target: Target, given: Input, golden: Golden) -> M
     )
 
 
-def golden_of(network: Any) -> Golden:
+def golden_of(network: Any, progress: Progress = lambda line: None) -> Golden:
     """Golden answers of the plain model; raises :class:`SwinkitError` where they are not finite."""
 
     @torch.inference_mode()
     def answer(images: np.ndarray) -> np.ndarray:
         return network(torch.from_numpy(images)).numpy()
 
-    golden = make_golden(answer, network.config.image_size, network.preprocessing)
+    golden = make_golden(answer, network.config.image_size, network.preprocessing, progress)
     if not math.isfinite(golden.tolerance):
         raise SwinkitError("The model's answer to a golden picture is not finite, so that no graph can be compared with it")
     return golden

@@ -5,13 +5,16 @@ Free of torch, so that a bundle can be verified where only its runtime is instal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load, save
 
 from ...preprocessing import Preprocessing
+from ...timing import paced
 
 Size = tuple[int, int]
 
@@ -33,8 +36,13 @@ class Golden:
     logits: Mapping[Size, np.ndarray]
 
     def to_bytes(self) -> bytes:
-        named = {f"pictures/{h}x{w}": array for (h, w), array in self.pictures.items()}
-        return save({**named, **{f"logits/{h}x{w}": array for (h, w), array in self.logits.items()}})
+        named = {f"pictures/{spelled(size)}": array for size, array in self.pictures.items()}
+        return save({**named, **{f"logits/{spelled(size)}": array for size, array in self.logits.items()}})
+
+    @property
+    def pixels(self) -> int:
+        """Of all pictures."""
+        return sum(count * height * width for count, height, width, _ in (drawn.shape for drawn in self.pictures.values()))
 
     @property
     def tolerance(self) -> float:
@@ -57,10 +65,30 @@ class Golden:
         return cls(**parts)
 
 
-def make_golden(answer: Answerer, image_size: Size, preprocessing: Preprocessing) -> Golden:
+def spelled(size: Size) -> str:
+    """``size`` as a bundle's files name it: ``HxW``."""
+    height, width = size
+    return f"{height}x{width}"
+
+
+def make_golden(
+    answer: Answerer, image_size: Size, preprocessing: Preprocessing, progress: Callable[[str], Any] = lambda line: None
+) -> Golden:
     """Ask ``answer``, which takes normalised pictures (B, C, H, W), at every size that suits a model for ``image_size``."""
     pictures = {size: draw(max(BATCHES), size, preprocessing.channels) for size in sizes_for(image_size)}
-    return Golden(pictures, {size: answer(normalise(drawn, preprocessing)) for size, drawn in pictures.items()})
+    sizes = paced(by_area(pictures), area(pictures), math.prod, progress)
+    logits = {size: answer(normalise(pictures[size], preprocessing)) for size in sizes}
+    return Golden(pictures, {size: logits[size] for size in pictures})
+
+
+def by_area(sizes: Iterable[Size]) -> list[Size]:
+    """``sizes``, the smallest first, which tell soonest how long the others will take."""
+    return sorted(sizes, key=math.prod)
+
+
+def area(sizes: Iterable[Size]) -> int:
+    """Pixels of one picture of each of ``sizes``."""
+    return sum(map(math.prod, sizes))
 
 
 def sizes_for(image_size: Size) -> tuple[Size, ...]:

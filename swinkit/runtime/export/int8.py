@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import math
 from collections.abc import Callable, Iterable
@@ -13,24 +12,34 @@ from typing import Any
 import numpy as np
 
 from ...errors import GateError
+from ...timing import paced
 from ..silenced import nncf, openvino
 from .bundle import Bundle, Input, Manifest, open_bundle, unfinished
 from .exporting import Progress, begin, write_proven
+from .golden import BATCHES, Golden, spelled
 from .graphs import ir_bytes, to_onnx
 from .quantising import Run, compiled, float_precisions, median_seconds, quantise, quantise_with_fallback
 from .verdict import Answers, Gate, Verdict, agreement, decisions
 from .verifying import largest_difference
 
+CALIBRATING = 5  # times as long as an answer takes
 SLACK = 2.0  # how much further from float32 than here an int8 answer may be on another processor
 
 
 @dataclass(frozen=True)
 class Pictures:
     """Normalised pictures: ``calibration``, one each (1, C, H, W), and ``held_out()``, batches (B, C, H, W) with their labels (B,)
-    or None, drawn anew at each call."""
+    or None, drawn anew at each call; ``count`` of them, where that is known before."""
 
     calibration: list[np.ndarray]
     held_out: Callable[[], Iterable[tuple[np.ndarray, np.ndarray | None]]]
+    count: int | None = None
+
+    @property
+    def pixels(self) -> int:
+        """What graphs compute of them, calibrating and judging once: pixels of as many pictures as take a float graph as long."""
+        _, _, height, width = self.calibration[0].shape
+        return height * width * (CALIBRATING * len(self.calibration) + 2 * (self.count or 0))
 
 
 def export_int8(
@@ -45,17 +54,34 @@ def export_int8(
     folder, given = Path(folder), given or Input()
     nncf()  # what is missing is said before a minute of work
     with unfinished(folder) as draft:
-        program, golden, manifest = begin(model, folder, "openvino", given, progress)
+        program, golden, manifest = begin(model, folder, "openvino", given, progress, pictures.pixels)
         reference = _as_openvino(to_onnx(program, manifest)["model.onnx"])
         del program
         quantised, verdict = quantise_until(reference, manifest, pictures, gate or Gate(), progress)
-        off = max(largest_difference(compiled(quantised), manifest, golden, size) for size in golden.pictures)
-        if not math.isfinite(off):
-            raise GateError("Quantised to int8, the graph has answers that are not finite, so that it is not written")
-        tolerance = max(SLACK * off, golden.tolerance)
-        described = manifest.model_copy(update={"precision": "int8", "tolerance": tolerance, "int8": verdict.to_dict()})
+        # a size of its own bar each: at the one where int8 errs most it would hide a fault at another
+        tolerances = tolerances_of(compiled(quantised), manifest, golden)
+        described = manifest.model_copy(
+            update={
+                "precision": "int8",
+                "tolerance": max(tolerances.values()),
+                "tolerances": tolerances,
+                "int8": verdict.to_dict(),
+            }
+        )
         write_proven(draft, described, ir_bytes(quantised, described), golden, progress)
     return open_bundle(folder), verdict
+
+
+def tolerances_of(run: Run, manifest: Manifest, golden: Golden) -> dict[str, float]:
+    """How far from float32 ``run`` may be on another processor, for each golden size: :data:`SLACK` times as far as here.
+
+    Raises :class:`GateError` where it is not finite.
+    """
+    # the largest batch has every picture; all batches are asked of the graph that was written
+    off = {spelled(size): largest_difference(run, manifest, golden, size, BATCHES[-1:]) for size in golden.pictures}
+    if not all(map(math.isfinite, off.values())):
+        raise GateError("Quantised to int8, the graph has answers that are not finite, so that it is not written")
+    return {size: max(SLACK * far, golden.tolerance) for size, far in off.items()}
 
 
 def quantise_until(
@@ -63,7 +89,7 @@ def quantise_until(
 ) -> tuple[Any, Verdict]:
     """int8 everywhere; where that changes too many answers, again with the most harmful layers in float."""
     calibration = [manifest.input.from_normalised(image, manifest.preprocessing) for image in pictures.calibration]
-    judge = Judge(reference, manifest, pictures, gate)
+    judge = Judge(reference, manifest, pictures, gate, progress)
     progress(f"quantising, calibrated on {len(calibration)} pictures")
     quantised = quantise(reference, calibration)
     progress("answering held-out pictures in float32 and in int8")
@@ -71,7 +97,7 @@ def quantise_until(
     if verdict.faults:
         progress("; ".join(verdict.faults))
         progress("looking for the layers that do the harm, and returning them to float")
-        quantised, in_float = quantise_with_fallback(reference, calibration, judge.closely)
+        quantised, in_float = quantise_with_fallback(reference, calibration, judge.closely, progress)
         progress("answering held-out pictures once more in int8")
         verdict = judge(quantised, in_float)
     if verdict.faults:
@@ -83,36 +109,39 @@ class Judge:
     """Compares int8 graphs with ``reference`` on the held-out pictures, which float32 answers once, and in speed with one picture.
     What is not int8 computes in the machine's best float."""
 
-    def __init__(self, reference: Any, manifest: Manifest, pictures: Pictures, gate: Gate) -> None:
-        self.manifest, self.pictures, self.gate = manifest, pictures, gate
+    def __init__(self, reference: Any, manifest: Manifest, pictures: Pictures, gate: Gate, progress: Progress) -> None:
+        self.manifest, self.pictures, self.gate, self.progress = manifest, pictures, gate, progress
         self.floats = {precision: compiled(reference, precision) for precision in float_precisions()}
+        self.known: Answers | None = None
 
     def __call__(self, quantised: Any, in_float: tuple[str, ...] = ()) -> Verdict:
         int8 = compiled(quantised, [*self.floats][-1])
-        expected, truth = self.float32
-        answers = Answers(expected, self.answered(int8)[0], truth)
+        self.known = self.answers(int8)
         first = self.manifest.input.from_normalised(self.pictures.calibration[0], self.manifest.preprocessing)
         seconds = median_seconds({**self.floats, "int8": int8}, first)
-        return Verdict(answers, self.manifest.classes, in_float, seconds, self.gate)
+        return Verdict(self.known, self.manifest.classes, in_float, seconds, self.gate)
 
     def closely(self, expected: np.ndarray, logits: np.ndarray) -> bool:
         """Whether ``logits`` (n, K) decide as the ``expected`` ones so often that other pictures will reach the gate too."""
         several = self.manifest.multi_label
         return agreement(decisions(expected, several), decisions(logits, several)) >= 1 - (1 - self.gate.agreement) / 2
 
-    @functools.cached_property
-    def float32(self) -> tuple[np.ndarray, np.ndarray | None]:
-        return self.answered(self.floats["float32"])
-
-    def answered(self, run: Run) -> tuple[np.ndarray, np.ndarray | None]:
-        """The :func:`decisions` of ``run`` for each held-out picture, and the true class (n,) where all are known."""
-        given, truth = [], []
-        for images, labels in self.pictures.held_out():
-            logits = run(self.manifest.input.from_normalised(images, self.manifest.preprocessing))
-            given.append(decisions(logits, self.manifest.multi_label))
+    def answers(self, int8: Run) -> Answers:
+        """What is decided for each held-out picture, each of which is read once for both graphs; float32 is asked the first time."""
+        runs = [int8] if self.known else [int8, self.floats["float32"]]
+        decided: list[list[np.ndarray]] = [[] for _ in runs]
+        truth = []
+        for images, labels in paced(
+            self.pictures.held_out(), self.pictures.count or 0, lambda batch: len(batch[0]), self.progress
+        ):
+            given = self.manifest.input.from_normalised(images, self.manifest.preprocessing)
+            for run, answers in zip(runs, decided, strict=True):
+                answers.append(decisions(run(given), self.manifest.multi_label))
             truth.append(labels)
         known = [labels for labels in truth if labels is not None]
-        return np.concatenate(given), np.concatenate(known) if len(known) == len(truth) else None
+        quantised, *float32 = map(np.concatenate, decided)
+        expected = self.known.float32 if self.known else float32[0]
+        return Answers(expected, quantised, np.concatenate(known) if len(known) == len(truth) else None)
 
 
 def _as_openvino(graph: bytes) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...timing import in_turn
+from ...timing import in_turn, paced
 from ..silenced import nncf, openvino
 
 RANKED = 32  # pictures by which layers are ranked
@@ -60,7 +60,7 @@ def quantise(model: Any, pictures: Sequence[np.ndarray], in_float: Collection[st
 
 
 def quantise_with_fallback(
-    model: Any, pictures: Sequence[np.ndarray], agrees: Callable[[np.ndarray, np.ndarray], bool]
+    model: Any, pictures: Sequence[np.ndarray], agrees: Callable[[np.ndarray, np.ndarray], bool], progress: Callable[[str], Any]
 ) -> tuple[Any, tuple[str, ...]]:
     """As :func:`quantise`, with the most harmful layers in float, more each time until ``agrees(float32, int8)``, asked of the logits (n, K)
     for ``pictures``.
@@ -68,7 +68,7 @@ def quantise_with_fallback(
     Gives the model and the names of those layers, at most :data:`MOST_IN_FLOAT`, with which it may still disagree.
     """
     expected = run_on(compiled(model), pictures)
-    ranked = rank_layers(model, pictures[:RANKED], expected[:RANKED])
+    ranked = rank_layers(model, pictures[:RANKED], expected[:RANKED], progress)
     for count in (1, 2, 4, 8, MOST_IN_FLOAT):
         quantised = quantise(model, pictures, ranked[:count])
         answers = run_on(compiled(quantised), pictures)
@@ -77,7 +77,7 @@ def quantise_with_fallback(
     return quantised, tuple(ranked[:count])
 
 
-def rank_layers(model: Any, pictures: Sequence[np.ndarray], expected: np.ndarray) -> list[str]:
+def rank_layers(model: Any, pictures: Sequence[np.ndarray], expected: np.ndarray, progress: Callable[[str], Any]) -> list[str]:
     """Layers by the harm that each does when it alone is int8, the worst first: the squared error of the logits.
 
     Blocks are tried first, and then the layers of the :data:`SUSPECTS` worst ones, so that a deep model takes minutes. Harm is
@@ -89,11 +89,17 @@ def rank_layers(model: Any, pictures: Sequence[np.ndarray], expected: np.ndarray
         answers = run_on(compiled(quantise(model, pictures, set(layers) - set(quantised))), pictures)
         return float(np.square(answers - expected).mean())
 
+    def ranked(groups: Sequence[list[str]]) -> list[list[str]]:
+        harms = {group[0]: harm(group) for group in paced(groups, len(groups), lambda _: 1, progress)}
+        return sorted(groups, key=lambda group: harms[group[0]], reverse=True)
+
     blocks: dict[str, list[str]] = {}
     for layer in layers:
         blocks.setdefault(BLOCK.match(layer)[0], []).append(layer)  # type: ignore[index]  # it matches anything
-    worst = sorted(blocks.values(), key=harm, reverse=True)[:SUSPECTS]
-    return sorted((layer for block in worst for layer in block), key=lambda layer: harm([layer]), reverse=True)
+    progress(f"trying {len(blocks)} blocks in int8, one at a time")
+    suspects = [[layer] for block in ranked(list(blocks.values()))[:SUSPECTS] for layer in block]
+    progress(f"trying the {len(suspects)} layers of the worst of them")
+    return [layer for (layer,) in ranked(suspects)]
 
 
 def run_on(run: Run, batches: Iterable[np.ndarray]) -> np.ndarray:

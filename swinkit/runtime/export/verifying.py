@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import GateError
+from ...timing import paced
 from .bundle import Bundle, Manifest
-from .golden import BATCHES, Golden
+from .golden import BATCHES, Golden, area, by_area
 from .sessions import RUNTIMES, Run, first_line, runtimes_for, version_of
 
 Progress = Callable[[str], Any]
@@ -50,23 +51,23 @@ def ask(bundle: Bundle, runtime: str | None = None, progress: Progress = lambda 
     checks: list[Check] = []
     for name in runtimes_for(bundle.manifest.target, runtime):
         progress(f"asking {name} {version_of(name)} at {len(bundle.golden.pictures)} sizes")
-        checks += _run(bundle, name)
+        checks += _run(bundle, name, progress)
     return checks
 
 
 def hold(bundle: Bundle, checks: Sequence[Check]) -> None:
     """Raise :class:`GateError` with the sizes at which an answer is further from the golden one than the bundle's tolerance, or at which
     there is none."""
-    tolerance = bundle.manifest.tolerance
-    failed = [check for check in checks if not check.passed(tolerance)]
+    allowed = bundle.manifest.tolerance_at
+    failed = [check for check in checks if not check.passed(allowed(check.size))]
     if failed:
         raise GateError(
             f"The graph does not answer as the model does: in {len(failed)} of {len(checks)} checks there is no answer, or a logit is off by more "
-            f"than {tolerance:.2g}\n" + "\n".join(f"  {check}" for check in failed)
+            "than the bundle allows\n" + "\n".join(f"  {check}, at most {allowed(check.size):.2g}" for check in failed)
         )
 
 
-def _run(bundle: Bundle, name: str) -> Iterator[Check]:
+def _run(bundle: Bundle, name: str, progress: Progress) -> Iterator[Check]:
     version = version_of(name)
     sizes = bundle.golden.pictures
     try:
@@ -74,18 +75,20 @@ def _run(bundle: Bundle, name: str) -> Iterator[Check]:
     except Exception as fault:  # whatever a runtime raises for a graph that it does not take
         yield from (Check(name, version, size, None, first_line(fault)) for size in sizes)
         return
-    for size in sorted(sizes, key=math.prod):
+    for size in paced(by_area(sizes), area(sizes), math.prod, progress):
         try:
             yield Check(name, version, size, largest_difference(session, bundle.manifest, bundle.golden, size))
         except Exception as fault:
             yield Check(name, version, size, None, first_line(fault))
 
 
-def largest_difference(run: Run, manifest: Manifest, golden: Golden, size: tuple[int, int]) -> float:
-    """The largest of a logit between ``run`` and the golden answers to pictures of ``size``, over all batches. Infinite when an answer has another shape, or where it or the golden one is not a number."""
+def largest_difference(
+    run: Run, manifest: Manifest, golden: Golden, size: tuple[int, int], batches: Sequence[int] = BATCHES
+) -> float:
+    """The largest of a logit between ``run`` and the golden answers to pictures of ``size``, over ``batches``. Infinite when an answer has another shape, or where it or the golden one is not a number."""
     pictures, expected = golden.pictures[size], golden.logits[size]
     worst = 0.0
-    for batch in BATCHES:
+    for batch in batches:
         answer = run(manifest.input.arrange(pictures[:batch], manifest.preprocessing))
         if answer.shape != expected[:batch].shape:
             return math.inf

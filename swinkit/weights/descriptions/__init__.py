@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...config import SwinConfig
+from ...config import Masking, SwinConfig
 from ...preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a description says. None stands for "not recorded"; ``notes`` are what it says and swinkit cannot do, a sentence each."""
+    """What a description says. None stands for "not recorded"; ``notes`` are what it says and swinkit cannot do, a sentence each;
+    ``masking`` is what a pre-training of swinkit's hid."""
 
     config: SwinConfig | None = None
     classes: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
     multi_label: bool = False
     notes: tuple[str, ...] = ()
+    masking: Masking | None = None
 
 
 def settled_pretrained(config: SwinConfig) -> list[int | tuple[int, int]]:

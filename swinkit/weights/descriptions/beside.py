@@ -7,14 +7,15 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ...config import SwinConfig
+from ...config import Masking, SwinConfig
 from ...errors import WeightsError
 from ...preprocessing import Preprocessing
 from . import Told
 
 
 class Beside(BaseModel):
-    """``sha256`` is that of the weights; ``builder`` are arguments for the library, or none."""
+    """``sha256`` is that of the weights; ``builder`` are arguments for the library, or none; ``masking`` is what a pre-training hid whose
+    decoder is among the weights."""
 
     swinkit_weights: int = 1
     format: str
@@ -24,6 +25,7 @@ class Beside(BaseModel):
     multi_label: bool
     preprocessing: Preprocessing
     builder: dict[str, Any] = {}
+    masking: Masking | None = None
 
 
 def is_beside(described: Mapping[str, Any]) -> bool:
@@ -41,4 +43,4 @@ def read(described: Mapping[str, Any], sha256: str) -> Told:
             f"The .json beside the weights describes others: expected SHA-256 {said.sha256}, got {sha256}. "
             "Mend: restore the weights, or remove the .json"
         )
-    return Told(said.swin, said.classes or None, said.preprocessing, said.multi_label)
+    return Told(said.swin, said.classes or None, said.preprocessing, said.multi_label, masking=said.masking)

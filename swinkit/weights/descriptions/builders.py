@@ -40,13 +40,21 @@ def openmmlab(config: SwinConfig) -> dict[str, Any]:
         "use_abs_pos_embed": config.ape, "pad_small_map": config.geometry == "dense",
     }  # fmt: skip
     windows = [config.stage_window(stage)[0] for stage in range(config.num_stages)]
+    blocks = _blocks(config)
     if config.version == 1:
         return {"type": "SwinTransformer", **common, "window_size": config.window_size[0],
-                "stage_cfgs": [{"block_cfgs": {"window_size": window}} for window in windows]}  # fmt: skip
+                "stage_cfgs": [{"block_cfgs": {"window_size": window, **blocks}} for window in windows]}  # fmt: skip
     arch["extra_norm_every_n_blocks"] = config.extra_norm_every
     return {
         "type": "SwinTransformerV2",
         **common,
         "window_size": windows,
         "pretrained_window_sizes": settled_pretrained(config),
+        **({"stage_cfgs": {"block_cfgs": blocks}} if blocks else {}),
     }
+
+
+def _blocks(config: SwinConfig) -> dict[str, Any]:
+    """What mmpretrain's blocks take instead of their own: its backbones have no argument of their own for it."""
+    ratio = {} if config.mlp_ratio == 4 else {"ffn_ratio": config.mlp_ratio}
+    return ratio if config.qkv_bias else {**ratio, "attn_cfgs": {"qkv_bias": False}}

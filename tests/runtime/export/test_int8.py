@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from swinkit.cli.calibrating import find_pictures
 from swinkit.errors import GateError
 from swinkit.runtime.export import exporting, int8, quantising
 from swinkit.runtime.export.bundle import Bundle
+from swinkit.runtime.export.golden import Golden
 from swinkit.runtime.export.int8 import Pictures, export_int8, quantise_until
 from swinkit.runtime.export.quantising import compiled, quantise
 from swinkit.runtime.export.verdict import Answers, Gate, Verdict, agreement, decisions
@@ -72,6 +74,26 @@ def test_a_good_int8_model_is_written_and_verified(
     assert bundle.manifest.int8["agreement"] >= 0.9
     assert max(check.error or np.inf for check in verify(bundle)) <= bundle.manifest.tolerance
     assert b'element_type="i8"' in bundle.files["model.xml"]
+    refuses_what_is_planted_at_one_size(bundle)
+
+
+def refuses_what_is_planted_at_one_size(bundle: Bundle) -> None:
+    """Where int8 is nearest to float32, an error that it has at the size where it is furthest is a fault; a bundle of an earlier
+    version knows no bar but that one."""
+    allowed = {size: bundle.manifest.tolerance_at(size) for size in bundle.golden.pictures}
+    nearest = min(allowed, key=lambda size: allowed[size])
+    assert allowed[nearest] < 0.7 * bundle.manifest.tolerance == 0.7 * max(allowed.values())
+    logits = dict(bundle.golden.logits)
+    logits[nearest] = logits[nearest].copy()
+    logits[nearest][0, 0] += 0.99 * bundle.manifest.tolerance - checked(bundle, nearest)
+    wrong = replace(bundle, golden=Golden(bundle.golden.pictures, logits))
+    with pytest.raises(GateError, match=f"{nearest[0]} x {nearest[1]}.*at most {allowed[nearest]:.2g}"):
+        verify(wrong)
+    verify(replace(wrong, manifest=bundle.manifest.model_copy(update={"tolerances": {}})))
+
+
+def checked(bundle: Bundle, size: tuple[int, int]) -> float:
+    return next(check["error"] for check in bundle.manifest.checks if tuple(check["size"]) == size)
 
 
 def test_a_planted_harmful_layer_is_found_and_returns_to_float(
@@ -92,7 +114,7 @@ def test_harm_that_cannot_be_undone_is_refused_and_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(exporting, "trace", lambda *_: None)
     monkeypatch.setattr(int8, "to_onnx", lambda *_: {"model.onnx": planted})
-    monkeypatch.setattr(int8, "quantise_with_fallback", lambda reference, images, _: (quantise(reference, images), ()))
+    monkeypatch.setattr(int8, "quantise_with_fallback", lambda reference, images, *_: (quantise(reference, images), ()))
     with pytest.raises(GateError, match="nothing was written: agreement with float32 is"):
         export_int8(plain, tmp_path / "bundle", pictures, gate=FORGIVING)
     assert list(tmp_path.iterdir()) == []
