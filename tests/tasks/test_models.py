@@ -10,12 +10,12 @@ from swinkit.model.simmim import SimMIM
 from swinkit.preprocessing import Preprocessing
 from swinkit.tasks import TASKS, Parts, decoder_of, described, find_task
 from swinkit.tasks.classification import ClassificationDecoder, temperature
-from swinkit.weights.convert import export
 from swinkit.weights.descriptions import transformers
 from swinkit.weights.files import save_model
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.resize import bicubic
 from swinkit.weights.streams import write_safetensors
+from swinkit.weights.translation import export
 
 TINY = {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4, "patch_size": 2}
 
