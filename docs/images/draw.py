@@ -57,7 +57,7 @@ def take(browser: Browser, source: Path, name: str, scale: float, shot: Any) -> 
     page = browser.new_page(device_scale_factor=scale, color_scheme="light", viewport={"width": WIDE, "height": 900})
     page.goto(source.resolve().as_uri())
     shot(page, HERE / name)
-    Image.open(HERE / name).convert("P", palette=Image.Palette.ADAPTIVE, colors=256).save(HERE / name, optimize=True)
+    Image.open(HERE / name).convert("RGB").save(HERE / name, optimize=True)
     print(name, Image.open(HERE / name).size)
 
 

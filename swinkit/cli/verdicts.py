@@ -79,8 +79,8 @@ def meanings(views: Iterable[View], answers: Sequence[tuple[str, float]], chance
     found = []
     if chance is not None and share - chance < UNSURE * (1 - chance):
         found.append(
-            f"The model is unsure here: it gives {name} {share:.1%}, and an even guess would be {chance:.1%}. Maps of so unsure "
-            "an answer often fail, since there is little evidence to find."
+            f"The model is unsure here: its likeliest class, {name}, gets {share:.1%}, and an even guess would give {chance:.1%}. "
+            "Maps of so unsure an answer often fail, since there is little evidence to find."
         )
     found.append("A failed check speaks of the map and of the model, and is no fault of the program.")
     return found + [f"A map that fails {name} {words.failed}." for name, words in TOLD.items() if name in failed]

@@ -100,20 +100,16 @@ def _from_stream(stream: BinaryIO, channels: int, least: int | None) -> np.ndarr
 
 
 def _open(stream: BinaryIO) -> Image.Image:
-    """Header of the picture in ``stream``; no pixel is decoded yet.
-
-    As ``Image.open`` does it, but for its warning of large pictures, which :func:`_check_size` refuses with a reason: what silences
-    a warning does so for the whole process. Raises :class:`UnidentifiedImageError` where no plugin takes it.
-    """
+    """Header of the picture in ``stream``, no pixel of it, as ``Image.open`` reads it but for its warning of large pictures: what
+    silences a warning does so for the whole process, and :func:`_check_size` refuses them with a reason."""
     Image.init()
     start = stream.read(16)
     for factory, accepts in (Image.OPEN[name] for name in FORMATS if name in Image.OPEN):
-        taken = not accepts or accepts(start)
-        if not taken or isinstance(taken, str):  # a text says what this Pillow lacks for it
-            continue
         stream.seek(0)
-        with suppress(SyntaxError, IndexError, TypeError, struct.error):  # a plugin's ways to say that it is none of its own
-            return factory(stream, "")
+        # a text says what this Pillow lacks for it; the errors are a plugin's ways to say that it is none of its own
+        if accepts is None or accepts(start) is True:
+            with suppress(SyntaxError, IndexError, TypeError, struct.error):
+                return factory(stream, "")
     raise UnidentifiedImageError
 
 

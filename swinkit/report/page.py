@@ -154,7 +154,13 @@ def render(data: Any, template: str = "report.html.j2") -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": svg.percent, "thumbnail": thumbnail, "middle": svg.shorten, "anchor": _anchor, "breakable": _breakable}
+    environment.filters |= {
+        "percent": svg.percent,
+        "thumbnail": thumbnail,
+        "middle": svg.shorten,
+        "anchor": _anchor,
+        "breakable": _breakable,
+    }
     environment.globals |= {
         "line_chart": plots.line_chart, "reliability_diagram": plots.reliability_diagram, "interval_bar": plots.interval_bar,
         "share_bar": plots.share_bar, "confusion_chart": matrix.confusion_chart, "most_confused": matrix.most_confused,
