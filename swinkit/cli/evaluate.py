@@ -38,7 +38,8 @@ SPLITS = ("auto", "train", "val", "test", "all")
     "gates",
     multiple=True,
     metavar="FIGURE=VALUE",
-    help="End with code 4 unless reached: top1, macro_f1, ece, …; docs/evaluate.md has all. Repeatable.",
+    help="End with code 4 unless FIGURE is at least VALUE: top1, top5, macro_f1, balanced_accuracy, temperature; of several labels map, "
+    "macro_f1, micro_f1, exact; or at most, for loss, ece, ece_scaled. Repeatable.",
 )
 @click.option(
     "--expect",

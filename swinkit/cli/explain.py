@@ -215,7 +215,7 @@ def attended(explainer: Explainer, first: View, options: dict[str, Any]) -> list
 
 
 def tell(found: dict[str, Any]) -> None:
-    """Answers and maps with their verdicts, on stdout."""
+    """Answers and maps with their verdicts, and what failed ones mean, on stdout."""
     for answer in found["answers"]:
         click.echo(f"{answer['class']:40} {answer['share']:6.1%}")
     click.echo()
@@ -226,3 +226,5 @@ def tell(found: dict[str, Any]) -> None:
             failed = [check["name"] for check in trust["checks"] if not check["passed"]]
             verdict = f"FAILS {' and '.join(failed)}" if failed else "passed every check"
         click.echo(f"{view['title']:72} {verdict}")
+    if found["notes"]:
+        click.echo("\n" + "\n".join(found["notes"]))

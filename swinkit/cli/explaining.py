@@ -17,25 +17,12 @@ from ..data.rgb import as_rgb
 from ..explain.explanation import Explainer, View
 from ..explain.paint import outlined, paint_over, stamped
 from ..explain.scores import Target, class_target
-from ..explain.trust import Check
-from ..report.explained import ExplainedPage, Figure, Group, Proof, Verdict, write_explained
+from ..report.explained import ExplainedPage, Figure, Group, write_explained
 from ..weights.atomic import write_atomically, write_json
 from .biases import biases
+from .verdicts import judged, meanings, verdict_of
 
 SHOWN = 640  # pixels of the longer side of a painted picture
-
-# check -> (what was measured, which limit it keeps)
-TOLD = {
-    "deletion and insertion": (
-        "{:.1%} of the orders, its own and random ones, do as well",
-        "at most {:.0%}: taking away what the map marks must lower the value sooner, bringing it back raise it sooner",
-    ),
-    "weight randomisation": (
-        "rank correlation {:.2f} with maps of randomised models",
-        "at most {:.2f}: a map that stays when all is forgotten shows the picture or the architecture, not what was learned",
-    ),
-    "noise": ("rank correlation {:.2f} with maps of noisy pictures", "at least {:.2f}: invisible changes must not move it"),
-}
 
 
 @dataclass(frozen=True)
@@ -152,21 +139,6 @@ def safe_name(text: str) -> str:
     return kept.encode()[:80].decode(errors="ignore") or "map"  # names are limited in bytes
 
 
-def verdict_of(view: View) -> Verdict | None:
-    if view.trust is None:
-        return None
-    lines = {"brought back": view.trust.insertion, "taken away": view.trust.deletion, "at random": view.trust.chance.mean(0)}
-    shares = view.trust.shares.tolist()
-    points = {name: list(zip(shares, line.tolist(), strict=True)) for name, line in lines.items()}
-    of = "The class's share" if view.facts.get("of_class") else "Likeness of the patch to itself"
-    return Verdict([proof_of(check) for check in view.trust.checks], points, of)
-
-
-def proof_of(check: Check) -> Proof:
-    measured, limit = TOLD[check.name]
-    return Proof(check.name, check.passed, measured.format(check.value), limit.format(check.limit))
-
-
 def facts_of(view: View, explainer: Explainer) -> dict[str, str]:
     """The figures of a view in words."""
     facts = view.facts
@@ -205,17 +177,19 @@ def write(studio: Studio, looked: Sequence[Looked], asked: Asked) -> dict[str, A
         groups.append(Group(part.heading, part.lead, [*figures, *heads]))
     groups += biases(explainer, asked.options, studio.keep)
     answers = [(target.name, explainer.share(target)) for target in ranked(explainer)[:5]]
+    views = [view for part in looked for view in part.views]
+    notes = meanings(views, answers, even_guess(explainer))
     page = ExplainedPage(
         title=f"Why {explainer.targets[0].name}?",
-        summary=f"{asked.picture.name}, explained by the model {asked.model}. {judged(looked)}",
+        summary=f"{asked.picture.name}, explained by the model {asked.model}. {judged(views)}", notes=notes,
         picture=studio.framed(), answers=answers, groups=groups, facts=described(explainer), commands=[asked.line],
     )  # fmt: skip
     write_explained(studio.folder / "explain.html", page)
-    views = [to_dict(view, explainer, studio.files[view.key]) for part in looked for view in part.views]
     found = {
         "model": asked.model, "picture": str(asked.picture), "page": str(studio.folder / "explain.html"),
         "answers": [{"class": name, "share": share} for name, share in answers], "seen": explainer.frame.seen,
-        "maps": views, "files": sorted(studio.files.values()),
+        "maps": [to_dict(view, explainer, studio.files[view.key]) for view in views], "notes": notes,
+        "files": sorted(studio.files.values()),
     }  # fmt: skip
     write_json(studio.folder / "explanation.json", found)
     return found
@@ -227,6 +201,12 @@ def ranked(explainer: Explainer) -> list[Target]:
     return sorted((class_target(model, index) for index in range(model.config.num_classes)), key=explainer.share, reverse=True)
 
 
+def even_guess(explainer: Explainer) -> float | None:
+    """What each class has of an answer that knows nothing; None where labels are independent."""
+    model: Any = explainer.model
+    return None if getattr(model, "multi_label", False) else 1 / model.config.num_classes
+
+
 def described(explainer: Explainer) -> dict[str, str]:
     height, width = explainer.frame.picture
     rows, columns = explainer.frame.size
@@ -236,16 +216,3 @@ def described(explainer: Explainer) -> dict[str, str]:
         "the model sees": f"x {left} to {right - 1}, y {top} to {bottom - 1}, as {columns} x {rows} pixels",
         "architecture": f"Swin V{explainer.config.version}, {'-'.join(map(str, explainer.config.depths))} blocks",
     }
-
-
-def judged(looked: Sequence[Looked]) -> str:
-    """How many maps can be trusted, in a sentence."""
-    verdicts = [view.trust.passed for part in looked for view in part.views if view.trust is not None]
-    if not verdicts:
-        return "Its maps were not checked (--no-trust)."
-    good = sum(verdicts)
-    if good == len(verdicts):
-        return f"All {good} maps passed every check."
-    if not good:
-        return f"None of {len(verdicts)} maps passed every check; each says on its face what it fails."
-    return f"{good} of {len(verdicts)} maps passed every check; the others say on their face what they fail."

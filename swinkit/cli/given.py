@@ -40,10 +40,10 @@ class _Picture(click.ParamType):
     name = "file"
 
     def convert(self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None) -> Path:
-        from ..runtime.inputs import inspect
+        from ..runtime.inputs import typed
 
-        if (fault := inspect(str(value)).fault) is not None:
-            raise DataError(f"{value}: {fault}. Expected the file of one picture")
+        if (fault := typed(str(value)).fault) is not None:
+            raise DataError(f"{value}: {fault}")
         return Path(value)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -81,8 +80,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name that is not valid text must not end a run when it is printed
             stream.reconfigure(errors="backslashreplace")
-    # Pillow warns of pictures that are too large, which are refused with a reason of ours
-    warnings.filterwarnings("ignore", r"Image size .* could be decompression bomb")
     share_cores()
     sys.exit(run(arguments))
 

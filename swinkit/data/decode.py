@@ -20,6 +20,8 @@ PostScript file named .jpg never reaches an interpreter.
 from __future__ import annotations
 
 import io
+import struct
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,10 +30,8 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from ..errors import DataError
-from .files import open_regular
+from .files import ACCEPTED, FORMATS, open_regular
 
-# MPO, a JPEG with more pictures behind it, is opened by the JPEG plugin: Pillow registers no opener of that name.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn: 256 MB of RGB
 
 NUMPY = b"\x93NUMPY"
@@ -81,8 +81,6 @@ def decode(source: Path | str | bytes | Image.Image | np.ndarray, channels: int 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read: {error.strerror}"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"declares more than the {MAX_PIXELS:,} pixels allowed; scale it down or cut it into tiles"
     text = str(error).split("\n")[0] or type(error).__name__
     return f"truncated: {text}" if "truncated" in text.lower() else f"damaged: {text}"
 
@@ -102,17 +100,25 @@ def _from_stream(stream: BinaryIO, channels: int, least: int | None) -> np.ndarr
 
 
 def _open(stream: BinaryIO) -> Image.Image:
-    """Header of the picture in ``stream``; no pixel is decoded yet."""
-    available = [name for name in FORMATS if name != "AVIF" or name in Image.registered_extensions().values()]
-    return Image.open(stream, formats=available)
+    """Header of the picture in ``stream``, no pixel of it, as ``Image.open`` reads it but for its warning of large pictures: what
+    silences a warning does so for the whole process, and :func:`_check_size` refuses them with a reason."""
+    Image.init()
+    start = stream.read(16)
+    for factory, accepts in (Image.OPEN[name] for name in FORMATS if name in Image.OPEN):
+        stream.seek(0)
+        # a text says what this Pillow lacks for it; the errors are a plugin's ways to say that it is none of its own
+        if accepts is None or accepts(start) is True:
+            with suppress(SyntaxError, IndexError, TypeError, struct.error):
+                return factory(stream, "")
+    raise UnidentifiedImageError
 
 
 def _masquerade(start: bytes) -> str:
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for mark, kind in MASQUERADES:
         if text.startswith(mark.lower()):
-            return f"is {kind}, whatever its name says; expected one of {', '.join(FORMATS)} or .npy"
-    return f"no known picture format; expected one of {', '.join(FORMATS)} or .npy"
+            return f"is {kind}, whatever its name says; expected {ACCEPTED}"
+    return f"no known picture format; expected {ACCEPTED}"
 
 
 def _check_size(height: int, width: int) -> None:

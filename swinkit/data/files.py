@@ -9,7 +9,12 @@ from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 
-# What the decoder reads; other files beside the pictures are listed and left alone.
+# What the decoder reads, as Pillow names it, and in words. MPO, a JPEG with more pictures behind it, is opened by the JPEG plugin:
+# Pillow registers no opener of that name.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
+ACCEPTED = f"one of {', '.join(FORMATS)} or .npy"
+
+# How its files are called; others beside the pictures are listed and left alone.
 PICTURE_SUFFIXES = frozenset(
     [
         ".jpg",

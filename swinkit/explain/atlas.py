@@ -15,10 +15,12 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..model.backbone import SwinBackbone
-from ..model.position_bias import MlpBias, TableBias
+from ..model.position_bias import MlpBias, TableBias, check_room
 from ..model.windows import Size
 from ..weights.resize import METHODS
 from .seeing import backbone_of, row_entropy, row_reach
+
+PAIR = 32  # bytes for each pair of tokens: its index, and a head's softmax, entropy and distance
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,14 @@ def atlas(model: nn.Module, window: int | Size | None = None, method: str = "bic
     """Every block's bias, or what it becomes when the windows are resized to ``window`` tokens.
 
     A table is resized by ``method``, "bicubic" or "geometric" (:mod:`swinkit.weights.resize`); log-CPB is asked at the new
-    window's coordinates, spaced as it was trained. Raises :class:`UsageError` for another method.
+    window's coordinates, spaced as it was trained. Raises :class:`UsageError` for another method, and for a window whose pairs of
+    tokens do not fit into memory.
     """
     if method not in METHODS:
         raise UsageError(f"There is no resizing {method!r}. Known: {', '.join(METHODS)}")
     target = (window, window) if isinstance(window, int) else window
+    if target is not None:
+        check_room([target], PAIR)
     backbone = backbone_of(model)
     return [
         _described(stage, block, backbone.config.version, _bias_at(module, target, method))
@@ -77,12 +82,12 @@ def _bias_at(module: TableBias | MlpBias, window: Size | None, method: str) -> T
 
 
 def _described(stage: int, block: int, version: int, bias: TableBias | MlpBias) -> BlockBias:
-    pairs = bias().float().cpu()  # (h, N, N)
     height, width = bias.window
-    offsets = torch.zeros(len(pairs), (2 * height - 1) * (2 * width - 1))
-    offsets[:, bias.index.cpu().flatten()] = pairs.flatten(1)  # pairs of one offset agree
-    share = pairs.softmax(dim=-1)
-    return BlockBias(
-        stage, block, version, bias.window, offsets.view(-1, 2 * height - 1, 2 * width - 1),
-        entropy=row_entropy(share).mean(-1), reach=row_reach(share, bias.window).mean(-1),
-    )  # fmt: skip
+    offsets = (bias.table if isinstance(bias, TableBias) else bias.values()).float().cpu().T.contiguous()  # (h, offsets)
+    # a head at a time: all pairs of tokens of all heads of a large window would not fit
+    index, looks = bias.index.cpu(), []
+    for head in offsets:
+        share = head[index].softmax(dim=-1)
+        looks.append(torch.stack((row_entropy(share).mean(), row_reach(share, bias.window).mean())))
+    entropy, reach = torch.stack(looks, dim=1)
+    return BlockBias(stage, block, version, bias.window, offsets.view(-1, 2 * height - 1, 2 * width - 1), entropy, reach)

@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from ..config import SwinConfig
 from .attention import Linear
 from .block import Block, LayerNorm, post_norm
+from .position_bias import check_room
 from .windows import WindowGrid, counts_of, pad_to
 
 
@@ -100,7 +101,7 @@ class Stage(nn.Module):
 
 
 class SwinBackbone(nn.Module):
-    """Pictures of any size to a pyramid of feature maps.
+    """Pictures of any size to a pyramid of feature maps. Raises :class:`UsageError` for windows whose tables do not fit into memory.
 
     ``embed`` and ``run_stages`` are the two halves, for those who go in between (masked image modelling).
     """
@@ -108,6 +109,8 @@ class SwinBackbone(nn.Module):
     def __init__(self, config: SwinConfig) -> None:
         super().__init__()
         self.config = config
+        if not torch.empty(0).is_meta:  # where nothing is allocated
+            check_room([config.stage_window(stage) for stage, depth in enumerate(config.depths) for _ in range(depth)])
         self.patch_embed = PatchEmbed(config)
         self.stages = nn.ModuleList(Stage(config, index) for index in range(config.num_stages))
         self.apply(initialise)

@@ -8,12 +8,15 @@ would import its symbolic machinery for them, which takes seconds, and computed 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import CPB_HIDDEN
+from ..errors import UsageError
+from ..machine import available_memory
 from .windows import Size
 
 
@@ -39,6 +42,24 @@ def log_spaced_coordinates(window: Size, pretrained: Size, dtype: torch.dtype = 
     axes = [axis * 8 / max(1, reach - 1) for axis, reach in zip(axes, pretrained, strict=True)]
     coordinates = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, 1)
     return coordinates.sign() * torch.log2(coordinates.abs() + 1) / math.log2(8)
+
+
+INDEX = 8  # bytes for each pair of tokens
+
+
+def check_room(windows: Sequence[Size], pair: int = INDEX) -> None:
+    """Raises :class:`UsageError` where ``pair`` bytes for each pair of tokens of all ``windows`` are more than is left here.
+
+    Asked before anything is allocated: pairs grow with the fourth power of a window's side, and a system that is asked for too much
+    crawls, or ends the process without a word.
+    """
+    needed, left = sum(pair * (height * width) ** 2 for height, width in windows), available_memory()
+    if left is not None and needed > left:
+        height, width = max(windows, key=math.prod)
+        raise UsageError(
+            f"Windows of {height} x {width} patches: tables of all their pairs take {needed / 1e9:,.1f} GB of memory, and "
+            f"{left / 1e9:,.1f} are left. Mend: a smaller window"
+        )
 
 
 def _room_for_index(window: Size, device: torch.device) -> Tensor:

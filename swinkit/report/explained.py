@@ -75,7 +75,8 @@ class Group:
 
 @dataclass(frozen=True)
 class ExplainedPage:
-    """Everything that the page shows. ``answers`` are (class, share in 0..1); ``commands`` are shell lines that repeat it."""
+    """Everything that the page shows. ``answers`` are (class, share in 0..1); ``notes`` say what it means that maps failed, in
+    sentences; ``commands`` are shell lines that repeat it."""
 
     title: str
     summary: str
@@ -84,6 +85,7 @@ class ExplainedPage:
     groups: Sequence[Group]
     facts: Mapping[str, str] = field(default_factory=dict)
     commands: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 def write_explained(path: Path, page: ExplainedPage) -> Path:

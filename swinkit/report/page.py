@@ -154,7 +154,13 @@ def render(data: Any, template: str = "report.html.j2") -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": svg.percent, "thumbnail": thumbnail, "middle": svg.shorten, "anchor": _anchor}
+    environment.filters |= {
+        "percent": svg.percent,
+        "thumbnail": thumbnail,
+        "middle": svg.shorten,
+        "anchor": _anchor,
+        "breakable": _breakable,
+    }
     environment.globals |= {
         "line_chart": plots.line_chart, "reliability_diagram": plots.reliability_diagram, "interval_bar": plots.interval_bar,
         "share_bar": plots.share_bar, "confusion_chart": matrix.confusion_chart, "most_confused": matrix.most_confused,
@@ -174,6 +180,11 @@ def write_report(path: str | Path, data: Any, template: str = "report.html.j2") 
 def _anchor(heading: str) -> str:
     """The name by which a link finds the section under ``heading``."""
     return "".join(letter if letter.isalnum() else "-" for letter in heading.lower())
+
+
+def _breakable(text: str) -> Markup:
+    """``text`` that goes on in a new line behind an underscore, where a name is too long for one, rather than inside a word."""
+    return Markup("_<wbr>").join(svg.printable(text).split("_"))
 
 
 def _inert(value: Any) -> Any:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from ..data.files import kind_of, walk
+from ..data.files import ACCEPTED, is_picture_name, kind_of, walk
+from ..errors import nearest
 
 
 class Input(NamedTuple):
@@ -59,9 +60,22 @@ def inspect(name: str) -> Input:
     return Input(name, None if stat.S_ISREG(mode) else f"is {kind_of(mode)}, not a regular file")
 
 
+def typed(name: str) -> Input:
+    """:func:`inspect` of a name that somebody typed: a fault also says what in the same folder was meant, or what is accepted."""
+    item = inspect(name)
+    if item.fault is None:
+        return item
+    folder, last = os.path.split(name)
+    try:
+        beside = [other for other in os.listdir(folder or ".") if is_picture_name(other)]
+    except (OSError, ValueError):
+        beside = []
+    return Input(name, f"{item.fault}. {nearest(last, beside, f'Expected the file of a picture, {ACCEPTED}')}")
+
+
 def _inside(name: str) -> Iterator[Input]:
     if not os.path.isdir(name):
-        yield inspect(name)
+        yield typed(name)
         return
     empty = True
     for relative, fault in walk(Path(name)):

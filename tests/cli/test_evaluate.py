@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import swinkit
+from swinkit.cli.evaluate import command
 from swinkit.cli.judging import find_material, predictions
 from swinkit.cli.main import run
 from swinkit.data.layouts import open_data
@@ -20,6 +22,7 @@ from swinkit.data.split import make_split
 from swinkit.errors import DataError, UsageError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.preprocessing import Preprocessing
+from swinkit.tasks.figures import LOWER_IS_BETTER, figure_names
 from swinkit.variants import configure
 from swinkit.weights.files import save_model
 from swinkit.weights.saved import Saved
@@ -265,3 +268,9 @@ def test_fault_38_predictions_hold_no_formula():
     rows = predictions(evaluation).decode("utf-8").splitlines()
     assert any("'=cmd|" in row for row in rows)
     assert not any(cell.startswith(("=", "+", "@", '"=')) for row in rows for cell in row.split(","))
+
+
+def test_the_help_names_every_figure_that_can_be_required() -> None:
+    (told,) = [option.help for option in command.params if option.name == "gates"]
+    assert set(re.findall(r"[a-z]+\w*", told)) >= {*figure_names(10, False), *figure_names(10, True)}
+    assert set(LOWER_IS_BETTER) <= set(re.findall(r"\w+", told.partition("at most")[2]))

@@ -10,12 +10,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from markupsafe import escape
 from PIL import Image
 
 import swinkit
 from swinkit.cli.explain import command
-from swinkit.cli.explaining import judged, safe_name
+from swinkit.cli.explaining import safe_name
 from swinkit.cli.main import run
+from swinkit.cli.verdicts import judged, meanings
 from tests.explain.models import small
 
 
@@ -135,7 +137,37 @@ def test_when_all_was_shown_the_tour_is_proposed(place: Path, capsys: pytest.Cap
 )
 def test_the_page_says_how_many_maps_can_be_trusted(passed: str, said: str) -> None:
     views = [SimpleNamespace(trust=SimpleNamespace(passed=one == "t")) for one in passed]
-    assert said in judged([SimpleNamespace(views=views)])  # type: ignore[list-item]
+    assert said in judged(views)  # type: ignore[arg-type]
+
+
+def test_what_a_failed_check_means_is_said_where_it_fails(place: Path, explained: tuple[Path, dict], capsys) -> None:
+    folder, found = explained
+    failed = {check["name"] for view in found["maps"] for check in view["trust"]["checks"] if not check["passed"]}
+    assert "no fault of the program" in " ".join(found["notes"])
+    assert {name for name in failed if any(f"fails {name} " in note for note in found["notes"])} == failed
+    page = (folder / "explain.html").read_text("utf-8")
+    assert all(str(escape(note)) in page for note in found["notes"])
+    told = ["explain", str(place / "model"), str(place / "picture.png"), "--method", "cam", "--out", str(place / "told")]
+    assert run(told) == 0
+    assert "no fault of the program" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("failed", "share", "chance", "unsure", "count"),
+    [
+        (["noise"], 0.15, 0.1, True, 3),
+        (["noise", "deletion and insertion"], 0.6, 0.1, False, 3),
+        (["noise"], 0.15, None, False, 2),
+        ([], 0.1, 0.1, False, 0),
+    ],
+)
+def test_an_unsure_answer_is_named_where_maps_fail(
+    failed: list, share: float, chance: float | None, unsure: bool, count: int
+) -> None:
+    views = [SimpleNamespace(trust=SimpleNamespace(failed=tuple(failed))), SimpleNamespace(trust=None)]
+    notes = meanings(views, [("boot", share)], chance)  # type: ignore[arg-type]
+    assert len(notes) == count
+    assert any("unsure" in note for note in notes) == unsure
 
 
 @pytest.mark.parametrize(

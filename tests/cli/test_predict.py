@@ -250,7 +250,7 @@ def test_fault_22_a_killed_run_continues_with_each_file_once(model_folder, tmp_p
         _, error = process.communicate(timeout=120)
         assert not out.exists(), "it was killed after its end; the test needs more pictures"
         if number == 1:
-            assert process.returncode == 130
+            assert process.returncode == 130, error
             assert "the same command continues" in error
     process = start(model_folder, tmp_path, out)
     _, error = process.communicate(timeout=240)

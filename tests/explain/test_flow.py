@@ -12,6 +12,7 @@ from swinkit.explain.atlas import atlas
 from swinkit.explain.attention import attention_of
 from swinkit.explain.field import field_side, receptive_field
 from swinkit.explain.rollout import rollout, unmerged
+from swinkit.explain.seeing import row_entropy
 from swinkit.model.windows import WindowGrid
 from swinkit.weights.resize import fit, moved
 from tests.explain.models import VERSIONS, small
@@ -138,3 +139,15 @@ def test_even_bias_has_full_entropy() -> None:
 def test_an_unknown_resizing() -> None:
     with pytest.raises(UsageError, match="no resizing 'linear'"):
         atlas(small(1), 9, "linear")
+
+
+def test_a_window_whose_pairs_do_not_fit_is_refused_before_they_are_made() -> None:
+    with pytest.raises(UsageError, match="Windows of 2000 x 2000 patches"):
+        atlas(small(1), 2000)
+
+
+def test_a_large_window_takes_memory_for_one_head_at_a_time(monkeypatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr("swinkit.explain.atlas.row_entropy", lambda rows: seen.append(rows.ndim) or row_entropy(rows))
+    atlas(small(2), 9)
+    assert set(seen) == {2}

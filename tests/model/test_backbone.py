@@ -9,6 +9,7 @@ from torch._dynamo.utils import counters
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from swinkit.config import SwinConfig
+from swinkit.errors import UsageError
 from swinkit.kernels.accelerate import accelerate
 from swinkit.model.backbone import PatchMerging, SwinBackbone, initialise
 from swinkit.model.classifier import SwinClassifier
@@ -217,3 +218,12 @@ def test_what_torch_jit_records_serves_the_size_that_it_met_and_no_other(version
         for other in ((33, 64), (64, 32), (16, 64)):
             with pytest.raises(RuntimeError):
                 recorded(torch.randn(1, 3, *other))
+
+
+def test_windows_whose_tables_do_not_fit_are_refused_before_they_are_made(monkeypatch):
+    config = SwinConfig(window_size=200, image_size=800, depths=(2,), num_heads=(3,))
+    monkeypatch.setattr("swinkit.model.position_bias.available_memory", lambda: 20 * 10**9)
+    with pytest.raises(UsageError, match=r"Windows of 200 x 200 patches: .* 25\.6 GB of memory, and 20\.0 are left"):
+        SwinBackbone(config)
+    with torch.device("meta"):
+        assert SwinBackbone(config).stages[0].blocks[0].attention.bias.index.is_meta

@@ -12,10 +12,12 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from swinkit.report.contents import _temperature, read_curves
 from swinkit.report.matrix import NAMED
-from swinkit.report.page import Example, Headline, ReportData, Rival, render, write_report
+from swinkit.report.page import Example, Headline, ReportData, Rival, _breakable, render, write_report
+from swinkit.report.svg import printable
 from swinkit.report.thumbnails import thumbnail
 from swinkit.tasks.metrics import class_scores, fit_temperature
 
@@ -25,7 +27,7 @@ ELEMENTS = set(
     re.findall(
         r"\w+",
         "html head meta title link style body header main section footer nav a p h1 h2 h3 ul ol li div span b bdi small pre code dl dt dd "
-        "table thead tbody tr th td figure figcaption img svg g path rect line circle polyline text",
+        "table thead tbody tr th td figure figcaption img svg g path rect line circle polyline text wbr",
     )
 )
 ACTING = {"src", "href", "action", "formaction", "style", "srcdoc", "data", "xlink:href", "srcset", "poster", "ping"}
@@ -215,3 +217,7 @@ def test_the_page_of_ten_classes_is_small_and_written_whole(tmp_path):
     assert path.stat().st_size < 1_000_000
     assert path.read_text("utf-8").rstrip().endswith("</html>")
     assert os.listdir(tmp_path) == ["report.html"]
+
+
+def test_a_long_name_breaks_behind_an_underscore_and_stays_inert() -> None:
+    assert str(_breakable("swin_nano <b>_\u202e")) == f"swin_<wbr>nano &lt;b&gt;_<wbr>{escape(printable(chr(0x202E)))}"

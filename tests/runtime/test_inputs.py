@@ -1,5 +1,6 @@
 import io
 import os
+import re
 
 import pytest
 from hypothesis import given
@@ -43,6 +44,23 @@ def test_what_gives_nothing_is_one_input_with_its_reason(tmp_path, what):
     (item,) = expand([str(tmp_path / what)])
     assert item.name == str(tmp_path / what)
     assert item.fault
+
+
+@pytest.mark.parametrize(
+    ("what", "mend"),
+    [
+        ("sho.png", r"no such file\. Did you mean 'shoe.png'\?"),
+        ("missing.png", r"no such file\. Expected .* JPEG, .*or \.npy"),
+        ("nowhere/shoe.png", r"no such file\. Expected"),
+        ("no.txt", r"no such file\. Expected"),
+    ],
+)
+def test_a_typed_name_is_told_with_what_was_meant(tmp_path, what, mend):
+    for name in ("shoe.png", "note.txt"):
+        (tmp_path / name).touch()
+    (item,) = expand([str(tmp_path / what)])
+    assert re.match(mend, item.fault)
+    assert inspect(str(tmp_path / what)).fault == "no such file"  # one of many in a list looks through no folder
 
 
 def test_fault_20_links_pipes_and_devices_are_told_apart_without_opening_them(tmp_path):

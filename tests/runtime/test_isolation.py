@@ -73,7 +73,7 @@ def test_fault_19_a_broken_file_gives_the_reason_of_this_process(decoders, tmp_p
 
 def test_fault_17_a_bomb_is_refused_from_its_header(decoders, tmp_path):
     (tmp_path / "bomb.png").write_bytes(bomb(20_000, 20_000))
-    with pytest.raises(Undecodable, match=r"more than the [0-9,]+ pixels"):
+    with pytest.raises(Undecodable, match=r"declares 20,000 x 20,000 pixels, more than the"):
         decoders(tmp_path / "bomb.png", 3)
 
 

@@ -123,6 +123,7 @@ def imitate(surface: Tensor, window: tuple[int, int]) -> tuple[MlpBias, float, f
     Also that constant, which puts the values into the middle of what the network can say, 0 to 16, and what the fit left, as a
     share of the spread.
     """
+    surface = surface.detach()
     level = 8 - float(surface.mean())
     target = surface.flatten(1).T + level
     with torch.random.fork_rng([]), torch.enable_grad():
