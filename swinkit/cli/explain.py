@@ -10,7 +10,7 @@ import click
 
 from ..errors import UsageError
 from .given import MODEL, PICTURE
-from .options import SIZE, check_new, next_command, print_json, say, shared
+from .options import SIZE, check_new, next_command, print_json, say, say_doubts, shared
 
 if TYPE_CHECKING:
     from ..explain.explanation import Explainer, View
@@ -108,6 +108,7 @@ def command(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | N
     from .explaining import Asked, Studio, write
 
     explainer = prepared(model, picture, options)
+    say_doubts(explainer.model, quiet)
     explainer.targets = chosen(explainer, options["names"])
     views = looked(explainer, options, quiet)
     folder = out or first_free(Path("runs"), "explain")

@@ -210,7 +210,7 @@ def say(message: str, quiet: bool = False) -> None:
 
 
 def say_doubts(model: Any, quiet: bool = False) -> None:
-    """What makes the library that the weights of ``model`` come from answer otherwise, on stderr."""
+    """Why ``model`` may answer otherwise than where its weights come from, on stderr."""
     for doubt in getattr(model, "metadata", {}).get("doubts", ()):
         say(f"note: {doubt}", quiet)
 
