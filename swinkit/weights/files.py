@@ -104,10 +104,11 @@ def save_model(
     sweep_stale(folder)
     described = made.model_dump(mode="json", exclude_none=True)
     present = _present_description(folder)
-    if present:  # two files cannot be renamed at once, so for that moment both descriptions stand
-        write_json(folder / DESCRIPTION, {**described, "replaces": present})
+    # two files cannot be renamed at once: for that moment both descriptions stand, and whose the folder is can be read from the first
+    write_json(folder / DESCRIPTION, {**described, "replaces": present} if present else described)
     write_atomically(folder / WEIGHTS, content)
-    write_json(folder / DESCRIPTION, described)
+    if present:
+        write_json(folder / DESCRIPTION, described)
     return folder
 
 

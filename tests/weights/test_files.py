@@ -208,6 +208,17 @@ def test_replacing_a_model_leaves_the_old_or_the_new_one_after_each_write(folder
     assert "replaces" not in json.loads((folder / DESCRIPTION).read_text("utf-8"))
 
 
+def test_a_first_save_that_was_killed_between_its_files_can_be_repeated(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "write_atomically", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        swinkit.save(model, tmp_path / "m")
+    monkeypatch.undo()
+    with pytest.raises(WeightsError, match=r"model\.safetensors"):
+        read_model(tmp_path / "m")
+    swinkit.save(model, tmp_path / "m")
+    assert read_model(tmp_path / "m").sha256
+
+
 def test_refused_save_keeps_the_old_model(model, folder, monkeypatch):
     before = read_model(folder).sha256
     monkeypatch.setattr(files, "serialise", lambda state: b"x" * 10)

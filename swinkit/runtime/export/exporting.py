@@ -28,7 +28,7 @@ from .verifying import verify
 
 Progress = Callable[[str], Any]
 
-TRANSLATING = 1.0  # as long as tracing
+TRANSLATING = 3  # times as long as tracing takes, measured of a Swin-T
 
 
 def export(
@@ -51,11 +51,11 @@ def export(
 
 
 def begin(
-    model: Any, folder: Path, target: Target, given: Input, progress: Progress, more: int = 0
+    model: Any, folder: Path, target: Target, given: Input, progress: Progress, more: float = 0
 ) -> tuple[ExportedProgram, Golden, Manifest]:
     """What every export starts from: the traced network, its golden answers, and what is said of it.
 
-    ``more`` is how many pixels graphs will be asked about beside those of the proof: with it, it is told how long the export will take.
+    How long the rest will take is told; ``more`` is how many pixels PyTorch would answer in the time that goes into other work than the proof.
     """
     network = prepared(model)
     progress(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,12 @@ def test_a_good_int8_model_is_written_and_verified(
 ) -> None:
     monkeypatch.setattr(exporting, "trace", lambda *_: None)
     monkeypatch.setattr(int8, "to_onnx", lambda *_: onnx_bundle.files)
-    bundle, verdict = export_int8(plain, tmp_path / "bundle", pictures, gate=FORGIVING)
+    lines: list[str] = []
+    reads: list[int] = []
+    counted = Pictures(pictures.calibration, lambda: reads.append(1) or pictures.held_out(), 10**9)  # type: ignore[func-returns-value]
+    bundle, verdict = export_int8(plain, tmp_path / "bundle", counted, gate=FORGIVING, progress=lines.append)
+    assert any(re.fullmatch(r"about \d[\d.]* h to go, as these two took", line) for line in lines)
+    assert reads == [1]
     assert verdict.faults == []
     assert set(verdict.seconds) >= {"float32", "int8"}
     assert bundle.manifest.precision == "int8"
