@@ -38,7 +38,7 @@ from swinkit.explain.gradients import integrated_gradients, smoothgrad
 from swinkit.explain.rollout import rollout
 from swinkit.explain.scores import class_target
 from swinkit.explain.seeing import backbone_of
-from swinkit.explain.trust import layers_of, shuffled
+from swinkit.explain.trust import forgetful
 from swinkit.kernels.accelerate import accelerate
 from swinkit.tasks import described
 from swinkit.tasks.metrics import bootstrap
@@ -187,9 +187,8 @@ def judge(model: nn.Module, count: int, shuffles: int, seed: int) -> dict[str, o
             f"  {name:<26} {methods[name]['hits']:.1%} of {methods[name]['cases']}, the other object {methods[name]['other object']:.1%}, chance {methods[name]['chance']:.1%}",
             flush=True,
         )
-    generator = torch.Generator().manual_seed(seed)
-    names = list(layers_of(model))
-    forgotten = [play(shuffled(model, names, generator), METHODS["cam"], scenes, max(20, count // 5)) for _ in range(shuffles)]
+    *_, whole = forgetful(model, torch.Generator().manual_seed(seed), shuffles).values()
+    forgotten = [play(other, METHODS["cam"], scenes, max(20, count // 5)) for other in whole]
     randomised = {key: [found[key] for found in forgotten] for key in ("hits", "other object", "chance")}
     print(
         f"  cam, weights randomised    {np.mean(randomised['hits']):.1%}, the other object {np.mean(randomised['other object']):.1%}, chance {np.mean(randomised['chance']):.1%}",

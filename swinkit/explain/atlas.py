@@ -83,7 +83,9 @@ def _bias_at(module: TableBias | MlpBias, window: Size | None, method: str) -> T
 
 def _described(stage: int, block: int, version: int, bias: TableBias | MlpBias) -> BlockBias:
     height, width = bias.window
-    offsets = (bias.table if isinstance(bias, TableBias) else bias.values()).float().cpu().T.contiguous()  # (h, offsets)
+    offsets = (
+        (bias.table if isinstance(bias, TableBias) else bias.values()).detach().float().cpu().T.contiguous()
+    )  # (h, offsets)
     # a head at a time: all pairs of tokens of all heads of a large window would not fit
     index, looks = bias.index.cpu(), []
     for head in offsets:

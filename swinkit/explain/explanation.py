@@ -22,7 +22,7 @@ from .gradients import integrated_gradients, smoothgrad
 from .rollout import rollout
 from .scores import Target
 from .seeing import Place, backbone_of, index_of
-from .trust import MapOf, Trust, TrustSettings, Worth, random_deletions, trust
+from .trust import Forgotten, MapOf, Trust, TrustSettings, Worth, forgotten_by, random_deletions, trust
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,11 @@ class Explainer:
         return TrustSettings(cell, **{**special, **self.thorough})
 
     def _verdict(self, explain: MapOf, worth: Worth, settings: TrustSettings, chance: Tensor | None = None) -> Trust | None:
-        return trust(self.model, self.image, explain, worth, settings, chance) if self.checked else None
+        return trust(self.model, self.image, explain, worth, settings, chance, self._forgotten) if self.checked else None
+
+    @cached_property
+    def _forgotten(self) -> Forgotten:
+        return forgotten_by(self.model, self._settings(self.config.strides[-1]))
 
 
 def _attention_map(model: nn.Module, images: Tensor, place: Place, token: Place) -> Tensor:

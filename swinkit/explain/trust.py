@@ -8,7 +8,7 @@ the model has forgotten everything? Noise: does it stay when the picture changes
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..kernels.accelerate import accelerated
 from .blank import blank, covered
 from .seeing import backbone_of
 
 MapOf = Callable[[nn.Module, Tensor], Tensor]  # model, images (B, channels, H, W) -> maps (B, H, W)
 Worth = Callable[[nn.Module, Tensor], Tensor]  # model, images -> (B,), what must fall as the picture loses what matters
+Forgotten = Mapping[str, Sequence[nn.Module]]  # by the layer back to which models were shuffled, the first layer last
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,12 @@ class Trust:
 
 
 def trust(
-    model: nn.Module, image: Tensor, explain: MapOf, worth: Worth, settings: TrustSettings, chance: Tensor | None = None
-) -> Trust:
+    model: nn.Module, image: Tensor, explain: MapOf, worth: Worth, settings: TrustSettings, chance: Tensor | None = None,
+    forgotten: Forgotten | None = None,
+) -> Trust:  # fmt: skip
     """Check the maps that ``explain`` makes of ``image`` (1, channels, H, W); ``worth`` is what they claim to account for.
 
-    ``chance`` is :func:`random_deletions` of the same worth, where it is known from another map.
+    ``chance`` is :func:`random_deletions` of the same worth, and ``forgotten`` :func:`forgotten_by`, where they are known from another map.
     """
     seen = _Cells(explain, image, settings)
     found = seen.of(model, image)[0]
@@ -132,7 +135,7 @@ def trust(
     deletion, backwards = deleted(model, image, worth, torch.stack((order, order.flip(0))), settings)
     insertion = backwards.flip(0)
     shares = settings.gone(len(found)) / len(found)
-    layers = randomised_correlations(model, image, seen, settings)
+    layers = randomised_correlations(model, image, seen, forgotten or forgotten_by(model, settings))
     checks = (
         _check("deletion and insertion", p_value(deletion, insertion, chance, shares), settings.level, above=False),
         _check("weight randomisation", layers["all"], settings.remembered, above=False),
@@ -163,6 +166,7 @@ def deleted(model: nn.Module, image: Tensor, worth: Worth, orders: Tensor, setti
 
     The points are :meth:`TrustSettings.gone`. A worth of several numbers a picture, (B, m), gives (K, points, m).
     """
+    model = accelerated(model)
     rows, columns = settings.grid(image)
     chosen = settings.chosen(image)
     rank = orders.argsort(dim=1).to(image.device)  # when each cell goes
@@ -208,18 +212,19 @@ def p_value(deletion: Tensor, insertion: Tensor, chance: Tensor, shares: Tensor)
     return int(as_large.sum()) / len(as_large)
 
 
-def randomised_correlations(model: nn.Module, image: Tensor, seen: _Cells, settings: TrustSettings) -> dict[str, float]:
-    """Rank correlation of the map with the maps of models that were shuffled from the head back to each layer.
+def randomised_correlations(model: nn.Module, image: Tensor, seen: _Cells, forgotten: Forgotten) -> dict[str, float]:
+    """Rank correlation of the map with the maps of the models in ``forgotten``, by how far they were shuffled.
 
-    "all" is the mean size over several whole shuffles, since a map turned upside down has remembered too.
+    "all" is the mean size over the whole shuffles, since a map turned upside down has remembered too.
     """
-    generator, names, original = settings.generator(2), list(layers_of(model)), seen.of(model, image)
+    original = seen.of(model, image)
 
-    def likeness(depth: int) -> float:
-        return rank_correlation(seen.of(shuffled(model, names[:depth], generator), image), original)
+    def likeness(other: nn.Module) -> float:
+        return rank_correlation(seen.of(other, image), original)
 
-    found = {name: likeness(depth) for depth, name in enumerate(names[:-1], start=1)}
-    return found | {"all": sum(abs(likeness(len(names))) for _ in range(settings.models)) / settings.models}
+    *partly, whole = forgotten.items()
+    found = {name: likeness(models[0]) for name, models in partly}
+    return found | {"all": sum(abs(likeness(other)) for other in whole[1]) / len(whole[1])}
 
 
 def layers_of(model: nn.Module) -> dict[str, Sequence[nn.Module]]:
@@ -232,18 +237,26 @@ def layers_of(model: nn.Module) -> dict[str, Sequence[nn.Module]]:
     return {"head": rest, **stages, "embedding": [backbone.patch_embed]}
 
 
-@torch.no_grad()
-def shuffled(model: nn.Module, names: Sequence[str], generator: torch.Generator) -> nn.Module:
-    """A copy of ``model`` in whose layers ``names`` every parameter has its numbers in another order.
+def forgotten_by(model: nn.Module, settings: TrustSettings) -> Forgotten:
+    return forgetful(model, settings.generator(2), settings.models)
 
-    Shuffling forgets what was learned and keeps each tensor's distribution; fresh weights would switch V2's branches off.
+
+@torch.no_grad()
+def forgetful(model: nn.Module, generator: torch.Generator, times: int = 1) -> Forgotten:
+    """Copies of ``model`` that have forgotten everything from its end back to each of its layers, ``times`` of each.
+
+    Each parameter there has its numbers in another order: that forgets what was learned and keeps the distribution, where fresh weights
+    would switch V2's branches off. The other tensors are ``model``'s own.
     """
-    answer = copy.deepcopy(model)
-    layers = layers_of(answer)
-    for parameter in {id(p): p for name in names for part in layers[name] for p in part.parameters()}.values():
-        order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
-        parameter.copy_(parameter.flatten()[order].view_as(parameter))
-    return answer
+    found: dict[str, list[nn.Module]] = {}
+    for _ in range(times):
+        becomes = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+        for name, parts in layers_of(model).items():
+            for parameter in {id(p): p for part in parts for p in part.parameters()}.values():
+                order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+                becomes[id(parameter)] = nn.Parameter(parameter.flatten()[order].view_as(parameter))
+            found.setdefault(name, []).append(copy.deepcopy(model, dict(becomes)))
+    return found
 
 
 def noisy_correlation(model: nn.Module, image: Tensor, seen: _Cells, settings: TrustSettings) -> float:

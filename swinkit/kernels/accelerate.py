@@ -5,14 +5,17 @@ Under autocast sums that lead from block to block stay float32 where PyTorch rou
 
 from __future__ import annotations
 
-from typing import TypeVar
+import copy
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..model.attention import Linear, WindowAttention
 from ..model.backbone import PatchMerging
 from ..model.block import Block, LayerNorm, Mlp, pre_norm
 from .attention import native_attention
+from .build import HOOKS
 from .dense import native_linear
 from .memory import keep_freed_memory
 from .mlp import native_mlp
@@ -47,3 +50,14 @@ def accelerate(model: Model) -> Model:
         elif isinstance(module, PatchMerging) and module.norm_first:
             module.norm.form = native_norm_for_layer
     return model
+
+
+def accelerated(model: nn.Module) -> Any:
+    """A copy of ``model`` with the same weights, accelerated: for those who ask much of a model that is not theirs to change."""
+    return accelerate(apart(model, (*model.parameters(), *model.buffers())))
+
+
+def apart(model: nn.Module, sharing: Iterable[Tensor] = ()) -> Any:
+    """A copy of ``model``, the tensors of ``sharing`` excepted, in whose hooks the same objects hear, not copies of them."""
+    heard = [hook for module in model.modules() for hooks in HOOKS for hook in getattr(module, hooks).values()]
+    return copy.deepcopy(model, {id(same): same for same in (*heard, *sharing)})

@@ -11,10 +11,8 @@ How a linear layer and an attention compute is handed in, so that one descriptio
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -99,12 +97,6 @@ def departure(model: SwinClassifier) -> str | None:
         if any(getattr(module, hooks) for hooks in HOOKS):
             return f"{name or 'the model'} has a hook"
     return None
-
-
-def apart(model: nn.Module) -> Any:
-    """A copy of ``model`` in whose hooks the same objects hear, not copies of them."""
-    heard = [hook for module in model.modules() for hooks in HOOKS for hook in getattr(module, hooks).values()]
-    return copy.deepcopy(model, {id(hook): hook for hook in heard})
 
 
 def behind_norm(norm: nn.LayerNorm, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:

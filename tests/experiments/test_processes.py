@@ -24,7 +24,13 @@ def test_tasks_are_shared_out_in_order():
     assert shared_out(square, [(1,), (2,), (3,)], 2) == [1, 4, 9]
 
 
-SLEEPS = "import time; from experiments.processes import shared_out; shared_out(time.sleep, [(600,), (600,)], 2)"
+# what a shell starts in the background ignores interrupts, and so would all that it starts
+SLEEPS = """
+import signal, time
+from experiments.processes import shared_out
+signal.signal(signal.SIGINT, signal.default_int_handler)
+shared_out(time.sleep, [(600,), (600,)], 2)
+"""
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are found in /proc")

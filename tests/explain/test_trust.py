@@ -12,12 +12,12 @@ from swinkit.explain.trust import (
     Worth,
     area,
     deleted,
+    forgetful,
     in_cells,
     layers_of,
     p_value,
     random_deletions,
     rank_correlation,
-    shuffled,
     trust,
 )
 from tests.explain.models import VERSIONS, small
@@ -164,7 +164,10 @@ def test_shuffling_reaches_the_named_layers_and_no_others(version: int) -> None:
     names = list(layers_of(model))
     assert names == ["head", "stage 2", "stage 1", "embedding"]
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    altered = shuffled(model, names[:2], torch.Generator().manual_seed(0)).state_dict()
+    forgotten = forgetful(model, torch.Generator().manual_seed(0), 2)
+    assert [len(forgotten[name]) for name in names] == [2] * 4
+    assert not torch.equal(*(other.backbone.patch_embed.proj.weight for other in forgotten["embedding"]))
+    altered = forgotten["stage 2"][0].state_dict()
     changed = {
         name.split(".")[0] if "stages" not in name else name.split(".")[2]
         for name in before

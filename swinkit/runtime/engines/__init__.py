@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError
+from ...kernels.accelerate import apart
 from ...model.backbone import check_pictures
 from ...tasks.devices import computes_bfloat16
-from ..folding import apart, departure
+from ..folding import departure
 from ..kinds import ENGINES, check_engine
 from .choice import fastest
 

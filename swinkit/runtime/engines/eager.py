@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...kernels.accelerate import apart
 from ...kernels.build import HOOKS
-from ..folding import apart
 
 
 def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
