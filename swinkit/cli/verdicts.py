@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ..explain.explanation import View
 from ..explain.trust import Check
 from ..report.explained import Proof, Verdict
+from ..report.svg import percent
 
 UNSURE = 0.1  # of the way from an even guess to certainty: an answer below it leaves the checks little evidence
 
@@ -51,7 +52,8 @@ def verdict_of(view: View) -> Verdict | None:
 
 def proof_of(check: Check) -> Proof:
     told = TOLD[check.name]
-    return Proof(check.name, check.passed, told.measured.format(check.value), told.limit.format(check.limit))
+    measured, limit = told.measured.format(check.value), told.limit.format(check.limit)
+    return Proof(check.name, check.passed, *(words.replace("%", "\u202f%") for words in (measured, limit)))
 
 
 def judged(views: Sequence[View]) -> str:
@@ -79,7 +81,7 @@ def meanings(views: Iterable[View], answers: Sequence[tuple[str, float]], chance
     found = []
     if chance is not None and share - chance < UNSURE * (1 - chance):
         found.append(
-            f"The model is unsure here: its likeliest class, {name}, gets {share:.1%}, and an even guess would give {chance:.1%}. "
+            f"The model is unsure here: its likeliest class, {name}, gets {percent(share)}, and an even guess would give {percent(chance)}. "
             "Maps of so unsure an answer often fail, since there is little evidence to find."
         )
     found.append("A failed check speaks of the map and of the model, and is no fault of the program.")
