@@ -125,7 +125,7 @@ def make_plan(model: str, target: Any, **wishes: Any) -> Plan:
         raise UsageError("--head-classes gives the outputs their names already; leave --class-names out")
     located = locate(model)
     saved = open_saved(located, wishes["variant"], unrecorded=wishes["image_size"])
-    origin, notes = str(saved.metadata.get("format", "swinkit")), list(saved.metadata.get("notes", ()))
+    origin, notes = str(saved.metadata.get("format", "swinkit")), changes.sentences(saved.metadata, "notes")
     method = wishes["resize"] or changes.convention(saved)
     saved = with_outputs(model, saved, wishes, notes)
     saved = with_shape(saved, wishes, method, notes)

@@ -10,7 +10,7 @@ import click
 
 from ..errors import UsageError
 from .given import MODEL, PICTURE
-from .options import SIZE, check_new, next_command, print_json, say, say_doubts, shared
+from .options import SIZE, at_size, check_new, next_command, print_json, say, say_doubts, shared
 
 if TYPE_CHECKING:
     from ..explain.explanation import Explainer, View
@@ -120,8 +120,8 @@ def command(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | N
     else:
         tell(found)
     say(f"Written: {folder / 'explain.html'}", quiet)
-    further = ("tour", picture, "--model", model) if options["atlas"] else ("explain", model, picture, "--atlas", "--no-trust")
-    next_command("swinkit", *further, quiet=quiet)
+    again: list[str | Path] = ["explain", model, picture, *at_size(options["image_size"]), "--atlas", "--no-trust"]
+    next_command("swinkit", *(["tour", picture, "--model", model] if options["atlas"] else again), quiet=quiet)
 
 
 def painted(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | None, options: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from ..explain.paint import outlined, paint_over, stamped
 from ..explain.scores import Target, class_target
 from ..report.explained import ExplainedPage, Figure, Group, write_explained
 from ..weights.atomic import write_atomically, write_json
+from ..weights.saved import sentences
 from .biases import biases
 from .verdicts import judged, meanings, verdict_of
 
@@ -178,17 +179,20 @@ def write(studio: Studio, looked: Sequence[Looked], asked: Asked) -> dict[str, A
     groups += biases(explainer, asked.options, studio.keep)
     answers = [(target.name, explainer.share(target)) for target in ranked(explainer)[:5]]
     views = [view for part in looked for view in part.views]
-    notes = meanings(views, answers, even_guess(explainer))
+    notes, doubts = (
+        meanings(views, answers, even_guess(explainer)),
+        sentences(getattr(explainer.model, "metadata", {}), "doubts"),
+    )
     page = ExplainedPage(
         title=f"Why {explainer.targets[0].name}?",
-        summary=f"{asked.picture.name}, explained by the model {asked.model}. {judged(views)}", notes=notes,
+        summary=f"{asked.picture.name}, explained by the model {asked.model}. {' '.join([judged(views), *doubts])}", notes=notes,
         picture=studio.framed(), answers=answers, groups=groups, facts=described(explainer), commands=[asked.line],
     )  # fmt: skip
     write_explained(studio.folder / "explain.html", page)
     found = {
         "model": asked.model, "picture": str(asked.picture), "page": str(studio.folder / "explain.html"),
         "answers": [{"class": name, "share": share} for name, share in answers], "seen": explainer.frame.seen,
-        "maps": [to_dict(view, explainer, studio.files[view.key]) for view in views], "notes": notes,
+        "maps": [to_dict(view, explainer, studio.files[view.key]) for view in views], "notes": notes, "doubts": doubts,
         "files": sorted(studio.files.values()),
     }  # fmt: skip
     write_json(studio.folder / "explanation.json", found)

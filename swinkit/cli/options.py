@@ -38,6 +38,11 @@ class _Size(click.ParamType):
 SIZE = _Size()
 
 
+def at_size(size: tuple[int, int] | None) -> tuple[str, ...]:
+    """The option that asks for ``size``, for a command that is proposed; nothing where none was asked for."""
+    return () if size is None else ("--image-size", f"{size[0]}x{size[1]}")
+
+
 def _device(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
     if not DEVICE.fullmatch(value):
         raise click.BadParameter(f"{value!r} is none of auto, cpu, cuda, cuda:N, mps.", ctx, parameter)
@@ -211,7 +216,9 @@ def say(message: str, quiet: bool = False) -> None:
 
 def say_doubts(model: Any, quiet: bool = False) -> None:
     """Why ``model`` may answer otherwise than where its weights come from, on stderr."""
-    for doubt in getattr(model, "metadata", {}).get("doubts", ()):
+    from ..weights.saved import sentences
+
+    for doubt in sentences(getattr(model, "metadata", {}), "doubts"):
         say(f"note: {doubt}", quiet)
 
 

@@ -14,7 +14,7 @@ import click
 
 from ..errors import DataError, Interrupted, UsageError
 from .given import MODEL, engine
-from .options import SIZE, next_command, print_json, say, say_doubts, shared
+from .options import SIZE, at_size, next_command, print_json, say, say_doubts, shared
 
 if TYPE_CHECKING:
     from ..runtime.inputs import Input
@@ -127,7 +127,8 @@ def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: f
         if len(inputs) > FEW or "-" in inputs:  # a shell writes out *.jpg, and a list came from another command
             say("Next: the same command with --out predictions.csv, which keeps the rows", options["quiet"])
         else:
-            next_command("swinkit", "predict", model, *inputs, "--out", "predictions.csv", quiet=options["quiet"])
+            further = (*inputs, *at_size(options["image_size"]), "--out", "predictions.csv")
+            next_command("swinkit", "predict", model, *further, quiet=options["quiet"])
 
 
 def _format(kind: str | None, out: Path | None, as_json: bool) -> str:

@@ -7,7 +7,6 @@ the model has forgotten everything? Noise: does it stay when the picture changes
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..kernels.accelerate import accelerated
+from ..kernels.accelerate import accelerated, apart, own_tensors
 from .blank import blank, covered
 from .seeing import backbone_of
 
@@ -250,12 +249,12 @@ def forgetful(model: nn.Module, generator: torch.Generator, times: int = 1) -> F
     """
     found: dict[str, list[nn.Module]] = {}
     for _ in range(times):
-        becomes = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+        becomes = own_tensors(model)
         for name, parts in layers_of(model).items():
             for parameter in {id(p): p for part in parts for p in part.parameters()}.values():
                 order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
                 becomes[id(parameter)] = nn.Parameter(parameter.flatten()[order].view_as(parameter))
-            found.setdefault(name, []).append(copy.deepcopy(model, dict(becomes)))
+            found.setdefault(name, []).append(apart(model, becomes))
     return found
 
 

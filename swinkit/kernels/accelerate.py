@@ -6,7 +6,7 @@ Under autocast sums that lead from block to block stay float32 where PyTorch rou
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
@@ -54,10 +54,16 @@ def accelerate(model: Model) -> Model:
 
 def accelerated(model: nn.Module) -> Any:
     """A copy of ``model`` with the same weights, accelerated: for those who ask much of a model that is not theirs to change."""
-    return accelerate(apart(model, (*model.parameters(), *model.buffers())))
+    return accelerate(apart(model, own_tensors(model)))
 
 
-def apart(model: nn.Module, sharing: Iterable[Tensor] = ()) -> Any:
-    """A copy of ``model``, the tensors of ``sharing`` excepted, in whose hooks the same objects hear, not copies of them."""
+def apart(model: nn.Module, becomes: Mapping[int, Tensor] | None = None) -> Any:
+    """A copy of ``model`` in whose hooks the same objects hear, not copies of them; ``becomes`` names, by the ``id`` of one of its tensors,
+    what stands in the copy for it."""
     heard = [hook for module in model.modules() for hooks in HOOKS for hook in getattr(module, hooks).values()]
-    return copy.deepcopy(model, {id(same): same for same in (*heard, *sharing)})
+    return copy.deepcopy(model, {id(hook): hook for hook in heard} | dict(becomes or {}))
+
+
+def own_tensors(model: nn.Module) -> dict[int, Tensor]:
+    """The parameters and buffers of ``model`` by their ``id``: with them, :func:`apart` copies none."""
+    return {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}

@@ -23,7 +23,7 @@ from ..validation import validated
 from ..variants import configure, find
 from ..weights.named import is_variant
 from ..weights.resize import remembering
-from ..weights.saved import Saved, convention, is_pretrained
+from ..weights.saved import Saved, convention, is_pretrained, sentences
 from .settings import LearnedFrom, RunSettings, completed
 
 CLASSIFIER = ("backbone.", "norm.", "head.")
@@ -172,7 +172,7 @@ def _statistics(
 
 
 def _saved(settings: RunSettings, collection: Collection, train: Sequence[int], file: Saved, parts: tuple[str, ...]) -> Start:
-    config, notes = file.config, list(file.metadata.get("notes", ()))
+    config, notes = file.config, sentences(file.metadata, "notes")
     state = {name: tensor for name, tensor in file.state.items() if name.startswith(parts)}
     if not takes(config.in_channels, collection.channels):
         notes.append(f"The first layer is spread from {config.in_channels} channels to {collection.channels}.")

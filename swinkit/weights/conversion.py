@@ -15,14 +15,13 @@ from torch import Tensor
 
 from .. import __version__
 from ..errors import GateError, SwinkitError, UsageError, WeightsError
+from . import CERTIFICATE
 from .atomic import drafting, sync_folder, write_atomically, write_json
 from .certificate import Parity, compare, reference
 from .publishing import CARD, model_card
 from .saved import Saved, painted_normalise
 from .targets import Target, hashes, takers
 from .verify import refuse_not_finite
-
-CERTIFICATE = "certificate.json"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from ..errors import UsageError, WeightsError
 from ..model.classifier import SwinClassifier
 from ..model.simmim import SimMIM
 from ..preprocessing import Preprocessing
-from . import BUNDLE, DESCRIPTION, RUN, WEIGHTS
+from . import BUNDLE, CERTIFICATE, DESCRIPTION, RUN, WEIGHTS
 from .atomic import sha256_of, sweep_stale, write_atomically, write_json
 from .named import find_place
 from .saved import Saved
@@ -118,14 +118,17 @@ def check_replaceable(folder: str | Path) -> None:
     Other files may lie in it, as a script's own log does; not those of a run or an exported bundle, nor another library's model.
     """
     folder = Path(folder)
-    run = next((place for place in (folder, folder.parent) if all((place / name).is_file() for name in RUN)), None)
+    real = folder.resolve()
+    run = next((place for place in (real, real.parent) if all((place / name).is_file() for name in RUN)), None)
     reason = None
     if os.path.lexists(folder) and not folder.is_dir():
         reason = "is there already and is no folder"
-    elif run and (folder == run or folder.name == "model"):
+    elif run and (real == run or real.name == "model"):
         reason = f"belongs to the run {run}, which is never overwritten"
     elif (folder / BUNDLE).exists():
         reason = "is an exported bundle, which is not overwritten"
+    elif (folder / CERTIFICATE).exists():
+        reason = f"is a conversion, whose {CERTIFICATE} would speak of other weights"
     elif not _holds_own(folder) and (found := [name for name in (WEIGHTS, DESCRIPTION) if os.path.lexists(folder / name)]):
         reason = f"holds {' and '.join(found)} that swinkit did not save as a model, and they are not overwritten"
     if reason:

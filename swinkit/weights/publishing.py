@@ -18,6 +18,7 @@ from .caches import hub_settings
 from .download import offline, unreachable
 from .files import check_replaceable, config_of, read_model, save_model
 from .hub import HUB, REPOSITORY, hub_client
+from .saved import OF_LOADING
 
 CARD = "README.md"
 MOST_CLASSES = 50  # named in the card; config.json has them all
@@ -32,8 +33,7 @@ def save_pretrained(
     A card that lies there is kept: people write on in them. Raises :class:`UsageError` as :func:`swinkit.save` does.
     """
     check_replaceable(folder)
-    known = dict(getattr(model, "metadata", None) or {})
-    known.pop("swinkit", None)
+    known = {name: value for name, value in (getattr(model, "metadata", None) or {}).items() if name not in OF_LOADING}
     folder = save_model(model, folder, multi_label=bool(getattr(model, "multi_label", False)), extra={**known, **(extra or {})})
     if not (folder / CARD).exists():
         write_atomically(folder / CARD, model_card(folder, licence).encode())

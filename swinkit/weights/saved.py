@@ -55,6 +55,9 @@ def meant_for(saved: Saved, image_size: Size, window_size: Size | None = None) -
     return replace(saved, config=config, trained=saved.config, preprocessing=preprocessing)
 
 
+OF_LOADING = ("swinkit", "format", "notes", "doubts")  # of the metadata, what loading says and no file shall repeat
+
+
 def at_other_size(saved: Saved, image_size: Size) -> Saved:
     """:func:`meant_for` pictures of ``image_size``; the windows of what learned without labels follow them, as in :func:`handed_over`.
 
@@ -62,8 +65,14 @@ def at_other_size(saved: Saved, image_size: Size) -> Saved:
     """
     meant = meant_for(saved, image_size, scaled_window(saved.config, image_size) if is_pretrained(saved) else None)
     doubts = interpolated(saved.config, meant.config)
-    told = {name: [*saved.metadata.get(name, ()), *doubts] for name in ("notes", "doubts")}
+    told = {name: [*sentences(saved.metadata, name), *doubts] for name in ("notes", "doubts")}
     return replace(meant, metadata={**saved.metadata, **told})
+
+
+def sentences(metadata: Mapping[str, Any], name: str) -> list[str]:
+    """What loading told under ``name``, "notes" or "doubts"; what an author of the file put there in another form is none of it."""
+    told = metadata.get(name)
+    return list(told) if isinstance(told, list | tuple) and all(isinstance(one, str) for one in told) else []
 
 
 def interpolated(trained: SwinConfig, config: SwinConfig) -> list[str]:

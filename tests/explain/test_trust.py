@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 from torch import nn
@@ -193,3 +195,18 @@ def test_the_model_is_left_alone(model: nn.Module) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     trust(model, image(), learned, bright, SETTINGS)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_hooks_of_a_model_hear_its_copies_and_are_not_copied() -> None:
+    class Heard:
+        def __init__(self) -> None:
+            self.lock, self.count = threading.Lock(), 0  # a lock cannot be copied
+
+        def __call__(self, *_: object) -> None:
+            self.count += 1
+
+    model, heard = small(1), Heard()
+    model.norm.register_forward_hook(heard)
+    *_, (whole,) = forgetful(model, torch.Generator().manual_seed(0)).values()
+    whole(torch.zeros(1, 3, 64, 64))
+    assert heard.count == 1

@@ -13,6 +13,7 @@ from swinkit.tasks.classification import ClassificationDecoder, temperature
 from swinkit.weights.descriptions import transformers
 from swinkit.weights.files import save_model
 from swinkit.weights.formats import DIALECTS
+from swinkit.weights.publishing import save_pretrained
 from swinkit.weights.resize import bicubic
 from swinkit.weights.streams import write_safetensors
 from swinkit.weights.translation import export
@@ -92,6 +93,14 @@ def test_where_windows_change_a_model_of_any_origin_has_its_tables_resized_and_s
     (doubt,) = smaller.metadata["doubts"]
     assert "At 8x8 pixels instead of 16x16 stage 2 has windows of 2x2 tokens instead of 4x4" in doubt
     assert doubt in smaller.metadata["notes"]
+    again = swinkit.load(save_pretrained(smaller, tmp_path / "saved"), image_size=16)
+    assert [one for one in again.metadata["doubts"] if "8x8 pixels instead of 16x16" in one] == []
+
+
+def test_what_an_author_calls_notes_is_none_of_loading(tmp_path):
+    save_pretrained(tiny(), tmp_path, extra={"notes": "trained on cats", "doubts": 3})
+    assert swinkit.load(tmp_path).metadata["notes"] == "trained on cats"
+    assert len(swinkit.load(tmp_path, image_size=8).metadata["notes"]) == 1
 
 
 def test_what_cannot_be_loaded_says_so(tmp_path, monkeypatch):

@@ -272,6 +272,7 @@ def test_a_script_saves_every_epoch_into_one_folder_beside_its_own_log(model, tm
         ({"config.yaml": "", "data.json": "{}"}, "", "belongs to the run"),
         ({"config.yaml": "", "data.json": "{}"}, "model", "belongs to the run"),
         ({"bundle.json": "{}"}, "", "is an exported bundle"),
+        ({"certificate.json": "{}"}, "", "is a conversion"),
         ({"log.txt": ""}, "log.txt", "is there already and is no folder"),
     ],
 )
@@ -281,6 +282,17 @@ def test_nothing_but_an_earlier_save_is_overwritten(model, tmp_path, save, there
     with pytest.raises(UsageError, match=f"{said}.*Mend: save into another folder"):
         save(model, tmp_path / inner)
     assert {path.name: path.read_text() for path in tmp_path.rglob("*")} == there
+
+
+def test_a_run_is_known_by_whatever_way_leads_to_it(model, tmp_path, monkeypatch):
+    for name in RUN:
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "link").symlink_to("model")
+    monkeypatch.chdir(tmp_path / "model")
+    for way in (".", tmp_path / "link"):
+        with pytest.raises(UsageError, match="belongs to the run"):
+            swinkit.save(model, way)
 
 
 def test_a_run_is_known_by_what_training_writes_first():
