@@ -85,7 +85,7 @@ def interpolated(trained: SwinConfig, config: SwinConfig) -> list[str]:
     if config.ape and config.grid(0) != trained.grid(0):
         reasons.append("there are other tokens: their absolute position embedding")
     return [
-        f"At {_by(config.image_size)} pixels instead of {_by(trained.image_size)} {reason} is interpolated, and answers may be worse than those "
+        f"At {_by(config.image_size)} pixels instead of {_by(trained.image_size)} {reason} is not what was trained, and answers may be worse than those "
         "that were measured, unless it is fine-tuned at that size"
         for reason in reasons
     ]
