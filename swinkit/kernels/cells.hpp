@@ -5,9 +5,9 @@
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int TILE = 4, ROWS = 7;  // 7 x 4 accumulators and 4 operands are the 32 registers; 49 tokens are 7 x 7
+constexpr int TILE = 4, ROWS = 7;  // 7 x 4 sums and 4 operands are the 32 registers; 49 tokens are 7 x 7
 #else
-constexpr int TILE = 2, ROWS = 4;
+constexpr int TILE = 2, ROWS = 6;  // 6 x 2 sums, 2 vectors and a number of AVX2's 16
 #endif
 
 template <typename T> struct Buffer {  // zeros, aligned to whole vectors
@@ -33,48 +33,56 @@ template <typename U, int D> void grouped(const typename U::number* from, typena
         for (int c = 0; c < D; c += LANES) store_cells<U>(to + t / U::STEP * D + c, U::group(from + t * D + c, from + (t + 1) * D + c));
 }
 
-// out (R, P) = a (R, K) times b (K, P)
-template <typename U, int K, int R, int T> void product_tile(const typename U::cell* a, const typename U::cell* b, int P, float* out) {
+// Where products find their first factor: the number for row r and step m is from[r * across + m * along].
+template <typename C, typename Across, typename Along> struct Factor {
+    const C* from; Across across; Along along;
+    C operator()(int row, int step) const { return from[row * across + step * along]; }
+    Factor below(int rows) const { return {from + (size_t)rows * across, across, along}; }
+};
+
+// R rows by T vectors of out (rows, width) = sum over ``count`` steps m of a(r, m) b (count, width)
+template <typename U, int R, int T, typename A, typename Width>
+void product_tile(const A& a, const typename U::cell* b, int count, Width width, float* out) {
     vec total[R][T] = {};
-    for (int k = 0; k < K; ++k) {
+    for (int m = 0; m < count; ++m) {
         typename U::cells column[T];
-        for (int part = 0; part < T; ++part) column[part] = load_cells<U>(b + k * P + part * LANES);
+#pragma GCC unroll 8
+        for (int part = 0; part < T; ++part) column[part] = in_register(load_cells<U>(b + m * width + part * LANES));
+#pragma GCC unroll 8
         for (int row = 0; row < R; ++row)
-            for (int part = 0; part < T; ++part) total[row][part] = U::add(total[row][part], a[row * K + k], column[part]);
+#pragma GCC unroll 8
+            for (int part = 0; part < T; ++part) total[row][part] = U::add(total[row][part], a(row, m), column[part]);
     }
+#pragma GCC unroll 8
     for (int row = 0; row < R; ++row)
-        for (int part = 0; part < T; ++part) store(out + row * P + part * LANES, total[row][part]);
+#pragma GCC unroll 8
+        for (int part = 0; part < T; ++part) store(out + row * width + part * LANES, total[row][part]);
 }
-template <typename U, int K, int R> void product_rows(const typename U::cell* a, const typename U::cell* b, int P, float* out) {
-    int column = 0;
-    for (; column + TILE * LANES <= P; column += TILE * LANES) product_tile<U, K, R, TILE>(a, b + column, P, out + column);
-    for (; column < P; column += LANES) product_tile<U, K, R, 1>(a, b + column, P, out + column);
+// all columns, as many vectors at a time as there are
+template <typename U, int R, int T = TILE, typename A, typename Width>
+void product_rows(const A& a, const typename U::cell* b, int count, Width width, float* out, int column = 0) {
+    for (; column + T * LANES <= width; column += T * LANES) product_tile<U, R, T>(a, b + column, count, width, out + column);
+    if constexpr (T > 1)
+        if (column < width) product_rows<U, R, T - 1>(a, b, count, width, out, column);
 }
-// out (R, D) = sum over m of a[row * across + m * along] b (m, D)
-template <typename U, int D, int R>
-void weighted_rows(const typename U::cell* a, int across, int along, const typename U::cell* b, int count, float* out) {
-    vec total[R][D / LANES] = {};
-    for (int m = 0; m < count; ++m)
-        for (int part = 0; part < D / LANES; ++part) {
-            const auto value = load_cells<U>(b + m * D + part * LANES);
-            for (int row = 0; row < R; ++row) total[row][part] = U::add(total[row][part], a[row * across + m * along], value);
-        }
-    for (int row = 0; row < R; ++row)
-        for (int part = 0; part < D / LANES; ++part) store(out + row * D + part * LANES, total[row][part]);
-}
-// both for N rows: in blocks of ROWS, the rest one at a time
-template <typename U, int D> void product(const typename U::number* a, const typename U::cell* b, int N, int P, float* out) {
-    constexpr int K = D / U::STEP;
+// all N rows, as many at a time as there are, halved and halved
+template <typename U, int R = ROWS, typename A, typename Width>
+void product(const A& a, const typename U::cell* b, int count, Width width, int N, float* out) {
     int row = 0;
-    for (; row + ROWS <= N; row += ROWS) product_rows<U, K, ROWS>(cells_of<U>(a) + row * K, b, P, out + (size_t)row * P);
-    for (; row < N; ++row) product_rows<U, K, 1>(cells_of<U>(a) + row * K, b, P, out + (size_t)row * P);
+    for (; row + R <= N; row += R) product_rows<U, R>(a.below(row), b, count, width, out + (size_t)row * width);
+    if constexpr (R > 1) product<U, R / 2>(a.below(row), b, count, width, N - row, out + (size_t)row * width);
 }
+// out (N, P) = a (N, D) times b (D, P)
+template <typename U, int D> void product(const typename U::number* a, const typename U::cell* b, int N, int P, float* out) {
+    typedef std::integral_constant<int, D / U::STEP> K;
+    typedef std::integral_constant<int, 1> Beside;
+    product<U>(Factor<typename U::cell, K, Beside>{cells_of<U>(a), {}, {}}, b, K{}, P, N, out);
+}
+// out (N, D) = sum over m of a[row * across + m * along] b (m, D)
 template <typename U, int D>
 void weighted(const typename U::cell* a, int across, int along, const typename U::cell* b, int N, float* out) {
-    const int count = (N + U::STEP - 1) / U::STEP;
-    int row = 0;
-    for (; row + ROWS <= N; row += ROWS) weighted_rows<U, D, ROWS>(a + (size_t)row * across, across, along, b, count, out + row * D);
-    for (; row < N; ++row) weighted_rows<U, D, 1>(a + (size_t)row * across, across, along, b, count, out + row * D);
+    typedef std::integral_constant<int, D> Width;
+    product<U>(Factor<typename U::cell, int, int>{a, across, along}, b, (N + U::STEP - 1) / U::STEP, Width{}, N, out);
 }
 
 }  // namespace

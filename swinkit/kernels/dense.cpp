@@ -113,7 +113,7 @@ extern "C" {
 int dense_lanes([[maybe_unused]] int half) {  // columns of a vector; 0 where this processor is better served otherwise
 #if defined(__AVX512BF16__)
     return LANES;
-#elif defined(__AVX512F__)
+#elif defined(__AVX512F__) || (defined(__AVX2__) && defined(__FMA__))
     return half ? 0 : LANES;
 #else
     return 0;

@@ -26,7 +26,7 @@ WEIGHTS_KERNEL = Kernel(
 
 
 def applies(weight: Tensor, dtype: torch.dtype) -> bool:
-    """Whether the kernel computes with ``weight`` (out, in) in ``dtype`` here, and is not the slower way: what has AVX-512 and no AMX."""
+    """Whether the kernel computes with ``weight`` (out, in) in ``dtype`` here, and is not the slower way: what has AVX2 or AVX-512 and no AMX."""
     lanes = _lanes(dtype)
     return lanes > 0 and weight.shape[0] % lanes == 0 and weight.shape[1] % 2 == 0
 

@@ -4,14 +4,14 @@
 
 namespace {
 
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 
 // Both are a step less or plus something of z = |x| that fades: x Φ(x) = max(x, 0) - z Φ(-z), and the slope is s(z) = Φ(-z) - z φ(z) below
 // zero, 1 - s(z) above. What fades is cut into as many pieces as a vector looks up at once; each is the polynomial through its Chebyshev
-// points, or, where it has to vanish with x, through even steps. Six points are good to 1e-7, five, for bfloat16, to 1e-6.
-constexpr int PIECES = 16;
-constexpr float PIECE = 0.35f;  // beyond sixteen of these what fades is below 4e-7
-template <typename T> constexpr int POINTS = sizeof(T) == 2 ? 5 : 6;
+// points, or, where it has to vanish with x, through even steps. As many points as here are good to 2e-8, or, for bfloat16, to 3e-6.
+constexpr int PIECES = LANES;
+constexpr float PIECE = 5.6f / PIECES;  // beyond all of these what fades is below 4e-7
+template <typename T> constexpr int POINTS = (LANES == 16 ? 6 : 8) - (sizeof(T) == 2 ? LANES == 16 ? 1 : 2 : 0);
 
 template <int COUNT> struct Fading {
     alignas(64) float terms[COUNT][PIECES];  // coefficients by power of z / PIECE less the piece's number
@@ -36,25 +36,35 @@ inline double below(double z) { return 0.5 * std::erfc(z * M_SQRT1_2); }  // Φ(
 template <typename T> const Fading<POINTS<T>> BUMP([](double z) { return z * below(z); });
 template <typename T> const Fading<POINTS<T>> SLOPE([](double z) { return below(z) - z * std::exp(-z * z / 2) * M_2_SQRTPI * M_SQRT1_2 / 2; });
 
-struct Place { __m512i piece; vec t; };
+// The smaller and the larger of two: if one of them is no number, the second.
+#if defined(__AVX512F__)
+inline vec lesser(vec a, vec b) { return (vec)_mm512_min_ps((__m512)a, (__m512)b); }
+inline vec greater(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
+inline vec looked_up(const float* table, ivec at) { return (vec)_mm512_permutexvar_ps((__m512i)at, _mm512_load_ps(table)); }
+#else
+inline vec lesser(vec a, vec b) { return (vec)_mm256_min_ps((__m256)a, (__m256)b); }
+inline vec greater(vec a, vec b) { return (vec)_mm256_max_ps((__m256)a, (__m256)b); }
+inline vec looked_up(const float* table, ivec at) { return (vec)_mm256_permutevar8x32_ps(_mm256_load_ps(table), (__m256i)at); }
+#endif
+
+struct Place { ivec piece; vec t; };
 inline Place place(vec x) {
-    const vec scaled = (vec)((ivec)x & 0x7fffffff) * (1 / PIECE);
-    const vec z = (vec)_mm512_min_ps(_mm512_set1_ps(PIECES - 1e-5f), (__m512)scaled);  // in this order a NaN stays one
-    const __m512i piece = _mm512_cvttps_epi32((__m512)z);
-    return {piece, z - (vec)_mm512_cvtepi32_ps(piece)};
+    const vec z = lesser(broadcast(PIECES - 1e-5f), (vec)((ivec)x & 0x7fffffff) * (1 / PIECE));  // in this order a NaN stays one
+    const ivec piece = __builtin_convertvector(z, ivec);
+    return {piece, z - __builtin_convertvector(piece, vec)};
 }
 template <int COUNT> vec at(const Fading<COUNT>& fading, const Place& place) {
     vec value = {};
 #pragma GCC unroll 8
     for (int power = COUNT - 1; power >= 0; --power)
-        value = value * place.t + (vec)_mm512_permutexvar_ps(place.piece, _mm512_load_ps(fading.terms[power]));
+        value = value * place.t + looked_up(fading.terms[power], place.piece);
     return value;
 }
 
 // as exact as a ``T`` is
 template <typename T> vec gelu(vec x) {
     const vec zero = x * 0.0f;  // a NaN from infinities, as torch has it: the limit, 0 below, would hide broken weights
-    return (vec)_mm512_max_ps((__m512)x, (__m512)zero) - at(BUMP<T>, place(x));
+    return greater(x, zero) - at(BUMP<T>, place(x));
 }
 template <typename T> vec gelu_slope(vec x) {
     const vec fading = at(SLOPE<T>, place(x));

@@ -4,7 +4,11 @@
 
 namespace {
 
+#if defined(__AVX512F__)
 constexpr int ROWS = 8, VECTORS = 3;  // of a tile: 24 sums, 3 vectors of weights and one number of x are 28 of AVX-512's 32 registers
+#else
+constexpr int ROWS = 4, VECTORS = 3;  // 12 sums, 3 vectors and a number: AVX2's 16
+#endif
 constexpr int64_t WIDTH = VECTORS * LANES;  // of a panel
 
 // sums (R, V) += a step: the cell of each row, by a panel of V vectors
@@ -12,7 +16,7 @@ template <typename U, int R, int V, typename Row>
 __attribute__((always_inline)) inline void add_step(vec (&sums)[R][V], Row row, const typename U::cell* weights) {
     typename U::cells panel[V];
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) panel[v] = load_cells<U>(weights + v * LANES);
+    for (int v = 0; v < V; ++v) panel[v] = in_register(load_cells<U>(weights + v * LANES));
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8

@@ -14,12 +14,12 @@ from swinkit.model.attention import Linear
 BOTH = [torch.float32, torch.bfloat16]
 DTYPES = [dtype for dtype in BOTH if dense.applies(torch.empty(64, 64), dtype)]
 offered = pytest.mark.skipif(
-    not DTYPES, reason="the kernel is for processors with AVX-512 and no AMX, and for those with a compiler"
+    not DTYPES, reason="the kernel is for processors with AVX2 or AVX-512 and no AMX, and for those with a compiler"
 )
 
 
 @pytest.mark.skipif(
-    torch.backends.cpu.get_cpu_capability() != "AVX512" or not attention.KERNEL.available,
+    torch.backends.cpu.get_cpu_capability() not in {"AVX2", "AVX512"} or not attention.KERNEL.available,
     reason="no processor, or no compiler, that it is meant for",
 )
 def test_it_is_there_where_it_is_meant_to_be():
@@ -71,7 +71,7 @@ def test_any_shape_is_what_float64_says(rows, inner, columns, dtype, offset, aft
 def test_weights_are_packed_as_torch_would_rearrange_them(inner, columns, dtype, transposed):
     weight = drawn(columns, inner)
     together = 2 if dtype == torch.bfloat16 else 1
-    panels = weight.to(dtype).split(48)
+    panels = weight.to(dtype).split(3 * int(dense.KERNEL.dense_lanes(dense.DTYPES[dtype])))
     expected = torch.cat([panel.unflatten(1, (-1, together)).transpose(0, 1).flatten() for panel in panels])
     assert torch.equal(dense.pack(weight.t() if transposed else weight, dtype, transposed), expected)
 
