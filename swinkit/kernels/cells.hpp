@@ -44,15 +44,7 @@ template <typename C, typename Across, typename Along> struct Factor {
 template <typename U, int R, int T, typename A, typename Width>
 void product_tile(const A& a, const typename U::cell* b, int count, Width width, float* out) {
     vec total[R][T] = {};
-    for (int m = 0; m < count; ++m) {
-        typename U::cells column[T];
-#pragma GCC unroll 8
-        for (int part = 0; part < T; ++part) column[part] = in_register(load_cells<U>(b + m * width + part * LANES));
-#pragma GCC unroll 8
-        for (int row = 0; row < R; ++row)
-#pragma GCC unroll 8
-            for (int part = 0; part < T; ++part) total[row][part] = U::add(total[row][part], a(row, m), column[part]);
-    }
+    for (int m = 0; m < count; ++m) add_step<U>(total, [&](int row) { return a(row, m); }, b + m * width);
 #pragma GCC unroll 8
     for (int row = 0; row < R; ++row)
 #pragma GCC unroll 8

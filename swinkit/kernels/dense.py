@@ -26,7 +26,8 @@ WEIGHTS_KERNEL = Kernel(
 
 
 def applies(weight: Tensor, dtype: torch.dtype) -> bool:
-    """Whether the kernel computes with ``weight`` (out, in) in ``dtype`` here, and is not the slower way: what has AVX2 or AVX-512 and no AMX."""
+    """Whether the kernel computes with ``weight`` (out, in) in ``dtype`` here, and is not the slower way: in float32 with AVX2 or
+    AVX-512, in bfloat16 where AVX-512 multiplies it and AMX does not."""
     lanes = _lanes(dtype)
     return lanes > 0 and weight.shape[0] % lanes == 0 and weight.shape[1] % 2 == 0
 

@@ -36,21 +36,23 @@ inline double below(double z) { return 0.5 * std::erfc(z * M_SQRT1_2); }  // Φ(
 template <typename T> const Fading<POINTS<T>> BUMP([](double z) { return z * below(z); });
 template <typename T> const Fading<POINTS<T>> SLOPE([](double z) { return below(z) - z * std::exp(-z * z / 2) * M_2_SQRTPI * M_SQRT1_2 / 2; });
 
-// The smaller and the larger of two: if one of them is no number, the second.
+// The smaller and the larger of two: if one of them is no number, the second. ``whole`` has an answer for every number and for none.
 #if defined(__AVX512F__)
 inline vec lesser(vec a, vec b) { return (vec)_mm512_min_ps((__m512)a, (__m512)b); }
 inline vec greater(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
+inline ivec whole(vec x) { return (ivec)_mm512_cvttps_epi32((__m512)x); }
 inline vec looked_up(const float* table, ivec at) { return (vec)_mm512_permutexvar_ps((__m512i)at, _mm512_load_ps(table)); }
 #else
 inline vec lesser(vec a, vec b) { return (vec)_mm256_min_ps((__m256)a, (__m256)b); }
 inline vec greater(vec a, vec b) { return (vec)_mm256_max_ps((__m256)a, (__m256)b); }
+inline ivec whole(vec x) { return (ivec)_mm256_cvttps_epi32((__m256)x); }
 inline vec looked_up(const float* table, ivec at) { return (vec)_mm256_permutevar8x32_ps(_mm256_load_ps(table), (__m256i)at); }
 #endif
 
 struct Place { ivec piece; vec t; };
 inline Place place(vec x) {
     const vec z = lesser(broadcast(PIECES - 1e-5f), (vec)((ivec)x & 0x7fffffff) * (1 / PIECE));  // in this order a NaN stays one
-    const ivec piece = __builtin_convertvector(z, ivec);
+    const ivec piece = whole(z);
     return {piece, z - __builtin_convertvector(piece, vec)};
 }
 template <int COUNT> vec at(const Fading<COUNT>& fading, const Place& place) {

@@ -11,18 +11,6 @@ constexpr int ROWS = 4, VECTORS = 3;  // 12 sums, 3 vectors and a number: AVX2's
 #endif
 constexpr int64_t WIDTH = VECTORS * LANES;  // of a panel
 
-// sums (R, V) += a step: the cell of each row, by a panel of V vectors
-template <typename U, int R, int V, typename Row>
-__attribute__((always_inline)) inline void add_step(vec (&sums)[R][V], Row row, const typename U::cell* weights) {
-    typename U::cells panel[V];
-#pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) panel[v] = in_register(load_cells<U>(weights + v * LANES));
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) sums[r][v] = U::add(sums[r][v], row(r), panel[v]);
-}
-
 // Where the vector of outputs that begins with ``column`` stands in the packed weights, and how far it is from one step to the next.
 struct Standing { int64_t at, stride; };
 Standing standing(int64_t column, int64_t columns, int64_t steps) {

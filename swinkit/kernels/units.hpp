@@ -49,6 +49,18 @@ template <typename U> const typename U::cell* cells_of(const typename U::number*
     return reinterpret_cast<const typename U::cell*>(row);
 }
 
+// sums (R, V) += a step: the cell of each row, by V vectors of weights
+template <typename U, int R, int V, typename Row>
+__attribute__((always_inline)) inline void add_step(vec (&sums)[R][V], Row row, const typename U::cell* weights) {
+    typename U::cells panel[V];
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) panel[v] = in_register(load_cells<U>(weights + v * LANES));
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) sums[r][v] = U::add(sums[r][v], row(r), panel[v]);
+}
+
 template <typename Work> void with_unit([[maybe_unused]] int half, Work work) {
 #if defined(__AVX512BF16__)
     if (half) return work(Pair{});

@@ -6,7 +6,8 @@
 
 namespace {
 
-constexpr int64_t CHUNK = 512;  // columns of the gradient that are rearranged at once, and stay in the second cache
+constexpr int64_t CHUNK = 32 * LANES;  // columns of the gradient that are rearranged at once, and stay in the second cache
+constexpr int64_t LINE = 64;  // bytes
 constexpr int64_t SMALL = 1 << 16;  // numbers of an answer that each thread may sum up for itself
 
 // Steps of a block at most: a panel of x and a tile of the gradient take three quarters of the first cache.
@@ -43,7 +44,7 @@ struct Ahead { const char* from; int64_t stride; };
 
 // The ``index``-th of the lines that a step of columns of from (rows, stride) consists of.
 template <typename U> Ahead line(const typename U::number* from, int64_t stride, int64_t index) {
-    const auto* first = from + index % U::STEP * stride + index / U::STEP * (64 / (int64_t)sizeof *from);
+    const auto* first = from + index % U::STEP * stride + index / U::STEP * (LINE / (int64_t)sizeof *from);
     return {reinterpret_cast<const char*>(first), U::STEP * stride * (int64_t)sizeof *from};
 }
 
@@ -88,8 +89,8 @@ void add_share(const Operands<typename U::number>& in, const Share<typename U::n
             const auto* gradient = &gradients[r * steps];
             float* corner = out + r * in.inputs + column;
             Ahead ahead{reinterpret_cast<const char*>(gradient), 0};
-            if (r < VECTORS * ROWS) ahead = line<U>(beside, in.inputs, r / ROWS);
-            else if (fetched < following.width / LANES) ahead = line<U>(following.gradient, in.outputs, fetched++);
+            if (r / ROWS * LINE < WIDTH * 4) ahead = line<U>(beside, in.inputs, r / ROWS);
+            else if (fetched * LINE < following.width * 4) ahead = line<U>(following.gradient, in.outputs, fetched++);
             switch (wide / LANES) {
                 case 3: tile<U, 3>(gradient, panel, steps, fresh, ahead, corner, in.inputs); break;
                 case 2: tile<U, 2>(gradient, panel, steps, fresh, ahead, corner, in.inputs); break;
@@ -139,7 +140,7 @@ template <typename U> void product(const Operands<typename U::number>& in, float
 
 extern "C" {
 
-// gradient (rows, outputs) and x (rows, inputs) to out (outputs, inputs) and sums (outputs); rows are one or more, both widths multiples of 16
+// gradient (rows, outputs) and x (rows, inputs) to out (outputs, inputs) and sums (outputs); rows are one or more, both widths multiples of a vector's
 void weight_gradient(int half, const void* gradient, const void* x, int64_t rows, int64_t outputs, int64_t inputs, float* out, float* sums,
                      int threads) {
     with_unit(half, [&](auto U) {

@@ -3,6 +3,7 @@
 import copy
 import os
 import platform
+import subprocess
 import sys
 from pathlib import Path
 
@@ -179,3 +180,33 @@ def test_autocast_leaves_float64_as_it_is():
     fast, images = accelerate(copy.deepcopy(plain)), torch.randn(2, 3, 28, 28, dtype=torch.float64)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(fast(images), plain(images))
+
+
+LESSER = """
+import copy, sys
+import torch
+from swinkit import create_model
+from swinkit.kernels import attention, norm
+from swinkit.kernels.accelerate import accelerate
+
+assert attention.KERNEL.available, attention.KERNEL.reason
+torch.manual_seed(0)
+for variant in ("swin_nano", "swinv2_nano"):
+    plain = create_model(variant)
+    fast, images = accelerate(copy.deepcopy(plain)), torch.randn(2, 3, 28, 28)
+    for model in (plain, fast):
+        model(images).square().sum().backward()
+    assert (plain(images) - fast(images)).abs().max() < 1e-5 * plain(images).abs().max()
+    for ours, theirs in zip(fast.parameters(), plain.parameters()):
+        assert (ours.grad - theirs.grad).abs().max() <= 1e-3 * theirs.grad.abs().max() + 1e-7
+"""
+
+
+@compiles
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="these instruction sets are x86's")
+@pytest.mark.parametrize("without", ["-mno-avx512f", "-mno-avx2"])
+def test_kernels_are_right_for_lesser_processors_than_this_one(without):
+    """Other tests meet only the code for the machine that they run on."""
+    environment = {**os.environ, "CXX": f"{compiler()} {without}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", LESSER], env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-2000:]
