@@ -60,7 +60,7 @@ def command(
     swinkit evaluate runs/classify/shoes
     swinkit evaluate runs/classify/shoes new-photos/ --out evaluation
     swinkit evaluate runs/classify/shoes --require top1=0.9 --require ece=0.05
-    swinkit evaluate swin_tiny_patch4_window7_224.pth imagenet/ --expect published
+    swinkit evaluate swin_tiny_patch4_window7_224.pth imagenet/ --expect published-1k
     """
     limits = dict(map(parse_gate, gates))
     check_new(out)

@@ -117,7 +117,7 @@ def _made(named: dict[str, list[int]], shares: dict[str, float], seed: int, clas
 
 
 def default_validation(pictures: int) -> float:
-    """The share of ``pictures`` that validates where nobody said so: a tenth, or what gives 5,000."""
+    """The share of ``pictures`` that validates where nobody said so: a tenth, or what gives 5,000 of all of them, the test among them."""
     return min(0.1, 5000 / max(1, pictures))
 
 

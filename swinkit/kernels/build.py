@@ -100,6 +100,13 @@ def _key(source: Path, command: str) -> str:
     return hashlib.sha256(b"\0".join([*sources, *(part.encode() for part in rest)])).hexdigest()[:16]
 
 
+@functools.cache
+def code() -> str:
+    """A digest of all kernels' sources: what was measured with others may be otherwise."""
+    sources = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in {".cpp", ".hpp"})
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+
+
 def instruction_sets() -> str:
     """Architecture and instruction sets: a home folder may be shared by machines of several kinds."""
     try:

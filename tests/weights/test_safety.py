@@ -65,6 +65,7 @@ def test_fault_23_a_reduce_payload_is_named_and_not_called(make: Callable[[Path,
     assert "system" in refused(make, tmp_path)
 
 
+@pytest.mark.timeout(7200)  # for all 10,000
 def test_fault_24_damaged_files_end_in_a_refusal_or_in_tensors(tmp_path: Path) -> None:
     draw = random.Random(24)
     originals = [saved({"model": weights(), "config": {"a": [1, 2]}}, legacy) for legacy in (False, True)]

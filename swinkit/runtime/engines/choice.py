@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ... import __version__
 from ...errors import SwinkitError
 from ...kernels import attention, dense
-from ...kernels.build import cache_folder, instruction_sets
+from ...kernels.build import cache_folder, code, instruction_sets
 from ...machine import version
 from ...timing import in_turn
 from ...weights.atomic import write_json
@@ -73,7 +73,7 @@ def identity(model: Any, precision: str, shape: Any, names: list[str]) -> str:
     versions = __version__, {name: version(name) for name in ("torch", *names)}
     parts = (
         instruction_sets(), torch.get_num_threads(), versions, names, model.config.model_dump_json(), tuple(shape),
-        precision, attention.KERNEL.available, dense.KERNEL.available,
+        precision, code(), attention.KERNEL.available, dense.KERNEL.available,
     )  # fmt: skip
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
