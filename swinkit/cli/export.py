@@ -32,7 +32,7 @@ RUNTIMES = ("onnxruntime", "openvino", "torch")
 )
 @click.option("--calibrate", type=DATA, metavar="DATA", help="Pictures that tell int8 its ranges.")
 @click.option("--evaluate", type=DATA, metavar="DATA", help="Pictures that judge it.  [default: those that DATA keeps for it]")
-@shared("out", "json", "quiet", out="A new folder, by default MODEL-onnx, MODEL-openvino or MODEL-torch here, with int8 MODEL-openvino-int8.")
+@shared("out", "json", "quiet", out="A new folder, by default MODEL-onnx, -openvino, -torch or -openvino-int8 here.")
 def export_command(model: str, target: str | None, out: Path | None, **options: Any) -> None:
     """Write MODEL as one graph for every batch, height and width, into a folder with its classes and golden answers.
 
