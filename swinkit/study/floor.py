@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..config import SwinConfig
 from ..errors import UsageError
+from ..tasks.devices import onednn_packs
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,14 @@ def gemms(config: SwinConfig, batch: int, size: tuple[int, int]) -> list[Gemm]:
 class Floor:
     """The matrix products ``listed``, ready to run in ``dtype``: calling it computes all of them once.
 
-    Raises :class:`UsageError` where this build of torch has no oneDNN.
+    Raises :class:`UsageError` where oneDNN is not there, or not for ``dtype``.
     """
 
     def __init__(self, listed: list[Gemm], dtype: torch.dtype) -> None:
-        if not torch.backends.mkldnn.is_available():
+        if not onednn_packs(dtype):
             raise UsageError(
-                "The GEMM floor needs oneDNN, which this build of torch does not have; leave it out with --no-floor"
+                f"The GEMM floor needs oneDNN with weights of {str(dtype).removeprefix('torch.')}, which this build of torch or this "
+                "processor does not have; leave it out with --no-floor"
             )
         generator = torch.Generator().manual_seed(0)
         shapes = {(gemm.rows, gemm.inner) for gemm in listed}

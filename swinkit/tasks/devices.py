@@ -24,3 +24,10 @@ def computes_bfloat16(device: torch.device) -> bool:
     if device.type == "cpu":
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return False
+
+
+def onednn_packs(dtype: torch.dtype) -> bool:
+    """Whether oneDNN takes weights of ``dtype`` in an order of its own: bfloat16 with AVX-512 or better, be it emulated."""
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    return dtype != torch.bfloat16 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -6,6 +6,7 @@ import torch
 from swinkit.study import floor
 from swinkit.study.macs import count_macs
 from swinkit.tasks import create_model
+from swinkit.tasks.devices import onednn_packs
 from swinkit.variants import configure
 
 BATCH = 2
@@ -38,8 +39,8 @@ def test_every_linear_layer_has_its_product_in_order(monkeypatch):
     assert [shape[0] for shape in seen[:16]] == [gemm.rows for gemm in listed[:16]]  # the last stage's windows are padded
 
 
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.skipif(not onednn_packs(torch.float32), reason="this torch has no oneDNN")
+@pytest.mark.parametrize("dtype", [dtype for dtype in (torch.float32, torch.bfloat16) if onednn_packs(dtype)] or [None])
 def test_a_product_is_a_linear_layer_with_exact_gelu(dtype):
     gemm = floor.Gemm("mlp", 50, 24, 40, gelu=True)
     products = floor.Floor([gemm], dtype)

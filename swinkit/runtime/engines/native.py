@@ -22,6 +22,7 @@ from ...kernels.build import DTYPES
 from ...kernels.memory import keep_freed_memory
 from ...model.attention import attend, unit
 from ...model.windows import MASKED, Size, WindowGrid
+from ...tasks.devices import onednn_packs
 from ..folding import Affine, Attention, Folded, FoldedStage, Parts, cut_by_reshape
 from .native_stage import WholeStage
 from .remembering import remembered
@@ -174,7 +175,7 @@ def parts(precision: str, rows: int, embed_dim: int, own: bool = True) -> Parts:
     """How this engine computes on this machine; ``rows`` is how many tokens a layer will mostly see, ``embed_dim`` what all widths are
     multiples of, ``own`` whether linear layers are for the kernel where it applies."""
     dtype = getattr(torch, precision)
-    packs = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    packs = onednn_packs(dtype)
 
     def layer(affine: Affine) -> nn.Module:
         if own and layers.applies(affine.weight, dtype):
