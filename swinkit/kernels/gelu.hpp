@@ -11,7 +11,7 @@ namespace {
 // points, or, where it has to vanish with x, through even steps. As many points as here are good to 2e-8, or, for bfloat16, to 3e-6.
 constexpr int PIECES = LANES;
 constexpr float PIECE = 5.6f / PIECES;  // beyond all of these what fades is below 4e-7
-template <typename T> constexpr int POINTS = (LANES == 16 ? 6 : 8) - (sizeof(T) == 2 ? LANES == 16 ? 1 : 2 : 0);
+template <typename T> constexpr int POINTS = LANES == 16 ? (sizeof(T) == 2 ? 5 : 6) : (sizeof(T) == 2 ? 6 : 8);
 
 template <int COUNT> struct Fading {
     alignas(64) float terms[COUNT][PIECES];  // coefficients by power of z / PIECE less the piece's number
