@@ -22,6 +22,7 @@ from swinkit.machine import compiler
 from swinkit.model.windows import WindowGrid
 from tests.shaking import shake
 
+X86 = platform.machine() in ("x86_64", "AMD64")
 SOURCES = sorted(path.stem for path in Path(build.__file__).parent.glob("*.cpp"))
 compiles = pytest.mark.skipif(
     compiler() is None or sys.platform == "win32" or os.environ.get("SWINKIT_KERNELS") == "0",
@@ -38,7 +39,7 @@ def test_every_kernel_compiles(name):
 
 
 @compiles
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="elsewhere kernels leave such numbers as they are")
+@pytest.mark.skipif(not X86, reason="elsewhere kernels leave such numbers as they are")
 def test_numbers_too_small_for_a_full_mantissa_are_zero_within_a_kernel_and_not_behind_it():
     threads, tiny = torch.get_num_threads(), torch.full((4096,), 1e-40)
     try:
@@ -203,7 +204,7 @@ for variant in ("swin_nano", "swinv2_nano"):
 
 
 @compiles
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="these instruction sets are x86's")
+@pytest.mark.skipif(not X86, reason="these instruction sets are x86's")
 @pytest.mark.parametrize("without", ["-mno-avx512f", "-mno-avx2"])
 def test_kernels_are_right_for_lesser_processors_than_this_one(without):
     """Other tests meet only the code for the machine that they run on."""

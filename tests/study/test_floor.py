@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from swinkit.errors import UsageError
 from swinkit.study import floor
 from swinkit.study.macs import count_macs
 from swinkit.tasks import create_model
@@ -39,10 +40,13 @@ def test_every_linear_layer_has_its_product_in_order(monkeypatch):
     assert [shape[0] for shape in seen[:16]] == [gemm.rows for gemm in listed[:16]]  # the last stage's windows are padded
 
 
-@pytest.mark.skipif(not onednn_packs(torch.float32), reason="this torch has no oneDNN")
-@pytest.mark.parametrize("dtype", [dtype for dtype in (torch.float32, torch.bfloat16) if onednn_packs(dtype)] or [None])
-def test_a_product_is_a_linear_layer_with_exact_gelu(dtype):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_product_is_a_linear_layer_with_exact_gelu_or_is_refused(dtype):
     gemm = floor.Gemm("mlp", 50, 24, 40, gelu=True)
+    if not onednn_packs(dtype):
+        with pytest.raises(UsageError, match=f"weights of {str(dtype).removeprefix('torch.')}.*--no-floor"):
+            floor.Floor([gemm], dtype)
+        return
     products = floor.Floor([gemm], dtype)
     (inputs, packed, bias, *_), *_ = products._calls
     expected = torch.nn.functional.gelu(inputs.float() @ packed.to_dense().float().view(40, 24).T + bias.float())
@@ -51,5 +55,5 @@ def test_a_product_is_a_linear_layer_with_exact_gelu(dtype):
 
 def test_without_onednn_it_says_so(monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    with pytest.raises(Exception, match="--no-floor"):
+    with pytest.raises(UsageError, match="--no-floor"):
         floor.Floor([floor.Gemm("mlp", 1, 1, 1)], torch.float32)
