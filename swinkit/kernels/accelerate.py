@@ -15,6 +15,7 @@ from ..model.attention import Linear, WindowAttention
 from ..model.backbone import PatchMerging
 from ..model.block import Block, LayerNorm, Mlp, pre_norm
 from .attention import native_attention
+from .block import native_block
 from .build import HOOKS
 from .dense import native_linear
 from .memory import keep_freed_memory
@@ -44,7 +45,7 @@ def accelerate(model: Model) -> Model:
         elif isinstance(module, LayerNorm) and module.form is None:
             module.form = native_norm
         elif isinstance(module, Block):
-            module.form = native_residual
+            module.form, module.branch_form = native_block, native_residual
             if module.branch is pre_norm:
                 module.norm1.form = module.norm2.form = native_norm_for_layer
         elif isinstance(module, PatchMerging) and module.norm_first:

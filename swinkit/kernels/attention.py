@@ -134,6 +134,13 @@ class NativeAttention(torch.autograd.Function):
         return into, into_pad.to(pad.dtype), into_bias.to(ctx.bias_type), into_scale, None
 
 
+def scale_of(module: WindowAttention, x: Tensor) -> Tensor:
+    """What queries of tokens like ``x`` (…, C) are multiplied by, (h,), float32: version 2's is learned."""
+    if isinstance(module.similarity, ScaledCosine):
+        return module.similarity.scale(torch.float32).flatten()
+    return x.new_full((module.heads,), (x.shape[-1] // module.heads) ** -0.5, dtype=torch.float32)
+
+
 def native_attention(module: WindowAttention, x: Tensor, grid: WindowGrid) -> Tensor | None:
     """What :meth:`WindowAttention.mix` computes, or None where the kernel does not apply."""
     heads, width = module.heads, x.shape[3]
@@ -146,10 +153,5 @@ def native_attention(module: WindowAttention, x: Tensor, grid: WindowGrid) -> Te
     with torch.autocast("cpu", enabled=False):
         qkv = NativeLinear.apply(x.to(dtype), module.qkv.weight, projection)
     pad = qkv.new_zeros(3 * width) if projection is None else projection.to(qkv.dtype)
-    similarity = module.similarity
-    cosine = isinstance(similarity, ScaledCosine)
-    if isinstance(similarity, ScaledCosine):
-        scale = similarity.scale(torch.float32).flatten()
-    else:
-        scale = qkv.new_full((heads,), (width // heads) ** -0.5, dtype=torch.float32)
-    return NativeAttention.apply(qkv, pad, module.bias(), scale, Plan(grid, heads, cosine))
+    plan = Plan(grid, heads, isinstance(module.similarity, ScaledCosine))
+    return NativeAttention.apply(qkv, pad, module.bias(), scale_of(module, x), plan)

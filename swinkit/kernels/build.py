@@ -21,18 +21,23 @@ from torch.nn.modules.module import _has_any_global_hook
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from ..machine import compiler
-from ..model.attention import DotProduct, ScaledCosine
-from ..model.block import LayerNorm
+from ..model.attention import DotProduct, Linear, ScaledCosine, WindowAttention
+from ..model.block import DropPath, LayerNorm, Mlp
 from ..model.windows import traced
 from .cache import InVain, cache_folder, opened
 
 FLAGS = ("-std=gnu++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
 DTYPES = {torch.float32: 0, torch.bfloat16: 1}  # that kernels compute with, and how they are told which
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-OWN = (nn.Linear, nn.GELU, LayerNorm, DotProduct, ScaledCosine)
+OWN = (nn.Linear, nn.GELU, LayerNorm, DotProduct, ScaledCosine, Linear, WindowAttention, Mlp, DropPath)
 PATIENCE = 3  # seconds after which a compiler's work is announced
 SECONDS = 120  # longer than any compiler takes that is worth waiting for
 CODE, COUNT, POINTER = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p  # what kernels take; a tensor goes by :func:`pointer`
+
+
+def structure(name: str, **fields: Any) -> type[ctypes.Structure]:
+    """A structure as a kernel's source declares it."""
+    return type(name, (ctypes.Structure,), {"_fields_": tuple(fields.items())})
 
 
 class Kernel:

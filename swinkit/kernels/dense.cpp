@@ -29,9 +29,9 @@ template <typename U, int R, int V> void back(const Operands<U>& in, int64_t col
     for (int r = 0; r < R; ++r)
         for (int v = 0; v < V; ++v) {
             const int64_t at = corner + r * columns + v * LANES;
-            const vec entered = load(in.entered + at);
-            store(in.activated + at, gelu<T>(entered));
-            store(in.out + at, sums[r][v] * gelu_slope<T>(entered));
+            const Both gelu = gelu_and_slope<T>(load(in.entered + at));
+            store(in.activated + at, gelu.value);
+            store(in.out + at, sums[r][v] * gelu.slope);
         }
 }
 
@@ -94,14 +94,21 @@ template <typename U> void product(const Operands<U>& in, const Extent& s, int t
     const int64_t bytes = s.steps * sizeof(typename U::cell) + s.columns * sizeof(typename U::number) * touched;
     const int64_t fitting = std::max<int64_t>(1, CACHED / (ROWS * bytes));
     const int64_t block = s.columns > s.rows ? tiles : std::min(tiles, fitting);
+    const int64_t height = s.rows / tiles, higher = s.rows % tiles;  // of a tile; the first ones are a row higher
+    const auto row_of = [&](int64_t tile) { return tile * height + std::min(tile, higher); };
     in_parallel(tiles * panels, threads, [&](int64_t first, int64_t last, int) {
+        // counted on, since a division takes as long as a third of a small tile
+        int64_t begin = first / (block * panels) * block, high = std::min(block, tiles - begin);  // of this block, in tiles
+        int64_t turn = (first - begin * panels) % high, index = (first - begin * panels) / high;
+        Panel now = panel(index, s.columns), next = panel(std::min(index + 1, panels - 1), s.columns);
         for (int64_t task = first; task < last; ++task) {
-            const int64_t begin = task / (block * panels) * block, high = std::min(block, tiles - begin);  // of this block, in tiles
-            const int64_t within = task - begin * panels, turn = within % high, at = begin + turn, column = within / high * WIDTH;
-            const int64_t row = s.rows * at / tiles, count = s.rows * (at + 1) / tiles - row;  // tiles of about equal height
-            const int64_t next = column + WIDTH < s.columns ? column + WIDTH : column;
-            const auto* ahead = in.weights + (next + (turn < VECTORS ? turn : 0) * LANES) * s.steps;
-            tile_of<U>(count, std::min(WIDTH, s.columns - column) / LANES)(in, s, row, column, ahead);
+            const int64_t row = row_of(begin + turn), count = row_of(begin + turn + 1) - row;
+            const auto* ahead = in.weights + (next.column + (turn < VECTORS ? turn : 0) * LANES) * s.steps;
+            tile_of<U>(count, now.width / LANES)(in, s, row, now.column, ahead);
+            if (++turn < high) continue;
+            turn = 0;
+            if (++index == panels) index = 0, begin += high, high = std::min(block, tiles - begin);
+            now = panel(index, s.columns), next = panel(std::min(index + 1, panels - 1), s.columns);
         }
     });
 }

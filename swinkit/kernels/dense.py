@@ -28,12 +28,13 @@ WEIGHTS_KERNEL = Kernel(
 def applies(weight: Tensor, dtype: torch.dtype) -> bool:
     """Whether the kernel computes with ``weight`` (out, in) in ``dtype`` here, and is not the slower way: in float32 with AVX2 or
     AVX-512, in bfloat16 where AVX-512 multiplies it and AMX does not."""
-    lanes = _lanes(dtype)
-    return lanes > 0 and weight.shape[0] % lanes == 0 and weight.shape[1] % 2 == 0
+    across = lanes(dtype)
+    return across > 0 and weight.shape[0] % across == 0 and weight.shape[1] % 2 == 0
 
 
 @functools.cache
-def _lanes(dtype: torch.dtype) -> int:
+def lanes(dtype: torch.dtype) -> int:
+    """Outputs of a vector, of which the kernel computes whole ones in ``dtype``; 0 where it does not serve this processor."""
     if dtype not in DTYPES or not KERNEL.available or (dtype == torch.bfloat16 and torch.cpu._is_amx_tile_supported()):
         return 0
     return int(KERNEL.dense_lanes(DTYPES[dtype]))
@@ -41,7 +42,8 @@ def _lanes(dtype: torch.dtype) -> int:
 
 def pack(weight: Tensor, dtype: torch.dtype, transposed: bool = False) -> Tensor:
     """``weight`` (out, in), or, if ``transposed``, (in, out), in ``dtype``, flat, in the order in which the kernel reads it: panels of
-    three vectors of outputs, the last one of what is left; in each, the inputs one after another, bfloat16 two at a time."""
+    three vectors of outputs, the last ones of what is left, none of one alone; in each, the inputs one after another, bfloat16 two at a
+    time."""
     weight = weight.detach().float().contiguous()
     packed = weight.new_empty(weight.numel(), dtype=dtype)
     outputs, inputs = reversed(weight.shape) if transposed else weight.shape
@@ -94,8 +96,8 @@ def linear_backward(gradient: Tensor, weight: Tensor) -> Tensor:
 def weight_gradient(gradient: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     """From ``gradient`` (rows, out) of :func:`linear` and its ``x`` (rows, in) the gradients of weights (out, in) and bias (out,), float32."""
     (rows, outputs), inputs = gradient.shape, x.shape[1]
-    lanes = _lanes(x.dtype)
-    if not WEIGHTS_KERNEL.available or not lanes or not rows or outputs % lanes or inputs % lanes:
+    across = lanes(x.dtype)
+    if not WEIGHTS_KERNEL.available or not across or not rows or outputs % across or inputs % across:
         return (gradient.t() @ x).float(), gradient.sum(0, dtype=torch.float32)
     gradient, x = gradient.contiguous(), x.contiguous()
     out, sums = (x.new_empty(shape, dtype=torch.float32) for shape in ((outputs, inputs), (outputs,)))

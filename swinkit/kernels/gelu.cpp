@@ -15,9 +15,9 @@ template <typename T> void forward(const T* x, int64_t count, T* out, int thread
 template <typename T> void backward(const T* x, int64_t count, T* out, T* gradient, int threads) {
     in_parallel(count / LANES, threads, [&](int64_t first, int64_t last, int) {
         for (int64_t at = first * LANES; at < last * LANES; at += LANES) {
-            const vec value = load(x + at);
-            store(out + at, gelu<T>(value));
-            store(gradient + at, load(gradient + at) * gelu_slope<T>(value));
+            const Both both = gelu_and_slope<T>(load(x + at));
+            store(out + at, both.value);
+            store(gradient + at, load(gradient + at) * both.slope);
         }
     });
 }

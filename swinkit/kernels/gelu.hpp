@@ -4,6 +4,21 @@
 
 namespace {
 
+struct Normal { vec below, density; };  // Φ(x) and φ(x)
+
+// By Abramowitz and Stegun 7.1.26, good to 1.5e-7; its e^(-x²/2) serves the slope as well.
+inline Normal normal(vec x) {
+    const vec z = (vec)((ivec)x & 0x7fffffff) * 0.70710678118654752f;
+    const vec t = 1.0f / (1.0f + 0.3275911f * z);
+    const vec e = exponential(-z * z);
+    vec p = t * 1.061405429f - 1.453152027f;
+    p = p * t + 1.421413741f;
+    p = p * t - 0.284496736f;
+    p = p * t + 0.254829592f;
+    const vec beyond = 0.5f * p * t * e;  // Φ(-|x|)
+    return {x < 0 ? beyond : 1.0f - beyond, e * 0.39894228040143268f};
+}
+
 #if defined(__AVX2__)
 
 // Both are a step less or plus something of z = |x| that fades: x Φ(x) = max(x, 0) - z Φ(-z), and the slope is s(z) = Φ(-z) - z φ(z) below
@@ -33,8 +48,6 @@ template <int COUNT> struct Fading {
     }
 };
 inline double below(double z) { return 0.5 * std::erfc(z * M_SQRT1_2); }  // Φ(-z)
-template <typename T> const Fading<POINTS<T>> BUMP([](double z) { return z * below(z); });
-template <typename T> const Fading<POINTS<T>> SLOPE([](double z) { return below(z) - z * std::exp(-z * z / 2) * M_2_SQRTPI * M_SQRT1_2 / 2; });
 
 // The smaller and the larger of two: if one of them is no number, the second. ``whole`` has an answer for every number and for none.
 #if defined(__AVX512F__)
@@ -64,36 +77,34 @@ template <int COUNT> vec at(const Fading<COUNT>& fading, const Place& place) {
 }
 
 // as exact as a ``T`` is
+template <typename T> const Fading<POINTS<T>> BUMP([](double z) { return z * below(z); });
 template <typename T> vec gelu(vec x) {
     const vec zero = x * 0.0f;  // a NaN from infinities, as torch has it: the limit, 0 below, would hide broken weights
     return greater(x, zero) - at(BUMP<T>, place(x));
 }
-template <typename T> vec gelu_slope(vec x) {
+
+#else
+
+template <typename T> vec gelu(vec x) { return x * normal(x).below; }
+
+#endif
+
+struct Both { vec value, slope; };
+
+#if defined(__AVX512F__)
+
+template <typename T> const Fading<POINTS<T>> SLOPE([](double z) { return below(z) - z * std::exp(-z * z / 2) * M_2_SQRTPI * M_SQRT1_2 / 2; });
+template <typename T> Both gelu_and_slope(vec x) {
     const vec fading = at(SLOPE<T>, place(x));
-    return x < 0 ? fading : 1.0f - fading;
+    return {gelu<T>(x), x < 0 ? fading : 1.0f - fading};
 }
 
 #else
 
-struct Normal { vec below, density; };  // Φ(x) and φ(x)
-
-// By Abramowitz and Stegun 7.1.26, good to 1.5e-7; its e^(-x²/2) serves the slope as well.
-inline Normal normal(vec x) {
-    const vec z = (vec)((ivec)x & 0x7fffffff) * 0.70710678118654752f;
-    const vec t = 1.0f / (1.0f + 0.3275911f * z);
-    const vec e = exponential(-z * z);
-    vec p = t * 1.061405429f - 1.453152027f;
-    p = p * t + 1.421413741f;
-    p = p * t - 0.284496736f;
-    p = p * t + 0.254829592f;
-    const vec beyond = 0.5f * p * t * e;  // Φ(-|x|)
-    return {x < 0 ? beyond : 1.0f - beyond, e * 0.39894228040143268f};
-}
-
-template <typename T> vec gelu(vec x) { return x * normal(x).below; }
-template <typename T> vec gelu_slope(vec x) {
+// AVX2 looks up slowly: what value and slope share is quicker than two tables.
+template <typename T> Both gelu_and_slope(vec x) {
     const Normal n = normal(x);
-    return n.below + x * n.density;
+    return {x * n.below, n.below + x * n.density};
 }
 
 #endif

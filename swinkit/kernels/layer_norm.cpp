@@ -69,20 +69,13 @@ void backward(const X* x, const float* weight, const Statistics* kept, const Y* 
     std::copy_n(total.begin() + C, C, gbias);
 }
 
-// call with null pointers to the types of x and of y, as the two codes say
-template <typename Call> void dispatch(int x, int y, Call call) {
-    float* const wide = nullptr;
-    bfloat16* const half = nullptr;
-    if (x && y) call(half, half); else if (x) call(half, wide); else if (y) call(wide, half); else call(wide, wide);
-}
-
 }  // namespace
 
 extern "C" {
 
 void norm_forward(int xhalf, int yhalf, void* x, const float* weight, const float* bias, void* residual, float eps, int64_t rows,
                   int C, void* out, Statistics* kept, int threads) {
-    dispatch(xhalf, yhalf, [&](auto X, auto Y) {
+    with_types(xhalf, yhalf, [&](auto X, auto Y) {
         forward(static_cast<decltype(X)>(x), weight, bias, static_cast<decltype(Y)>(residual), eps, rows, C,
                 static_cast<decltype(Y)>(out), kept, threads);
     });
@@ -90,18 +83,21 @@ void norm_forward(int xhalf, int yhalf, void* x, const float* weight, const floa
 
 void norm_backward(int xhalf, int yhalf, void* x, const float* weight, const Statistics* kept, void* gout, void* beside, int64_t rows,
                    int C, void* gx, float* gweight, float* gbias, int threads) {
-    dispatch(xhalf, yhalf, [&](auto X, auto Y) {
+    with_types(xhalf, yhalf, [&](auto X, auto Y) {
         backward(static_cast<decltype(X)>(x), weight, kept, static_cast<decltype(Y)>(gout), static_cast<decltype(X)>(beside), rows, C,
                  static_cast<decltype(X)>(gx), gweight, gbias, threads);
     });
 }
 
-// out = x + y, of the type of x, in one pass; count is a multiple of 16
-void add(int xhalf, int yhalf, void* x, void* y, int64_t count, void* out, int threads) {
-    dispatch(xhalf, yhalf, [&](auto X, auto Y) {
+void add(int xhalf, int yhalf, void* x, void* y, const float* factors, int64_t apart, int64_t count, void* out, int threads) {
+    with_types(xhalf, yhalf, [&](auto X, auto Y) {
+        const auto* from = static_cast<decltype(X)>(x);
         in_parallel(count / LANES, threads, [&](int64_t first, int64_t last, int) {
-            for (int64_t at = first * LANES; at < last * LANES; at += LANES)
-                store(static_cast<decltype(X)>(out) + at, load(static_cast<decltype(X)>(x) + at) + load(static_cast<decltype(Y)>(y) + at));
+            for (int64_t at = first * LANES; at < last * LANES; at += LANES) {
+                vec value = load(static_cast<decltype(Y)>(y) + at);
+                if (factors) value *= factors[at / apart];
+                store(static_cast<decltype(X)>(out) + at, from ? load(from + at) + value : value);
+            }
         });
     });
 }

@@ -17,7 +17,7 @@ KERNEL = Kernel(
     "layer_norm",
     norm_forward=(None, CODE, CODE, *[POINTER] * 4, ctypes.c_float, COUNT, CODE, POINTER, POINTER, CODE),
     norm_backward=(None, CODE, CODE, *[POINTER] * 5, COUNT, CODE, *[POINTER] * 3, CODE),
-    add=(None, CODE, CODE, POINTER, POINTER, COUNT, POINTER, CODE),
+    add=(None, CODE, CODE, *[POINTER] * 3, COUNT, COUNT, POINTER, CODE),
 )
 
 

@@ -11,11 +11,21 @@ constexpr int ROWS = 4, VECTORS = 3;  // 12 sums, 3 vectors and a number: AVX2's
 #endif
 constexpr int64_t WIDTH = VECTORS * LANES;  // of a panel
 
+// The ``index``-th of the panels of so many columns. A last one of a single vector would be a tile of sums that wait for one another: it
+// shares with the one before.
+struct Panel { int64_t column, width; };
+Panel panel(int64_t index, int64_t columns) {
+    const int64_t behind = (columns + WIDTH - 1) / WIDTH - 1 - index, half = WIDTH / 2 + LANES / 2;
+    if (columns > WIDTH && columns % WIDTH == LANES && behind < 2) return {columns - (behind + 1) * half, half};
+    return {index * WIDTH, std::min(WIDTH, columns - index * WIDTH)};
+}
+
 // Where the vector of outputs that begins with ``column`` stands in the packed weights, and how far it is from one step to the next.
 struct Standing { int64_t at, stride; };
 Standing standing(int64_t column, int64_t columns, int64_t steps) {
-    const int64_t panel = column / WIDTH * WIDTH;
-    return {panel * steps + column - panel, std::min(WIDTH, columns - panel)};
+    Panel of = panel(column / WIDTH, columns);
+    if (column >= of.column + of.width) of = panel(column / WIDTH + 1, columns);
+    return {of.column * steps + column - of.column, of.width};
 }
 
 // from weights (inner, columns): row by row

@@ -20,7 +20,9 @@ def add(x: Tensor, y: Tensor) -> Tensor:
     """x + y of the type of ``x``; both float32 or bfloat16, each for itself, with a multiple of 16 numbers."""
     x, y = x.contiguous(), y.contiguous()
     out = torch.empty_like(x)
-    KERNEL.add(DTYPES[x.dtype], DTYPES[y.dtype], pointer(x), pointer(y), x.numel(), pointer(out), torch.get_num_threads())
+    KERNEL.add(
+        DTYPES[x.dtype], DTYPES[y.dtype], pointer(x), pointer(y), None, 1, x.numel(), pointer(out), torch.get_num_threads()
+    )
     return out
 
 

@@ -12,21 +12,16 @@ from torch import Tensor
 from ..model.windows import Size, WindowGrid, counts_of
 from . import attention, dense, norm
 from .attention import meeting
-from .build import CODE, COUNT, DTYPES, POINTER, Kernel, pointer
-
-
-def _structure(name: str, **fields: Any) -> type[ctypes.Structure]:
-    return type(name, (ctypes.Structure,), {"_fields_": tuple(fields.items())})
-
+from .build import CODE, COUNT, DTYPES, POINTER, Kernel, pointer, structure
 
 # as declared in the kernel's source
-Kernels = _structure("Kernels", dense=POINTER, attention=POINTER, norm=POINTER)
-Dense = _structure("Dense", weights=POINTER, bias=POINTER, inner=COUNT, columns=COUNT)
-Norm = _structure("Norm", weight=POINTER, bias=POINTER)
-Attention = _structure("Attention", pad=POINTER, bias=POINTER, scale=POINTER, heads=CODE, padded=CODE, cosine=CODE)
-Grid = _structure("Grid", index=POINTER, region=POINTER, mixed=POINTER, windows=COUNT, window=CODE)
-Block = _structure("Block", qkv=Dense, proj=Dense, fc1=Dense, fc2=Dense, attention=Attention, norms=Norm * 3)
-Stage = _structure(
+Kernels = structure("Kernels", dense=POINTER, attention=POINTER, norm=POINTER)
+Dense = structure("Dense", weights=POINTER, bias=POINTER, inner=COUNT, columns=COUNT)
+Norm = structure("Norm", weight=POINTER, bias=POINTER)
+Attention = structure("Attention", pad=POINTER, bias=POINTER, scale=POINTER, heads=CODE, padded=CODE, cosine=CODE)
+Grid = structure("Grid", index=POINTER, region=POINTER, mixed=POINTER, windows=COUNT, window=CODE)
+Block = structure("Block", qkv=Dense, proj=Dense, fc1=Dense, fc2=Dense, attention=Attention, norms=Norm * 3)
+Stage = structure(
     "Stage", half=CODE, pre_norm=CODE, third_norm_every=CODE, merges=CODE, eps=ctypes.c_float, width=COUNT, reduction=Dense, merging=Norm,
     count=COUNT, blocks=POINTER, grids=Grid * 2,
 )  # fmt: skip

@@ -1,5 +1,6 @@
 // The gradient of a linear layer's weights, gradientᵀ x, and of its bias, the gradient's sum over rows: a product whose inner dimension, the
 // rows, is long and whose answer is mostly small. Both factors are rearranged block by block, as tiles of the answer want to read them.
+#include "entries.hpp"
 #include "packing.hpp"
 #include <memory>
 #include <unistd.h>
@@ -73,18 +74,18 @@ void tile(const typename U::cell* gradient, const typename U::cell* x, int64_t s
 // Adds what a share comes to, or, if ``fresh``, puts it there; meanwhile ``following`` is fetched.
 template <typename U>
 void add_share(const Operands<typename U::number>& in, const Share<typename U::number>& share, const Share<typename U::number>& following,
-               bool fresh, typename U::cell* gradients, typename U::cell* panel, float* out, float* sums) {
+               bool fresh, typename U::cell* gradients, typename U::cell* xs, float* out, float* sums) {
     const int64_t steps = share.steps;
     rearranged<U>(share.gradient, in.outputs, share.rows, steps, share.width, sums, [&](int64_t step, int64_t c, typename U::cells x) {
         for (int part = 0; part < LANES / ROWS; ++part)
             std::memcpy(&gradients[((c / ROWS + part) * steps + step) * ROWS], (const char*)&x + part * ROWS * 4, ROWS * 4);
     });
     int64_t fetched = 0;  // lines of the gradient
-    for (int64_t column = 0; column < in.inputs; column += WIDTH) {
-        const int64_t wide = std::min(WIDTH, in.inputs - column);
+    for (int64_t index = 0; index * WIDTH < in.inputs; ++index) {
+        const auto [column, wide] = panel(index, in.inputs);
         rearranged<U>(share.x + column, in.inputs, share.rows, steps, wide, nullptr,
-                      [&](int64_t step, int64_t c, typename U::cells x) { store_cells<U>(panel + step * wide + c, x); });
-        const auto* beside = column + WIDTH < in.inputs ? share.x + column + WIDTH : following.x;
+                      [&, wide = wide](int64_t step, int64_t c, typename U::cells x) { store_cells<U>(xs + step * wide + c, x); });
+        const auto* beside = column + wide < in.inputs ? share.x + column + wide : following.x;
         for (int64_t r = 0; r < share.width; r += ROWS) {
             const auto* gradient = &gradients[r * steps];
             float* corner = out + r * in.inputs + column;
@@ -92,9 +93,9 @@ void add_share(const Operands<typename U::number>& in, const Share<typename U::n
             if (r / ROWS * LINE < WIDTH * 4) ahead = line<U>(beside, in.inputs, r / ROWS);
             else if (fetched * LINE < following.width * 4) ahead = line<U>(following.gradient, in.outputs, fetched++);
             switch (wide / LANES) {
-                case 3: tile<U, 3>(gradient, panel, steps, fresh, ahead, corner, in.inputs); break;
-                case 2: tile<U, 2>(gradient, panel, steps, fresh, ahead, corner, in.inputs); break;
-                default: tile<U, 1>(gradient, panel, steps, fresh, ahead, corner, in.inputs);
+                case 3: tile<U, 3>(gradient, xs, steps, fresh, ahead, corner, in.inputs); break;
+                case 2: tile<U, 2>(gradient, xs, steps, fresh, ahead, corner, in.inputs); break;
+                default: tile<U, 1>(gradient, xs, steps, fresh, ahead, corner, in.inputs);
             }
         }
     }
@@ -111,11 +112,11 @@ void accumulate(const Operands<typename U::number>& in, int64_t first, int64_t l
         return Share<typename U::number>{in.gradient + row * in.outputs + column, in.x + row * in.inputs, in.rows - row, end - begin, width};
     };
     using cell = typename U::cell;
-    const std::unique_ptr<cell[]> gradients(new cell[depth * CHUNK]), panel(new cell[depth * WIDTH]);
+    const std::unique_ptr<cell[]> gradients(new cell[depth * CHUNK]), xs(new cell[depth * WIDTH]);
     for (int64_t index = 0; index < blocks * chunks; ++index) {
         const int64_t next = std::min(index + 1, blocks * chunks - 1), column = low + index % chunks * CHUNK;
         add_share<U>(in, share(index / chunks, column), share(next / chunks, low + next % chunks * CHUNK), index < chunks, gradients.get(),
-                     panel.get(), out + column * in.inputs, sums + column);
+                     xs.get(), out + column * in.inputs, sums + column);
     }
 }
 

@@ -57,20 +57,26 @@ class DropPath(nn.Module):
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
+        factors = self.factors(x)
+        return x if factors is None else x * factors
+
+    def factors(self, x: Tensor) -> Tensor | None:
+        """What each sample of ``x`` is multiplied by, drawn anew, (B, 1, …); None where nothing is dropped."""
         if not self.training or self.rate == 0:
-            return x
+            return None
         keep = 1 - self.rate
-        alive = torch.empty(x.shape[0], *(1,) * (x.ndim - 1), dtype=x.dtype, device=x.device).bernoulli_(keep)
-        return x * (alive / keep)
+        return torch.empty(x.shape[0], *(1,) * (x.ndim - 1), dtype=x.dtype, device=x.device).bernoulli_(keep) / keep
 
     def extra_repr(self) -> str:
         return f"rate={self.rate:.3f}"
 
 
 class Block(nn.Module):
-    """One block of ``stage`` (Swin, figure 3b and equation 3; V2, figure 1); ``form`` of its branches as WindowAttention's."""
+    """One block of ``stage`` (Swin, figure 3b and equation 3; V2, figure 1); ``form``, and ``branch_form`` of each of its branches, as
+    WindowAttention's."""
 
-    form: Callable[..., Tensor | None] | None = None
+    form: Callable[[Block, Tensor, WindowGrid], Tensor | None] | None = None
+    branch_form: Callable[..., Tensor | None] | None = None
 
     def __init__(self, config: SwinConfig, stage: int, index: int) -> None:
         super().__init__()
@@ -91,10 +97,13 @@ class Block(nn.Module):
         self.norm3 = LayerNorm(width) if extra else nn.Identity()  # keeps the main branch of V2-H and V2-G tame
 
     def forward(self, x: Tensor, grid: WindowGrid) -> Tensor:
+        y = self.form(self, x, grid) if self.form is not None else None
+        return self.norm3(self.branches(x, grid) if y is None else y)
+
+    def branches(self, x: Tensor, grid: WindowGrid) -> Tensor:
         x = self.residual(self.norm1, self.attention, x, grid)
-        x = self.residual(self.norm2, self.mlp, x)
-        return self.norm3(x)
+        return self.residual(self.norm2, self.mlp, x)
 
     def residual(self, norm: LayerNorm, layer: nn.Module, x: Tensor, *rest: Any) -> Tensor:
-        y = self.form(self, norm, layer, x, *rest) if self.form is not None else None
+        y = self.branch_form(self, norm, layer, x, *rest) if self.branch_form is not None else None
         return self.branch(norm, layer, self.drop_path, x, *rest) if y is None else y

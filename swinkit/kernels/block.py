@@ -1,0 +1,216 @@
+"""A block that learns by one native call forward and one back, which call the kernels in their order.
+
+Shapes: B batch, H and W rows and columns of the map, C channels, h heads, N tokens per window.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..model.attention import ScaledCosine
+from ..model.block import Block, pre_norm
+from ..model.windows import WindowGrid
+from . import attention, dense, norm
+from .attention import meeting, pad_bias, scale_of
+from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer, structure, untouched
+from .derivative import first_derivative
+
+# as declared in the kernel's source
+Kernels = structure(
+    "Kernels", pack=POINTER, dense=POINTER, dense_back=POINTER, weights=POINTER, attention=POINTER, attention_back=POINTER, norm=POINTER,
+    norm_back=POINTER, sum=POINTER,
+)  # fmt: skip
+Linear = structure("Linear", weight=POINTER, bias=POINTER, inner=COUNT, columns=COUNT, into_weight=POINTER, into_bias=POINTER)
+Norm = structure("Norm", weight=POINTER, bias=POINTER, eps=ctypes.c_float, into_weight=POINTER, into_bias=POINTER)
+Attention = structure(
+    "Attention", pad=POINTER, bias=POINTER, scale=POINTER, heads=CODE, padded=CODE, cosine=CODE, into_pad=POINTER, into_bias=POINTER,
+    into_scale=POINTER,
+)  # fmt: skip
+Grid = structure("Grid", index=POINTER, region=POINTER, mixed=POINTER, windows=COUNT, window=CODE)
+Learning = structure(
+    "Block", wide=CODE, half=CODE, pre_norm=CODE, batch=COUNT, tokens=COUNT, width=COUNT, attention=Attention, grid=Grid, qkv=Linear,
+    proj=Linear, fc1=Linear, fc2=Linear, norms=Norm * 2, factors=POINTER * 2, kept=POINTER, room=POINTER,
+)  # fmt: skip
+
+KERNEL = Kernel(
+    "block",
+    block_sizes=(None, POINTER, POINTER, POINTER),
+    block_forward=(None, *[POINTER] * 4, CODE),
+    block_backward=(None, *[POINTER] * 5, CODE),
+)
+
+
+@functools.cache
+def kernels() -> Any:
+    """Where the kernels begin that a block calls."""
+    listed = (
+        *(getattr(dense.KERNEL, name) for name in ("dense_pack", "dense_forward", "dense_backward")),
+        dense.WEIGHTS_KERNEL.weight_gradient,
+        *(getattr(attention.KERNEL, name) for name in ("attention_forward", "attention_backward")),
+        *(getattr(norm.KERNEL, name) for name in ("norm_forward", "norm_backward", "add")),
+    )
+    return Kernels(*(ctypes.cast(function, POINTER) for function in listed))
+
+
+class Weights(NamedTuple):
+    """What a block learns, or the gradients of that: None where there is none."""
+
+    joint: Any  # bias of the projection to queries, keys and values, (3C,)
+    bias: Any  # among the tokens of a window, (h, N, N); where the kernel reads it, its columns are whole vectors
+    scale: Any  # (h,)
+    qkv: Any
+    proj: Any
+    proj_bias: Any
+    fc1: Any
+    fc1_bias: Any
+    fc2: Any
+    fc2_bias: Any
+    norm1: Any
+    norm1_bias: Any
+    norm2: Any
+    norm2_bias: Any
+
+
+LAYERS = (("qkv", "joint"), ("proj", "proj_bias"), ("fc1", "fc1_bias"), ("fc2", "fc2_bias"))
+NORMS = (("norm1", "norm1_bias"), ("norm2", "norm2_bias"))
+
+
+class Plan(NamedTuple):
+    """Everything about one call but its tensors."""
+
+    grid: WindowGrid
+    heads: int
+    cosine: bool
+    pre_norm: bool
+    eps: tuple[float, float]
+    dtype: torch.dtype  # of the layers
+
+
+Factors = tuple[Tensor | None, Tensor | None]  # of each branch, one for each picture
+
+
+def room_for(needed: Weights, weights: Weights) -> Weights:
+    """Memory for the gradients of ``weights``, of a layer's two where one is ``needed``: the kernel writes both or none."""
+    frozen = {name for layer in LAYERS if not any(getattr(needed, one) for one in layer) for name in layer}
+    tokens = weights.bias.shape[1]
+    shapes = weights._replace(joint=weights.qkv[:, 0], bias=weights.bias[:, :, :tokens])
+    return Weights(
+        *(None if name in frozen else one.new_empty(one.shape) for name, one in zip(Weights._fields, shapes, strict=True))
+    )
+
+
+def described(plan: Plan, x: Tensor, weights: Weights, factors: Factors, into: Weights | None) -> tuple[Any, tuple[Any, ...]]:
+    """One pass over tokens like ``x`` (B, H, W, C) as the kernel wants it told, and what that points to beside the arguments."""
+    batch, height, width, channels = x.shape
+    table = meeting((height, width), plan.grid.window, plan.grid.counts, plan.grid.shift)
+    shifted = (table.region, table.mixed) if any(plan.grid.shift) else (None, None)
+    pad = (weights.qkv.new_zeros(3 * channels) if weights.joint is None else weights.joint).to(plan.dtype)
+    into_pad = None if into is None else weights.qkv.new_empty(3 * channels)
+    gradients = into or Weights(*[None] * len(weights))
+
+    def pointers(source: Weights, names: tuple[str, str]) -> Any:
+        return (pointer(getattr(source, name)) for name in names)
+
+    layers = [
+        Linear(*pointers(weights, names), *reversed(getattr(weights, names[0]).shape), *pointers(gradients, names))
+        for names in LAYERS
+    ]
+    norms = [
+        Norm(*pointers(weights, names), eps, *pointers(gradients, names)) for names, eps in zip(NORMS, plan.eps, strict=True)
+    ]
+    attention = Attention(
+        *map(pointer, (pad, weights.bias, weights.scale)), plan.heads, weights.bias.shape[2], plan.cosine,
+        *map(pointer, (into_pad, gradients.bias, gradients.scale)),
+    )  # fmt: skip
+    grid = Grid(*map(pointer, (table.rows, *shifted)), *table.rows.shape)
+    types = DTYPES[x.dtype], DTYPES[plan.dtype], plan.pre_norm
+    told = Learning(
+        *types, batch, height * width, channels, attention, grid, *layers, tuple(norms), tuple(map(pointer, factors))
+    )
+    return told, (table, pad, into_pad)
+
+
+def run(name: str, told: Any, x: Tensor, kept: Tensor | None, *results: Tensor) -> Tensor:
+    """Run the kernel's function ``name``; ``results`` are what it reads and writes beyond ``x``. Returns what is kept from the pass
+    forward, ``kept``, or new."""
+    sizes = COUNT(), COUNT()
+    KERNEL.block_sizes(ctypes.byref(told), *map(ctypes.byref, sizes))
+    kept = x.new_empty(sizes[0].value, dtype=torch.uint8) if kept is None else kept
+    room = x.new_empty(sizes[1].value, dtype=torch.uint8)
+    told.kept, told.room = pointer(kept), pointer(room)
+    getattr(KERNEL, name)(
+        ctypes.byref(kernels()), ctypes.byref(told), pointer(x), *map(pointer, results), torch.get_num_threads()
+    )
+    return kept
+
+
+class NativeBlock(torch.autograd.Function):
+    """Both branches of a block, on maps (B, H, W, C)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, plan: Plan, factors: Factors, *given: Any) -> Tensor:
+        weights = Weights(*given)
+        weights = weights._replace(bias=pad_bias(weights.bias))
+        out = torch.empty_like(x)
+        told, held = described(plan, x, weights, factors, None)
+        kept = run("block_forward", told, x, None, out)
+        del held  # not before
+        ctx.save_for_backward(x, kept, *factors, *weights)
+        ctx.plan, ctx.bias_type = plan, given[1].dtype
+        return out
+
+    @staticmethod
+    @first_derivative
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        x, kept, first, second, *saved = ctx.saved_tensors
+        weights = Weights(*saved)
+        into, found = room_for(Weights(*ctx.needs_input_grad[3:]), weights), torch.empty_like(x)
+        told, held = described(ctx.plan, x, weights, (first, second), into)
+        run("block_backward", told, x, kept, gradients[0].contiguous(), found)
+        del held  # not before
+        into = into._replace(joint=None if weights.joint is None else into.joint, bias=into.bias.to(ctx.bias_type))
+        return found, None, None, *into
+
+
+def native_block(block: Block, x: Tensor, grid: WindowGrid) -> Tensor | None:
+    """What both branches of ``block`` compute while they learn, or None where the kernels do not apply."""
+    dtype = autocast_dtype(x)
+    if not (torch.is_grad_enabled() and eager_on_cpu(x) and applies(block, x, math.prod(grid.window), dtype)):
+        return None
+    module, mlp, first, second = block.attention, block.mlp, block.norm1, block.norm2
+    version1 = block.branch is pre_norm
+    plan = Plan(grid, module.heads, isinstance(module.similarity, ScaledCosine), version1, (first.eps, second.eps), dtype)
+    alike = x.new_empty(len(x), 0, dtype=dtype if version1 else x.dtype)
+    factors = tuple(
+        None if one is None else one.float() for one in (block.drop_path.factors(alike), block.drop_path.factors(alike))
+    )
+    return NativeBlock.apply(
+        x.contiguous(), plan, factors, module.projection_bias(), module.bias(), scale_of(module, x), module.qkv.weight, module.proj.weight,
+        module.proj.bias, mlp.fc1.weight, mlp.fc1.bias, mlp.fc2.weight, mlp.fc2.bias, first.weight, first.bias, second.weight, second.bias,
+    )  # fmt: skip
+
+
+def applies(block: Block, x: Tensor, tokens: int, dtype: torch.dtype) -> bool:
+    """Whether the kernels compute all of ``block`` with ``x``, windows of ``tokens`` and layers in ``dtype``: nothing in it is replaced,
+    heard or parametrised, and what it learns is float32."""
+    module, mlp = block.attention, block.mlp
+    layers = (module.qkv, module.proj, mlp.fc1, mlp.fc2)
+    inside = (block.norm1, block.norm2, module, *layers, module.similarity, mlp, mlp.act, block.drop_path)
+    if not (x.dtype in DTYPES and KERNEL.available and dense.WEIGHTS_KERNEL.available and untouched(*inside)):
+        return False
+    across, hidden, width = dense.lanes(dtype), *mlp.fc1.weight.shape
+    if not across or hidden % across or width % across:
+        return False
+    learned = [parameter for one in (block.norm1, block.norm2, *layers) for parameter in (one.weight, one.bias)]
+    return (
+        all(one.dtype == torch.float32 and one.is_contiguous() for one in learned if one is not None)
+        and all(one.bias is not None for one in layers[1:])
+        and attention.applies(width // module.heads, tokens, dtype)
+        and norm.computes(block.norm1, x, dtype)
+    )

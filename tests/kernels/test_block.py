@@ -1,0 +1,156 @@
+"""A block by one call each way, beside the finer kernels it consists of, and beside torch."""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
+
+from swinkit import create_model
+from swinkit.kernels import block as whole
+from swinkit.kernels import dense
+from swinkit.kernels.accelerate import accelerate
+from swinkit.kernels.build import CODE, COUNT, POINTER
+from swinkit.model.windows import WindowGrid
+from tests.shaking import shake
+
+pytestmark = pytest.mark.skipif(not whole.KERNEL.available, reason=whole.KERNEL.reason)
+
+
+def some_block(version, **fields):
+    """One of two heads that has learned something, and a map that its windows do not divide."""
+    torch.manual_seed(version)
+    name = "swin_nano" if version == 1 else "swinv2_nano"
+    return shake(create_model(name, **fields).backbone.stages[1].blocks[1]).train(), torch.randn(3, 9, 8, 64)
+
+
+def gradients(block, x, shifted=False, half=False, again=False):
+    """The answer, and gradients of ``x`` and of all that learns; with ``again`` the pass forward is made anew on the way back."""
+    torch.manual_seed(0)  # of what is dropped
+    grid = WindowGrid.regular(x, (7, 7))
+    x, grid = x.detach().requires_grad_(), grid.shifted(x, True) if shifted else grid
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        y = checkpoint(block, x, grid, use_reentrant=False) if again else block(x, grid)
+    learning = [parameter for parameter in block.parameters() if parameter.requires_grad]
+    return [y.detach(), *torch.autograd.grad((y * torch.linspace(-1, 1, 64)).sum(), (x, *learning))], y.grad_fn
+
+
+def finer(block):
+    """The same block by a kernel for each of its layers."""
+    block = copy.deepcopy(block)
+    block.form = None
+    return block
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("fields", [{}, {"drop_path_rate": 0.5}, {"qkv_bias": False}])
+@pytest.mark.parametrize("shifted", [False, True])
+def test_it_computes_what_its_kernels_do_one_by_one(version, fields, shifted):
+    block, x = some_block(version, **fields)
+    plain, _ = gradients(block, x, shifted)
+    accelerate(block)
+    found, node = gradients(block, x, shifted)
+    assert type(node).__name__ == "NativeBlockBackward"
+    assert all(map(torch.equal, found, gradients(finer(block), x, shifted)[0]))
+    for ours, torchs in zip(found, plain, strict=True):
+        torch.testing.assert_close(ours, torchs, rtol=0, atol=1e-5 * float(torchs.abs().max()))
+
+
+def test_made_anew_on_the_way_back_it_drops_the_same():
+    block, x = some_block(1, drop_path_rate=0.5)
+    accelerate(block)
+    assert all(map(torch.equal, gradients(block, x)[0], gradients(block, x, again=True)[0]))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_is_frozen_gets_no_gradient(version):
+    block, x = some_block(version)
+    for frozen in (block.attention.qkv, block.mlp.fc2, block.norm1):
+        frozen.requires_grad_(False)
+    block.attention.proj.bias.requires_grad_(False)
+    plain, _ = gradients(block, x)
+    found, node = gradients(accelerate(block), x)
+    assert type(node).__name__ == "NativeBlockBackward"
+    for ours, torchs in zip(found, plain, strict=True):
+        torch.testing.assert_close(ours, torchs, rtol=0, atol=1e-5 * float(torchs.abs().max()))
+
+
+def numbers(address, shape, half):
+    """Memory as a tensor: what a kernel is given."""
+    count = 1
+    for side in shape:
+        count *= side
+    buffer = (ctypes.c_char * (count * (2 if half else 4))).from_address(address)
+    return torch.frombuffer(buffer, dtype=torch.bfloat16 if half else torch.float32).view(shape)
+
+
+def torchs_products():
+    """The kernels of linear layers by torch, for a processor that does not multiply bfloat16: an order of calls is right with any."""
+
+    def pack(half, weights, columns, inner, transposed, packed, threads):
+        given = numbers(weights, (inner, columns) if transposed else (columns, inner), False)
+        numbers(packed, (columns, inner), half).copy_(given.t() if transposed else given)
+
+    def forward(half, x, weights, bias, residual, gelu, rows, inner, columns, out, before, threads):
+        y = numbers(x, (rows, inner), half).float() @ numbers(weights, (columns, inner), half).float().t()
+        y = y + numbers(bias, (columns,), False) if bias else y
+        if before:
+            numbers(before, (rows, columns), half).copy_(y)
+        y = F.gelu(y) if gelu else y
+        numbers(out, (rows, columns), half).copy_(y + numbers(residual, (rows, columns), half) if residual else y)
+
+    def backward(half, gradient, weights, entered, rows, inner, columns, out, activated, threads):
+        into = numbers(gradient, (rows, inner), half).float() @ numbers(weights, (columns, inner), half).float().t()
+        with torch.enable_grad():
+            x = numbers(entered, (rows, columns), half).float().requires_grad_()
+            y = F.gelu(x)
+            numbers(out, (rows, columns), half).copy_(torch.autograd.grad(y, x, into)[0])
+        numbers(activated, (rows, columns), half).copy_(y.detach())
+
+    def weights(half, gradient, x, rows, outputs, inputs, out, sums, threads):
+        gradient = numbers(gradient, (rows, outputs), half).float()
+        numbers(out, (outputs, inputs), False).copy_(gradient.t() @ numbers(x, (rows, inputs), half).float())
+        numbers(sums, (outputs,), False).copy_(gradient.sum(0))
+
+    declared = [
+        (pack, (CODE, POINTER, COUNT, COUNT, CODE, POINTER, CODE)),
+        (forward, (CODE, *[POINTER] * 4, CODE, COUNT, COUNT, COUNT, POINTER, POINTER, CODE)),
+        (backward, (CODE, *[POINTER] * 3, COUNT, COUNT, COUNT, POINTER, POINTER, CODE)),
+        (weights, (CODE, POINTER, POINTER, COUNT, COUNT, COUNT, POINTER, POINTER, CODE)),
+    ]
+    return [ctypes.CFUNCTYPE(None, *arguments)(function) for function, arguments in declared]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("drop_path_rate", [0.0, 0.5])
+def test_in_bfloat16_it_is_as_exact_as_torch(version, drop_path_rate, monkeypatch):
+    block, x = some_block(version, drop_path_rate=drop_path_rate)
+    exact, (torchs, _) = gradients(copy.deepcopy(block).double(), x.double())[0], gradients(block, x, half=True)
+    accelerate(block)
+    if not dense.lanes(torch.bfloat16):
+        held, given = torchs_products(), whole.kernels()
+        table = whole.Kernels.from_buffer_copy(given)
+        for (name, _), function in zip(whole.Kernels._fields_[:4], held, strict=True):
+            setattr(table, name, ctypes.cast(function, POINTER))
+        monkeypatch.setattr(whole, "kernels", lambda: table)
+        monkeypatch.setattr(dense, "lanes", lambda dtype: 16)
+    found, node = gradients(block, x, half=True)
+    assert type(node).__name__ == "NativeBlockBackward"
+    for ours, theirs, want in zip(found, torchs, exact, strict=True):
+        allowed = 2 * float((theirs - want).abs().max()) + 1e-3 * float(want.abs().max())
+        torch.testing.assert_close(ours.double(), want, rtol=0, atol=allowed)
+
+
+@pytest.mark.parametrize("where", ["attention", "attention.proj", "mlp.act", "norm2", "drop_path"])
+def test_who_listens_inside_is_heard(where):
+    block, x = some_block(1)
+    accelerate(block)
+    heard = []
+    block.get_submodule(where).register_forward_hook(lambda module, given, answer: heard.append(answer))
+    _, node = gradients(block, x)
+    assert heard
+    assert type(node).__name__ != "NativeBlockBackward"
