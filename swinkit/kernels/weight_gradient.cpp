@@ -25,9 +25,9 @@ template <typename T> struct Operands { const T *gradient, *x; int64_t rows, out
 template <typename T> struct Share { const T *gradient, *x; int64_t rows, steps, width; };
 
 // cells of ``columns`` columns of from (rows, stride), a step after the other: put(step, column, cells)
-template <typename U, typename Put>
-void rearranged(const typename U::number* from, int64_t stride, int64_t rows, int64_t steps, int64_t columns, float* sums, Put put) {
-    const std::vector<typename U::number> nothing(columns);
+template <typename U, typename Columns, typename Put>
+void rearranged(const typename U::number* from, int64_t stride, int64_t rows, int64_t steps, Columns columns, float* sums, Put put) {
+    const std::vector<typename U::number> nothing(U::STEP > 1 ? columns : 0);
     for (int64_t step = 0; step < steps; ++step) {
         const typename U::number *one = from + step * U::STEP * stride, *two = U::STEP * (step + 1) <= rows ? one + stride : nothing.data();
         for (int64_t c = 0; c < columns; c += LANES) {
@@ -81,22 +81,26 @@ void add_share(const Operands<typename U::number>& in, const Share<typename U::n
             std::memcpy(&gradients[((c / ROWS + part) * steps + step) * ROWS], (const char*)&x + part * ROWS * 4, ROWS * 4);
     });
     int64_t fetched = 0;  // lines of the gradient
-    for (int64_t index = 0; index * WIDTH < in.inputs; ++index) {
-        const auto [column, wide] = panel(index, in.inputs);
+    const auto by_panel = [&](int64_t column, auto vectors) {
+        constexpr int V = decltype(vectors)::value;
+        const std::integral_constant<int64_t, V * LANES> wide;
         rearranged<U>(share.x + column, in.inputs, share.rows, steps, wide, nullptr,
-                      [&, wide = wide](int64_t step, int64_t c, typename U::cells x) { store_cells<U>(xs + step * wide + c, x); });
+                      [&](int64_t step, int64_t c, typename U::cells x) { store_cells<U>(xs + step * wide + c, x); });
         const auto* beside = column + wide < in.inputs ? share.x + column + wide : following.x;
         for (int64_t r = 0; r < share.width; r += ROWS) {
             const auto* gradient = &gradients[r * steps];
-            float* corner = out + r * in.inputs + column;
             Ahead ahead{reinterpret_cast<const char*>(gradient), 0};
             if (r / ROWS * LINE < WIDTH * 4) ahead = line<U>(beside, in.inputs, r / ROWS);
             else if (fetched * LINE < following.width * 4) ahead = line<U>(following.gradient, in.outputs, fetched++);
-            switch (wide / LANES) {
-                case 3: tile<U, 3>(gradient, xs, steps, fresh, ahead, corner, in.inputs); break;
-                case 2: tile<U, 2>(gradient, xs, steps, fresh, ahead, corner, in.inputs); break;
-                default: tile<U, 1>(gradient, xs, steps, fresh, ahead, corner, in.inputs);
-            }
+            tile<U, V>(gradient, xs, steps, fresh, ahead, out + r * in.inputs + column, in.inputs);
+        }
+    };
+    for (int64_t index = 0; index * WIDTH < in.inputs; ++index) {
+        const Panel now = panel(index, in.inputs);
+        switch (now.width / LANES) {
+            case 3: by_panel(now.column, std::integral_constant<int, 3>{}); break;
+            case 2: by_panel(now.column, std::integral_constant<int, 2>{}); break;
+            default: by_panel(now.column, std::integral_constant<int, 1>{});
         }
     }
 }
