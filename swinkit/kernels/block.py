@@ -105,8 +105,8 @@ def room_for(needed: Weights, weights: Weights) -> Weights:
     )
 
 
-def described(plan: Plan, x: Tensor, weights: Weights, factors: Factors, into: Weights | None) -> tuple[Any, tuple[Any, ...]]:
-    """One pass over tokens like ``x`` (B, H, W, C) as the kernel wants it told, and what that points to beside the arguments."""
+def described(plan: Plan, x: Tensor, weights: Weights, factors: Factors, into: Weights | None = None) -> Any:
+    """One pass over tokens like ``x`` (B, H, W, C) as the kernel wants it told."""
     batch, height, width, channels = x.shape
     table = meeting((height, width), plan.grid.window, plan.grid.counts, plan.grid.shift)
     shifted = (table.region, table.mixed) if any(plan.grid.shift) else (None, None)
@@ -133,7 +133,8 @@ def described(plan: Plan, x: Tensor, weights: Weights, factors: Factors, into: W
     told = Learning(
         *types, batch, height * width, channels, attention, grid, *layers, tuple(norms), tuple(map(pointer, factors))
     )
-    return told, (table, pad, into_pad)
+    told.held = table, pad, into_pad  # what it points to beside the arguments
+    return told
 
 
 def run(name: str, told: Any, x: Tensor, kept: Tensor | None, *results: Tensor) -> Tensor:
@@ -158,9 +159,7 @@ class NativeBlock(torch.autograd.Function):
         weights = Weights(*given)
         weights = weights._replace(bias=pad_bias(weights.bias))
         out = torch.empty_like(x)
-        told, held = described(plan, x, weights, factors, None)
-        kept = run("block_forward", told, x, None, out)
-        del held  # not before
+        kept = run("block_forward", described(plan, x, weights, factors), x, None, out)
         ctx.save_for_backward(x, kept, *factors, *weights)
         ctx.plan, ctx.bias_type = plan, given[1].dtype
         return out
@@ -171,9 +170,8 @@ class NativeBlock(torch.autograd.Function):
         x, kept, first, second, *saved = ctx.saved_tensors
         weights = Weights(*saved)
         into, found = room_for(Weights(*ctx.needs_input_grad[3:]), weights), torch.empty_like(x)
-        told, held = described(ctx.plan, x, weights, (first, second), into)
+        told = described(ctx.plan, x, weights, (first, second), into)
         run("block_backward", told, x, kept, gradients[0].contiguous(), found)
-        del held  # not before
         into = into._replace(joint=None if weights.joint is None else into.joint, bias=into.bias.to(ctx.bias_type))
         return found, None, None, *into
 
@@ -207,9 +205,11 @@ def applies(block: Block, x: Tensor, tokens: int, dtype: torch.dtype) -> bool:
     across, hidden, width = dense.lanes(dtype), *mlp.fc1.weight.shape
     if not across or hidden % across or width % across:
         return False
-    learned = [parameter for one in (block.norm1, block.norm2, *layers) for parameter in (one.weight, one.bias)]
+    learned: list[Any] = [parameter for one in (block.norm1, block.norm2, *layers) for parameter in (one.weight, one.bias)]
+    learned.extend((module.q_bias, module.v_bias))
     return (
-        all(one.dtype == torch.float32 and one.is_contiguous() for one in learned if one is not None)
+        x.numel() > 0
+        and all(one.dtype == torch.float32 and one.is_contiguous() for one in learned if one is not None)
         and all(one.bias is not None for one in layers[1:])
         and attention.applies(width // module.heads, tokens, dtype)
         and norm.computes(block.norm1, x, dtype)

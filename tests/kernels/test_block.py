@@ -154,3 +154,14 @@ def test_who_listens_inside_is_heard(where):
     _, node = gradients(block, x)
     assert heard
     assert type(node).__name__ != "NativeBlockBackward"
+
+
+def test_what_it_does_not_compute_goes_the_finer_way():
+    block, x = some_block(2)
+    accelerate(block)
+    nothing = block(x[:0].requires_grad_(), WindowGrid.regular(x, (7, 7)))
+    assert nothing.shape == (0, 9, 8, 64)
+    with torch.no_grad():
+        assert block(x, WindowGrid.regular(x, (7, 7))).grad_fn is None
+    block.attention.q_bias.data = block.attention.q_bias.data.double()
+    assert not whole.applies(block, x, 49, torch.float32)
