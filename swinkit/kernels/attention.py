@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..model.attention import ScaledCosine, WindowAttention
 from ..model.windows import Size, WindowGrid, shift_regions, token_places
-from .build import CODE, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer, untouched
+from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer, structure, untouched
 from .dense import NativeLinear
 from .derivative import first_derivative
 
@@ -50,6 +50,16 @@ def meeting(size: Size, window: Size, counts: Size, shift: Size) -> Meeting:
     region = shift_regions(window, counts, shift, "cpu").to(torch.uint8)
     mixed = (region != region[:, :1]).any(dim=1).to(torch.uint8)
     return Meeting(rows.contiguous(), region.contiguous(), mixed.contiguous())
+
+
+Grid = structure("Grid", index=POINTER, region=POINTER, mixed=POINTER, windows=COUNT, window=CODE)  # as in entries.hpp
+
+
+def grid_of(size: Size, grid: WindowGrid) -> tuple[Any, Any]:
+    """``grid`` on a map of ``size``, and the tables that it points to."""
+    table, masked = meeting(size, grid.window, grid.counts, grid.shift), any(grid.shift)
+    shifted = (table.region, table.mixed) if masked else (None, None)
+    return Grid(*map(pointer, (table.rows, *shifted)), *table.rows.shape), table
 
 
 KERNEL = Kernel(

@@ -25,7 +25,6 @@ struct Attention {
     int heads, padded, cosine;
     float *into_pad, *into_bias, *into_scale;
 };
-struct Grid { const int32_t* index; const uint8_t *region, *mixed; int64_t windows; int window; };
 struct Block {
     int wide, half, pre_norm;  // types: of the main path, of what layers compute with
     int64_t batch, tokens, width;

@@ -17,7 +17,7 @@ from ..model.attention import ScaledCosine
 from ..model.block import Block, pre_norm
 from ..model.windows import WindowGrid
 from . import attention, dense, norm
-from .attention import meeting, pad_bias, scale_of
+from .attention import Grid, grid_of, pad_bias, scale_of
 from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer, structure, untouched
 from .derivative import first_derivative
 
@@ -32,7 +32,6 @@ Attention = structure(
     "Attention", pad=POINTER, bias=POINTER, scale=POINTER, heads=CODE, padded=CODE, cosine=CODE, into_pad=POINTER, into_bias=POINTER,
     into_scale=POINTER,
 )  # fmt: skip
-Grid = structure("Grid", index=POINTER, region=POINTER, mixed=POINTER, windows=COUNT, window=CODE)
 Learning = structure(
     "Block", wide=CODE, half=CODE, pre_norm=CODE, batch=COUNT, tokens=COUNT, width=COUNT, attention=Attention, grid=Grid, qkv=Linear,
     proj=Linear, fc1=Linear, fc2=Linear, norms=Norm * 2, factors=POINTER * 2, kept=POINTER, room=POINTER,
@@ -108,8 +107,7 @@ def room_for(needed: Weights, weights: Weights) -> Weights:
 def described(plan: Plan, x: Tensor, weights: Weights, factors: Factors, into: Weights | None = None) -> Any:
     """One pass over tokens like ``x`` (B, H, W, C) as the kernel wants it told."""
     batch, height, width, channels = x.shape
-    table = meeting((height, width), plan.grid.window, plan.grid.counts, plan.grid.shift)
-    shifted = (table.region, table.mixed) if any(plan.grid.shift) else (None, None)
+    grid, table = grid_of((height, width), plan.grid)
     pad = (weights.qkv.new_zeros(3 * channels) if weights.joint is None else weights.joint).to(plan.dtype)
     into_pad = None if into is None else weights.qkv.new_empty(3 * channels)
     gradients = into or Weights(*[None] * len(weights))
@@ -128,7 +126,6 @@ def described(plan: Plan, x: Tensor, weights: Weights, factors: Factors, into: W
         *map(pointer, (pad, weights.bias, weights.scale)), plan.heads, weights.bias.shape[2], plan.cosine,
         *map(pointer, (into_pad, gradients.bias, gradients.scale)),
     )  # fmt: skip
-    grid = Grid(*map(pointer, (table.rows, *shifted)), *table.rows.shape)
     types = DTYPES[x.dtype], DTYPES[plan.dtype], plan.pre_norm
     told = Learning(
         *types, batch, height * width, channels, attention, grid, *layers, tuple(norms), tuple(map(pointer, factors))

@@ -7,6 +7,8 @@ struct Shape {  // of window attention; also declared in attention.py
     int N, H, P, cosine, D;
     int64_t channels() const { return (int64_t)H * D; }
 };
+// Which tokens meet in each window, and which of them a shift parts: null pointers where there is none; also declared in attention.py.
+struct Grid { const int32_t* index; const uint8_t *region, *mixed; int64_t windows; int window; };
 struct Statistics { float mean, scale; };  // of a row that is normed
 
 extern "C" {

@@ -13,7 +13,6 @@ struct Kernels {
 struct Dense { const void* weights; const float* bias; int64_t inner, columns; };
 struct Norm { const float *weight, *bias; };
 struct Attention { const void* pad; const float *bias, *scale; int heads, padded, cosine; };
-struct Grid { const int32_t* index; const uint8_t *region, *mixed; int64_t windows; int window; };
 struct Block { Dense qkv, proj, fc1, fc2; Attention attention; Norm norms[3]; };  // a norm of null pointers has no scale and offset
 struct Stage {
     int half, pre_norm, third_norm_every, merges;  // every how many blocks a third norm follows, 0: nowhere

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..model.windows import Size, WindowGrid, counts_of
+from ..model.windows import Size, counts_of
 from . import attention, dense, norm
-from .attention import meeting
+from .attention import Grid
 from .build import CODE, COUNT, DTYPES, POINTER, Kernel, pointer, structure
 
 # as declared in the kernel's source
@@ -19,7 +19,6 @@ Kernels = structure("Kernels", dense=POINTER, attention=POINTER, norm=POINTER)
 Dense = structure("Dense", weights=POINTER, bias=POINTER, inner=COUNT, columns=COUNT)
 Norm = structure("Norm", weight=POINTER, bias=POINTER)
 Attention = structure("Attention", pad=POINTER, bias=POINTER, scale=POINTER, heads=CODE, padded=CODE, cosine=CODE)
-Grid = structure("Grid", index=POINTER, region=POINTER, mixed=POINTER, windows=COUNT, window=CODE)
 Block = structure("Block", qkv=Dense, proj=Dense, fc1=Dense, fc2=Dense, attention=Attention, norms=Norm * 3)
 Stage = structure(
     "Stage", half=CODE, pre_norm=CODE, third_norm_every=CODE, merges=CODE, eps=ctypes.c_float, width=COUNT, reduction=Dense, merging=Norm,
@@ -39,13 +38,6 @@ def kernels() -> Any:
     """Where the kernels begin that a stage calls."""
     listed = (dense.KERNEL.dense_forward, attention.KERNEL.attention_forward, norm.KERNEL.norm_forward)
     return Kernels(*(ctypes.cast(function, POINTER) for function in listed))
-
-
-def grid_of(size: Size, grid: WindowGrid) -> tuple[Any, Any]:
-    """``grid`` on a map of ``size``, and the tables that it points to."""
-    table, masked = meeting(size, grid.window, grid.counts, grid.shift), any(grid.shift)
-    shifted = (table.region, table.mixed) if masked else (None, None)
-    return Grid(*map(pointer, (table.rows, *shifted)), *table.rows.shape), table
 
 
 def run_stage(stage: Any, x: Tensor, size: Size, widest: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...kernels import stage as native
+from ...kernels.attention import grid_of
 from ...kernels.build import DTYPES, pointer
 from ...kernels.norm import EPS
 from ...model.windows import Size, counts_of
@@ -51,7 +52,7 @@ class WholeStage(nn.Module):
 
     def settle(self, size: Size) -> Settled:
         counts = counts_of(size, (2, 2)) if self.fields["merges"] else size
-        grids = [native.grid_of(counts, grid) for grid in self.stage.grids(counts)]
+        grids = [grid_of(counts, grid) for grid in self.stage.grids(counts)]
         return Settled(native.Stage(**self.fields, grids=(native.Grid * 2)(*(grid for grid, _ in grids))), grids, counts)
 
 
