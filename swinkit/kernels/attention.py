@@ -94,28 +94,15 @@ class Plan(NamedTuple):
         windows, tokens = math.prod(self.grid.counts), math.prod(self.grid.window)
         return Shape(batch, height * width, windows, tokens, self.heads, padded, int(self.cosine), triple // 3 // self.heads)
 
-    def table(self, qkv: Tensor) -> Meeting:
-        grid = self.grid
-        return meeting((int(qkv.shape[1]), int(qkv.shape[2])), grid.window, grid.counts, grid.shift)
-
 
 def call(name: str, plan: Plan, tensors: tuple[Tensor, Tensor, Tensor, Tensor], results: tuple[Tensor, ...]) -> None:
     """Run the kernel's function ``name`` on (qkv, pad, bias, scale); ``results`` are what it reads and writes beyond them."""
     qkv, pad, bias, scale = tensors
-    table, shape = plan.table(qkv), plan.shape(qkv, bias.shape[2])
-    masked = any(plan.grid.shift)
-    pointers: list[Any] = [
-        qkv,
-        pad,
-        bias,
-        table.rows,
-        table.region if masked else None,
-        table.mixed if masked else None,
-        scale,
-    ]
+    (grid, _tables), shape = grid_of((int(qkv.shape[1]), int(qkv.shape[2])), plan.grid), plan.shape(qkv, bias.shape[2])
     code = getattr(KERNEL, name)(
-        DTYPES[qkv.dtype], *map(pointer, pointers), ctypes.byref(shape), *map(pointer, results), torch.get_num_threads()
-    )
+        DTYPES[qkv.dtype], *map(pointer, (qkv, pad, bias)), grid.index, grid.region, grid.mixed, pointer(scale), ctypes.byref(shape),
+        *map(pointer, results), torch.get_num_threads(),
+    )  # fmt: skip
     assert code == 0, "the kernel has no such head width"
 
 

@@ -16,7 +16,7 @@ struct Kernels {
     decltype(&norm_backward) norm_back;
     decltype(&add) sum;
 };
-// ``into`` receive gradients; where weights are frozen they are null pointers
+// ``into`` receive gradients on the way back: those of a linear layer are null pointers where it is frozen, the others are always written
 struct Linear { const float *weight, *bias; int64_t inner, columns; float *into_weight, *into_bias; };
 struct Norm { const float *weight, *bias; float eps; float *into_weight, *into_bias; };
 struct Attention {
@@ -65,15 +65,15 @@ struct Pass {
         joint = kept.take(3 * b.width, b.half);
         attended = kept.take(b.width, b.half);
         before = kept.take(hidden, b.half);
-        middle = kept.take(b.width, b.wide);
         for (int branch = 0; branch < 2; ++branch) {
             entered[branch] = b.pre_norm || rounds ? kept.take(b.width, b.half) : nullptr;
             answered[branch] = b.pre_norm ? nullptr : kept.take(b.width, b.half);
         }
-        kept_end = kept.at;
         packed = room.take(std::max(3 * b.width, hidden) * b.width, b.half);
         room.rows = rows;
-        answer = to_middle = room.take(b.width, b.wide);
+        middle = (b.pre_norm || !rounds ? kept : room).take(b.width, b.wide);  // what only layers read they read rounded
+        answer = to_middle = room.take(b.width, b.wide && b.half);  // as large as either type
+        kept_end = kept.at;
         to_entered = room.take(b.width, b.half);
         to_answered = room.take(b.width, b.half);
         Pieces other = room;  // the branches take turns with what follows

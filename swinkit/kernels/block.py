@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..model.attention import ScaledCosine
-from ..model.block import Block, pre_norm
+from ..model.block import Block, post_norm, pre_norm
 from ..model.windows import WindowGrid
 from . import attention, dense, norm
 from .attention import Grid, grid_of, pad_bias, scale_of
@@ -98,7 +98,8 @@ def room_for(needed: Weights, weights: Weights) -> Weights:
     """Memory for the gradients of ``weights``, of a layer's two where one is ``needed``: the kernel writes both or none."""
     frozen = {name for layer in LAYERS if not any(getattr(needed, one) for one in layer) for name in layer}
     tokens = weights.bias.shape[1]
-    shapes = weights._replace(joint=weights.qkv[:, 0], bias=weights.bias[:, :, :tokens])
+    biases = {bias: getattr(weights, weight)[:, 0] for weight, bias in LAYERS}
+    shapes = weights._replace(bias=weights.bias[:, :, :tokens], **biases)
     return Weights(
         *(None if name in frozen else one.new_empty(one.shape) for name, one in zip(Weights._fields, shapes, strict=True))
     )
@@ -157,18 +158,20 @@ class NativeBlock(torch.autograd.Function):
         weights = weights._replace(bias=pad_bias(weights.bias))
         out = torch.empty_like(x)
         kept = run("block_forward", described(plan, x, weights, factors), x, None, out)
-        ctx.save_for_backward(x, kept, *factors, *weights)
+        rounded = not plan.pre_norm and plan.dtype != x.dtype  # then the way back looks at what it was rounded to
+        ctx.save_for_backward(
+            None if rounded else x, kept, *factors, *weights._replace(proj_bias=None, fc1_bias=None, fc2_bias=None)
+        )
         ctx.plan, ctx.bias_type = plan, given[1].dtype
         return out
 
     @staticmethod
     @first_derivative
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        x, kept, first, second, *saved = ctx.saved_tensors
-        weights = Weights(*saved)
+        (x, kept, first, second, *saved), gradient = ctx.saved_tensors, gradients[0].contiguous()
+        weights, x = Weights(*saved), gradient if x is None else x  # which then only tells its shape
         into, found = room_for(Weights(*ctx.needs_input_grad[3:]), weights), torch.empty_like(x)
-        told = described(ctx.plan, x, weights, (first, second), into)
-        run("block_backward", told, x, kept, gradients[0].contiguous(), found)
+        run("block_backward", described(ctx.plan, x, weights, (first, second), into), x, kept, gradient, found)
         into = into._replace(joint=None if weights.joint is None else into.joint, bias=into.bias.to(ctx.bias_type))
         return found, None, None, *into
 
@@ -193,21 +196,24 @@ def native_block(block: Block, x: Tensor, grid: WindowGrid) -> Tensor | None:
 
 def applies(block: Block, x: Tensor, tokens: int, dtype: torch.dtype) -> bool:
     """Whether the kernels compute all of ``block`` with ``x``, windows of ``tokens`` and layers in ``dtype``: nothing in it is replaced,
-    heard or parametrised, and what it learns is float32."""
+    heard or parametrised, each part has its kernel still, and what it learns is float32."""
     module, mlp = block.attention, block.mlp
+    if not (type(block) is Block and block.branch in (pre_norm, post_norm) and x.ndim == 4 and x.numel()):
+        return False
     layers = (module.qkv, module.proj, mlp.fc1, mlp.fc2)
     inside = (block.norm1, block.norm2, module, *layers, module.similarity, mlp, mlp.act, block.drop_path)
     if not (x.dtype in DTYPES and KERNEL.available and dense.WEIGHTS_KERNEL.available and untouched(*inside)):
         return False
-    across, hidden, width = dense.lanes(dtype), *mlp.fc1.weight.shape
-    if not across or hidden % across or width % across:
+    across, width, hidden = dense.lanes(dtype), x.shape[3], len(mlp.fc1.weight)
+    shapes = [(3 * width, width), (width, width), (hidden, width), (width, hidden)]
+    if not across or hidden % across or width % across or [one.weight.shape for one in layers] != shapes:
         return False
-    learned: list[Any] = [parameter for one in (block.norm1, block.norm2, *layers) for parameter in (one.weight, one.bias)]
-    learned.extend((module.q_bias, module.v_bias))
+    learned = [module.qkv.weight]
+    learned += [parameter for one in (*layers[1:], block.norm1, block.norm2) for parameter in (one.weight, one.bias)]
+    there = [one for one in (module.qkv.bias, module.q_bias, module.v_bias) if one is not None]  # which may be missing
     return (
-        x.numel() > 0
-        and all(one.dtype == torch.float32 and one.is_contiguous() for one in learned if one is not None)
-        and all(one.bias is not None for one in layers[1:])
+        all(one is not None and one.dtype == torch.float32 and one.is_contiguous() for one in (*learned, *there))
+        and None not in [one.form for one in (module, module.proj, mlp, block.norm1, block.norm2)]
         and attention.applies(width // module.heads, tokens, dtype)
         and norm.computes(block.norm1, x, dtype)
     )

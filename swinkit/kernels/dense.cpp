@@ -94,7 +94,7 @@ template <typename U> void product(const Operands<U>& in, const Extent& s, int t
     const int64_t bytes = s.steps * sizeof(typename U::cell) + s.columns * sizeof(typename U::number) * touched;
     const int64_t fitting = std::max<int64_t>(1, CACHED / (ROWS * bytes));
     const int64_t block = s.columns > s.rows ? tiles : std::min(tiles, fitting);
-    if (!tiles) return;
+    if (!tiles || !panels) return;
     const int64_t height = s.rows / tiles, higher = s.rows % tiles;  // of a tile; the first ones are a row higher
     const auto row_of = [&](int64_t tile) { return tile * height + std::min(tile, higher); };
     in_parallel(tiles * panels, threads, [&](int64_t first, int64_t last, int) {

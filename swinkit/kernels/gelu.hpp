@@ -21,8 +21,8 @@ inline Normal normal(vec x) {
 
 #if defined(__AVX2__)
 
-// Both are a step less or plus something of z = |x| that fades: x Φ(x) = max(x, 0) - z Φ(-z), and the slope is s(z) = Φ(-z) - z φ(z) below
-// zero, 1 - s(z) above. What fades is cut into as many pieces as a vector looks up at once; each is the polynomial through its Chebyshev
+// Value and slope are a step less or plus something of z = |x| that fades: x Φ(x) = max(x, 0) - z Φ(-z), and, looked up with AVX-512 alone,
+// the slope is s(z) = Φ(-z) - z φ(z) below zero, 1 - s(z) above. What fades is cut into as many pieces as a vector looks up at once; each is the polynomial through its Chebyshev
 // points, or, where it has to vanish with x, through even steps. As many points as here are good to 2e-8, or, for bfloat16, to 3e-6.
 constexpr int PIECES = LANES;
 constexpr float PIECE = 5.6f / PIECES;  // beyond all of these what fades is below 4e-7
@@ -89,7 +89,7 @@ template <typename T> vec gelu(vec x) { return x * normal(x).below; }
 
 #endif
 
-struct Both { vec value, slope; };
+struct Both { vec value, slope; };  // of GELU
 
 #if defined(__AVX512F__)
 

@@ -15,8 +15,9 @@ constexpr int64_t WIDTH = VECTORS * LANES;  // of a panel
 // shares with the one before.
 struct Panel { int64_t column, width; };
 Panel panel(int64_t index, int64_t columns) {
-    const int64_t behind = (columns + WIDTH - 1) / WIDTH - 1 - index, half = WIDTH / 2 + LANES / 2;
-    if (columns > WIDTH && columns % WIDTH == LANES && behind < 2) return {columns - (behind + 1) * half, half};
+    static_assert(VECTORS == 3, "one more than a panel's vectors are two panels of two");
+    const int64_t behind = (columns + WIDTH - 1) / WIDTH - 1 - index, two = 2 * LANES;
+    if (columns > WIDTH && columns % WIDTH == LANES && behind < 2) return {columns - (behind + 1) * two, two};
     return {index * WIDTH, std::min(WIDTH, columns - index * WIDTH)};
 }
 

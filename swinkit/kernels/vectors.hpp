@@ -43,13 +43,6 @@ void store(bfloat16* to, vec x) {  // to the nearest, ties to even
     std::memcpy(to, &half, sizeof half);
 #endif
 }
-// call with null pointers to the types of x and of y, as the two codes say
-template <typename Call> void with_types(int x, int y, Call call) {
-    float* const wide = nullptr;
-    bfloat16* const half = nullptr;
-    if (x && y) call(half, half); else if (x) call(half, wide); else if (y) call(wide, half); else call(wide, wide);
-}
-
 // A factor of several products, read once. GCC reads it anew for each where a processor multiplies from memory; with AVX2 reading is then
 // what takes longest (Zen 3 reads two vectors a cycle and multiplies as many).
 template <typename V> V in_register(V x) {

@@ -15,6 +15,7 @@ from swinkit.kernels import block as whole
 from swinkit.kernels import dense
 from swinkit.kernels.accelerate import accelerate
 from swinkit.kernels.build import CODE, COUNT, POINTER
+from swinkit.model.block import LayerNorm
 from swinkit.model.windows import WindowGrid
 from tests.shaking import shake
 
@@ -67,14 +68,16 @@ def test_made_anew_on_the_way_back_it_drops_the_same():
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_what_is_frozen_gets_no_gradient(version):
+def test_for_what_is_frozen_nothing_is_computed(version, monkeypatch):
     block, x = some_block(version)
-    for frozen in (block.attention.qkv, block.mlp.fc2, block.norm1):
+    for frozen in (block.mlp.fc2, block.norm1):
         frozen.requires_grad_(False)
     block.attention.proj.bias.requires_grad_(False)
     plain, _ = gradients(block, x)
-    found, node = gradients(accelerate(block), x)
-    assert type(node).__name__ == "NativeBlockBackward"
+    rooms, room_for = [], whole.room_for
+    monkeypatch.setattr(whole, "room_for", lambda *given: rooms.append(room_for(*given)) or rooms[-1])
+    found, _ = gradients(accelerate(block), x)
+    assert [name for name, room in rooms[0]._asdict().items() if room is None] == ["fc2", "fc2_bias"]
     for ours, torchs in zip(found, plain, strict=True):
         torch.testing.assert_close(ours, torchs, rtol=0, atol=1e-5 * float(torchs.abs().max()))
 
@@ -156,12 +159,49 @@ def test_who_listens_inside_is_heard(where):
     assert type(node).__name__ != "NativeBlockBackward"
 
 
-def test_what_it_does_not_compute_goes_the_finer_way():
+def another_norm(block):
+    block.norm2 = LayerNorm(64, bias=False)
+
+
+def another_order(block):
+    block.mlp.fc1.weight.data = block.mlp.fc1.weight.data.t().contiguous().t()
+
+
+def another_type(block):
+    block.attention.q_bias.data = block.attention.q_bias.data.double()
+
+
+def no_kernel_of_attention(block):
+    block.attention.form = None
+
+
+def no_bias(block):
+    block.attention.proj.bias = None
+
+
+@pytest.mark.parametrize("change", [another_norm, another_order, another_type, no_kernel_of_attention, no_bias])
+def test_what_it_does_not_compute_goes_another_way(change):
     block, x = some_block(2)
     accelerate(block)
-    nothing = block(x[:0].requires_grad_(), WindowGrid.regular(x, (7, 7)))
-    assert nothing.shape == (0, 9, 8, 64)
-    with torch.no_grad():
-        assert block(x, WindowGrid.regular(x, (7, 7))).grad_fn is None
-    block.attention.q_bias.data = block.attention.q_bias.data.double()
+    assert whole.applies(block, x, 49, torch.float32)
+    change(block)
     assert not whole.applies(block, x, 49, torch.float32)
+
+
+def test_tokens_of_another_width_are_refused_and_none_are_none():
+    block, x = some_block(2)
+    accelerate(block)
+    grid = WindowGrid.regular(x, (7, 7))
+    with pytest.raises(RuntimeError):
+        block(x[..., :32], grid)
+    nothing = block(x[:0].requires_grad_(), grid)
+    assert nothing.shape == (0, 9, 8, 64)
+    assert type(nothing.grad_fn).__name__ != "NativeBlockBackward"
+
+
+def test_who_keeps_no_gradient_keeps_no_memory(monkeypatch):
+    block, x = some_block(1)
+    accelerate(block)
+    monkeypatch.delattr(whole.NativeBlock, "forward")
+    with torch.no_grad():
+        assert block(x, WindowGrid.regular(x, (7, 7))).shape == x.shape

@@ -83,9 +83,9 @@ def test_weights_are_packed_as_torch_would_rearrange_them(inner, columns, dtype,
 
 @offered
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("columns", [96, 1152])
-def test_an_answer_depends_neither_on_its_batch_nor_on_the_number_of_threads(columns, dtype):
-    x, weight = drawn(300, 96).to(dtype), drawn(columns, 96, seed=1)
+@pytest.mark.parametrize(("columns", "rows"), [(96, 300), (1152, 300), (64, 5000), (256, 5000)])
+def test_an_answer_depends_neither_on_its_batch_nor_on_the_number_of_threads(columns, rows, dtype):
+    x, weight = drawn(rows, 96).to(dtype), drawn(columns, 96, seed=1)
     packed, threads = dense.pack(weight, dtype), torch.get_num_threads()
     try:
         answers = []
@@ -94,8 +94,8 @@ def test_an_answer_depends_neither_on_its_batch_nor_on_the_number_of_threads(col
             answers.append(dense.dense(x, packed, None, columns, True))
     finally:
         torch.set_num_threads(threads)
-    alone = torch.cat([dense.dense(row, packed, None, columns, True) for row in x.split(1)])
-    assert all(torch.equal(answer, alone) for answer in answers)
+    alone = torch.cat([dense.dense(row, packed, None, columns, True) for row in x[-300:].split(1)])
+    assert all(torch.equal(answer[-300:], alone) for answer in answers)
 
 
 @offered
