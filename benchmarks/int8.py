@@ -20,8 +20,8 @@ from common.measuring import Results, Table, options, tell
 
 from swinkit.cli.calibrating import find_pictures
 from swinkit.errors import GateError
+from swinkit.runtime.export.gate import Gate
 from swinkit.runtime.export.int8 import export_int8
-from swinkit.runtime.export.verdict import Gate
 from swinkit.tasks import load
 from swinkit.train import fit
 

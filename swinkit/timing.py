@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 Piece = TypeVar("Piece")
@@ -52,3 +53,23 @@ def readable(minutes: float) -> str:
     if minutes < 1:
         return f"{max(1, round(minutes * 60))} s"
     return f"{round(minutes)} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+class Parts:
+    """Parts of some work, one after the other: ``tell`` hears of each when it begins, ``seconds`` has by name what each took."""
+
+    def __init__(self, tell: Callable[[str], Any] = lambda line: None) -> None:
+        self.tell = tell
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, name: str, line: str) -> Iterator[None]:
+        """While ``name`` is done, which ``line`` announces."""
+        self.tell(line)
+        begun = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - begun
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {readable(taken / 60)}" for name, taken in self.seconds.items())
+        return f"{readable(sum(self.seconds.values()) / 60)}: {parts}"

@@ -1,4 +1,4 @@
-"""Timing in turn: the order of the runs, and which of them count; and how long the rest of some work is said to take."""
+"""Timing in turn: the order of the runs, and which of them count; parts of work; and how long the rest of some work is said to take."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from swinkit.timing import in_turn, paced
+from swinkit.timing import Parts, in_turn, paced
 
 
 @pytest.mark.parametrize(("rounds", "unmeasured"), [(3, 1), (2, 0), (1, 3)])
@@ -31,3 +31,16 @@ def test_how_long_the_rest_takes_is_told_once_if_it_is_long_and_known(
     lines: list[str] = []
     assert list(paced(range(10), total, lambda piece: 1, lines.append)) == list(range(10))
     assert lines == told
+
+
+def test_parts_are_told_when_they_begin_and_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 30.0, 40.0, 340.0])
+    monkeypatch.setattr("swinkit.timing.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    lines: list[str] = []
+    parts = Parts(lines.append)
+    with parts.part("tracing", "tracing the graph"):
+        assert lines == ["tracing the graph"]
+    with parts.part("proving", "asking it"):
+        pass
+    assert parts.seconds == {"tracing": 30.0, "proving": 300.0}
+    assert str(parts) == "6 min: tracing 30 s, proving 5 min"

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import GateError, UsageError
+from ..runtime.export.gate import Gate
 from .given import DATA, MODEL
 from .options import next_command, print_json, say, shared
 
 if TYPE_CHECKING:
-    from ..runtime.export.bundle import Bundle
+    from ..runtime.export.bundle import Manifest
 
 TARGETS = ("onnx", "openvino", "torch")
 RUNTIMES = ("onnxruntime", "openvino", "torch")
+# option -> bar of the gate, and what is held to it
+BARS = {
+    "--min-agreement": ("agreement", "Share of the judging pictures to which int8 gives the answer of float32."),
+    "--max-accuracy-drop": ("accuracy_drop", "How much of top-1 int8 may lose, as a share."),
+    "--max-class-drop": ("class_drop", "How much of the recall of any class."),
+    "--min-speedup": ("speedup", "How many times as fast as the faster float int8 must be to end with code 0."),
+}
+
+
+def bars(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a command with :data:`BARS`; each arrives under the name of its bar, None where it was not given."""
+    for option, (bar, told) in reversed(BARS.items()):
+        told = f"{told}  [default: {getattr(Gate, bar)}]"
+        command = click.option(option, bar, type=float, metavar="X", help=told)(command)
+    return command
 
 
 @click.command("export")
@@ -32,6 +48,7 @@ RUNTIMES = ("onnxruntime", "openvino", "torch")
 )
 @click.option("--calibrate", type=DATA, metavar="DATA", help="Pictures that tell int8 its ranges.")
 @click.option("--evaluate", type=DATA, metavar="DATA", help="Pictures that judge it.  [default: those that DATA keeps for it]")
+@bars
 @shared("out", "json", "quiet", out="A new folder, by default MODEL-onnx, -openvino, -torch or -openvino-int8 here.")
 def export_command(model: str, target: str | None, out: Path | None, **options: Any) -> None:
     """Write MODEL as one graph for every batch, height and width, into a folder with its classes and golden answers.
@@ -46,25 +63,29 @@ def export_command(model: str, target: str | None, out: Path | None, **options: 
     """
     quiet = options["quiet"]
     target = target or ("openvino" if options["int8"] else "onnx")
-    _check(target, options)
+    gate = _check(target, options)
     out = out or default_folder(model, f"{target}-int8" if options["int8"] else target)
-    from ..runtime.export.bundle import Input
+    from ..runtime.export.bundle import Input, Refused
     from ..weights.atomic import check_absent
 
     check_absent(out)
     layout = "NCHW" if options["layout"] == "nchw" else "NHWC"
     given = Input(dtype="uint8", layout=layout) if options["with_preprocessing"] else Input()  # type: ignore[arg-type]
-    if options["int8"]:
-        _export_int8(model, out, given, options)
-        return
-    from ..runtime.export.exporting import export
-
-    bundle = export(model, out, target, given, clock(quiet))  # type: ignore[arg-type]
-    _show(bundle, bundle.manifest.checks, options["as_json"])
+    try:
+        if options["int8"]:
+            _export_int8(model, out, given, gate, options)
+        else:
+            _export(model, out, target, given, options)
+    except Refused as refused:
+        if options["as_json"]:
+            print_json({**_facts(None, refused.manifest), "refused": str(refused)})
+        raise
     next_command("swinkit", "verify", out, quiet=quiet)
 
 
-def _check(target: str, options: dict[str, Any]) -> None:
+def _check(target: str, options: dict[str, Any]) -> Gate:
+    """What int8 is held to."""
+    given = {bar: options[bar] for bar, _ in BARS.values() if options[bar] is not None}
     if options["layout"] and not options["with_preprocessing"]:
         raise UsageError("--layout says how pictures lie that the graph normalises itself. Add --with-preprocessing")
     if options["int8"] and target != "openvino":
@@ -75,9 +96,23 @@ def _check(target: str, options: dict[str, Any]) -> None:
         )
     if not options["int8"] and (options["calibrate"] or options["evaluate"]):
         raise UsageError("--calibrate and --evaluate are for --int8. Add it, or leave them out")
+    if not options["int8"] and given:
+        named = ", ".join(option for option, (bar, _) in BARS.items() if bar in given)
+        raise UsageError(f"{named}: bars for --int8. Add it, or leave them out")
+    return Gate(**given)
 
 
-def _export_int8(model: str, out: Path, given: Any, options: dict[str, Any]) -> None:
+def _export(model: str, out: Path, target: str, given: Any, options: dict[str, Any]) -> None:
+    from ..runtime.export.exporting import export
+
+    bundle = export(model, out, target, given, clock(options["quiet"]))  # type: ignore[arg-type]
+    if options["as_json"]:
+        print_json({**_facts(bundle.path, bundle.manifest), "seconds": bundle.seconds})
+    else:
+        _print_table(bundle.manifest)
+
+
+def _export_int8(model: str, out: Path, given: Any, gate: Gate, options: dict[str, Any]) -> None:
     from ..runtime.export.int8 import export_int8
     from ..tasks import decoder_of, load
     from .calibrating import find_pictures
@@ -86,17 +121,16 @@ def _export_int8(model: str, out: Path, given: Any, options: dict[str, Any]) -> 
     network = load(model)
     decoder_of(network)  # what decides nothing cannot be judged
     pictures = find_pictures(model, network, options["calibrate"], options["evaluate"], quiet)
-    bundle, verdict = export_int8(network, out, pictures, given, progress=clock(quiet))
+    bundle, verdict = export_int8(network, out, pictures, given, gate, clock(quiet))
     if options["as_json"]:
-        print_json({**_facts(bundle, bundle.manifest.checks), "int8": bundle.manifest.int8})
+        print_json({**_facts(bundle.path, bundle.manifest), "seconds": bundle.seconds})
     else:
         click.echo(str(verdict))
     if not verdict.worth_it:
         raise GateError(
             f"int8 answers as it should but is not worth it here: {verdict.speedup:.2f} times as fast as the faster of "
-            f"{', '.join(name for name in verdict.seconds if name != 'int8')}. {out} is kept, for other machines or for its size"
+            f"{', '.join(name for name in verdict.seconds if name != 'int8')}, wanted {gate.speedup:g}. {out} is kept, for other machines or for its size"
         )
-    next_command("swinkit", "verify", out, quiet=quiet)
 
 
 @click.command("verify")
@@ -112,11 +146,15 @@ def verify_command(bundle: Path, runtime: str | None, as_json: bool, quiet: bool
     swinkit verify shoes-onnx
     """
     from ..runtime.export.bundle import open_bundle
-    from ..runtime.export.verifying import ask, hold
+    from ..runtime.export.verifying import ask, checked, hold
 
     opened = open_bundle(bundle)
     checks = ask(opened, runtime, clock(quiet))
-    _show(opened, [check.to_dict() for check in checks], as_json)
+    manifest = checked(opened.manifest, checks)
+    if as_json:
+        print_json(_facts(bundle, manifest))
+    else:
+        _print_table(manifest)
     hold(opened, checks)
     if not as_json:
         click.echo(f"verified: the files are whole, and {bundle} answers here as it did where it was made")
@@ -134,23 +172,16 @@ def clock(quiet: bool) -> Callable[[str], None]:
     return lambda line: say(f"{time.monotonic() - begun:6.1f} s  {line}", quiet)
 
 
-def _show(bundle: Bundle, checks: Sequence[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        print_json(_facts(bundle, checks))
-    else:
-        _print_table(bundle, checks)
+def _facts(bundle: Path | None, manifest: Manifest) -> dict[str, Any]:
+    """What a script reads; ``bundle`` is None where none was kept."""
+    kept = ("target", "precision", "input", "output", "tolerance", "tolerances", "checks", "int8")
+    told = manifest.model_dump(mode="json", include=set(kept))
+    return {"bundle": bundle and str(bundle), **{name: told[name] for name in kept if told[name] is not None}}
 
 
-def _facts(bundle: Bundle, checks: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    manifest = bundle.manifest.model_dump(
-        mode="json", include={"target", "precision", "input", "output", "tolerance", "tolerances"}
-    )
-    return {"bundle": str(bundle.path), **manifest, "checks": checks}
-
-
-def _print_table(bundle: Bundle, checks: Sequence[dict[str, Any]]) -> None:
+def _print_table(manifest: Manifest) -> None:
     """The largest difference at each size, a column per runtime; beside it what is allowed, where each size has its own bar."""
-    manifest = bundle.manifest
+    checks = manifest.checks
     runtimes = list(dict.fromkeys(f"{check['runtime']} {check['version']}" for check in checks))
     errors = {(f"{check['runtime']} {check['version']}", tuple(check["size"])): check["error"] for check in checks}
     click.echo(

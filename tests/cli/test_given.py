@@ -80,6 +80,7 @@ def place(tmp_path: Path) -> Path:
         ("export nomodel", 2, "no model at nomodel"),
         (f"export {MODEL} --out full", 2, "not overwritten"),
         (f"export {MODEL} --int8 --calibrate nowhere", 3, "nowhere does not exist"),
+        (f"export {MODEL} --int8 --calibrate digits --max-class-drop 5", 2, "a share from 0 to 1"),
     ],
 )
 def test_what_a_look_at_the_disk_tells_is_told_before_torch_is_imported(words: str, code: int, said: str, place: Path) -> None:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ... import __version__
 from ...config import SwinConfig
-from ...errors import SwinkitError, UsageError, WeightsError
+from ...errors import GateError, SwinkitError, UsageError, WeightsError
 from ...preprocessing import Preprocessing
 from ...weights import BUNDLE
 from ...weights.atomic import check_absent, drafting, sync_folder, write_atomically, write_json
@@ -96,14 +96,25 @@ class Manifest(BaseModel):
         return self.tolerances.get(spelled(size), self.tolerance)
 
 
+class Refused(GateError):
+    """A graph that is not kept for its answers; ``manifest`` says of it what ``bundle.json`` would have said."""
+
+    def __init__(self, message: str, manifest: Manifest) -> None:
+        super().__init__(message)
+        self.manifest = manifest
+
+
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose every byte is what its manifest says; ``files`` are the graph's, in the order of :data:`GRAPHS`."""
+    """A bundle whose every byte is what its manifest says; ``files`` are the graph's, in the order of :data:`GRAPHS`. One that was made just now
+    has by name the ``seconds`` that the parts of its export took.
+    """
 
     path: Path
     manifest: Manifest
     golden: Golden = field(repr=False)
     files: Mapping[str, bytes] = field(repr=False)
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 def is_bundle(path: str | Path) -> bool:

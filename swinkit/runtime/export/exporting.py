@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,14 @@ from ...errors import SwinkitError, UsageError
 from ...model.attention import WindowAttention
 from ...tasks import decoder_of, load
 from ...tasks.classification import temperature
-from ...timing import readable
+from ...timing import Parts, readable
 from ...weights.files import config_of
 from .bundle import Bundle, Input, Manifest, Target, describe, open_bundle, unfinished, write_bundle
 from .golden import BATCHES, Golden, make_golden
 from .graphs import write_graph
 from .sessions import runtimes_for
 from .tracing import trace
-from .verifying import verify
+from .verifying import checked, verify
 
 Progress = Callable[[str], Any]
 
@@ -37,47 +37,53 @@ def export(
     """Write ``model``, what :func:`swinkit.load` takes or returns, as a bundle for ``target`` into the new ``folder``.
 
     ``given`` says what the graph takes: normalised pictures by default, or uint8 with preprocessing inside. Raises
-    :class:`GateError`, and leaves nothing behind, when the graph does not answer as PyTorch at every golden size.
+    :class:`Refused`, and leaves nothing behind, when the graph does not answer as PyTorch at every golden size.
     """
-    folder, given = Path(folder), given or Input()
+    folder, given, parts = Path(folder), given or Input(), Parts(progress)
     runtimes_for(target)  # what is missing is said before a minute of work
     with unfinished(folder) as draft:
-        program, golden, manifest = begin(model, folder, target, given, progress)
-        progress(f"translating to {target}")
-        graph = write_graph(program, manifest)
+        program, golden, manifest = begin(model, folder, target, given, parts)
+        with parts.part("translating", f"translating to {target}"):
+            graph = write_graph(program, manifest)
         del program
-        write_proven(draft, manifest, graph, golden, progress)
-    return open_bundle(folder)
+        write_proven(draft, manifest, graph, golden, parts)
+    return finished(folder, parts)
 
 
 def begin(
-    model: Any, folder: Path, target: Target, given: Input, progress: Progress, more: float = 0
+    model: Any, folder: Path, target: Target, given: Input, parts: Parts, more: float = 0
 ) -> tuple[ExportedProgram, Golden, Manifest]:
     """What every export starts from: the traced network, its golden answers, and what is said of it.
 
     How long the rest will take is told; ``more`` is how many pixels PyTorch would answer in the time that goes into other work than the proof.
     """
     network = prepared(model)
-    progress(
+    announced = (
         f"exporting to {folder}: one graph for every size, which is proved at seven; answering the golden pictures with PyTorch"
     )
-    begun = time.monotonic()
-    golden = golden_of(network, progress)
-    answered = time.monotonic()
-    progress("tracing the graph")
-    program = trace(network, given)
-    pace = (answered - begun) / golden.pixels
+    with parts.part("answering", announced):
+        golden = golden_of(network, parts.tell)
+    with parts.part("tracing", "tracing the graph"):
+        program = trace(network, given)
+    pace = parts.seconds["answering"] / golden.pixels
     asked = golden.pixels * sum(BATCHES) / max(BATCHES) * len(runtimes_for(target)) + more
-    left = pace * asked + TRANSLATING * (time.monotonic() - answered)
-    progress(f"about {readable(left / 60)} to go, as these two took")
+    left = pace * asked + TRANSLATING * parts.seconds["tracing"]
+    parts.tell(f"about {readable(left / 60)} to go, as these two took")
     return program, golden, manifest_of(network, target, given, golden)
 
 
-def write_proven(draft: Path, manifest: Manifest, graph: Mapping[str, bytes], golden: Golden, progress: Progress) -> None:
-    """Write a bundle into ``draft`` and have it answer; raises :class:`GateError` when it does not as it should."""
-    written = write_bundle(draft, manifest, graph, golden)
-    checks = verify(written, progress=progress)
-    describe(draft, written.manifest.model_copy(update={"checks": [check.to_dict() for check in checks]}))
+def write_proven(draft: Path, manifest: Manifest, graph: Mapping[str, bytes], golden: Golden, parts: Parts) -> None:
+    """Write a bundle into ``draft`` and have it answer; raises :class:`Refused` when it does not as it should."""
+    with parts.part("proving", "writing the graph, and reading it back"):
+        written = write_bundle(draft, manifest, graph, golden)
+        checks = verify(written, progress=parts.tell)
+        describe(draft, checked(written.manifest, checks))
+
+
+def finished(folder: Path, parts: Parts) -> Bundle:
+    """The bundle in its place, with how long each part of its export took, which is told."""
+    parts.tell(f"exported in {parts}")
+    return replace(open_bundle(folder), seconds=parts.seconds)
 
 
 def prepared(model: Any) -> Any:

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import GateError
-from ...timing import paced
+from ...timing import Parts, paced
 from ..silenced import nncf, openvino
-from .bundle import Bundle, Input, Manifest, open_bundle, unfinished
-from .exporting import Progress, begin, write_proven
+from .bundle import Bundle, Input, Manifest, Refused, unfinished
+from .exporting import Progress, begin, finished, write_proven
+from .gate import Gate
 from .golden import BATCHES, Golden, spelled
 from .graphs import ir_bytes, to_onnx
 from .quantising import Run, compiled, float_precisions, median_seconds, quantise, quantise_with_fallback
-from .verdict import Answers, Gate, Verdict, agreement, decisions
+from .verdict import Answers, Verdict, agreement, decisions
 from .verifying import largest_difference
 
 # times as long as PyTorch takes to answer a picture, measured of a Swin-T; judging, both graphs together answer as fast as PyTorch
@@ -49,39 +49,40 @@ def export_int8(
 ) -> tuple[Bundle, Verdict]:  # fmt: skip
     """Write ``model`` as an int8 bundle for OpenVINO into the new ``folder``; where int8 hurts, layers stay in float.
 
-    Raises :class:`GateError`, and leaves nothing behind, when answers to held-out pictures change by more than ``gate`` allows. Whether
+    Raises :class:`Refused`, and leaves nothing behind, when answers to held-out pictures change by more than ``gate`` allows. Whether
     int8 is worth it in time is for the caller to read from the verdict.
     """
-    folder, given = Path(folder), given or Input()
+    folder, given, parts = Path(folder), given or Input(), Parts(progress)
     nncf()  # what is missing is said before a minute of work
     with unfinished(folder) as draft:
-        program, golden, manifest = begin(model, folder, "openvino", given, progress, pictures.pixels)
-        reference = _as_openvino(to_onnx(program, manifest)["model.onnx"])
+        program, golden, manifest = begin(model, folder, "openvino", given, parts, pictures.pixels)
+        with parts.part("translating", "translating to openvino"):
+            reference = _as_openvino(to_onnx(program, manifest)["model.onnx"])
         del program
-        quantised, verdict = quantise_until(reference, manifest, pictures, gate or Gate(), progress)
-        # a size of its own bar each: at the one where int8 errs most it would hide a fault at another
-        tolerances = tolerances_of(compiled(quantised), manifest, golden)
-        described = manifest.model_copy(
-            update={
-                "precision": "int8",
-                "tolerance": max(tolerances.values()),
-                "tolerances": tolerances,
-                "int8": verdict.to_dict(),
-            }
-        )
-        write_proven(draft, described, ir_bytes(quantised, described), golden, progress)
-    return open_bundle(folder), verdict
+        with parts.part("quantising", f"quantising, calibrated on {len(pictures.calibration)} pictures"):
+            quantised, verdict = quantise_until(reference, manifest, pictures, gate or Gate(), progress)
+            described = in_int8(manifest, verdict)
+            # a size of its own bar each: at the one where int8 errs most it would hide a fault at another
+            tolerances = tolerances_of(compiled(quantised), described, golden)
+        described = described.model_copy(update={"tolerance": max(tolerances.values()), "tolerances": tolerances})
+        write_proven(draft, described, ir_bytes(quantised, described), golden, parts)
+    return finished(folder, parts), verdict
+
+
+def in_int8(manifest: Manifest, verdict: Verdict) -> Manifest:
+    """``manifest`` of the graph on which ``verdict`` is."""
+    return manifest.model_copy(update={"precision": "int8", "int8": verdict.to_dict()})
 
 
 def tolerances_of(run: Run, manifest: Manifest, golden: Golden) -> dict[str, float]:
     """How far from float32 ``run`` may be on another processor, for each golden size: :data:`SLACK` times as far as here.
 
-    Raises :class:`GateError` where it is not finite.
+    Raises :class:`Refused` where it is not finite.
     """
     # the largest batch has every picture; all batches are asked of the graph that was written
     off = {spelled(size): largest_difference(run, manifest, golden, size, BATCHES[-1:]) for size in golden.pictures}
     if not all(map(math.isfinite, off.values())):
-        raise GateError("Quantised to int8, the graph has answers that are not finite, so that it is not written")
+        raise Refused("Quantised to int8, the graph has answers that are not finite, so that it is not written", manifest)
     return {size: max(SLACK * far, golden.tolerance) for size, far in off.items()}
 
 
@@ -91,7 +92,6 @@ def quantise_until(
     """int8 everywhere; where that changes too many answers, again with the most harmful layers in float."""
     calibration = [manifest.input.from_normalised(image, manifest.preprocessing) for image in pictures.calibration]
     judge = Judge(reference, manifest, pictures, gate, progress)
-    progress(f"quantising, calibrated on {len(calibration)} pictures")
     quantised = quantise(reference, calibration)
     progress("answering held-out pictures in float32 and in int8")
     verdict = judge(quantised)
@@ -102,7 +102,8 @@ def quantise_until(
         progress("answering held-out pictures once more in int8")
         verdict = judge(quantised, in_float)
     if verdict.faults:
-        raise GateError("int8 changes too many answers, so nothing was written: " + "; ".join(verdict.faults) + f"\n{verdict}")
+        told = "int8 changes too many answers, so nothing was written: " + "; ".join(verdict.faults) + f"\n{verdict}"
+        raise Refused(told, in_int8(manifest, verdict))
     return quantised, verdict
 
 

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Gate:
-    """What int8 must reach on held-out pictures.
-
-    ``agreement``: share of pictures to which float32 and int8 give the same best class, or with several labels the same labels. ``accuracy_drop`` and ``class_drop``: how
-    much top-1, and the recall of any class, may fall; one picture of a class is never a fall. ``speedup`` over the faster of float32
-    and bfloat16.
-    """
-
-    agreement: float = 0.99
-    accuracy_drop: float = 0.005
-    class_drop: float = 0.05
-    speedup: float = 1.05
+from .gate import Gate
 
 
 def decisions(logits: np.ndarray, multi_label: bool) -> np.ndarray:
@@ -115,6 +102,7 @@ class Verdict:
             "speedup": self.speedup,
             "worth_it": self.worth_it,
             "faults": self.faults,
+            "gate": asdict(self.gate),
         }
 
     def __str__(self) -> str:

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import GateError
 from ...timing import paced
-from .bundle import Bundle, Manifest
+from .bundle import Bundle, Manifest, Refused
 from .golden import BATCHES, Golden, area, by_area
 from .sessions import RUNTIMES, Run, first_line, runtimes_for, version_of
 
@@ -40,7 +39,7 @@ class Check:
 
 
 def verify(bundle: Bundle, runtime: str | None = None, progress: Progress = lambda line: None) -> list[Check]:
-    """Have ``bundle`` answer as :func:`ask` does, and raise :class:`GateError` when it does not answer as it should."""
+    """Have ``bundle`` answer as :func:`ask` does, and raise :class:`Refused` when it does not answer as it should."""
     checks = ask(bundle, runtime, progress)
     hold(bundle, checks)
     return checks
@@ -56,15 +55,21 @@ def ask(bundle: Bundle, runtime: str | None = None, progress: Progress = lambda 
 
 
 def hold(bundle: Bundle, checks: Sequence[Check]) -> None:
-    """Raise :class:`GateError` with the sizes at which an answer is further from the golden one than the bundle's tolerance, or at which
+    """Raise :class:`Refused` with the sizes at which an answer is further from the golden one than the bundle's tolerance, or at which
     there is none."""
     allowed = bundle.manifest.tolerance_at
     failed = [check for check in checks if not check.passed(allowed(check.size))]
     if failed:
-        raise GateError(
+        raise Refused(
             f"The graph does not answer as the model does: in {len(failed)} of {len(checks)} checks there is no answer, or a logit is off by more "
-            "than the bundle allows\n" + "\n".join(f"  {check}, at most {allowed(check.size):.2g}" for check in failed)
+            "than the bundle allows\n" + "\n".join(f"  {check}, at most {allowed(check.size):.2g}" for check in failed),
+            checked(bundle.manifest, checks),
         )
+
+
+def checked(manifest: Manifest, checks: Sequence[Check]) -> Manifest:
+    """``manifest`` with what was measured in the place of what it knew."""
+    return manifest.model_copy(update={"checks": [check.to_dict() for check in checks]})
 
 
 def _run(bundle: Bundle, name: str, progress: Progress) -> Iterator[Check]:

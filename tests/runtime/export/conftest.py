@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 
 import swinkit
 from swinkit.preprocessing import Preprocessing
@@ -56,6 +58,21 @@ def openvino_bundle(plain_v2: Any, tmp_path_factory: pytest.TempPathFactory) -> 
     return export(plain_v2, tmp_path_factory.mktemp("ir") / "small", "openvino", Input(dtype="uint8", layout="NHWC"))
 
 
+@pytest.fixture(scope="package")
+def planted(onnx_bundle: Bundle) -> bytes:
+    """The same network, in which one channel between a norm and a linear layer is 3000 times as large, and its weights as small."""
+    graph = onnx.load_from_string(onnx_bundle.files["model.onnx"])
+    tensors = {tensor.name: tensor for tensor in graph.graph.initializer}
+    linear = next(node for node in graph.graph.node if "blocks.1.mlp.fc1/MatMul" in node.name)
+    norm = next(node for node in graph.graph.node if "blocks.1.norm2/LayerNorm" in node.name)
+    for node, place, factor in ((norm, 1, 3000.0), (norm, 2, 3000.0), (linear, 1, 1 / 3000)):
+        values = numpy_helper.to_array(tensors[node.input[place]]).copy()
+        values[0] *= factor
+        node.input[place] = f"planted/{node.input[place]}"  # other nodes may share the old one
+        graph.graph.initializer.append(numpy_helper.from_array(values, node.input[place]))
+    return graph.SerializeToString()
+
+
 @pytest.fixture
 def copied(onnx_bundle: Bundle, tmp_path: Path) -> Path:
     """The ONNX bundle in a folder that a test may damage."""
@@ -65,10 +82,11 @@ def copied(onnx_bundle: Bundle, tmp_path: Path) -> Path:
 @pytest.fixture
 def ready_made(onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
     """Let an export translate to given bytes at once, by default those that were translated before."""
-    from swinkit.runtime.export import exporting
+    from swinkit.runtime.export import exporting, int8
 
     def install(graph: bytes = onnx_bundle.files["model.onnx"]) -> None:
         monkeypatch.setattr(exporting, "trace", lambda *_: None)
         monkeypatch.setattr(exporting, "write_graph", lambda *_: {"model.onnx": graph})
+        monkeypatch.setattr(int8, "to_onnx", lambda *_: {"model.onnx": graph})
 
     return install

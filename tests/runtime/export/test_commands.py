@@ -95,6 +95,8 @@ def test_a_bundle_is_judged_where_it_answers(onnx_bundle: Bundle, capsys: pytest
         (["--int8"], "Add --calibrate DATA"),
         (["--int8", "--calibrate", "digits", "--to", "onnx"], "int8 graphs are made for OpenVINO"),
         (["--calibrate", "digits"], "are for --int8"),
+        (["--min-speedup", "2", "--max-class-drop", "0"], "--max-class-drop, --min-speedup: bars for --int8"),
+        (["--int8", "--calibrate", "digits", "--min-agreement", "99"], "99 % is 0.99, got 99. Mend: for instance 0.99"),
         (["--to", "tensorrt"], "tensorrt"),
     ],
 )

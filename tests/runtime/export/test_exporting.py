@@ -24,11 +24,12 @@ from swinkit.cli.main import run
 from swinkit.data.transforms import evaluation
 from swinkit.errors import GateError, SwinkitError, UsageError
 from swinkit.model import windows
-from swinkit.runtime.export import exporting
+from swinkit.runtime.export import exporting, golden
 from swinkit.runtime.export.bundle import Bundle, Input, open_bundle, write_bundle
 from swinkit.runtime.export.exporting import export
 from swinkit.runtime.export.sessions import onnxruntime_session, openvino_session
 from swinkit.runtime.export.tracing import trace
+from swinkit.timing import Parts
 
 from .conftest import small_model
 
@@ -61,6 +62,22 @@ def test_every_runtime_was_asked_at_every_size(onnx_bundle: Bundle) -> None:
     assert {check["runtime"] for check in checks} == {"onnxruntime", "openvino"}
     assert len({tuple(check["size"]) for check in checks}) == 7
     assert all(check["batches"] == [1, 2, 3] and check["error"] < 1e-4 for check in checks)
+
+
+def test_version_2_as_onnx_answers_at_the_seven_promised_sizes(tmp_path: Path) -> None:
+    """The sizes of models for 224 pixels, here of one small enough to be asked at all of them."""
+    model = small_model("swinv2_nano", channels=3, image_size=224, patch_size=4)
+    bundle = export(model, tmp_path / "bundle")
+    assert set(bundle.golden.pictures) == set(golden.SIZES)
+    assert {(check["runtime"], *check["size"]) for check in bundle.manifest.checks} == {
+        (runtime, *size) for runtime in ("onnxruntime", "openvino") for size in golden.SIZES
+    }
+    run = onnxruntime_session(open_bundle(tmp_path / "bundle"))
+    for size in golden.SIZES:
+        images = torch.randn(2, 3, *size)
+        with torch.no_grad():
+            expected = model(images).numpy()
+        assert np.abs(run(images.numpy()) - expected).max() < 1e-4 * np.abs(expected).max()
 
 
 def test_the_graph_says_what_it_is(onnx_bundle: Bundle) -> None:
@@ -156,7 +173,7 @@ def test_what_learned_without_labels_gives_its_features(
 ) -> None:
     ready_made()
     out, name = tmp_path / "encoder", "swin_nano.simmim_fashion_mnist"
-    _, golden, manifest = exporting.begin(name, out, "onnx", Input(), lambda line: None)
+    _, golden, manifest = exporting.begin(name, out, "onnx", Input(), Parts())
     assert (manifest.output, manifest.task, manifest.classes) == ("features", "pretraining", ())
     out.mkdir()
     write_bundle(out, manifest, onnx_bundle.files, golden)

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import io
+import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from onnx import numpy_helper
 from PIL import Image
 
 from swinkit.cli.calibrating import find_pictures
-from swinkit.errors import GateError
-from swinkit.runtime.export import exporting, int8, quantising
-from swinkit.runtime.export.bundle import Bundle
+from swinkit.errors import GateError, UsageError
+from swinkit.runtime.export import int8, quantising
+from swinkit.runtime.export.bundle import Bundle, Refused
+from swinkit.runtime.export.gate import Gate
 from swinkit.runtime.export.golden import Golden
 from swinkit.runtime.export.int8 import Pictures, export_int8, quantise_until
 from swinkit.runtime.export.quantising import compiled, quantise
-from swinkit.runtime.export.verdict import Answers, Gate, Verdict, agreement, decisions
+from swinkit.runtime.export.verdict import Answers, Verdict, agreement, decisions
 from swinkit.runtime.export.verifying import verify
 from swinkit.runtime.silenced import openvino
 
@@ -47,26 +48,10 @@ def read(content: bytes) -> Any:
     return openvino().Core().read_model(io.BytesIO(content))
 
 
-@pytest.fixture(scope="module")
-def planted(onnx_bundle: Bundle) -> bytes:
-    """The same network, in which one channel between a norm and a linear layer is 3000 times as large, and its weights as small."""
-    graph = onnx.load_from_string(onnx_bundle.files["model.onnx"])
-    tensors = {tensor.name: tensor for tensor in graph.graph.initializer}
-    linear = next(node for node in graph.graph.node if "blocks.1.mlp.fc1/MatMul" in node.name)
-    norm = next(node for node in graph.graph.node if "blocks.1.norm2/LayerNorm" in node.name)
-    for node, place, factor in ((norm, 1, 3000.0), (norm, 2, 3000.0), (linear, 1, 1 / 3000)):
-        values = numpy_helper.to_array(tensors[node.input[place]]).copy()
-        values[0] *= factor
-        node.input[place] = f"planted/{node.input[place]}"  # other nodes may share the old one
-        graph.graph.initializer.append(numpy_helper.from_array(values, node.input[place]))
-    return graph.SerializeToString()
-
-
 def test_a_good_int8_model_is_written_and_verified(
-    plain: Any, onnx_bundle: Bundle, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plain: Any, ready_made: Callable[..., None], pictures: Pictures, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(exporting, "trace", lambda *_: None)
-    monkeypatch.setattr(int8, "to_onnx", lambda *_: onnx_bundle.files)
+    ready_made()
     lines: list[str] = []
     reads: list[int] = []
     counted = Pictures(pictures.calibration, lambda: reads.append(1) or pictures.held_out(), 10**9)  # type: ignore[func-returns-value]
@@ -116,13 +101,19 @@ def test_a_planted_harmful_layer_is_found_and_returns_to_float(
 
 
 def test_harm_that_cannot_be_undone_is_refused_and_leaves_nothing(
-    plain: Any, planted: bytes, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plain: Any,
+    planted: bytes,
+    ready_made: Callable[..., None],
+    pictures: Pictures,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(exporting, "trace", lambda *_: None)
-    monkeypatch.setattr(int8, "to_onnx", lambda *_: {"model.onnx": planted})
+    ready_made(planted)
     monkeypatch.setattr(int8, "quantise_with_fallback", lambda reference, images, *_: (quantise(reference, images), ()))
-    with pytest.raises(GateError, match="nothing was written: agreement with float32 is"):
+    with pytest.raises(Refused, match="nothing was written: agreement with float32 is") as refused:
         export_int8(plain, tmp_path / "bundle", pictures, gate=FORGIVING)
+    assert refused.value.manifest.int8 is not None
+    assert refused.value.manifest.int8["faults"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -160,6 +151,23 @@ def test_with_several_labels_all_of_a_picture_must_stay() -> None:
     answers = Answers(decisions(before, True), decisions(after, True), None)
     assert answers.agreement == 0.5
     assert answers.accuracy() is None
+
+
+@pytest.mark.parametrize(
+    ("bar", "value"),
+    [
+        ("agreement", 99),
+        ("agreement", math.nan),
+        ("accuracy_drop", -0.1),
+        ("class_drop", 5),
+        ("speedup", -1),
+        ("speedup", math.inf),
+    ],
+)
+def test_a_bar_that_nothing_can_be_held_to_is_refused(bar: str, value: float) -> None:
+    """Of not a number every comparison is false, so that such a bar would let everything pass."""
+    with pytest.raises(UsageError, match=f"'{bar}'"):
+        Gate(**{bar: value})
 
 
 @pytest.mark.parametrize(("count", "warned"), [(20, True), (200, False)])
