@@ -28,7 +28,8 @@ from .verifying import checked, verify
 
 Progress = Callable[[str], Any]
 
-TRANSLATING = 3  # times as long as tracing takes, measured of a Swin-T
+# times as long as tracing takes, of a network that is not the first of its process, so that torch's imports do not count
+TRANSLATING = 4
 
 
 def export(

@@ -35,11 +35,16 @@ class WithPreprocessing(nn.Module):
 
 
 def trace(model: Any, given: Input) -> ExportedProgram:
-    """``model``, a float32 classifier of swinkit on the CPU, as a graph from ``given`` to logits (B, K) for all sizes."""
+    """``model``, a float32 classifier of swinkit on the CPU, as a graph from ``given`` to logits (B, K) for all sizes.
+
+    Traced without torch's cache of what operators give: with sizes that are symbols, looking something up there takes longer than computing it,
+    while tracing and, since the program keeps its setting, while it is translated.
+    """
     network = model if given.dtype == "float32" else WithPreprocessing(model, model.preprocessing, given.layout)
     sample = _sample(model.config, given)
     axes = {0: Dim.DYNAMIC, **dict.fromkeys(_spatial(given), Dim.DYNAMIC)}
-    with torch.no_grad(), any_size(), warnings.catch_warnings():
+    uncached = torch._dynamo.config.patch(fake_tensor_cache_enabled=False)
+    with torch.no_grad(), any_size(), uncached, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.export.export(network.eval(), (sample,), dynamic_shapes=(axes,), strict=False)
     return _unguarded(program)
