@@ -1,29 +1,26 @@
 """Which engine is fastest here: measured once per machine, model, shape and precision, and remembered.
 
-What is remembered lies in ``engines.json`` beside the compiled kernels; a broken or foreign file is measured anew.
+:mod:`~swinkit.runtime.choices` keeps what is remembered.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import statistics
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ... import __version__
-from ...errors import SwinkitError
 from ...kernels import attention, dense
-from ...kernels.build import cache_folder, code, instruction_sets
+from ...kernels.identity import code, processor
 from ...machine import version
 from ...timing import in_turn
-from ...weights.atomic import write_json
+from ..choices import remember, remembered
 from ..kinds import ENGINES
 
 TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}  # of the largest logit; a wrong engine is off by its whole size
@@ -69,30 +66,10 @@ def agrees(answer: Tensor, truth: Tensor, precision: str) -> bool:
 
 
 def identity(model: Any, precision: str, shape: Any, names: list[str]) -> str:
-    """What the choice depends on: processor, threads, versions, kernels, architecture, shape, precision and candidates."""
+    """What the choice depends on: the processor with its model, threads, versions, kernels, architecture, shape, precision and candidates."""
     versions = __version__, {name: version(name) for name in ("torch", *names)}
     parts = (
-        instruction_sets(), torch.get_num_threads(), versions, names, model.config.model_dump_json(), tuple(shape),
+        processor(), torch.get_num_threads(), versions, names, model.config.model_dump_json(), tuple(shape),
         precision, code(), attention.KERNEL.available, dense.KERNEL.available,
     )  # fmt: skip
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
-
-
-def remembered() -> dict[str, str]:
-    try:
-        content = json.loads(_memory().read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else {}
-    except (OSError, ValueError, RuntimeError):  # the last where there is no home folder
-        return {}
-
-
-def remember(key: str, name: str) -> None:
-    try:
-        _memory().parent.mkdir(parents=True, exist_ok=True)
-        write_json(_memory(), {**remembered(), key: name})
-    except (OSError, RuntimeError, SwinkitError):  # a cache that cannot be written is no reason to fail
-        pass
-
-
-def _memory() -> Path:
-    return cache_folder().parent / "engines.json"
