@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))  # a script's own folder alone is on the path
 
 from swinkit import machine  # noqa: E402
 from swinkit.study import statistics  # noqa: E402
-from swinkit.study.bench import FLOOR, KEEP_MEMORY  # noqa: E402
+from swinkit.study.plans import FLOOR, KEEP_MEMORY  # noqa: E402
 from swinkit.study.statistics import figure  # noqa: E402
 from swinkit.study.turns import Candidate, Measured, Pace, take_turns  # noqa: E402
 from swinkit.weights.atomic import write_json  # noqa: E402

@@ -90,6 +90,7 @@ OPTIONS: dict[str, partial[Any]] = {
     ),
     "dry_run": partial(click.option, "--dry-run", is_flag=True, help="Show what would be done, and do nothing."),
     "json": partial(click.option, "--json", "as_json", is_flag=True, help="Print the result as JSON."),
+    "markdown": partial(click.option, "--markdown", is_flag=True, help="Print the tables as Markdown, to paste into an issue."),
     "quiet": partial(click.option, "-q", "--quiet", is_flag=True, help="Only the result, warnings and errors."),
 }
 
@@ -186,6 +187,12 @@ def check_new(out: Path | None) -> None:
     if not (out.is_dir() and not any(out.iterdir())):
         check_absent(out)
     check_room(out)
+
+
+def check_form(as_json: bool, markdown: bool) -> None:
+    """Raises :class:`UsageError` where a result is asked for in two forms at once."""
+    if as_json and markdown:
+        raise UsageError("--json and --markdown are two forms of one result. Mend: leave one of them out")
 
 
 def print_json(value: Any) -> None:
