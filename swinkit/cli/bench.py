@@ -9,7 +9,7 @@ import click
 
 from ..errors import UsageError
 from .given import engine, network
-from .options import SIZE, check_form, check_new, next_command, paced, print_json, say, shared, warn
+from .options import SIZE, as_tables, check_form, check_new, next_command, paced, print_json, say, shared, warn
 
 if TYPE_CHECKING:
     from ..study.plans import Plan
@@ -48,8 +48,9 @@ Asked = TypeVar("Asked")
 @click.option(
     "--floor/--no-floor", default=True, show_default=True, help="Measure the GEMM floor of this machine beside the model."
 )
+@as_tables
 @shared(
-    "out", "dry_run", "json", "markdown", "quiet",
+    "out", "dry_run", "json", "quiet",
     out="A new folder for bench.html and bench.json; by default nothing is written.", dry_run="Only count: nothing is measured.",
 )  # fmt: skip
 def command(

@@ -11,7 +11,7 @@ import click
 
 from .given import engine as engines
 from .given import network
-from .options import check_form, check_new, next_command, paced, print_json, say, shared, warn
+from .options import as_tables, check_form, check_new, next_command, paced, print_json, say, shared, warn
 
 
 def _transformers() -> Sequence[str]:
@@ -42,8 +42,9 @@ def _transformers() -> Sequence[str]:
     help="Of the Swins; see `swinkit bench`. Others run plainly.",
 )
 @paced(5, 600, "model", "size")
+@as_tables
 @shared(
-    "out", "dry_run", "json", "markdown", "quiet",
+    "out", "dry_run", "json", "quiet",
     out="A new folder for compare.html and compare.json; by default nothing is written.", dry_run="Only count: nothing is measured.",
 )  # fmt: skip
 def command(

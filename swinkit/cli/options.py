@@ -90,7 +90,6 @@ OPTIONS: dict[str, partial[Any]] = {
     ),
     "dry_run": partial(click.option, "--dry-run", is_flag=True, help="Show what would be done, and do nothing."),
     "json": partial(click.option, "--json", "as_json", is_flag=True, help="Print the result as JSON."),
-    "markdown": partial(click.option, "--markdown", is_flag=True, help="Print the tables as Markdown, to paste into an issue."),
     "quiet": partial(click.option, "-q", "--quiet", is_flag=True, help="Only the result, warnings and errors."),
 }
 
@@ -160,6 +159,10 @@ def _put(settings: dict[str, Any], path: Sequence[str], value: Any) -> None:
             raise UsageError(f"--set {'.'.join(path)}: {'.'.join(parents[:depth])} is {inner!r}, it holds no settings.")
         settings = inner
     settings[last] = value
+
+
+# of the verbs whose figures are shown to others
+as_tables = click.option("--markdown", is_flag=True, help="Print the tables as Markdown, to paste into an issue.")
 
 
 def paced(rounds: int, seconds: float, each: str, case: str) -> Callable[[Command], Command]:
