@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..data.collection import counted
 from ..report.contents import TRAINED, RunFiles, headed, read_curves
 from ..report.page import Headline, Remark, ReportData, Rival, Sheet, write_report
 from ..report.svg import percent
+from ..timing import readable
 from ..train.settings import PretrainSettings
 from ..train.unlabelled import PAYOFF, SHEET
 from ..train.verdict import Verdict, confound, read_verdict
@@ -54,7 +56,7 @@ def report(run: Path) -> Path:
 
 def doubts(config: Mapping[str, Any], verdict: Verdict | None) -> list[Remark]:
     """What the verdict on a run with the settings ``config`` leaves open."""
-    found = (confound(validated(PretrainSettings, config)), verdict.doubt) if verdict else ()
+    found = (confound(validated(PretrainSettings, config)), *verdict.doubts) if verdict else ()
     return [Remark("note", doubt) for doubt in found if doubt]
 
 
@@ -74,7 +76,8 @@ def verdict_headlines(verdict: Verdict | None) -> list[Headline]:
         if gain.low is not None and gain.high is not None
         else ""
     )
-    note = f"top-1 with {verdict.labels:,} labels, against as many epochs from nothing"
+    better = "the better training" if len(verdict.ways) > 2 else "as many epochs"
+    note = f"top-1 with {verdict.labels:,} labels {verdict.after}, against {better} from nothing"
     return [
         Headline("Was it worth it?", verdict.word, note=note),
         Headline("Gain in points", f"{gain.value * 100:+.1f}", interval),
@@ -96,11 +99,11 @@ def last_values(curves: list) -> list[Headline]:
 def rivals(verdict: Verdict) -> list[Rival]:
     return [
         Rival(
-            way.name,
+            f"{way.name} {verdict.after}" if way is verdict.ways[0] else way.name,
             way.top1.value,
             way.top1.low,
             way.top1.high,
-            f"{way.epochs} epochs, {way.minutes:g} min",
+            f"{counted(way.epochs, 'epoch')}, {readable(way.minutes)}",
             way is verdict.ways[0],
         )
         for way in verdict.ways
