@@ -60,6 +60,7 @@ class Plan:
     minutes: float
     gigabytes: float | None
     settings: dict[str, Any] = field(default_factory=dict)  # plain values of the settled ones, all of them
+    sparing: tuple[str, ...] = ()  # sentences on what saves memory for time
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -70,7 +71,7 @@ class Plan:
             f"Plan: {self.model} ({self.parameters / 1e6:.1f} M parameters) at {self.image_size[0]}x{self.image_size[1]}, "
             f"{counted(self.pictures, 'picture')}, {counted(self.epochs, 'epoch')}, {counted(self.steps, 'step')} of {self.batch_size}, {self.precision} on "
             f"{self.device}: about {readable(self.minutes)}{memory}.{self._learning()}"
-        )
+        ) + "".join(f" {said}" for said in self.sparing)
 
     def _learning(self) -> str:
         """How it learns, in a sentence; nothing where that is not known."""
@@ -114,7 +115,7 @@ def _fitting(task: Task, model: nn.Module, batch: Any, precision: str, parts: in
     """Seconds of a step in ``parts`` parts, or, where memory does not suffice, in so many more."""
     while True:
         try:
-            return _timed(task, model, batch, precision, parts), parts
+            return pass_seconds(task, model, batch, precision, parts), parts
         except RuntimeError as fault:
             if not ran_out_of_memory(fault):
                 raise
@@ -185,7 +186,7 @@ def change_seconds(model: nn.Module, settings: RunSettings) -> float:
         begun = time.perf_counter()
         for optimizer in optimizers:
             optimizer.step()
-        _await(next(twin.parameters()).device)
+        wait_for(next(twin.parameters()).device)
         seconds = min(seconds, time.perf_counter() - begun)
     return seconds
 
@@ -226,7 +227,8 @@ def published_weights(side: int) -> str | None:
     return next((name for least, name in PUBLISHED if side >= least), None)
 
 
-def _timed(task: Task, model: nn.Module, batch: Any, precision: str, parts: int) -> float:
+def pass_seconds(task: Task, model: nn.Module, batch: Any, precision: str, parts: int, back: bool = True) -> float:
+    """Seconds in which ``batch`` goes through ``model`` in training, in ``parts`` parts: forward, and ``back``."""
     device = next(model.parameters()).device
     model.train()
     begun = time.perf_counter()
@@ -234,11 +236,13 @@ def _timed(task: Task, model: nn.Module, batch: Any, precision: str, parts: int)
     for part in in_parts(len(mixed), parts):
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16-mixed"):
             loss = task.loss(model, mixed[part])
-        loss.backward()
-    _await(device)
+        if back:
+            loss.backward()
+    wait_for(device)
     return time.perf_counter() - begun
 
 
-def _await(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
+    """Until what was begun on ``device`` is done."""
     if device.type == "cuda":
         torch.cuda.synchronize()

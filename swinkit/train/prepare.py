@@ -25,6 +25,7 @@ from .plan import IN_TIME, LOOKING, Plan, change_seconds, epoch_seconds, load_fi
 from .provenance import Seen, seen_by
 from .recipe import Checked, Recipe, Say, recipe_of
 from .settings import DataFacts, RunSettings
+from .sparing import sparing
 from .start import Start, open_start
 
 
@@ -139,6 +140,7 @@ def rehearsed(given: RunSettings, settled: RunSettings, model: nn.Module, ground
     parameters = sum(parameter.numel() for parameter in model.parameters())
     device = next(model.parameters()).device
     gigabytes = peak_gigabytes(device, parameters)
+    said = sparing(task, model, batch, rehearsal)
     per_epoch = epoch_seconds(feed, rehearsal.seconds, change_seconds(model, settled), loading)
     if given.time_limit and not given.epochs:
         limit = given.time_limit * 60
@@ -153,6 +155,7 @@ def rehearsed(given: RunSettings, settled: RunSettings, model: nn.Module, ground
         model=start.name, parameters=parameters, image_size=start.preprocessing.size, pictures=ground.facts.pictures,
         epochs=epochs, steps=epochs * feed.steps_per_epoch, batch_size=feed.batch_size, precision=rehearsal.precision,
         device=str(device), minutes=epochs * per_epoch / 60, gigabytes=gigabytes, settings=settled.model_dump(mode="json"),
+        sparing=said,
     )  # fmt: skip
     return settled, plan
 

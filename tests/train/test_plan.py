@@ -67,7 +67,7 @@ def test_the_memory_that_is_left_is_known_on_linux():
 def test_the_batch_goes_where_the_network_is(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        plan, "_timed", lambda task, model, batch, precision, parts: seen.append(batch.images.device.type) or 1.0
+        plan, "pass_seconds", lambda task, model, batch, precision, parts: seen.append(batch.images.device.type) or 1.0
     )
     batch = Batch(torch.rand(2, 3, 4, 4), torch.tensor([0, 1]), torch.tensor([5, 7]))
     rehearse(Counting(), torch.nn.Linear(3, 1, device="meta"), batch, "32-true", 1)
@@ -77,7 +77,9 @@ def test_the_batch_goes_where_the_network_is(monkeypatch):
 @pytest.mark.parametrize(("half", "chosen"), [(0.5, "bf16-mixed"), (0.95, "32-true"), (2.0, "32-true")])
 def test_bfloat16_only_where_it_is_clearly_faster(half, chosen, monkeypatch):
     monkeypatch.setattr(plan, "computes_bfloat16", lambda device: True)
-    monkeypatch.setattr(plan, "_timed", lambda task, model, batch, precision, parts: half if precision == "bf16-mixed" else 1.0)
+    monkeypatch.setattr(
+        plan, "pass_seconds", lambda task, model, batch, precision, parts: half if precision == "bf16-mixed" else 1.0
+    )
     assert rehearse(Counting(), torch.nn.Linear(3, 1), torch.rand(8, 3), None, 1).precision == chosen
 
 
@@ -85,7 +87,7 @@ def test_another_job_during_the_first_measurements_does_not_decide(monkeypatch):
     """bfloat16 takes half the time, but not while something else ran."""
     taken = {"32-true": iter([1.0] * 5), "bf16-mixed": iter([0.9, 0.95, 0.5, 0.5, 0.5])}
     monkeypatch.setattr(plan, "computes_bfloat16", lambda device: True)
-    monkeypatch.setattr(plan, "_timed", lambda task, model, batch, precision, parts: next(taken[precision]))
+    monkeypatch.setattr(plan, "pass_seconds", lambda task, model, batch, precision, parts: next(taken[precision]))
     rehearsal = rehearse(Counting(), torch.nn.Linear(3, 1), torch.rand(8, 3), None, 1)
     assert (rehearsal.precision, rehearsal.seconds) == ("bf16-mixed", 0.5)
     assert next(taken["bf16-mixed"]) == 0.5  # a third turn was enough
