@@ -41,14 +41,14 @@ def fastest(model: nn.Module, precision: str, shape: Any, names: list[str], run:
     key = identity(model, precision, shape, names)
     known = remembered().get(key)
     pictures = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    model_itself = run(model, "eager", "float32")
     if known in names:
         with contextlib.suppress(Exception):  # another library may have lost something since
-            chosen = run(model, known, precision)
             few = pictures[:1] if ENGINES[known].any_size else pictures
-            if known == "eager" or agrees(chosen(few)[:1], model_itself(pictures[:1]), precision):
+            truth = None if known == "eager" else itself(model, run, few[:1])
+            chosen = run(model, known, precision)
+            if truth is None or agrees(chosen(few)[:1], truth, precision):
                 return chosen
-    runs, truth = [], model_itself(pictures)
+    runs, truth = [], itself(model, run, pictures)
     for name in names:
         try:
             candidate = run(model, name, precision)
@@ -61,6 +61,11 @@ def fastest(model: nn.Module, precision: str, shape: Any, names: list[str], run:
     best = min(runs, key=lambda each: statistics.median(seconds[each.name]) * (CLEARLY if each.name == PREFERRED else 1))
     remember(key, best.name)
     return best
+
+
+def itself(model: nn.Module, run: Callable[..., Any], pictures: Tensor) -> Tensor:
+    """What ``model`` answers; the copy that is asked is gone before an engine makes its own."""
+    return run(model, "eager", "float32")(pictures)
 
 
 def agrees(answer: Tensor, truth: Tensor, precision: str) -> bool:
