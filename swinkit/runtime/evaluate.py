@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from ..data.collection import Collection, shown
-from ..data.loader import eval_batches, explained_workers
+from ..data.loader import eval_batches
 from ..data.transforms import evaluation
+from ..data.workers import explained_workers
 from ..errors import DataError, SwinkitError
 from ..tasks.classification import temperature
 from ..tasks.evaluation import Evaluation, MultiLabel, SingleLabel

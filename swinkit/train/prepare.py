@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..data.bundled import BUNDLED
+from ..data.cache import room
 from ..data.check import Findings, examine
 from ..data.collection import Collection
 from ..data.fitting import SMALL
@@ -139,11 +140,13 @@ def rehearsed(given: RunSettings, settled: RunSettings, model: nn.Module, ground
     parameters = sum(parameter.numel() for parameter in model.parameters())
     device = next(model.parameters()).device
     gigabytes = peak_gigabytes(device, parameters)
-    per_epoch = epoch_seconds(feed, rehearsal.seconds, change_seconds(model, settled), loading)
+    step = rehearsal.seconds, change_seconds(model, settled)
+    per_epoch = epoch_seconds(feed, *step, loading.later)
+    once = epoch_seconds(feed, *step, loading.first) - per_epoch + loading.starting
     if given.time_limit and not given.epochs:
         limit = given.time_limit * 60
         looks = min(LOOKING * limit, recipe.looking_seconds(settled, model))
-        most = max(1, int((limit * IN_TIME - looks) / per_epoch))
+        most = max(1, int((limit * IN_TIME - looks - once) / per_epoch))
         if most < (settled.epochs or 1):
             shorter = recipe.settle(given.model_copy(update={"epochs": most}), ground.facts, start)
             kept = {"precision": settled.precision, "accumulate": settled.accumulate}
@@ -152,7 +155,8 @@ def rehearsed(given: RunSettings, settled: RunSettings, model: nn.Module, ground
     plan = Plan(
         model=start.name, parameters=parameters, image_size=start.preprocessing.size, pictures=ground.facts.pictures,
         epochs=epochs, steps=epochs * feed.steps_per_epoch, batch_size=feed.batch_size, precision=rehearsal.precision,
-        device=str(device), minutes=epochs * per_epoch / 60, gigabytes=gigabytes, settings=settled.model_dump(mode="json"),
+        device=str(device), minutes=(once + epochs * per_epoch) / 60, gigabytes=gigabytes, kept=loading.kept,
+        kept_gigabytes=loading.gigabytes, settings=settled.model_dump(mode="json"),
     )  # fmt: skip
     return settled, plan
 
@@ -193,6 +197,7 @@ def make_feed(settings: RunSettings, collection: Collection, split: Split) -> Fe
     return Feed(
         collection=collection, train=split.train, val=split.val, preprocessing=settings.preprocessing,
         augmentation=settings.augment, batch_size=settings.batch_size, seed=settings.seed, workers=settings.workers or 0,
+        room=0 if collection.pixels is not None else room(settings.cache),
     )  # fmt: skip
 
 

@@ -20,14 +20,13 @@ from swinkit.data.layouts import open_data
 from swinkit.data.loader import (
     Batch,
     Epoch,
-    _sigterm_held_back,
     epoch_order,
     eval_batches,
-    explained_workers,
     in_batches,
     train_batches,
 )
 from swinkit.data.transforms import evaluation, training
+from swinkit.data.workers import _sigterm_held_back, explained_workers
 from swinkit.errors import DataError, SwinkitError
 from swinkit.preprocessing import Preprocessing
 
@@ -138,9 +137,12 @@ class Slow:
 
     least = None
 
-    def __call__(self, picture: np.ndarray) -> torch.Tensor:
+    def fixed(self, pictures: np.ndarray) -> torch.Tensor:
         time.sleep(0.3)
-        return torch.zeros(3, 4, 4)
+        return torch.zeros(1, 3, 4, 4)
+
+    def finished(self, images: torch.Tensor) -> torch.Tensor:
+        return images
 
 
 def interrupted(folder: Collection, number: int, timeout: float) -> tuple[str, float]:
