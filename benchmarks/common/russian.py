@@ -33,6 +33,12 @@ PHRASES = {
     "floor": "предел",
     "share of the floor": "доля предела",
     "training step": "шаг обучения",
+    "times a training step": "во сколько раз быстрее шага обучения",
+    "first epoch, pictures/s": "первая эпоха, изображений/с",
+    "later epochs, pictures/s": "следующие эпохи, изображений/с",
+    "pictures": "изображения",
+    "megapixels": "мегапикселей",
+    "nothing kept": "без хранения",
     "peak memory": "пик памяти",
     "memory": "память",
     "and not more memory": "и памяти не больше",
@@ -100,6 +106,8 @@ SENTENCES = {
         r"Пик памяти swinkit отклоняется от прямой по числу пикселей не более чем на \1%.",
     r"Time a MAC at (\d+), Swin-T over DeiT-S, (.+?): ([\d.]+ \(.+?\)) \(bar: at most ([\d.]+); (\d+) and (\d+) GMAC/s\)\.":
         r"Время на MAC при \1, Swin-T к DeiT-S, \2: \3 (планка: не более \4; \5 и \6 GMAC/с).",
+    r"([\d,]+) pictures, loader workers: (\d+); the step is one of (\w+)\.":
+        r"Изображений: \1, процессов загрузки: \2; шаг – сети \3.",
     "swinkit's engine, DeiT-S on torch eager": "движок swinkit, DeiT-S на torch eager",
     "swinkit's engine, DeiT-S compiled": "движок swinkit, DeiT-S после torch.compile",
     r"\*\*Stopped before its end\*\*: more is to be measured\.": "**Остановлено до конца**: измерено не всё.",
