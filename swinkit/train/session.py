@@ -91,7 +91,7 @@ def carry_out(prepared: Prepared, out: str | Path | None, display: Display) -> R
     display.say(str(prepared.plan))
     name = Path(settings.data or "run").name
     run = RunFolder.create(out, name, settings.model_dump(mode="json"), prepared.data, recipe_of(settings.task).folder)
-    with run, closing(prepared.feed):
+    with run, closing(prepared.feed), explained_workers():
         run.log(str(prepared.plan))
         trainer = Trainer(fabric, prepared.task, prepared.model, prepared.feed, settings)
         return finish(run, trainer, prepared.split, display)
@@ -140,7 +140,7 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
         for note in [*notes, f"Going on from step {trainer.progress.step} of {trainer.steps}."]:
             run.log(note)
             display.say(note)
-        with closing(feed):
+        with closing(feed), explained_workers():
             return finish(run, trainer, split, display, epoch)
 
 
@@ -150,8 +150,7 @@ def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display, epo
         watcher = RunWatcher(run, trainer, display, interruption, epoch)
         display.begin(trainer.progress.step, trainer.steps)
         try:
-            with explained_workers():
-                reason = trainer.run(watcher, watcher.save)
+            reason = trainer.run(watcher, watcher.save)
         finally:
             watcher.close()
     here = f"step {trainer.progress.step} of {trainer.steps}"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from multiprocessing import active_children
 
 import pytest
 
 from swinkit.data.augment import Augmentation
 from swinkit.data.layouts import open_data
-from swinkit.errors import Interrupted
+from swinkit.errors import Interrupted, SwinkitError
 from swinkit.preprocessing import Preprocessing
-from swinkit.train import fit, resume
+from swinkit.train import fit, resume, session
 from swinkit.train.feed import Feed
 from swinkit.train.plan import load_first
 
@@ -60,3 +62,14 @@ def test_the_plan_knows_which_share_of_the_pictures_fits(room, workers, kept, he
     assert (loading.kept, loading.gigabytes) == (kept, held / 1e9)
     assert 0 < loading.later <= loading.first
     assert not active_children()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs signals")
+def test_fault_04_a_worker_that_dies_while_nothing_is_loaded_ends_in_a_clear_error(data, tmp_path, monkeypatch):
+    def last_words(*_: object) -> None:
+        active_children()[0].kill()
+        time.sleep(5)  # in which torch tells of it
+
+    monkeypatch.setattr(session, "save_trained", last_words)
+    with pytest.raises(SwinkitError, match=r"^A loader worker died.*workers=0.*cache=0"):
+        fit(data, out=tmp_path / "run", workers=2, **SETTINGS)
