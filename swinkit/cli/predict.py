@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import DataError, Interrupted, UsageError
+from ..machine import usable_cores
 from .given import MODEL, engine
 from .options import SIZE, at_size, next_command, print_json, say, say_doubts, shared
 
@@ -99,7 +99,7 @@ def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: f
     from ..data.decode import decode
     from ..runtime.isolation import Decoders
 
-    workers = min(4, os.cpu_count() or 1) if workers is None else workers
+    workers = min(4, usable_cores()) if workers is None else workers
     guard: AbstractContextManager[Any] = Decoders(seconds or PATIENCE) if workers else nullcontext(decode)
     with guard as decode_one:  # its processes start while torch is imported
         from ..runtime.journal import Journal
