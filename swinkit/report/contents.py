@@ -17,7 +17,6 @@ from ..data.collection import Collection
 from ..tasks.evaluation import Evaluation, MultiLabel, SingleLabel
 from ..tasks.figures import Figure
 from ..tasks.metrics import TEMPERATURES
-from ..train.place import METRICS
 from .page import Calibration, Example, Headline, Remark, ReportData, Rival
 from .plots import Curve
 from .svg import percent, shorten
@@ -68,7 +67,7 @@ def contents(evaluation: Evaluation, collection: Collection, about: About) -> Re
         classes=evaluation.classes,
         headlines=headlines(evaluation),
         rivals=compared(single, about.rivals) if single else about.rivals,
-        curves=read_curves(about.run / METRICS) if about.run else (),
+        curves=read_curves(about.run / "metrics.csv") if about.run else (),
         confusion=single.confusion if single and len(single.classes) > 1 else None,
         scores=evaluation.scores,
         average_precision=evaluation.average_precision if isinstance(evaluation, MultiLabel) else None,
