@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from .chromium import chromium
 from .weights.stand_in import Hub, hub_at_work
 
 settings.register_profile("swinkit", deadline=None)
@@ -36,10 +35,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    path = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-    if path is None:
-        warnings.warn("NOT TESTED in a browser: no Chromium is installed", stacklevel=1)
-        pytest.skip("no Chromium is installed, so no browser has opened the page")
+    path = chromium()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
