@@ -1,7 +1,10 @@
-"""A busy machine's clock decides nothing: property tests have no deadline. And a hub and a browser that every test may ask for."""
+"""Neither a busy machine's clock nor what ran before decides anything: property tests have no deadline, and generators that tests share
+start anew in each. And a hub and a browser that every test may ask for."""
 
 from __future__ import annotations
 
+import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,16 @@ from .weights.stand_in import Hub, hub_at_work
 
 settings.register_profile("swinkit", deadline=None)
 settings.load_profile("swinkit")
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """The same numbers whatever ran before in this process, of libraries that are imported already: a test may look at what it imports."""
+    random.seed(0)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.fixture
