@@ -18,6 +18,7 @@ from ..data.split import Split
 from ..errors import DataError
 from ..extras import is_installed
 from ..kernels.accelerate import accelerate
+from ..machine import usable_cores
 from ..tasks import Task
 from ..tasks.devices import computes_bfloat16, find_device
 from .feed import Feed
@@ -81,7 +82,11 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
         extra = "" if is_installed("huggingface_hub") else " (needs pip install 'swinkit[hub]')"
         say(f"From nothing, photographs need many pictures. Published weights that fit: --model {name}{extra}")
     beside = {name: identity(pictures) for name, pictures in recipe.beside(settings).items()}
-    history = {**beside, "seen": asdict(seen or Seen()), "learned_from": saved.metadata.get("learned_from") if saved else None}
+    history = {
+        **beside,
+        "seen": asdict(seen) if seen else None,
+        "learned_from": saved.metadata.get("learned_from") if saved else None,
+    }
     return Prepared(
         settled, record(collection, split, findings) | history, split, recipe.task(settled, collection, split), model,
         make_feed(settled, collection, split), plan,
@@ -170,7 +175,7 @@ def frozen(settled: RunSettings, model: nn.Module, ground: Ground) -> RunSetting
     """``settled`` with everything written out that would otherwise be found again from this machine or these pictures."""
     start = ground.start
     name = str(Path(start.name).resolve()) if start.state and Path(start.name).exists() else start.name
-    workers = 0 if ground.collection.pixels is not None else min(4, max(1, torch.multiprocessing.cpu_count() - 1))
+    workers = 0 if ground.collection.pixels is not None else min(4, max(1, usable_cores() - 1))
     config: Any = model.config
     update = {
         **{key: anchored(place) for key in ("data", "probe") if (place := getattr(settled, key, None))},
