@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from common import photographs
+from common.bars import at_least
 from common.measuring import Candidate, Measured, Pace, Results, Table, bfloat16, faster, figure, options, take_turns, tell
 
 from swinkit.study import statistics
@@ -78,7 +79,7 @@ def rows(case: dict[str, Any]) -> list[list[str]]:
             [
                 case["pictures"], name, f"{first:.1f}" if first else "–", speed,
                 figure(case["times_as_fast"]) if name == PEER else "–", figure(case["times_a_step"].get(name)),
-                f"≥ {BAR:g}" if name == KEPT else "–",
+                at_least(case["times_a_step"].get(name, {}).get("value"), BAR if name == KEPT else None),
             ]
         )  # fmt: skip
     return answer
