@@ -15,8 +15,9 @@ from ..report.contents import TRAINED, RunFiles, headed, read_curves
 from ..report.page import Headline, Remark, ReportData, Rival, Sheet, write_report
 from ..report.svg import percent
 from ..timing import readable
+from ..train.place import METRICS, PAYOFF
 from ..train.settings import PretrainSettings
-from ..train.unlabelled import PAYOFF, SHEET
+from ..train.unlabelled import SHEET
 from ..train.verdict import Verdict, confound, read_verdict
 from ..validation import validated
 
@@ -33,7 +34,7 @@ LEAD = (
 def report(run: Path) -> Path:
     """Write report.html of the pre-training in ``run`` from what lies in its folder."""
     files, verdict = RunFiles(run), read_verdict(run)
-    loss = [curve for curve in read_curves(run / "metrics.csv") if curve.name == "Loss"]
+    loss = [curve for curve in read_curves(run / METRICS) if curve.name == "Loss"]
     payoff = read_curves(run / PAYOFF, PAYOFF_CURVES)
     picture = run / SHEET
     data = ReportData(
@@ -41,7 +42,7 @@ def report(run: Path) -> Path:
         summary=str(verdict) if verdict else unjudged(files.config),
         headlines=[*verdict_headlines(verdict), *last_values([*loss, *payoff])],
         rivals=rivals(verdict) if verdict else (),
-        curves=[*read_curves(run / "metrics.csv"), *payoff],
+        curves=[*read_curves(run / METRICS), *payoff],
         sheet=Sheet(LEAD, np.asarray(Image.open(picture).convert("RGB"))) if picture.is_file() else None,
         remarks=headed({TRAINED: files.remarks(), "The verdict": doubts(files.config, verdict)}),
         facts=files.facts(),
