@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from common import photographs
+from common.bars import at_least, marked
 from common.measuring import Candidate, Measured, Pace, Results, Table, bfloat16, faster, figure, options, take_turns, tell
 
 from swinkit.cli.main import run as swinkit
@@ -79,13 +80,15 @@ def rows(case: dict[str, Any]) -> list[list[str]]:
         ours, peer = pair.split(" and ")
         speeds = [case["pictures_per_second"].get(name) for name in (ours, peer)]
         fault = next((case["subjects"][name]["fault"] for name in (ours, peer) if case["subjects"][name]["fault"]), None)
-        bars = [f"≥ {EQUAL}"] if OURS[ours] == "float32" else []
-        bars += [f"≥ {BY_DEFAULT} as it comes"] if OURS[ours] == case["comes"] else []
+        ratio = case["ratios"].get(f"{ours} over {peer}")
+        times = ratio and ratio["value"]
+        bars = [at_least(times, EQUAL)] if OURS[ours] == "float32" else []
+        bars += [f"{at_least(times, BY_DEFAULT)} as it comes"] if OURS[ours] == case["comes"] else []
         answer.append(
             [
                 ours, peer, figure(speeds[0], 1), fault.splitlines()[0][:60] if fault else figure(speeds[1], 1),
-                figure(case["ratios"].get(f"{ours} over {peer}")), "; ".join(bars) or "–",
-                f"{same:.2%} (≥ {AGREEMENT:.1%})" if same is not None else "–",
+                figure(ratio), "; ".join(bars) or "–",
+                f"{same:.2%} ({marked(f'≥ {AGREEMENT:.1%}', same >= AGREEMENT)})" if same is not None else "–",
             ]
         )  # fmt: skip
     return answer

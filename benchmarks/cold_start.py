@@ -15,13 +15,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from common.bars import at_most
 from common.measuring import Results, Table, figure, medians, options, timed
 from PIL import Image
 
 from swinkit.data.layouts import open_data
 
 HELP, PREDICT, TORCH = "swinkit --help", "swinkit predict, one picture", "import torch"
-BARS = {HELP: "≤ 0.3"}
+BARS = {HELP: 0.3}
 
 
 def commands(picture: Path) -> dict[str, list[str]]:
@@ -34,7 +35,7 @@ def commands(picture: Path) -> dict[str, list[str]]:
 
 
 def table(cases: list[dict[str, Any]]) -> Table:
-    rows = [[name, figure(seconds, None), BARS.get(name, "–")] for name, seconds in medians(cases).items()]
+    rows = [[name, figure(seconds, None), at_most(seconds.value, BARS.get(name))] for name, seconds in medians(cases).items()]
     return Table(("command", "s", "bar"), rows)
 
 

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from common.bars import at_most
 from common.measuring import Results, Table, figure, listed, options, tell
 from common.processes import resident, runs, tree
 
@@ -91,7 +92,7 @@ def converted(model: str, targets: Sequence[str], repeats: int) -> Iterator[dict
 def row(model: str, target: str, samples: list[dict[str, Any]]) -> list[str]:
     seconds = statistics.median([[sample["seconds_beyond_imports"]] for sample in samples])
     held, copies = (max(sample[key] for sample in samples) for key in ("megabytes_beyond_imports", "copies"))
-    bar = f"≤ {BAR}" if samples[0]["weights_megabytes"] > LARGE else "–"
+    bar = at_most(copies, BAR if samples[0]["weights_megabytes"] > LARGE else None)
     return [model, target, figure(seconds), f"{held:,.0f}", f"{copies:.1f}", bar]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from common.bars import at_most
 from common.measuring import Results, Table, figure, medians, options, timed
 
 import swinkit
@@ -54,8 +55,8 @@ def look(model: torch.nn.Module, picture: Path, subject: Subject) -> None:
 
 def table(cases: list[dict[str, Any]]) -> Table:
     variant, threads = cases[0]["variant"], cases[0]["threads"]
-    bars = {name: f"≤ {subject.bar}" for name, subject in SUBJECTS.items() if subject.bar and variant == BARRED}
-    rows = [[name, figure(seconds, None), bars.get(name, "–")] for name, seconds in medians(cases).items()]
+    bars = {name: subject.bar for name, subject in SUBJECTS.items() if variant == BARRED}
+    rows = [[name, figure(seconds, None), at_most(seconds.value, bars.get(name))] for name, seconds in medians(cases).items()]
     return Table(("maps of one picture", "s", "bar"), rows, [f"{variant} with random weights, threads: {threads}."])
 
 

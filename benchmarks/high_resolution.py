@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from common.bars import marked
 from common.measuring import Candidate, Pace, Results, Table, bfloat16, options, take_turns, tell
 
 MODEL, SIDES, BAR = "swinv2_b_384_ft", (768, 1536), 16
@@ -48,7 +49,9 @@ def row(name: str, cases: list[dict[str, Any] | None]) -> list[str]:
             cells += ["–", "–"]
         elif case["turns"]:
             peak = case["memory"].get("peak")
-            cells += [f"{case['turns'][0][0]:.1f}", f"{peak / 1e9:.1f}" if peak else "–"]
+            held = f"{peak / 1e9:.1f}" if peak else "–"
+            barred = peak and case["side"] == SIDES[-1]
+            cells += [f"{case['turns'][0][0]:.1f}", marked(held, peak / 1e9 < BAR) if barred else held]
         else:
             memory = any(word in case["fault"] for word in ("alloc", "emory"))
             cells += ["–", f"more than {case['most_gigabytes']:.0f}" if memory else case["fault"].partition(": ")[2][:60]]

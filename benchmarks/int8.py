@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from common.bars import marked
 from common.measuring import Results, Table, options, tell
 
 from swinkit.cli.calibrating import find_pictures
@@ -52,14 +53,15 @@ def row(case: dict[str, Any]) -> tuple[str, ...]:
         return case["model"], case["refused"].splitlines()[0], *("–",) * 7
     accuracy, milliseconds = case["accuracy"], case["milliseconds"]
     worst = max((drop["drop"] for drop in case["class_drops"]), default=0.0)
+    bars, lost = Gate(), accuracy["float32"] - accuracy["int8"]
     return (
         case["model"],
-        f"{case['agreement']:.2%}",
-        f"{accuracy['int8']:.2%} ({accuracy['float32']:.2%})",
+        marked(f"{case['agreement']:.2%}", case["agreement"] >= bars.agreement),
+        marked(f"{accuracy['int8']:.2%} ({accuracy['float32']:.2%})", lost <= bars.accuracy_drop),
         f"{worst:.2%}",
         str(len(case["layers_in_float"])),
         *(f"{milliseconds[name]:.2f}" if name in milliseconds else "–" for name in ("int8", "bfloat16", "float32")),
-        f"{case['speedup']:.2f}",
+        marked(f"{case['speedup']:.2f}", case["speedup"] >= bars.speedup),
     )
 
 

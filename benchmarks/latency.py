@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from common.bars import at_least, marked
 from common.measuring import (
     Candidate,
     Measured,
@@ -118,7 +119,7 @@ def rows(case: dict[str, Any]) -> list[list[str]]:
     own = [case["subjects"][name]["error"] for name in (TIMM, "timm, bfloat16 weights") if name in case["subjects"]]
     peers_error = min((error for error in own if error is not None), default=np.inf)
     wanted = f"{peers_error * 1.5:.1e}" if case["error"] == "1.5x" else case["error"]
-    error = "–" if ours["error"] is None else f"{ours['error']:.1e} (≤ {wanted})"
+    error = "–" if ours["error"] is None else f"{ours['error']:.1e} ({marked(f'≤ {wanted}', ours['error'] <= float(wanted))})"
     answer = []
     for name, bar in ((TIMM, case["over_timm"]), (rival, case["over_best"])):
         ratio = case["ratios"].get(name)
@@ -128,7 +129,7 @@ def rows(case: dict[str, Any]) -> list[list[str]]:
         answer.append(
             [
                 case["name"], case["precision"], f"{milliseconds(ours):.1f} ({ours['about']['engine']})", f"{label}: {milliseconds(case['subjects'][name]):.1f}",
-                figure(ratio), f"≥ {bar}" if bar else "–", error,
+                figure(ratio), at_least(ratio["value"], bar), error,
             ]
         )  # fmt: skip
     return answer

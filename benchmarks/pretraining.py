@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+from common.bars import at_least
 from common.measuring import (
     Candidate,
     Measured,
@@ -85,7 +86,8 @@ def row(case: dict[str, Any]) -> list[str]:
         return [case["name"], case["precision"], label, fault, "–", "–", "–", "–"]
     speeds = " / ".join(f"{rate(case, name):.1f}" for name in (case["first"], case["second"]))
     gigabytes = " / ".join(f"{(case['bytes'][name] or 0) / 1e9:.2f}" for name in (case["first"], case["second"]))
-    bars = f"≥ {case['times']}" + (f", memory ≥ {case['memory']}" if case["memory"] else "")
+    bars = at_least(case["ratio"]["value"], case["times"])
+    bars += f", memory {at_least(case['memory_ratio'], case['memory'])}" if case["memory"] else ""
     lighter = f"{case['memory_ratio']:.2f}" if case["memory_ratio"] else "–"
     return [case["name"], case["precision"], label, speeds, figure(case["ratio"]), gigabytes, lighter, bars]
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+from common.bars import at_least, marked
 from common.measuring import Candidate, Pace, Results, Table, best, bfloat16, faster, figure, options, take_turns, tell
 
 from swinkit.study import statistics
@@ -70,17 +71,28 @@ def rows(case: dict[str, Any]) -> list[list[str]]:
             answer.append([case["name"], name, subject["fault"].splitlines()[0][:80], "–", "–", "–"])
             continue
         speed = statistics.median(subject["turns"]).inverse.scaled(case["batch"])
-        memory = subject["memory"]
         ratio = case["ratios"].get(name)
         answer.append(
             [
                 case["name"], f"{name}, the best peer" if name == case["best_peer"] else name,
-                figure(speed, 1),
-                f"{(memory['peak'] - memory['loaded']) / 1e6:,.0f}" if memory.get("peak") and memory.get("loaded") else "–",
-                figure(ratio), f"≥ {case['bar']}, and not more memory" if name == case["best_peer"] else "–",
+                figure(speed, 1), f"{taken:,.0f}" if (taken := megabytes(subject)) else "–",
+                figure(ratio), bar(case) if name == case["best_peer"] else "–",
             ]
         )  # fmt: skip
     return answer
+
+
+def megabytes(subject: dict[str, Any]) -> float | None:
+    """The most that a subject held while stepping, less its libraries and pictures; None where the system does not tell."""
+    memory = subject["memory"]
+    return (memory["peak"] - memory["loaded"]) / 1e6 if memory.get("peak") and memory.get("loaded") else None
+
+
+def bar(case: dict[str, Any]) -> str:
+    """What is wanted beside the best peer, of time and of memory."""
+    held, most = megabytes(case["subjects"][OURS]), megabytes(case["subjects"][case["best_peer"]])
+    lighter = held <= most if held and most else None
+    return f"{at_least(case['ratios'][case['best_peer']]['value'], case['bar'])}, {marked('and not more memory', lighter)}"
 
 
 def table(cases: list[dict[str, Any]]) -> Table:

@@ -1,9 +1,10 @@
-"""A busy machine's clock decides nothing: property tests have no deadline. And a hub and a browser that every test may ask for."""
+"""Neither a busy machine's clock nor what ran before decides anything: property tests have no deadline, and generators that tests share
+start anew in each. And a hub and a browser that every test may ask for."""
 
 from __future__ import annotations
 
-import shutil
-import warnings
+import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,21 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from .chromium import chromium
 from .weights.stand_in import Hub, hub_at_work
 
 settings.register_profile("swinkit", deadline=None)
 settings.load_profile("swinkit")
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """The same numbers whatever ran before in this process, of libraries that are imported already: a test may look at what it imports."""
+    random.seed(0)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.fixture
@@ -36,10 +48,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    path = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-    if path is None:
-        warnings.warn("NOT TESTED in a browser: no Chromium is installed", stacklevel=1)
-        pytest.skip("no Chromium is installed, so no browser has opened the page")
+    path = chromium()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:

@@ -17,15 +17,17 @@ sys.path.insert(0, str(ROOT))  # a script's own folder alone is on the path
 
 from swinkit import machine  # noqa: E402
 from swinkit.study import statistics  # noqa: E402
-from swinkit.study.bench import FLOOR, KEEP_MEMORY  # noqa: E402
+from swinkit.study.plans import FLOOR, KEEP_MEMORY  # noqa: E402
 from swinkit.study.statistics import figure  # noqa: E402
 from swinkit.study.turns import Candidate, Measured, Pace, take_turns  # noqa: E402
 from swinkit.weights.atomic import write_json  # noqa: E402
 
+from .bars import MET, MISSED  # noqa: E402
 from .render import command  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = ("torch", "torchvision", "timm", "transformers", "onnxruntime", "openvino", "numpy", "pillow", "scikit-learn")
+GATE = 4  # the exit code of every verb of swinkit where a gate of quality failed
 NO_BFLOAT16 = "this processor does not multiply bfloat16"
 
 __all__ = [
@@ -94,6 +96,9 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
 
+    def to_dict(self) -> dict[str, Any]:
+        return {"columns": list(self.columns), "rows": [list(row) for row in self.rows], "notes": list(self.notes)}
+
     def text(self) -> str:
         cells = [list(self.columns), *map(list, self.rows)]
         widths = [max(len(row[column]) for row in cells) for column in range(len(self.columns))]
@@ -148,19 +153,19 @@ class Results:
 
     def tabulate(self) -> Table:
         table = self.table(self.content["cases"])
-        self.content["table"] = {
-            "columns": list(table.columns),
-            "rows": [list(row) for row in table.rows],
-            "notes": list(table.notes),
-        }
+        self.content["table"] = table.to_dict()
         self.save()
         return table
 
     def finish(self) -> None:
-        """Everything was measured: keep the table that the README shows, and print it."""
+        """Everything was measured: keep the table that the README shows, and print it. Raises SystemExit with code 4 where a bar was missed."""
         del self.content["unfinished"]
-        print(self.tabulate().text())
+        table = self.tabulate().text()
+        print(table)
         print(f"Written: {self.out}, {self.content['seconds']:.0f} s")
+        if missed := table.count(MISSED):
+            print(f"Bars: {table.count(MET)} met, {missed} missed")
+            raise SystemExit(GATE)
 
 
 def environment() -> dict[str, Any]:

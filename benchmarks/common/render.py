@@ -19,9 +19,16 @@ from .russian import russian
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
-MARKED = re.compile(r"(<!-- results: ([\w/]+) -->\n)(.*?)(<!-- end of results -->)", re.DOTALL)
 UNFINISHED = "**Stopped before its end**: more is to be measured."
 LIBRARIES = ("torch", "timm", "transformers", "openvino", "onnxruntime")
+
+
+def marked(kind: str) -> re.Pattern[str]:
+    """The places of a page that hold tables of one ``kind``: before, name, table, after."""
+    return re.compile(rf"(<!-- {kind}: ([\w/]+) -->\n)(.*?)(<!-- end of {kind} -->)", re.DOTALL)
+
+
+MARKED = marked("results")
 
 
 class Language(NamedTuple):
@@ -96,15 +103,21 @@ def table(name: str, result: dict[str, Any], language: Language = ENGLISH) -> st
     return f"\n{markdown(rows)}\n{notes}\n\n{origin}\n\n"
 
 
-def filled(text: str, results: Path, table: Callable[[str, dict[str, Any]], str | None], absent: Callable[[str], str]) -> str:
-    """``text`` with every marked place made anew by ``table`` of a name and its results; where there are none, what ``absent`` says of it."""
+def filled(
+    text: str,
+    results: Path,
+    table: Callable[[str, dict[str, Any]], str | None],
+    absent: Callable[[str], str],
+    places: re.Pattern[str] = MARKED,
+) -> str:
+    """``text`` with each of the marked ``places`` made anew by ``table`` of a name and its results; where there are none, what ``absent`` says of it."""
 
     def fill(match: re.Match[str]) -> str:
         path = results / f"{match[2]}.json"
         made = table(match[2], json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
         return match[1] + (f"\n{absent(match[2])}\n\n" if made is None else made) + match[4]
 
-    return MARKED.sub(fill, text)
+    return places.sub(fill, text)
 
 
 def render(text: str, results: Path = RESULTS, language: Language = ENGLISH) -> str:

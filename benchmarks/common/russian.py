@@ -33,6 +33,12 @@ PHRASES = {
     "floor": "предел",
     "share of the floor": "доля предела",
     "training step": "шаг обучения",
+    "times a training step": "во сколько раз быстрее шага обучения",
+    "first epoch, pictures/s": "первая эпоха, изображений/с",
+    "later epochs, pictures/s": "следующие эпохи, изображений/с",
+    "pictures": "изображения",
+    "megapixels": "мегапикселей",
+    "nothing kept": "без хранения",
     "peak memory": "пик памяти",
     "memory": "память",
     "and not more memory": "и памяти не больше",
@@ -94,14 +100,14 @@ SENTENCES = {
         r"кончается кодом 4. По одному изображению в OpenVINO.",
     r"Bar: a step at (\d+ x \d+) under (\d+) GB\.": r"Планка: шаг при \1 менее чем в \2 ГБ.",
     r"Peak memory is of the whole process\.": "Пик памяти – всего процесса.",
-    r"Latency a pixel of swinkit: largest over smallest ([\d.]+) \(bar: each within ([\d.]+) of constant\)\.":
-        r"Задержка swinkit на пиксель: наибольшая к наименьшей \1 (планка: в пределах \2 от постоянной).",
+    r"Latency a pixel of swinkit: largest over smallest ([\d.]+) \(bar: each within ([\d.]+) of constant (\S)\)\.":
+        r"Задержка swinkit на пиксель: наибольшая к наименьшей \1 (планка: в пределах \2 от постоянной \3).",
     r"Peak memory of swinkit against a straight line in the number of pixels: off by at most ([\d.]+)%\.":
         r"Пик памяти swinkit отклоняется от прямой по числу пикселей не более чем на \1%.",
-    r"Time a MAC at (\d+), Swin-T over DeiT-S, (.+?): ([\d.]+ \(.+?\)) \(bar: at most ([\d.]+); (\d+) and (\d+) GMAC/s\)\.":
-        r"Время на MAC при \1, Swin-T к DeiT-S, \2: \3 (планка: не более \4; \5 и \6 GMAC/с).",
-    "swinkit's engine, DeiT-S on torch eager": "движок swinkit, DeiT-S на torch eager",
-    "swinkit's engine, DeiT-S compiled": "движок swinkit, DeiT-S после torch.compile",
+    r"Time a MAC at (\d+), Swin-T over DeiT-S, (.+?): ([\d.]+ \(.+?\)) \(bar: at most ([\d.]+) (\S); (\d+) and (\d+) GMAC/s\)\.":
+        r"Время на MAC при \1, Swin-T к DeiT-S, \2: \3 (планка: не более \4 \5; \6 и \7 GMAC/с).",
+    r"([\d,]+) pictures, loader workers: (\d+); the step is one of (\w+)\.":
+        r"Изображений: \1, процессов загрузки: \2; шаг – сети \3.",
     r"\*\*Stopped before its end\*\*: more is to be measured\.": "**Остановлено до конца**: измерено не всё.",
     r"^(\d+) s$": r"\1 с",
     r"^s$": "с",

@@ -6,6 +6,8 @@
     python -m experiments.pointing_game --versions 1 --save WORK/models --out WORK/game.json
     python docs/images/draw.py WORK --scene WORK/scene.png
     cd WORK && swinkit explain models/swin_nano scene.png --out why
+    python docs/images/draw.py WORK --clothes WORK/clothes.png
+    cd WORK && swinkit explain swin_nano.simmim_fashion_mnist clothes.png --reconstruct --out painted
     python docs/images/draw.py WORK
 
 Of pages that are not there, the picture stays as it is.
@@ -21,8 +23,11 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from swinkit.data.bundled import open_bundled
+
 HERE = Path(__file__).parent
 SCENE = 5  # of the pointing game's, with two classes beside one another
+CLOTHES = 9  # of fashion-mini's, none of which the bundled network learned from
 WIDE = 1000  # pixels of a window in which three drawings stand side by side
 GAP = 24  # pixels around a chapter
 
@@ -74,11 +79,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path, metavar="WORK")
     parser.add_argument("--scene", type=Path, help="write the scene that is explained here, and draw nothing")
+    parser.add_argument("--clothes", type=Path, help="write the picture that is painted anew here, and draw nothing")
     arguments = parser.parse_args()
     if arguments.scene:
         draw_scene(arguments.scene)
         return
+    if arguments.clothes:
+        Image.fromarray(open_bundled("fashion-mini").read(CLOTHES)[..., 0]).save(arguments.clothes)
+        return
     work = arguments.work
+    if (painted := work / "painted/reconstruction.png").is_file():
+        shutil.copyfile(painted, HERE / "reconstruction.png")
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         take(browser, work / "demo/digits/report.html", "report.png", 1, lambda page, path: top_of_page(page, 1100, 1250, path))

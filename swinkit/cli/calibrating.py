@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..data.collection import Collection
-from ..data.loader import eval_batches, explained_workers
+from ..data.loader import eval_batches
 from ..data.transforms import evaluation
+from ..data.workers import explained_workers
 from ..errors import DataError
 from ..machine import usable_cores
 from ..runtime.evaluate import match_classes

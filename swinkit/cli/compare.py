@@ -11,7 +11,7 @@ import click
 
 from .given import engine as engines
 from .given import network
-from .options import check_new, next_command, paced, print_json, say, shared, warn
+from .options import as_tables, check_form, check_new, next_command, paced, print_json, say, shared, warn
 
 
 def _transformers() -> Sequence[str]:
@@ -42,13 +42,14 @@ def _transformers() -> Sequence[str]:
     help="Of the Swins; see `swinkit bench`. Others run plainly.",
 )
 @paced(5, 600, "model", "size")
+@as_tables
 @shared(
     "out", "dry_run", "json", "quiet",
     out="A new folder for compare.html and compare.json; by default nothing is written.", dry_run="Only count: nothing is measured.",
 )  # fmt: skip
 def command(
     models: tuple[str, ...], sizes: tuple[int, ...], precision: str, engine: str, rounds: int, max_seconds: float,
-    out: Path | None, dry_run: bool, as_json: bool, quiet: bool,
+    out: Path | None, dry_run: bool, as_json: bool, markdown: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Compare MODELs over resolutions: MACs, latency and memory of one picture, with the places where their curves cross.
 
@@ -61,6 +62,7 @@ def command(
     swinkit compare swin_t deit_s --image-size 224 --image-size 448 --max-seconds 60
     """
     check_new(out)
+    check_form(as_json, markdown)
     from ..study import bench, compare
     from . import studying
 
@@ -79,7 +81,7 @@ def command(
     if as_json:
         print_json(result)
     else:
-        _print(result)
+        _print(result, markdown)
     for remark in remarks(result):
         warn(remark)
     if out is not None:
@@ -90,12 +92,20 @@ def command(
     next_command("swinkit", *further, quiet=quiet)
 
 
-def _print(result: Mapping[str, Any]) -> None:
-    from .studying import print_table
+def _print(result: Mapping[str, Any], markdown: bool) -> None:
+    from .studying import machine_table
+    from .tables import show
 
-    print_table(table(result["rows"]))
+    show(table(result["rows"]), markdown)
+    if result["layers"]:
+        click.echo()
+        show(layers_table(result["layers"]), markdown)
+    click.echo()
     for sentence in sentences(result):
-        click.echo(sentence)
+        click.echo(f"- {sentence}" if markdown else sentence)
+    if markdown:
+        click.echo()
+        show(machine_table(result["environment"]), markdown)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> Any:
@@ -122,6 +132,35 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Any:
     return Table(columns, cells)
 
 
+def layers_table(layers: Sequence[Mapping[str, Any]]) -> Any:
+    """The two attention layers at every side: what the formulas count, and what they take."""
+    from ..report.measures import Table
+    from ..study.statistics import figure, short
+
+    cells = []
+    for row in layers:
+        seconds = row["latency_seconds"]["value"] if row.get("latency_seconds") else None
+        speed = short(row["macs"] / seconds / 1e9) if seconds else "–"
+        cells.append(
+            [row["layer"], str(row["side"]), short(row["macs"] / 1e9), figure(row.get("latency_seconds"), None, 1e3), speed]
+        )
+    return Table(("attention layer", "pixels a side", "GMACs by formula", "ms", "GMAC/s"), cells)
+
+
+def met(layers_meet: Mapping[str, Any]) -> list[str]:
+    """Where MSA and W-MSA cost the same, in words: by the formulas, and by the clock."""
+    from ..study.compare import LAYERS
+
+    both = " and ".join(LAYERS)
+    said = [f"formulas: {both} cross at {layers_meet['formula']} pixels a side, where one window covers the map"]
+    said += [f"one layer, measured: {both} cross at {side:.0f} pixels a side" for side in layers_meet["measured"]]
+    if layers_meet["sides"] and not layers_meet["measured"]:
+        first, last = layers_meet["sides"]
+        where = f"at each side from {first:.0f} to {last:.0f} pixels" if first < last else f"at {first:.0f} pixels a side"
+        said.append(f"one layer, measured: {layers_meet['faster']} takes less time {where}")
+    return said
+
+
 def sentences(result: Mapping[str, Any]) -> list[str]:
     """The crossings and the growth, in words."""
     said = [
@@ -134,6 +173,7 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
             grown.setdefault(each["quantity"], []).append(f"{each['of']} {each['power']:.2f}")
     return [
         *said,
+        *(met(result["layers_meet"]) if "layers_meet" in result else []),
         *(
             f"{quantity}, the power of the number of pixels with which it grows: {', '.join(of)}"
             for quantity, of in grown.items()
@@ -166,7 +206,7 @@ def page(result: Mapping[str, Any]) -> Any:
         chapters=[
             Chapter("Crossings and growth", tables=[Table(["What was found"], [[text] for text in sentences(result)])]),
             Chapter("Over resolutions", charts=_charts(result, names), tables=[table(rows), *remarked(remarks(result))]),
-            Chapter("The paper's formulas", formulas, charts=_formulas(result)),
+            Chapter("The paper's formulas", formulas, _formulas(result), [layers_table(result["layers"])]),
         ],
         facts=machine_facts(result["environment"]),
         commands=[shlex.join(["swinkit", *result["environment"]["command"][1:]])],
@@ -209,7 +249,7 @@ def _formulas(result: Mapping[str, Any]) -> list[Any]:
     from ..report.plots import Curve
     from ..study.compare import LAYERS, curve
 
-    lines, computed = {}, set()
+    lines, computed, marks = {}, set(), []
     for kind in LAYERS:
         macs, seconds = (curve(result["layers"], kind, quantity) for quantity in ("macs", "latency_seconds"))
         if not seconds:
@@ -218,6 +258,8 @@ def _formulas(result: Mapping[str, Any]) -> list[Any]:
         lines[f"{kind}, measured"] = [(at, value * 1e3) for at, value in seconds.items()]
         lines[f"Ω({kind})"] = [(at, value / macs[first] * seconds[first] * 1e3) for at, value in macs.items()]
         computed.add(f"Ω({kind})")
+    for side in result.get("layers_meet", {"measured": []})["measured"]:
+        marks.append((side, _between(curve(result["layers"], LAYERS[0], "latency_seconds"), side) * 1e3, f"{side:.0f}"))
     return [
         Curve(
             "Milliseconds of one layer",
@@ -227,5 +269,6 @@ def _formulas(result: Mapping[str, Any]) -> list[Any]:
             log=True,
             wide=True,
             dashed=frozenset(computed),
+            marks=marks,
         )
     ]

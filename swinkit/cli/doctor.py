@@ -5,14 +5,17 @@ from __future__ import annotations
 import platform
 import shlex
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
 from .. import __version__, machine
-from ..kernels.cache import untrusted
+from ..kernels.cache import BUILT, UNBUILT, untrusted
+from ..kernels.identity import complaint, refusal, states
 from ..machine import version
+from ..runtime import choices
 from ..weights.caches import hub_settings
 from .options import next_command, print_json, shared
 
@@ -52,11 +55,35 @@ def examine() -> dict[str, Any]:
         "processor": machine.processor(),
         "memory_gib": machine.memory(),
         "compiler": machine.compiler(),
+        "kernels": _kernels(),
         "untrusted_kernels": [str(path) for path in untrusted()],
+        "engines": _engines(),
         "disk": _disk(),
         "versions": versions,
         "extras": {extra: [name for name in packages if not version(name)] for extra, (_, packages, _) in EXTRAS.items()},
     }
+
+
+def _kernels() -> dict[str, Any]:
+    """Why there are none, or those that are built, unbuilt, and failed with the reason; and what the compiler says of kernels, where one is unbuilt."""
+    command, known = machine.compiler(), states()
+    unbuilt = [name for name, state in known.items() if state == UNBUILT]
+    return {
+        "refused": refusal(command),
+        "built": [name for name, state in known.items() if state == BUILT],
+        "unbuilt": unbuilt,
+        "failed": {name: state for name, state in known.items() if state not in (BUILT, UNBUILT)},
+        "complaint": complaint(command) if unbuilt and command else None,
+    }
+
+
+def _engines() -> dict[str, Any]:
+    """The file of what `--engine auto` remembers, and how often it was which engine."""
+    try:
+        path = str(choices.place())
+    except RuntimeError:  # where there is no home folder
+        path = None
+    return {"file": path, "remembered": dict(Counter(map(str, choices.remembered().values())))}
 
 
 def _disk() -> dict[str, dict[str, Any]]:
@@ -104,10 +131,10 @@ def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
         ("threads", f"OMP_NUM_THREADS={processor['threads']}" if processor["threads"] else "torch chooses, one per core"),
         ("flags", f"{flags}; bfloat16 {bfloat16}"),
     ]
-    kernels = f"compiled by {report['compiler']}" if report["compiler"] else "none, for want of a C++ compiler"
+    kernels = _told(report["kernels"], report["compiler"])
     if report["untrusted_kernels"]:
         kernels += f"; not loaded from {report['untrusted_kernels'][0]}, which others may write"
-    rows.append(("kernels", kernels))
+    rows += [("kernels", kernels), ("engines", _chosen(report["engines"]))]
     if None not in memory.values():
         rows.append(("memory", f"{memory['available']:.1f} of {memory['total']:.1f} GiB available"))
     for name, place in report["disk"].items():
@@ -118,6 +145,28 @@ def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
         for extra, absent in report["extras"].items()
     ]
     return rows
+
+
+def _told(kernels: dict[str, Any], compiler: str | None) -> str:
+    """Whether the native kernels are used here, or why not."""
+    if why := kernels["refused"]:
+        return f"none, {why}"
+    counts = len(kernels["built"]), len(kernels["built"]) + len(kernels["unbuilt"]) + len(kernels["failed"])
+    said = [f"{counts[0]} of {counts[1]} built by {compiler}"]
+    said += [f"{name} failed, so torch computes it: {why}" for name, why in kernels["failed"].items()]
+    if kernels["complaint"]:
+        said.append(f"torch computes the others, since the compiler fails: {kernels['complaint']}")
+    elif kernels["unbuilt"]:
+        said.append("the others are compiled when they are first used")
+    return "; ".join(said)
+
+
+def _chosen(engines: dict[str, Any]) -> str:
+    """What `--engine auto` remembers, where, and how it is forgotten."""
+    if not engines["remembered"]:
+        return "none remembered by --engine auto yet"
+    found = ", ".join(f"{name} {count}" for name, count in engines["remembered"].items())
+    return f"remembered by --engine auto: {found}; to measure anew, remove {engines['file']}"
 
 
 @click.command()

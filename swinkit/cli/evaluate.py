@@ -10,7 +10,7 @@ import click
 
 from ..errors import UsageError
 from .given import MODEL, check_data, source_of
-from .options import LAYOUTS, check_new, next_command, print_json, say, shared
+from .options import LAYOUTS, SIZE, at_size, check_new, next_command, print_json, say, shared
 
 if TYPE_CHECKING:
     from ..tasks.evaluation import Evaluation
@@ -25,6 +25,7 @@ SPLITS = ("auto", "train", "val", "test", "all")
     "--split", type=click.Choice(SPLITS), default="auto", show_default=True, help="Which part; auto: test, else val, else all."
 )
 @click.option("--format", "layout", metavar="LAYOUT", help=LAYOUTS)
+@click.option("--image-size", type=SIZE, help="Scale pictures to this size in pixels instead of the model's.")
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
@@ -48,8 +49,8 @@ SPLITS = ("auto", "train", "val", "test", "all")
 )
 @shared("out", "device", "json", "quiet", out="A new folder for report.html and its figures; by default nothing is written.")
 def command(
-    model: str, data: str | None, split: str, layout: str | None, batch_size: int, gates: tuple[str, ...], expect: str | None,
-    out: Path | None, device: str, as_json: bool, quiet: bool,
+    model: str, data: str | None, split: str, layout: str | None, image_size: tuple[int, int] | None, batch_size: int,
+    gates: tuple[str, ...], expect: str | None, out: Path | None, device: str, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Judge MODEL, a run, a saved model of any library, a name or an exported bundle, on DATA; without DATA, a run on what it kept aside.
 
@@ -70,8 +71,9 @@ def command(
     from .judging import judge
 
     judged = judge(
-        model, data, split=split, layout=layout, device=device, batch_size=batch_size, quiet=quiet, expect=expect, gates=limits
-    )
+        model, data, split=split, layout=layout, device=device, batch_size=batch_size, quiet=quiet, expect=expect, gates=limits,
+        image_size=image_size,
+    )  # fmt: skip
     evaluation = judged.evaluation
     if out is not None:
         judged.write(out)
@@ -87,7 +89,7 @@ def command(
         say(f"Written: {out / 'report.html'}", quiet)
         next_command("swinkit", "predict", model, "PICTURE", quiet=quiet)
     else:
-        again = ["swinkit", "evaluate", model, *([data] if data else []), "--out", "evaluation"]
+        again = ["swinkit", "evaluate", model, *([data] if data else []), *at_size(image_size), "--out", "evaluation"]
         next_command(*again, quiet=quiet)
 
 

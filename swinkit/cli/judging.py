@@ -31,7 +31,7 @@ from ..weights.atomic import sha256_of, write_atomically, write_json
 from ..weights.foreign import weight_files
 from ..weights.hub import locate
 from .given import source_of
-from .options import bar, say, say_doubts, warn
+from .options import at_size, bar, say, say_doubts, warn
 from .published import Expectation, by_synset, expectation, validation_folder
 
 WORDS = {"train": "training", "val": "validation", "test": "test", "all": "given"}
@@ -42,7 +42,7 @@ class Material:
     """Pictures ``indices`` of ``collection``; ``part`` is the name of the split; ``remarks`` are what was found in them.
 
     ``trained_on`` is how many of them the model learned from, None where that is not known; ``seen`` how many more without labels;
-    ``learned`` what a model without its run says of what it learned from.
+    ``traced`` whether the run knows what the weights that it began with had learned from; ``learned`` what a model without its run says of what it learned from.
     """
 
     collection: Collection
@@ -51,6 +51,7 @@ class Material:
     remarks: tuple[Remark, ...] = ()
     trained_on: int | None = None
     seen: int = 0
+    traced: bool = True
     learned: Mapping[str, Any] | None = None
 
     @property
@@ -72,6 +73,10 @@ class Material:
                     "note",
                     f"{self.seen:,} of the {count:,} judged pictures were seen without labels, which may flatter the figures a little",
                 )
+            )
+        if not self.traced:
+            found.append(
+                Remark("note", "What the model began with learned from is not known, nor whether judged pictures are among it")
             )
         if self.part == "all" and self.trained_on is None and self.learned:
             told = f"{self.learned.get('pictures', 0):,} pictures of a set called {shown(str(self.learned.get('set')))!r}"
@@ -166,15 +171,15 @@ class Judged:
 
 def judge(
     model: str, data: str | None = None, *, split: str = "auto", layout: str | None = None, device: str = "auto",
-    batch_size: int = 64, quiet: bool = False, expect: str | None = None,
-    gates: Mapping[str, float] | None = None,
+    batch_size: int = 64, quiet: bool = False, expect: str | None = None, gates: Mapping[str, float] | None = None,
+    image_size: tuple[int, int] | None = None,
 ) -> Judged:  # fmt: skip
     """Load ``model`` and judge it on ``data``, by default on what its run kept from the training, with a bar on stderr.
 
     ``gates`` are checked before the work, and held by the caller. ``expect`` asks for the published figure beside it; ``data`` is ImageNet's validation set then.
     """
     located = locate(model)
-    network = load_any(located)
+    network = load_any(located, image_size)
     decoder_of(network)  # of whom there are no answers to judge
     say_doubts(network, quiet)
     check_gates(gates or {}, len(network.classes), bool(network.multi_label))
@@ -198,7 +203,7 @@ def judge(
             network, material.collection, material.indices, batch_size=batch_size, workers=workers, progress=progress
         )
     words = {"--format": layout, "--expect": expect}
-    again = [word for option, value in words.items() if value for word in (option, value)]
+    again = [*(word for option, value in words.items() if value for word in (option, value)), *at_size(image_size)]
     judged = Judged(model, located.path, data, network, material, evaluation, expected, tuple(again))
     for doubt in judged.unjudged:
         warn(doubt.message)
@@ -215,8 +220,9 @@ def find_material(model: str, data: str | None, split: str, layout: str | None, 
         parts = Split.from_dict(recorded["split"])
         found = _part(collection, {"train": parts.train, "val": parts.val, "test": parts.test}, split, ())
         before = Seen.from_dict(recorded.get("seen", {}))
-        trained_on, seen = Seen((*before.labels, *parts.train), before.pictures).among(found.indices)
-        return replace(found, trained_on=trained_on, seen=seen)
+        known = before or Seen()
+        trained_on, seen = Seen((*known.labels, *parts.train), known.pictures).among(found.indices)
+        return replace(found, trained_on=trained_on if trained_on or before else None, seen=seen, traced=before is not None)
     if data is None:
         raise DataError(
             f"{source} is not what it was when {model} was trained on it, so the split no longer holds. "

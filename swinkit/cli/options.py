@@ -161,6 +161,10 @@ def _put(settings: dict[str, Any], path: Sequence[str], value: Any) -> None:
     settings[last] = value
 
 
+# of the verbs whose figures are shown to others
+as_tables = click.option("--markdown", is_flag=True, help="Print the tables as Markdown, to paste into an issue.")
+
+
 def paced(rounds: int, seconds: float, each: str, case: str) -> Callable[[Command], Command]:
     """Decorate a command that measures with how long: turns for each ``each``, and when no further ``case`` begins."""
     turns = f"Turns for each {each}; of one {case} none begins after two minutes."
@@ -186,6 +190,12 @@ def check_new(out: Path | None) -> None:
     if not (out.is_dir() and not any(out.iterdir())):
         check_absent(out)
     check_room(out)
+
+
+def check_form(as_json: bool, markdown: bool) -> None:
+    """Raises :class:`UsageError` where a result is asked for in two forms at once."""
+    if as_json and markdown:
+        raise UsageError("--json and --markdown are two forms of one result. Mend: leave one of them out")
 
 
 def print_json(value: Any) -> None:

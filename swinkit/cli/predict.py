@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import DataError, Interrupted, UsageError
+from ..machine import usable_cores
 from .given import MODEL, engine
 from .options import SIZE, at_size, next_command, print_json, say, say_doubts, shared
 
@@ -99,36 +99,48 @@ def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: f
     from ..data.decode import decode
     from ..runtime.isolation import Decoders
 
-    workers = min(4, os.cpu_count() or 1) if workers is None else workers
+    workers = min(4, usable_cores()) if workers is None else workers
     guard: AbstractContextManager[Any] = Decoders(seconds or PATIENCE) if workers else nullcontext(decode)
     with guard as decode_one:  # its processes start while torch is imported
-        from ..runtime.journal import Journal
-        from ..runtime.predictor import Predictor
-        from ..runtime.rows import WRITERS, Columns, Tally, to_row
-
-        predictor = Predictor(
-            model, options["image_size"], options["device"], options["batch_size"], options["engine"], options["precision"]
-        )
-        say_doubts(predictor.model, options["quiet"])
-        columns = Columns(min(options["top"], len(predictor.classes)), predictor.multi_label, options["embeddings"])
-
-        def rows(items: Iterable[Input]) -> Iterator[Row]:
-            for answer in predictor.stream(items, options["embeddings"], decode_one, workers):
-                yield to_row(answer, columns)
-
-        if options["out"]:
-            journal = Journal(options["out"], {"model": predictor.fingerprint(), **columns._asdict()})
-            tally = _write(rows, listed, journal, lambda done, file: WRITERS[kind](done, file, columns), options["quiet"])
-        else:
-            tally = Tally()
-            _print(tally.count(rows(listed)), kind, columns, predictor.classes)
+        tally = _answer(model, listed, kind, decode_one, workers, options)
     _conclude(tally, options["out"], options["as_json"], options["quiet"])
     if not options["out"]:
-        if len(inputs) > FEW or "-" in inputs:  # a shell writes out *.jpg, and a list came from another command
-            say("Next: the same command with --out predictions.csv, which keeps the rows", options["quiet"])
-        else:
-            further = (*inputs, *at_size(options["image_size"]), "--out", "predictions.csv")
-            next_command("swinkit", "predict", model, *further, quiet=options["quiet"])
+        _propose(model, inputs, options)
+
+
+def _answer(
+    model: str, listed: Iterable[Input], kind: str, decode_one: Callable[..., Any], workers: int, options: dict[str, Any]
+) -> Tally:
+    """Ask ``model`` about what is ``listed``; rows go into the file of ``options``, or to the screen as they come."""
+    from ..runtime.journal import Journal
+    from ..runtime.predictor import Predictor
+    from ..runtime.rows import WRITERS, Columns, Tally, to_row
+
+    predictor = Predictor(
+        model, options["image_size"], options["device"], options["batch_size"], options["engine"], options["precision"]
+    )
+    say_doubts(predictor.model, options["quiet"])
+    columns = Columns(min(options["top"], len(predictor.classes)), predictor.multi_label, options["embeddings"])
+
+    def rows(items: Iterable[Input]) -> Iterator[Row]:
+        for answer in predictor.stream(items, options["embeddings"], decode_one, workers):
+            yield to_row(answer, columns)
+
+    if options["out"]:
+        journal = Journal(options["out"], {"model": predictor.fingerprint(), **columns._asdict()})
+        return _write(rows, listed, journal, lambda done, file: WRITERS[kind](done, file, columns), options["quiet"])
+    tally = Tally()
+    _print(tally.count(rows(listed)), kind, columns, predictor.classes)
+    return tally
+
+
+def _propose(model: str, inputs: tuple[str, ...], options: dict[str, Any]) -> None:
+    """The command that keeps what has only been shown."""
+    if len(inputs) > FEW or "-" in inputs:  # a shell writes out *.jpg, and a list came from another command
+        say("Next: the same command with --out predictions.csv, which keeps the rows", options["quiet"])
+    else:
+        further = (*inputs, *at_size(options["image_size"]), "--out", "predictions.csv")
+        next_command("swinkit", "predict", model, *further, quiet=options["quiet"])
 
 
 def _format(kind: str | None, out: Path | None, as_json: bool) -> str:

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..data.collection import counted
 from ..report.contents import TRAINED, RunFiles, headed, read_curves
 from ..report.page import Headline, Remark, ReportData, Rival, Sheet, write_report
 from ..report.svg import percent
+from ..timing import readable
+from ..train.place import METRICS, PAYOFF
 from ..train.settings import PretrainSettings
-from ..train.unlabelled import PAYOFF, SHEET
+from ..train.unlabelled import SHEET
 from ..train.verdict import Verdict, confound, read_verdict
 from ..validation import validated
 
@@ -31,7 +34,7 @@ LEAD = (
 def report(run: Path) -> Path:
     """Write report.html of the pre-training in ``run`` from what lies in its folder."""
     files, verdict = RunFiles(run), read_verdict(run)
-    loss = [curve for curve in read_curves(run / "metrics.csv") if curve.name == "Loss"]
+    loss = [curve for curve in read_curves(run / METRICS) if curve.name == "Loss"]
     payoff = read_curves(run / PAYOFF, PAYOFF_CURVES)
     picture = run / SHEET
     data = ReportData(
@@ -39,7 +42,7 @@ def report(run: Path) -> Path:
         summary=str(verdict) if verdict else unjudged(files.config),
         headlines=[*verdict_headlines(verdict), *last_values([*loss, *payoff])],
         rivals=rivals(verdict) if verdict else (),
-        curves=[*read_curves(run / "metrics.csv"), *payoff],
+        curves=[*read_curves(run / METRICS), *payoff],
         sheet=Sheet(LEAD, np.asarray(Image.open(picture).convert("RGB"))) if picture.is_file() else None,
         remarks=headed({TRAINED: files.remarks(), "The verdict": doubts(files.config, verdict)}),
         facts=files.facts(),
@@ -54,7 +57,7 @@ def report(run: Path) -> Path:
 
 def doubts(config: Mapping[str, Any], verdict: Verdict | None) -> list[Remark]:
     """What the verdict on a run with the settings ``config`` leaves open."""
-    found = (confound(validated(PretrainSettings, config)), verdict.doubt) if verdict else ()
+    found = (confound(validated(PretrainSettings, config)), *verdict.doubts) if verdict else ()
     return [Remark("note", doubt) for doubt in found if doubt]
 
 
@@ -74,7 +77,8 @@ def verdict_headlines(verdict: Verdict | None) -> list[Headline]:
         if gain.low is not None and gain.high is not None
         else ""
     )
-    note = f"top-1 with {verdict.labels:,} labels, against as many epochs from nothing"
+    better = "the better training" if len(verdict.ways) > 2 else "as many epochs"
+    note = f"top-1 with {verdict.labels:,} labels {verdict.after}, against {better} from nothing"
     return [
         Headline("Was it worth it?", verdict.word, note=note),
         Headline("Gain in points", f"{gain.value * 100:+.1f}", interval),
@@ -96,11 +100,11 @@ def last_values(curves: list) -> list[Headline]:
 def rivals(verdict: Verdict) -> list[Rival]:
     return [
         Rival(
-            way.name,
+            f"{way.name} {verdict.after}" if way is verdict.ways[0] else way.name,
             way.top1.value,
             way.top1.low,
             way.top1.high,
-            f"{way.epochs} epochs, {way.minutes:g} min",
+            f"{counted(way.epochs, 'epoch')}, {readable(way.minutes)}",
             way is verdict.ways[0],
         )
         for way in verdict.ways

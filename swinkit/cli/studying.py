@@ -1,4 +1,4 @@
-"""Figures of ``bench`` as tables, charts and a page; tables are the same on the screen and on the page."""
+"""Figures of ``bench`` as charts and a page, and what it shares with ``compare``: what is remarked, kept and told meanwhile."""
 
 from __future__ import annotations
 
@@ -9,23 +9,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ..errors import Interrupted, SwinkitError
 from ..report.measures import Chapter, StudyPage, Table, write_study
 from ..report.page import Headline
 from ..report.plots import Curve
-from ..study.statistics import figure, short
+from ..study.statistics import short
 from ..weights.atomic import write_json
 from .options import say
+from .tables import by, engine_of, macs_table, parameters_table, speed_table
 
 if TYPE_CHECKING:
     from ..study.turns import Until
 
-PARTS = {
-    "patch": "patch embedding", "merging": "patch merging", "qkv": "queries, keys, values", "attention": "QKᵀ and AV",
-    "projection": "output projection", "mlp": "MLP", "position": "log-CPB network", "head": "head",
-}  # fmt: skip
 COUNTED = (
     "One MAC is a multiplication with its addition; FLOPs by most counters are twice that. All matrix products are counted, padding where "
     "it is computed; softmax, GELU, norms and additions are not. The papers' convention counts no padding and no log-CPB network, but one for "
@@ -33,82 +28,12 @@ COUNTED = (
 )
 
 CALLS = "Where a share is clearly above 1, the products are so small that the floor measures the calls of oneDNN, and is none for an engine that makes fewer."
-
-
-def by(size: Sequence[int]) -> str:
-    return f"{size[0]}x{size[1]}"
-
-
-def macs_table(counted: Sequence[Mapping[str, Any]]) -> Table:
-    """MACs by part, one column for each size, and the sum by the papers' convention."""
-    unit, scale = ("GMACs", 1e9) if counted[0]["total"] >= 1e9 else ("MMACs", 1e6)
-    rows = []
-    for part, words in PARTS.items():
-        if any(entry["parts"][part] for entry in counted):
-            figures = [f"{entry['parts'][part] / scale:.3f} ({entry['parts'][part] / entry['total']:.1%})" for entry in counted]
-            rows.append([words, *figures])
-    rows.append(["total", *(f"{entry['total'] / scale:.3f}" for entry in counted)])
-    rows.append(["of which padding", *(f"{entry['padding_share']:.1%}" for entry in counted)])
-    rows.append(["the papers' convention", *(f"{entry['papers_convention'] / scale:.3f}" for entry in counted)])
-    published = [entry["published_gmacs"] for entry in counted]
-    if any(published):
-        rows.append(["published", *("–" if figure is None else f"{figure * 1e9 / scale:g}" for figure in published)])
-    return Table([f"{unit} of one picture", *(by(entry["size"]) for entry in counted)], rows)
-
-
-def parameters_table(parameters: Mapping[str, int]) -> Table:
-    words = {"patch_embed": "patch embedding", "merge": "patch merging", "mlp": "MLP", "norms": "norms between"}
-    rows = [
-        [words.get(part, part), f"{count:,}", f"{count / parameters['total']:.1%}"]
-        for part, count in parameters.items()
-        if part != "total"
-    ]
-    return Table(["Parameters", "number", "share"], [*rows, ["total", f"{parameters['total']:,}", ""]])
-
-
-def speed_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    columns = (
-        "engine",
-        "precision",
-        "batch",
-        "pixels",
-        "ms a batch",
-        "pictures/s",
-        "GMAC/s",
-        "floor, ms",
-        "of floor",
-        "peak MB",
-        "of it ours",
-    )
-    return Table(columns, [_speed_row(row) for row in rows], words=2)
-
-
-def _speed_row(row: Mapping[str, Any]) -> list[str]:
-    names = [_engine(row), row["precision"], str(row["batch"]), by(row["size"])]
-    if "latency_seconds" not in row:
-        return [*names, *["–"] * 7]
-    floor, memory = row.get("floor_seconds"), row["memory_bytes"]
-    return [
-        *names,
-        figure(row["latency_seconds"], None, 1e3),
-        short(row["pictures_per_second"]),
-        short(row["macs_per_second"] / 1e9),
-        short(floor["value"] * 1e3) if floor else "–",
-        f"{row['share_of_floor']['value']:.2f}" if floor else "–",
-        *_memory(memory),
-    ]
-
-
-def _memory(memory: Mapping[str, int | None]) -> tuple[str, str]:
-    """Peak of the process, and what of it came after the libraries were imported, in MB; a small model may need less than these gave back."""
-    peak, loaded = memory.get("peak"), memory.get("loaded")
-    ours = peak - loaded if peak and loaded else 0
-    return f"{peak / 1e6:,.0f}" if peak else "–", short(ours / 1e6) if ours > 0 else "–"
-
-
-def _engine(row: Mapping[str, Any]) -> str:
-    chosen = row.get("engine", row["asked"])
-    return chosen if chosen == row["asked"] else f"{row['asked']}: {chosen}"
+SPEED = (
+    "Each row was measured in a process of its own, those of a case in turn, on up to 32 different inputs. The time of a batch is the median run, p95 the one that 5 % are slower than. "
+    "The floor is how fast this machine does nothing but the linear layers, with packed weights; the share is floor over latency. Peak memory is that of the whole process while it ran; "
+    "ours is what came after the libraries were imported. An engine was built before its first run, in which torch and libraries still settle what they leave to it."
+)
+STEP = "A row is one training step: forward, cross-entropy, backward and a fused AdamW, native as `swinkit train` steps, plain by torch alone. "
 
 
 def remarks(result: Mapping[str, Any]) -> list[str]:
@@ -141,14 +66,11 @@ def bench_page(result: Mapping[str, Any], name: str) -> StudyPage:
     ]
     if measured:
         best = min(measured, key=lambda row: row["latency_seconds"]["value"])
-        note = f"{_engine(best)}, {best['precision']}, batch {best['batch']}, {by(best['size'])}"
+        note = f"{engine_of(best)}, {best['precision']}, batch {best['batch']}, {by(best['size'])}"
         headlines.append(Headline("Fastest batch", f"{short(best['latency_seconds']['value'] * 1e3)} ms", note=note))
         if "share_of_floor" in best and not bound_by_calls(best):
             headlines.append(Headline("Of the GEMM floor", f"{best['share_of_floor']['value']:.0%}", note="the same row"))
-    speed = (
-        "Each row was measured in a process of its own, the engines of a case in turn, on up to 32 different inputs. The floor is how fast this machine does nothing "
-        "but the linear layers, with packed weights; the share is floor over latency. Peak memory is that of the whole process while it ran; ours is what came after the libraries were imported."
-    )
+    speed = STEP + SPEED if result.get("step") == "training" else SPEED
     if any(map(bound_by_calls, measured)):
         speed += " " + CALLS
     return StudyPage(
@@ -210,16 +132,9 @@ def machine_facts(environment: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def print_table(table: Table) -> None:
-    """``table`` on stdout, figures to the right."""
-    cells = [list(table.columns), *map(list, table.rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(table.columns))]
-    for row in cells:
-        line = [
-            f"{cell:{width}}" if column < table.words else f"{cell:>{width}}"
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        click.echo("  ".join(line).rstrip())
+def machine_table(environment: Mapping[str, Any]) -> Table:
+    """:func:`machine_facts` as rows, for figures that leave this machine."""
+    return Table(["measured on", ""], [[name, text] for name, text in machine_facts(environment).items()], words=2)
 
 
 def check_measured(rows: Sequence[Mapping[str, Any]], until: Until) -> None:

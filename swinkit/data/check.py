@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..machine import usable_cores
 from .collection import Collection, counted, shown
 from .decode import Undecodable, channels_first
 from .duplicates import Print, exact, fingerprint, near
@@ -106,7 +107,7 @@ def _looks(collection: Collection) -> Iterator[_Look]:
     if collection.pixels is not None:  # nothing to decode; threads would only wait for each other
         yield from (_look(collection, index) for index in range(len(collection)))
         return
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(usable_cores()) as threads:
         yield from threads.map(lambda index: _look(collection, index), range(len(collection)))
 
 

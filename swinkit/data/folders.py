@@ -16,12 +16,16 @@ SPLITS = {
 }  # fmt: skip
 
 
-def split_folders(folder: Path) -> dict[str, str]:
-    """Subfolders of ``folder`` that are splits, name -> split; empty unless one of them is a training set, or all are and hold folders."""
+def split_folders(folder: Path, labels: bool = True) -> dict[str, str]:
+    """Subfolders of ``folder`` that are splits, name -> split; empty where none is. They are splits if all are called like them and one is
+    a training set or each holds folders. Beside others a training set makes them so; with ``labels`` only one that holds folders, since
+    a class may be called train."""
     names = subfolders(folder)
     found = {name: SPLITS[name.lower()] for name in names if name.lower() in SPLITS}
-    whole = len(found) == len(names) and all(subfolders(folder / name) for name in names)
-    return found if whole or "train" in found.values() else {}
+    parted = {name for name in found if subfolders(folder / name)}
+    training = {name for name, split in found.items() if split == "train"}
+    whole = len(found) == len(names) and (training or len(parted) == len(names))
+    return found if whole or (training & parted if labels else training) else {}
 
 
 def open_folders(folder: Path) -> Collection:
@@ -60,7 +64,7 @@ def _outside(folder: Path, splits: Mapping[str, str]) -> list[str]:
 
 def open_pictures(folder: Path) -> Collection:
     """Every picture below ``folder``, without labels. The folders' names are left aside, but for those of splits."""
-    splits = split_folders(folder)
+    splits = split_folders(folder, labels=False)
     samples, skipped = [], []
     for name, why in walk(folder):
         if why is None and is_picture_name(name.rpartition("/")[2]):

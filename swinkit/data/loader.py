@@ -1,29 +1,24 @@
-"""Batches of a collection: the same bits in the same order whatever the number of workers and wherever one starts."""
+"""Batches of a collection: the same bits in the same order whatever the number of workers, whatever is kept, and wherever one starts."""
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
-import signal
-import threading
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing import parent_process
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from ..errors import DataError, SwinkitError
+from ..errors import DataError
+from .cache import Kept
 from .collection import Collection, shown
 from .decode import Undecodable
-from .randomness import ORDER, keys
+from .randomness import ORDER, keys, mix
 from .transforms import EvaluationTransform, TrainingTransform, sample_keys
-
-TIMEOUT = 60.0  # seconds without a batch after which a worker, or the disk that it reads from, is taken to stand still
+from .workers import TIMEOUT, Workers
 
 
 @dataclass(frozen=True)
@@ -71,13 +66,9 @@ def in_batches(order: np.ndarray, batch_size: int, drop_last: bool) -> list[np.n
 def train_batches(
     collection: Collection, batches: list[np.ndarray], transform: TrainingTransform, epoch: Epoch, workers: int = 0
 ) -> Iterator[Batch]:
-    """``batches`` of indices, some or all of ``epoch``, augmented as it is for each picture in that epoch.
-
-    ``workers`` processes decode (none for pictures held in memory, where they would only slow it down). Raises
-    :class:`~swinkit.data.decode.Undecodable` naming a picture that broke, and :class:`SwinkitError` for a worker that died or
-    gave nothing for :data:`TIMEOUT` seconds.
-    """
-    return _deliver(_Batches(collection, batches, transform, epoch), workers, TIMEOUT)
+    """:meth:`Loader.training`, once."""
+    with Loader(collection, transform, None, min(workers, len(batches))) as loader:
+        yield from loader.training(batches, epoch)
 
 
 def eval_batches(
@@ -88,138 +79,134 @@ def eval_batches(
     workers: int = 0,
     timeout: float = TIMEOUT,
 ) -> Iterator[Batch]:
-    """All of ``indices`` in their order, for ``timeout`` see :func:`train_batches`."""
-    batches = in_batches(np.asarray(indices, np.int64), batch_size, drop_last=False)
-    return _deliver(_Batches(collection, batches, transform, None), workers, timeout)
+    """:meth:`Loader.evaluation`, once."""
+    batches = math.ceil(len(indices) / batch_size)
+    with Loader(collection, None, transform, min(workers, batches), timeout=timeout) as loader:
+        yield from loader.evaluation(indices, batch_size)
 
 
-class _Batches(Dataset[Batch | DataError]):
-    """Whole batches by number; a picture that cannot be used comes back as its error, which the main process raises."""
+class Loader:
+    """Batches of one collection, pass after pass, by ``workers`` processes that stay, from pictures that are kept, ``room`` bytes of them.
+
+    Where pictures are kept, each batch is parted among the workers: a picture always comes from the same one, who keeps it. Pictures held
+    in memory need neither. A pass ends the one before. It raises :class:`~swinkit.data.decode.Undecodable` naming a picture that broke,
+    and :class:`SwinkitError` for a worker that died or gave nothing for ``timeout`` seconds.
+    """
 
     def __init__(
-        self, collection: Collection, batches: list[np.ndarray], transform: EvaluationTransform, epoch: Epoch | None
+        self, collection: Collection, training: TrainingTransform | None, evaluation: EvaluationTransform | None,
+        workers: int = 0, room: int = 0, timeout: float = TIMEOUT,
+    ) -> None:  # fmt: skip
+        number = 0 if collection.pixels is not None else workers
+        self.source = Source(collection, training, evaluation, Kept(room // max(1, number)))
+        self._workers = Workers(self.source, number, timeout) if number else None
+        self._parts = number if number and room else 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._workers is not None:
+            self._workers.close()
+
+    def training(self, batches: list[np.ndarray], epoch: Epoch) -> Iterator[Batch]:
+        """``batches`` of indices, some or all of ``epoch``, augmented as it is for each picture in that epoch."""
+        return self._deliver(batches, epoch)
+
+    def evaluation(self, indices: Sequence[int], batch_size: int) -> Iterator[Batch]:
+        """All of ``indices`` in their order."""
+        return self._deliver(in_batches(np.asarray(indices, np.int64), batch_size, drop_last=False), None)
+
+    def _deliver(self, batches: list[np.ndarray], epoch: Epoch | None) -> Iterator[Batch]:
+        # mixed, since every second picture may be left to another part of the split
+        owners = [mix(indices.astype(np.uint64)) % np.uint64(self._parts) for indices in batches]
+        asked = [
+            Request(indices[owner == part], epoch)
+            for indices, owner in zip(batches, owners, strict=True)
+            for part in range(self._parts)
+        ]
+        made = (self.source[request] for request in asked) if self._workers is None else self._workers.answers(asked)
+        for indices, owner in zip(batches, owners, strict=True):
+            images = joined([usable(next(made)) for _ in range(self._parts)], owner)
+            labels = torch.from_numpy(self.source.collection.label_matrix(indices))
+            yield Batch(images, labels, torch.from_numpy(indices.copy()), epoch.number if epoch else 0)
+
+
+class Request(NamedTuple):
+    """Pictures of a batch as they are in ``epoch``, or, where it is None, in an evaluation."""
+
+    indices: np.ndarray
+    epoch: Epoch | None
+
+
+class Source(Dataset[Tensor | DataError]):
+    """Pictures on :class:`Request`; one that cannot be used comes back as its error, which the main process raises."""
+
+    def __init__(
+        self, collection: Collection, training: TrainingTransform | None, evaluation: EvaluationTransform | None, kept: Kept
     ) -> None:
-        self.collection, self.batches, self.transform, self.epoch = collection, batches, transform, epoch
+        self.collection, self.training, self.evaluation, self.kept = collection, training, evaluation, kept
 
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, number: int) -> Batch | DataError:
-        indices = self.batches[number]
+    def __getitem__(self, request: Request) -> Tensor | DataError:
+        indices, epoch = request
+        transform: Any = self.evaluation if epoch is None else self.training
+        chance = [] if epoch is None else [sample_keys(*epoch, indices)]
         try:
-            images = self._whole(indices) if self.collection.pixels is not None else self._one_by_one(indices)
+            if self.collection.pixels is not None:
+                return transform.batch(self.collection.pixels[indices], *chance)
+            return stacked(
+                [
+                    transform.finished(
+                        self._fixed(transform, int(index))[None], *(drawn[place : place + 1] for drawn in chance)
+                    )
+                    for place, index in enumerate(indices)
+                ]
+            )
         except DataError as error:
             return error
-        labels, epoch = self.collection.label_matrix(indices), self.epoch.number if self.epoch else 0
-        return Batch(images, torch.from_numpy(labels), torch.from_numpy(indices.copy()), epoch)
 
-    def _whole(self, indices: np.ndarray) -> Tensor:
-        assert self.collection.pixels is not None
-        pictures = self.collection.pixels[indices]
-        if self.epoch is None:
-            return self.transform.batch(pictures)
-        return self.transform.batch(pictures, sample_keys(*self.epoch, indices))  # type: ignore[call-arg]
+    def _fixed(self, transform: EvaluationTransform, index: int) -> Tensor:
+        def make() -> Tensor:
+            return transform.fixed(self.collection.read(index, transform.least)[None])[0]
 
-    def _one_by_one(self, indices: np.ndarray) -> Tensor:
-        chance = () if self.epoch is None else sample_keys(*self.epoch, indices)
-        images = []
-        for place, index in enumerate(indices):
-            picture = self.collection.read(int(index), self.transform.least)
-            images.append(self.transform(picture, *chance[place : place + 1]))
-        if len({image.shape for image in images}) > 1:
-            raise DataError(
-                f"Pictures of unequal size in one batch: {sorted({tuple(image.shape[1:]) for image in images})}. "
-                'Mend: preprocessing resize="shortest" or "squash", or a batch size of 1'
-            )
-        return torch.stack(images)
+        return self.kept.get((transform is self.training, index), make)
 
 
-def _deliver(batches: _Batches, workers: int, timeout: float) -> Iterator[Batch]:
-    if workers == 0 or not len(batches) or batches.collection.pixels is not None:
-        made: Iterator[Batch | DataError] = (batches[number] for number in range(len(batches)))
-    else:
-        made = _from_workers(batches, workers, timeout)
-    for item in made:
-        if isinstance(item, Undecodable):
-            raise Undecodable(
-                f"{item.reason} (it was readable when the run began, or was never checked)", shown(str(item.source))
-            )
-        if isinstance(item, DataError):
-            raise DataError(str(item))  # not itself, whose traceback would keep the workers alive
-        yield item
+def usable(made: Tensor | DataError) -> Tensor:
+    if isinstance(made, Undecodable):
+        raise Undecodable(f"{made.reason} (it was readable when the run began, or was never checked)", shown(str(made.source)))
+    if isinstance(made, DataError):
+        raise DataError(str(made))  # not itself, whose traceback would keep the workers alive
+    return made
 
 
-def _from_workers(batches: _Batches, workers: int, timeout: float) -> Iterator[Batch | DataError]:
-    loader = DataLoader(
-        batches, batch_size=None, num_workers=min(workers, len(batches)), timeout=timeout, worker_init_fn=_settle_worker,
-        generator=torch.Generator(),  # its own, or starting workers would draw from the global one
-    )  # fmt: skip
-    with _sigterm_held_back():
-        iterator = iter(loader)
-    with explained_workers(timeout):
-        try:
-            yield from iterator
-        except RuntimeError:
-            for worker in getattr(iterator, "_workers", ()):
-                with contextlib.suppress(RuntimeError):  # in which torch tells of the worker that is killed here
-                    worker.kill()  # a stopped one would not hear a polite end, and joining it would hang
-                    worker.join()
-            raise
+def stacked(pictures: list[Tensor]) -> Tensor:
+    """Batches as one; where there is none, a tensor of nothing."""
+    check_alike(pictures)
+    return torch.cat(pictures) if pictures else torch.empty(0)
 
 
-@contextlib.contextmanager
-def explained_workers(timeout: float = TIMEOUT) -> Iterator[None]:
-    """Whatever uses batches stands in this context: torch's signal handler tells of a dead worker by a RuntimeError wherever
-    the process happens to be, which becomes a :class:`SwinkitError` here."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "DataLoader" not in str(error):
-            raise
-        raise SwinkitError(_worker_reason(str(error), timeout)) from None
+def joined(parts: list[Tensor], owner: np.ndarray) -> Tensor:
+    """The pictures of each of ``parts``, some of which may have none, in the places where ``owner`` (B,) says its number."""
+    if len(parts) == 1:
+        return parts[0]
+    filled = {number: part for number, part in enumerate(parts) if len(part)}
+    check_alike(list(filled.values()))
+    first = next(iter(filled.values()))
+    whole = first.new_empty(len(owner), *first.shape[1:])
+    for number, part in filled.items():
+        whole.index_copy_(0, torch.from_numpy(np.flatnonzero(owner == number)), part)
+    return whole
 
 
-def _worker_reason(message: str, timeout: float) -> str:
-    if "timed out" in message:
-        return (
-            f"No loader worker gave a batch for {timeout:g} seconds. A worker is stopped, or the disk or network drive with the pictures "
-            "does not answer. Mend: look at the drive, then resume the run; --set workers=0 reads without workers"
+def check_alike(pictures: list[Tensor]) -> None:
+    """Raises :class:`DataError` where batches differ in height or width."""
+    if len(sizes := {tuple(images.shape[2:]) for images in pictures}) > 1:
+        raise DataError(
+            f"Pictures of unequal size in one batch: {sorted(sizes)}. "
+            'Mend: preprocessing resize="shortest" or "squash", or a batch size of 1'
         )
-    again = (
-        ""
-        if multiprocessing.get_start_method() == "fork"
-        else 'Or a script calls swinkit outside of `if __name__ == "__main__":`, and each worker runs it again. '
-    )
-    return (
-        f"A loader worker died: {message.splitlines()[0].rstrip('. ')}. Often the machine ran out of memory. {again}"
-        "Mend: resume the run with fewer workers, --set workers=0 needs none"
-    )
-
-
-@contextlib.contextmanager
-def _sigterm_held_back() -> Iterator[None]:
-    """Workers that start within inherit this thread's mask: a SIGTERM waits until they know whom to heed."""
-    if not hasattr(signal, "sigwaitinfo"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _settle_worker(_: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides what it means
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the main process's handler, which a fork inherits
-    parent = parent_process()
-    if parent is not None and hasattr(signal, "sigwaitinfo"):  # macOS cannot tell who sent a signal
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_heed, args=(parent.pid,), daemon=True).start()
-
-
-def _heed(parent: int | None) -> None:
-    """End at a SIGTERM of ``parent`` alone: ``timeout``, systemd and Slurm send it to every process, as a request to save."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
-        pass
-    os._exit(0)

@@ -84,7 +84,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             header = stream.readline()
             stream.seek(0)
             mark = next((mark for mark in MARKS if _is_header(header, mark)), ",")
-            reader = csv.DictReader(stream, restkey="", delimiter=mark)
+            reader = csv.DictReader(stream, restkey="", delimiter=mark, skipinitialspace=True)
             reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
             for row in reader:
                 if "" in row and isinstance(row[""], list):

@@ -39,7 +39,10 @@ def sample_keys(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
 
 
 class EvaluationTransform:
-    """``least`` is the shorter side in pixels with which a picture is large enough to be read for it; None for all it has."""
+    """What is the same in every epoch, :meth:`fixed`, and worth keeping; then what is left to do, :meth:`finished`.
+
+    ``least`` is the shorter side in pixels with which a picture is large enough to be read for it; None for all it has.
+    """
 
     least: int | None = None
 
@@ -53,7 +56,15 @@ class EvaluationTransform:
 
     def batch(self, pictures: np.ndarray) -> Tensor:
         """(B, H, W, C) -> (B, C, H, W)"""
-        return self._normalise(self._fit(self._planes(pictures)))
+        return self.finished(self.fixed(pictures))
+
+    def fixed(self, pictures: np.ndarray) -> Tensor:
+        """(B, H, W, C) -> (B, C, H, W), values and their type as stored."""
+        return self._fit(self._planes(pictures))
+
+    def finished(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) of :meth:`fixed`, which stay as they are -> (B, C, H, W)"""
+        return self._normalise(images)
 
     def _planes(self, pictures: np.ndarray) -> Tensor:
         matched = match_channels(pictures, self.preprocessing.channels)
@@ -94,8 +105,16 @@ class TrainingTransform(EvaluationTransform):
 
     def batch(self, pictures: np.ndarray, keys: np.ndarray) -> Tensor:  # type: ignore[override]
         """(B, H, W, C), (B,) uint64 -> (B, C, H, W)"""
+        return self.finished(self.fixed(pictures), keys)
+
+    def fixed(self, pictures: np.ndarray) -> Tensor:
+        """(B, H, W, C) -> (B, C, H, W): whole pictures where a random crop is cut from them, else as for evaluation."""
+        return super().fixed(pictures) if self.augmentation.crop_scale is None else self._planes(pictures)
+
+    def finished(self, images: Tensor, keys: np.ndarray) -> Tensor:  # type: ignore[override]
+        """(B, C, H, W) of :meth:`fixed`, (B,) uint64 -> (B, C, H, W)"""
         chance = uniforms(keys, 14)
-        images = self._place(self._planes(pictures), chance[:, :6])
+        images = self._place(images, chance[:, :6])
         if self._photometric is not None:
             images = torch.stack([self._recolour(image, key) for image, key in zip(images, keys, strict=True)])
         images = self._normalise(images)
@@ -113,8 +132,6 @@ class TrainingTransform(EvaluationTransform):
             boxes = [crop_box(sides, augmentation.crop_scale, row, aspect) for row in chance]
             cut = [images[b, :, t : t + h, left : left + w] for b, (t, left, h, w) in enumerate(boxes)]
             images = torch.cat([resize(box[None], size, interpolation) for box in cut])
-        else:
-            images = self._fit(images)
         height, width = images.shape[-2:]
         rows, columns = np.arange(height)[None], np.arange(width)[None]
         if augmentation.crop_scale is None and augmentation.shift:

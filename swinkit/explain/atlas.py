@@ -69,15 +69,16 @@ def _biases(backbone: SwinBackbone) -> Sequence[tuple[int, int, TableBias | MlpB
 
 
 def _bias_at(module: TableBias | MlpBias, window: Size | None, method: str) -> TableBias | MlpBias:
-    """``module``, or a bias of its kind for ``window``."""
+    """``module``, or a bias of its kind for ``window``, on the processor."""
     if window is None or window == module.window:
         return module
+    module = copy.deepcopy(module).cpu()  # where the new one's offsets are
     if isinstance(module, TableBias):
         resized = TableBias(window, module.table.shape[1])
         resized.table.copy_(METHODS[method](module.table, module.window, window))
         return resized
     asked = MlpBias(window, module.mlp[-1].out_features, module.reach)  # type: ignore[arg-type]
-    asked.mlp = copy.deepcopy(module.mlp)
+    asked.mlp = module.mlp
     return asked
 
 

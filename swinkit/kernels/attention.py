@@ -138,13 +138,19 @@ def scale_of(module: WindowAttention, x: Tensor) -> Tensor:
     return x.new_full((module.heads,), (x.shape[-1] // module.heads) ** -0.5, dtype=torch.float32)
 
 
+def attends_natively(module: WindowAttention, tokens: int, dtype: torch.dtype) -> bool:
+    """Whether the kernel takes the place of what ``module`` computes in ``dtype`` on the processor among ``tokens`` of a window.
+
+    It has no use for ``module.chunk``: it goes window by window anyway, and holds the scores of one head of one window in each thread.
+    """
+    return untouched(module.qkv, module.similarity) and applies(module.qkv.in_features // module.heads, tokens, dtype)
+
+
 def native_attention(module: WindowAttention, x: Tensor, grid: WindowGrid) -> Tensor | None:
-    """What :meth:`WindowAttention.mix` computes, or None where the kernel does not apply."""
+    """What :meth:`WindowAttention.mix` computes, whatever its ``chunk``, or None where the kernel does not apply."""
     heads, width = module.heads, x.shape[3]
     dtype = autocast_dtype(x)
-    if not (
-        eager_on_cpu(x) and untouched(module.qkv, module.similarity) and applies(width // heads, math.prod(grid.window), dtype)
-    ):
+    if not (eager_on_cpu(x) and attends_natively(module, math.prod(grid.window), dtype)):
         return None
     projection = module.projection_bias()
     with torch.autocast("cpu", enabled=False):

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
 import os
-import platform
-import shlex
 import signal
 import subprocess
 import sys
@@ -25,8 +22,8 @@ from ..model.attention import DotProduct, Linear, ScaledCosine, WindowAttention
 from ..model.block import DropPath, LayerNorm, Mlp
 from ..model.windows import traced
 from .cache import InVain, cache_folder, opened
+from .identity import call, refusal, source, stem
 
-FLAGS = ("-std=gnu++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
 DTYPES = {torch.float32: 0, torch.bfloat16: 1}  # that kernels compute with, and how they are told which
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 OWN = (nn.Linear, nn.GELU, LayerNorm, DotProduct, ScaledCosine, Linear, WindowAttention, Mlp, DropPath)
@@ -72,19 +69,15 @@ class Kernel:
 def library(name: str, *functions: str) -> tuple[ctypes.CDLL | None, str]:
     """The kernels of ``name``.cpp beside this file, or None, and in either case a sentence that says why.
 
-    ``functions`` are those that it has to have. ``SWINKIT_KERNELS=0`` in the environment refuses all of them.
+    ``functions`` are those that it has to have.
     """
-    if os.environ.get("SWINKIT_KERNELS") == "0":
-        return None, "switched off by SWINKIT_KERNELS=0"
-    if sys.platform == "win32":
-        return None, "not built on Windows"
-    source, command = Path(__file__).with_name(f"{name}.cpp"), compiler()
-    if command is None:
-        given = os.environ.get("CXX")
-        return None, f"CXX={given!r} names no C++ compiler" if given else "no C++ compiler found (g++, c++ or clang++)"
+    command, path = compiler(), source(name)
+    if why := refusal(command):
+        return None, why
+    assert command is not None, "which would be refused"
     try:
-        found, path = opened(f"{name}-{_key(source, command)}", functions, functools.partial(_compile, command, source))
-        return found, f"compiled by {command}, kept as {path}"
+        found, kept = opened(stem(path, command), functions, functools.partial(_compile, command, path))
+        return found, f"compiled by {command}, kept as {kept}"
     except subprocess.CalledProcessError as error:
         lines = (error.stderr or "").strip().splitlines()
         return None, f"{command} could not compile it: {lines[0] if lines else 'no message'}"
@@ -92,39 +85,9 @@ def library(name: str, *functions: str) -> tuple[ctypes.CDLL | None, str]:
         return None, f"{command} could not build it: {error}"
 
 
-def _key(source: Path, command: str) -> str:
-    """What a compiled kernel depends on: its sources, how it is compiled, by what, and for which processor."""
-    sources = [file.read_bytes() for file in (source, *sorted(source.parent.glob("*.hpp")))]
-    rest = [
-        repr(FLAGS),
-        command,
-        os.environ.get("CXX", ""),
-        str(Path(command).resolve().stat().st_mtime_ns),
-        instruction_sets(),
-    ]
-    return hashlib.sha256(b"\0".join([*sources, *(part.encode() for part in rest)])).hexdigest()[:16]
-
-
-@functools.cache
-def code() -> str:
-    """A digest of all kernels' sources: what was measured with others may be otherwise."""
-    sources = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in {".cpp", ".hpp"})
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-
-
-def instruction_sets() -> str:
-    """Architecture and instruction sets: a home folder may be shared by machines of several kinds."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    known = {line for line in lines if line.startswith(("flags", "Features", "model name"))}
-    return "\n".join([platform.machine(), platform.processor(), *sorted(known)])
-
-
-def _compile(command: str, source: Path, target: Path) -> None:
+def _compile(command: str, path: Path, target: Path) -> None:
     """Raises :class:`subprocess.CalledProcessError` with what the compiler said, and :class:`InVain` after :data:`SECONDS`."""
-    words = [*shlex.split(os.environ.get("CXX") or command), *FLAGS, "-o", str(target), str(source)]
+    words = [*call(command), "-o", str(target), str(path)]
     process = subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -135,7 +98,7 @@ def _compile(command: str, source: Path, target: Path) -> None:
             _announce()
             _, said = process.communicate(timeout=SECONDS - PATIENCE)
     except subprocess.TimeoutExpired as error:
-        raise InVain(f"{source.name} takes longer than {SECONDS} s to compile") from error
+        raise InVain(f"{path.name} takes longer than {SECONDS} s to compile") from error
     finally:
         _end(process)
     if process.returncode:

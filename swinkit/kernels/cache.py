@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 OTHERS = 0o022  # whoever else may write
+BUILT, UNBUILT = "built", "not built yet"  # states of a kernel
 
 
 def cache_folder() -> Path:
@@ -54,6 +55,18 @@ def opened(stem: str, functions: Sequence[str], build: Callable[[Path], None]) -
     except InVain as error:
         note.write_text(str(error), encoding="utf-8")
         raise
+
+
+def state(stem: str) -> str:
+    """:data:`BUILT` where :func:`opened` would find a library of the name ``stem``, why it would not try to build one again, or :data:`UNBUILT`."""
+    try:
+        folder = cache_folder()
+    except RuntimeError:  # where there is no home folder
+        return UNBUILT
+    if any(map(_is_trusted, folder.glob(f"{stem}-*.so"))):
+        return BUILT
+    note = folder / f"{stem}.txt"
+    return note.read_text(encoding="utf-8") if note.exists() else UNBUILT
 
 
 def _loaded(path: Path, functions: Sequence[str]) -> ctypes.CDLL:

@@ -42,6 +42,16 @@ def keep_freed_memory() -> str:
     return "freed memory is kept" + (", in huge pages" if huge else "")
 
 
+def give_back_freed_memory() -> None:
+    """Hand what is free at this moment back to the system, where it takes it: what building something took, and running it does not need.
+
+    What is freed later stays where :func:`keep_freed_memory` said so. The top of the heap is left, whose pages are the first to be needed.
+    """
+    if sys.platform.startswith("linux") and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim.argtypes, libc.malloc_trim.restype = (ctypes.c_size_t,), ctypes.c_int
+        libc.malloc_trim(MOST)
+
+
 def _grow(libc: ctypes.CDLL) -> None:
     """Take the address space of the heap at once, so that one advice reaches all of it; pages come when they are first used."""
     libc.malloc.argtypes, libc.malloc.restype = (ctypes.c_size_t,), ctypes.c_void_p

@@ -6,8 +6,6 @@ value, and characters that could break or turn a line are written out.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 from ..tasks.metrics import ClassScores, Reliability
 from ..weights.atomic import write_atomically
 from . import matrix, plots, svg
+from .inert import digest, inert_templates
 from .thumbnails import thumbnail
 
 
@@ -146,14 +145,7 @@ class ReportData:
 
 def render(data: Any, template: str = "report.html.j2") -> str:
     """The page as HTML; ``template`` shows ``data``, which has at least a title and a summary, inside ``base.html.j2``."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("swinkit.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_inert,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = inert_templates(jinja2.PackageLoader("swinkit.report"))
     environment.filters |= {
         "percent": svg.percent,
         "thumbnail": thumbnail,
@@ -166,8 +158,7 @@ def render(data: Any, template: str = "report.html.j2") -> str:
         "share_bar": plots.share_bar, "confusion_chart": matrix.confusion_chart, "most_confused": matrix.most_confused,
     }  # fmt: skip
     style = Path(__file__).with_name("templates").joinpath("report.css").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return environment.get_template(template).render(data=data, style=Markup(style), style_hash=digest)
+    return environment.get_template(template).render(data=data, style=Markup(style), style_hash=digest(style))
 
 
 def write_report(path: str | Path, data: Any, template: str = "report.html.j2") -> Path:
@@ -185,7 +176,3 @@ def _anchor(heading: str) -> str:
 def _breakable(text: str) -> Markup:
     """``text`` that goes on in a new line behind an underscore, where a name is too long for one, rather than inside a word."""
     return Markup("_<wbr>").join(svg.printable(text).split("_"))
-
-
-def _inert(value: Any) -> Any:
-    return svg.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from ..data.collection import Collection, shown
-from ..data.loader import eval_batches, explained_workers
+from ..data.loader import eval_batches
 from ..data.transforms import evaluation
+from ..data.workers import explained_workers
 from ..errors import DataError, SwinkitError
 from ..tasks.classification import temperature
 from ..tasks.evaluation import Evaluation, MultiLabel, SingleLabel
@@ -25,7 +26,7 @@ def evaluate(
 
     The model stays on its device and is set to evaluation. Classes are matched by name, so data may have them in another
     order, or fewer. Logits are divided by the temperature that the model carries, so that what is judged is what
-    :class:`~swinkit.Predictor` answers. Unlabelled pictures are left out. ``progress(done, total)`` is told after each batch. Raises
+    :class:`~swinkit.Predictor` answers in float32. Unlabelled pictures are left out. ``progress(done, total)`` is told after each batch. Raises
     :class:`DataError` for labels that the model does not know, and for a picture that cannot be read; :class:`SwinkitError` where an
     answer is not finite.
     """

@@ -39,6 +39,7 @@ class Decoders:
         self.seconds = seconds
         self._idle: queue.LifoQueue[_Process] = queue.LifoQueue()
         self._all: list[_Process] = []
+        self._over, self._changing = False, threading.Lock()
         self._idle.put(self._start())  # now, while the caller loads its model
 
     def __call__(self, path: Path, channels: int) -> np.ndarray:
@@ -57,12 +58,19 @@ class Decoders:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        with self._changing:
+            self._over = True
         for process in self._all:
             process.end()
 
     def _start(self) -> _Process:
-        self._all = [process for process in self._all if process.alive]
-        self._all.append(process := _Process())
+        process = _Process()
+        with self._changing:  # several threads begin at once, and each process must be among those that leaving ends
+            self._all = [*(each for each in self._all if each.alive), process]
+            over = self._over
+        if over:
+            process.end()
+            raise Undecodable("the run ended before it")
         return process
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import product
 from typing import Any
 
@@ -13,29 +13,17 @@ from ..variants import find
 from ..weights.named import is_variant
 from . import statistics
 from .macs import count_macs, padding_share, published_macs, useful_macs
-from .models import PRECISIONS, outline
-from .turns import Candidate, Measured, Pace, Until, take_turns
+from .models import outline
+from .plans import FLOOR, Case, Plan, Way
+from .turns import Measured, Pace, Until, take_turns
 
-FLOOR = "GEMM floor"
 PARTS = ("patch_embed", "merge", "attention", "mlp", "head", "norms")  # of a network; the log-CPB's mlp is of its attention
-# large blocks stay with the process instead of going back to the system after each product, which would slow the floor down
-KEEP_MEMORY = {"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296"}
+SLOW = 0.95  # the share of all runs that are faster than the slow one that is told
 
 
-@dataclass(frozen=True)
-class Case:
-    """One thing to measure, under every engine in turn."""
-
-    precision: str
-    batch: int
-    size: tuple[int, int]
-
-
-def cases_of(batches: Sequence[int], sizes: Sequence[tuple[int, int]], precisions: Sequence[str] = ()) -> list[Case]:
-    """Every combination. Without ``precisions``: float32, and bfloat16 where it is in hardware."""
-    hardware = machine.processor()["bfloat16"]
-    chosen = precisions or [name for name in PRECISIONS if name == "float32" or hardware]
-    return [Case(*each) for each in product(chosen, batches, sizes)]
+def cases_of(plan: Plan, batches: Sequence[int], sizes: Sequence[tuple[int, int]]) -> list[Case]:
+    """Every combination of the precisions of ``plan`` with ``batches``, by default those of ``plan``, and ``sizes``."""
+    return [Case(*each) for each in product(plan.precisions, batches or plan.batches, sizes)]
 
 
 def without_bfloat16(precisions: Sequence[str]) -> list[str]:
@@ -72,59 +60,59 @@ def count(name: str, sizes: Sequence[tuple[int, int]] = ()) -> dict[str, Any]:
 
 
 def measure(
-    name: str, cases: Sequence[Case], engines: Sequence[str], pace: Pace, floor: bool, until: Until,
-    say: Callable[[str], Any] = lambda text: None,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """One JSON-ready row for each case and engine: latency of a batch, throughput, memory, share of the GEMM floor.
+    cases: Sequence[Case], plan: Plan, pace: Pace, until: Until, say: Callable[[str], Any] = lambda text: None
+) -> list[dict[str, Any]]:
+    """One JSON-ready row for each case and way of ``plan``: latency of a batch, throughput, memory, share of the GEMM floor.
 
     ``until`` bounds the whole: cases that would begin later, and the one that was interrupted, are left out, each with a row that says so.
-    Engines that cannot run have a row with ``fault``.
+    What cannot run has a row with ``fault``.
     """
     rows: list[dict[str, Any]] = []
-    config = outline(name).config
+    config = outline(plan.model).config
     for case in cases:
-        found = None
+        found, ways = None, plan.beside(case, cases)
         if not (rows and until.why):
             say(f"{case.precision}, batch {case.batch}, {case.size[0]} x {case.size[1]} pixels")
             with until.keeping():
-                found = take_turns(_candidates(name, case, engines, floor), pace, say=say)
+                found = take_turns(plan.candidates(case, ways), pace, say=say)
         if found is None:
-            rows += [{**asdict(case), "asked": engine, "fault": f"{engine}: left out, {until.why}"} for engine in engines]
+            rows += [{**asdict(case), "asked": way.name, "fault": f"{way.name}: left out, {until.why}"} for way in ways]
             continue
-        rows += [_row(case, found[each], found.get(FLOOR), useful_macs(config, case.size)) for each in engines]
+        # the MACs of a step back are another matter
+        macs = useful_macs(config, case.size) if plan.step == "inference" else None
+        rows += [_row(case, way, found[way.name], found.get(FLOOR), macs) for way in ways]
     return rows
 
 
-def _candidates(name: str, case: Case, engines: Sequence[str], floor: bool) -> list[Candidate]:
-    arguments = {"model": name, "batch": case.batch, "size": case.size, "precision": case.precision}
-    listed = [Candidate(each, "swinkit.study.subjects:swin", {**arguments, "engine": each}) for each in engines]
-    return [*listed, Candidate(FLOOR, "swinkit.study.subjects:gemm_floor", arguments, KEEP_MEMORY)] if floor else listed
-
-
-def _row(case: Case, measured: Measured, floor: Measured | None, macs: int) -> dict[str, Any]:
-    row: dict[str, Any] = {**asdict(case), "asked": measured.name, **measured.about, "fault": measured.fault}
-    if fault := measured.not_in(case.precision):  # beside whose floor and charts it does not belong
-        return {**row, "precision": case.precision, "fault": fault}
+def _row(case: Case, way: Way, measured: Measured, floor: Measured | None, macs: int | None) -> dict[str, Any]:
+    own = way.precision or case.precision
+    row: dict[str, Any] = {**asdict(case), "precision": own, "asked": way.name, **measured.about, "fault": measured.fault}
+    if fault := measured.not_in(own):  # beside whose floor and charts it does not belong
+        return {**row, "precision": own, "fault": fault}
     if not measured.turns:
         return row
     latency = statistics.median(measured.turns)
     row["latency_seconds"] = asdict(latency)
+    row["latency_p95_seconds"] = statistics.quantile(measured.turns, SLOW)
+    row["runs"] = sum(map(len, measured.turns))
     row["pictures_per_second"] = case.batch / latency.value
-    row["macs_per_second"] = case.batch * macs / latency.value
+    if macs is not None:
+        row["macs_per_second"] = case.batch * macs / latency.value
     row["memory_bytes"] = measured.memory
     row["turns"] = measured.to_dict()["turns"]
-    if floor is not None and floor.turns:
+    if floor is not None and floor.turns and own == case.precision:
         row["floor_seconds"] = asdict(statistics.median(floor.turns))
         row["share_of_floor"] = asdict(statistics.ratio(floor.turns, measured.turns))
     return row
 
 
-def environment() -> dict[str, Any]:
-    """What the figures hold for, JSON-ready: processor with its flags, memory, versions, command."""
+def environment(threads: int | None = None) -> dict[str, Any]:
+    """What the figures hold for, JSON-ready: processor with its flags and the ``threads`` that were asked for, memory, versions, command."""
     from .. import __version__
 
     packages = ("torch", "torchvision", "openvino", "onnxruntime", "numpy")
+    processor = machine.processor() if threads is None else {**machine.processor(), "threads": str(threads)}
     return {
         "swinkit": __version__, "python": sys.version.split()[0], **{package: machine.version(package) for package in packages},
-        "processor": machine.processor(), "memory_gib": machine.memory()["total"], "command": sys.argv,
+        "processor": processor, "memory_gib": machine.memory()["total"], "command": sys.argv,
     }  # fmt: skip

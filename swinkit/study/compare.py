@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ..config import SwinConfig
 from ..errors import UsageError
+from ..runtime.export.bundle import is_bundle
 from . import statistics
 from .attention_cost import STRIDE, WIDTH, WINDOW
 from .crossing import crossings, exponent
@@ -27,8 +29,12 @@ QUANTITIES = {"macs": "MACs", "latency_seconds": "latency", "memory_bytes": "mem
 def count(models: Sequence[str], sizes: Sequence[int]) -> list[dict[str, Any]]:
     """A row for each model and side: all MACs of one picture and those between tokens, QKᵀ and AV.
 
-    Raises :class:`UsageError` for a side that a Vision Transformer's patches do not divide, or at which a Swin mostly computes padding.
+    Raises :class:`UsageError` for an exported bundle, for a side that a Vision Transformer's patches do not divide, or at which a Swin mostly computes padding.
     """
+    if exported := next((name for name in models if is_bundle(name)), None):
+        raise UsageError(
+            f"{exported} is an exported graph, and models are compared. Mend: swinkit bench MODEL --bundle {shlex.quote(exported)}"
+        )
     return [_counted(name, side) for name, side in itertools.product(models, sizes)]
 
 
@@ -133,6 +139,20 @@ def curve(rows: Sequence[dict[str, Any]], name: str, quantity: str) -> dict[floa
     return answer
 
 
+def layers_meet(layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Where the two attention layers of :func:`measure` cost the same, in pixels a side: by the formulas of Swin, equations 1 and 2, which agree
+    where one window covers the map, hw = M²; and by the clock, at every place where the measured curves cross.
+
+    ``sides`` are the first and the last that both were measured at, ``faster`` the layer that takes less time at the last.
+    """
+    curves = {kind: curve(layers, kind, "latency_seconds") for kind in LAYERS}
+    sides = sorted(set.intersection(*map(set, curves.values())))
+    return {
+        "formula": WINDOW * STRIDE, "measured": crossings(*curves.values()), "sides": [sides[0], sides[-1]] if sides else None,
+        "faster": min(LAYERS, key=lambda kind: curves[kind][sides[-1]]) if sides else None,
+    }  # fmt: skip
+
+
 def summarise(rows: Sequence[dict[str, Any]], layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Where the curves of a Swin and a Vision Transformer cross, in pixels a side, and with which power of the number of pixels each grows."""
     names = list(dict.fromkeys(row["model"] for row in rows))
@@ -146,7 +166,7 @@ def summarise(rows: Sequence[dict[str, Any]], layers: Sequence[dict[str, Any]]) 
             growth += [{"quantity": words, "of": name, "power": _power(curve(rows, name, quantity))} for name in names]
     for kind in LAYERS:
         growth.append({"quantity": "latency", "of": kind, "power": _power(curve(layers, kind, "latency_seconds"))})
-    return {"crossings": found, "growth": growth}
+    return {"crossings": found, "growth": growth, **({"layers_meet": layers_meet(layers)} if layers else {})}
 
 
 def _power(curve: dict[float, float]) -> float | None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from ..model.classifier import SwinClassifier
+from ..runtime.export.bundle import is_bundle, open_bundle
 from ..tasks import create_model, load
 from ..weights.named import is_variant
 
@@ -21,7 +23,10 @@ def open_model(name: str) -> Any:
 
 
 def outline(name: str, also: Sequence[str] = ()) -> Any:
-    """The model called ``name`` for counting: a variant without memory for its weights. ``also`` as in :func:`~swinkit.weights.named.is_variant`."""
+    """The model called ``name`` for counting: a variant without memory for its weights, and so an exported bundle. ``also`` as in :func:`~swinkit.weights.named.is_variant`."""
+    if is_bundle(name):
+        with torch.device("meta"):
+            return SwinClassifier(open_bundle(name).manifest.swin)
     if not is_variant(name, also):
         return load(name)
     with torch.device("meta"):

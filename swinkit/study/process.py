@@ -34,7 +34,7 @@ LONG = 2.0  # seconds of a run beside which cold caches do not count
 class Subject:
     """Something to measure: ``step(i)`` runs it once on the i-th input, whatever i.
 
-    ``about`` is JSON-ready and goes to the results. ``answers(path)`` saves what it answers to its inputs as a .npy file. ``aside`` is
+    ``about`` is JSON-ready and goes to the results, with ``first_seconds``, what the first run took. ``answers(path)`` saves what it answers to its inputs as a .npy file. ``aside`` is
     how many bytes its inputs, and libraries that it alone imports, take, which are not the subject's own.
     """
 
@@ -160,9 +160,11 @@ class Server:
         self.subject = make(**arguments)
         if self.loaded is not None:
             self.loaded += self.subject.aside
+        begun = time.perf_counter()
         self.subject.step(0)  # what is built on first use is built now
+        first = time.perf_counter() - begun
         memory.reset_peak()
-        return dict(self.subject.about)
+        return {**self.subject.about, "first_seconds": first}
 
     def time(self, seconds: float, least: int) -> list[float]:
         samples: list[float] = []

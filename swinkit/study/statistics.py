@@ -44,6 +44,11 @@ def median(turns: Turns) -> Estimate:
     return _estimate(_medians(turns, _draws(len(turns))), len(turns))
 
 
+def quantile(turns: Turns, share: float) -> float:
+    """What ``share`` of all runs of ``turns`` take at most; between two runs straight (Hyndman and Fan, 1996, definition 7)."""
+    return float(np.quantile(np.concatenate([np.asarray(turn, dtype=float) for turn in turns]), share))
+
+
 def ratio(above: Turns, below: Turns) -> Estimate:
     """The median run of ``above`` over that of ``below``; turns beyond the shorter of them are left out."""
     count = min(len(above), len(below))

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
-from ..config import sides
+from ..config import SwinConfig, sides
 from ..errors import UsageError, WeightsError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import Preprocessing
@@ -167,13 +167,20 @@ def open_unfitted(
         file = replace(file, preprocessing=located.preprocessing or file.preprocessing)
     else:
         file = read_model(located.path)
-        if variant is not None and configure(variant).embed_dim != file.config.embed_dim:
-            raise UsageError(
-                f"{path} holds a model of width {file.config.embed_dim}, which is not {variant}. Leave variant out."
-            )
+        if variant is not None:
+            check_variant(path, variant, file.config)
     if file.masking is not None:
         return handed_over(file, sides(file.config.image_size if image_size is None else image_size))
     return file if image_size is None else at_other_size(file, sides(image_size))
+
+
+def check_variant(path: str | Path | Located, variant: str, config: SwinConfig) -> None:
+    """Raises :class:`UsageError` where the network of ``config`` in ``path`` is not one of ``variant``, whatever its window and size."""
+    wanted = configure(variant)
+    apart = [name for name in ("version", "embed_dim", "depths", "num_heads") if getattr(wanted, name) != getattr(config, name)]
+    if apart:
+        told = ", ".join(f"{name} {getattr(config, name)} and not {getattr(wanted, name)}" for name in apart)
+        raise UsageError(f"{path} holds no {variant}: {told}. Mend: leave variant out")
 
 
 def described(

@@ -118,7 +118,7 @@ class ClassificationDecoder:
             raise UsageError(
                 "This model knows no classes. Mend: give a trained one, as a run, a saved folder or from swinkit.load"
             )
-        return cls(classes, bool(model.multi_label), temperature(model))
+        return cls(classes, bool(getattr(model, "multi_label", False)), temperature(model))
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """(B, K) in 0..1: exclusive classes share 1, of several labels each is by itself."""

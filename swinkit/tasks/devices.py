@@ -12,8 +12,13 @@ def find_device(name: str = "auto") -> torch.device:
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, there in present.items() if there))
-    if not present.get(name.split(":")[0], False):
-        raise UsageError(f"This machine has no device {name!r}; it has {', '.join(kind for kind in present if present[kind])}")
+    kind, _, number = name.partition(":")
+    count = {"cuda": torch.cuda.device_count() if present["cuda"] else 0}.get(kind, 1)
+    if not present.get(kind, False) or (number or "0") not in map(str, range(count)):
+        here = [
+            f"cuda:0 to cuda:{count - 1}" if (each, count > 1) == ("cuda", True) else each for each in present if present[each]
+        ]
+        raise UsageError(f"This machine has no device {name!r}; it has {', '.join(here)}")
     return torch.device(name)
 
 

@@ -16,6 +16,7 @@ from .settings import MAKING, RunSettings
 
 RUNS = Path("runs")
 CONFIG, DATA, MACHINE = "config.yaml", "data.json", "env.json"  # what a run writes down of itself
+TABLES = METRICS, PAYOFF = "metrics.csv", "payoff.csv"  # and what grows while it goes on, a row at a time
 FOLDS = "folds.json"  # in the folder of a cross-validation, whose runs lie in it
 
 

@@ -59,7 +59,10 @@ class Plan:
     device: str
     minutes: float
     gigabytes: float | None
+    kept: float = 0.0  # share of the pictures that stay decoded in memory, and the gigabytes that they take
+    kept_gigabytes: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)  # plain values of the settled ones, all of them
+    sparing: tuple[str, ...] = ()  # sentences on what saves memory for time
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -69,8 +72,8 @@ class Plan:
         return (
             f"Plan: {self.model} ({self.parameters / 1e6:.1f} M parameters) at {self.image_size[0]}x{self.image_size[1]}, "
             f"{counted(self.pictures, 'picture')}, {counted(self.epochs, 'epoch')}, {counted(self.steps, 'step')} of {self.batch_size}, {self.precision} on "
-            f"{self.device}: about {readable(self.minutes)}{memory}.{self._learning()}"
-        )
+            f"{self.device}: about {readable(self.minutes)}{memory}.{self._learning()}{self._keeping()}"
+        ) + "".join(f" {said}" for said in self.sparing)
 
     def _learning(self) -> str:
         """How it learns, in a sentence; nothing where that is not known."""
@@ -81,6 +84,15 @@ class Plan:
         weighted = ["classes weighted by their size"] if chosen.get("class_weights") else []
         how = [f"learning rate {chosen['lr']:g}", f"augmentation {', '.join(changes) or 'none'}", *mixing, *weighted]
         return f" By {chosen['optimizer']}: {'; '.join(how)}."
+
+    def _keeping(self) -> str:
+        """What is kept of the pictures, in a sentence; nothing where nothing is."""
+        which = "All" if self.kept == 1 else f"{self.kept:.0%} of the"
+        return (
+            f" {which} pictures stay decoded in memory, in {math.ceil(1000 * self.kept_gigabytes):,} MB more."
+            if self.kept
+            else ""
+        )
 
 
 def rehearse(task: Task, model: nn.Module, batch: Any, precision: str | None, accumulate: int) -> Rehearsal:
@@ -114,7 +126,7 @@ def _fitting(task: Task, model: nn.Module, batch: Any, precision: str, parts: in
     """Seconds of a step in ``parts`` parts, or, where memory does not suffice, in so many more."""
     while True:
         try:
-            return _timed(task, model, batch, precision, parts), parts
+            return pass_seconds(task, model, batch, precision, parts), parts
         except RuntimeError as fault:
             if not ran_out_of_memory(fault):
                 raise
@@ -155,24 +167,45 @@ def parts_that_fit(task: Task, model: nn.Module, batch: Any) -> int:
 
 @dataclass(frozen=True)
 class Loading:
-    """Seconds until a batch is made, by the workers side by side where there are any, and until these have started and ended."""
+    """Seconds until a batch is made, by the workers side by side where there are any, in the first epoch and in ``later`` ones, and until
+    the workers have started and ended; ``kept`` is the share of the pictures that stay decoded in memory, in ``gigabytes``."""
 
-    batch: float
+    first: float
+    later: float
     starting: float = 0.0
+    kept: float = 0.0
+    gigabytes: float = 0.0
 
 
 def load_first(feed: Feed) -> tuple[Any, Loading]:
     """The first batch of the run, and what loading takes."""
+    alone = replace(feed, workers=0)
+    batch, first = _load(alone)
+    _, again = _load(alone)
+    kept, gigabytes = kept_pictures(alone)
+    workers, starting = max(1, feed.workers), 0.0
+    if feed.workers:
+        _, seconds = _load(feed)
+        feed.close()
+        starting = max(0.0, seconds - first / workers)
+    later = kept * min(first, again) + (1 - kept) * first
+    return batch, Loading(first / workers, later / workers, starting, kept, gigabytes)
+
+
+def _load(feed: Feed) -> tuple[Any, float]:
+    """The first batch of ``feed``, and how many seconds it took."""
     begun = time.perf_counter()
-    batch = next(replace(feed, workers=0).training(0))
-    alone = time.perf_counter() - begun
-    if not feed.workers:
-        return batch, Loading(alone)
-    begun = time.perf_counter()
-    batches = feed.training(0)
-    next(batches)
-    del batches  # which ends the workers
-    return batch, Loading(alone / feed.workers, max(0.0, time.perf_counter() - begun - alone))
+    batch = next(feed.training(0))
+    return batch, time.perf_counter() - begun
+
+
+def kept_pictures(feed: Feed) -> tuple[float, float]:
+    """What share of all pictures there is room for, and the gigabytes that they take, by those that ``feed`` keeps after its first batch."""
+    here = feed.loader.source.kept
+    if not len(here):
+        return 0.0, 0.0
+    needed = here.held / len(here) * (len(feed.train) + len(feed.val))
+    return min(1.0, feed.room / needed), min(feed.room, needed) / 1e9
 
 
 def change_seconds(model: nn.Module, settings: RunSettings) -> float:
@@ -185,21 +218,21 @@ def change_seconds(model: nn.Module, settings: RunSettings) -> float:
         begun = time.perf_counter()
         for optimizer in optimizers:
             optimizer.step()
-        _await(next(twin.parameters()).device)
+        wait_for(next(twin.parameters()).device)
         seconds = min(seconds, time.perf_counter() - begun)
     return seconds
 
 
-def epoch_seconds(feed: Feed, gradient: float, change: float, loading: Loading) -> float:
-    """How long an epoch with its evaluation takes, where a step is ``gradient`` seconds of forward and backward and ``change`` of the optimisers.
+def epoch_seconds(feed: Feed, gradient: float, change: float, batch: float) -> float:
+    """How long an epoch with its evaluation takes, where a step is ``gradient`` seconds of forward and backward and ``change`` of the optimisers,
+    and a ``batch`` is made in so many.
 
     Workers load while the network computes, so that the slower of both counts; without them the times add up. An
-    evaluation goes forward only, a third of a step. Each of both starts its workers.
+    evaluation goes forward only, a third of a step.
     """
     together = max if feed.workers else sum
     judged = math.ceil(len(feed.val) / feed.batch_size)
-    training = feed.steps_per_epoch * together((gradient + change, loading.batch))
-    return training + judged * together((gradient / 3, loading.batch)) + 2 * loading.starting
+    return feed.steps_per_epoch * together((gradient + change, batch)) + judged * together((gradient / 3, batch))
 
 
 @contextlib.contextmanager
@@ -226,7 +259,8 @@ def published_weights(side: int) -> str | None:
     return next((name for least, name in PUBLISHED if side >= least), None)
 
 
-def _timed(task: Task, model: nn.Module, batch: Any, precision: str, parts: int) -> float:
+def pass_seconds(task: Task, model: nn.Module, batch: Any, precision: str, parts: int, back: bool = True) -> float:
+    """Seconds in which ``batch`` goes through ``model`` in training, in ``parts`` parts: forward, and ``back``."""
     device = next(model.parameters()).device
     model.train()
     begun = time.perf_counter()
@@ -234,11 +268,13 @@ def _timed(task: Task, model: nn.Module, batch: Any, precision: str, parts: int)
     for part in in_parts(len(mixed), parts):
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16-mixed"):
             loss = task.loss(model, mixed[part])
-        loss.backward()
-    _await(device)
+        if back:
+            loss.backward()
+    wait_for(device)
     return time.perf_counter() - begun
 
 
-def _await(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
+    """Until what was begun on ``device`` is done."""
     if device.type == "cuda":
         torch.cuda.synchronize()

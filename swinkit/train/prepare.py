@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..data.bundled import BUNDLED
+from ..data.cache import room
 from ..data.check import Findings, examine
 from ..data.collection import Collection
 from ..data.fitting import SMALL
@@ -17,6 +18,7 @@ from ..data.split import Split
 from ..errors import DataError
 from ..extras import is_installed
 from ..kernels.accelerate import accelerate
+from ..machine import usable_cores
 from ..tasks import Task
 from ..tasks.devices import computes_bfloat16, find_device
 from .feed import Feed
@@ -25,6 +27,7 @@ from .plan import IN_TIME, LOOKING, Plan, change_seconds, epoch_seconds, load_fi
 from .provenance import Seen, seen_by
 from .recipe import Checked, Recipe, Say, recipe_of
 from .settings import DataFacts, RunSettings
+from .sparing import sparing
 from .start import Start, open_start
 
 
@@ -80,7 +83,11 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
         extra = "" if is_installed("huggingface_hub") else " (needs pip install 'swinkit[hub]')"
         say(f"From nothing, photographs need many pictures. Published weights that fit: --model {name}{extra}")
     beside = {name: identity(pictures) for name, pictures in recipe.beside(settings).items()}
-    history = {**beside, "seen": asdict(seen or Seen()), "learned_from": saved.metadata.get("learned_from") if saved else None}
+    history = {
+        **beside,
+        "seen": asdict(seen) if seen else None,
+        "learned_from": saved.metadata.get("learned_from") if saved else None,
+    }
     return Prepared(
         settled, record(collection, split, findings) | history, split, recipe.task(settled, collection, split), model,
         make_feed(settled, collection, split), plan,
@@ -139,11 +146,14 @@ def rehearsed(given: RunSettings, settled: RunSettings, model: nn.Module, ground
     parameters = sum(parameter.numel() for parameter in model.parameters())
     device = next(model.parameters()).device
     gigabytes = peak_gigabytes(device, parameters)
-    per_epoch = epoch_seconds(feed, rehearsal.seconds, change_seconds(model, settled), loading)
+    said = sparing(task, model, batch, rehearsal)
+    step = rehearsal.seconds, change_seconds(model, settled)
+    per_epoch = epoch_seconds(feed, *step, loading.later)
+    once = epoch_seconds(feed, *step, loading.first) - per_epoch + loading.starting
     if given.time_limit and not given.epochs:
         limit = given.time_limit * 60
         looks = min(LOOKING * limit, recipe.looking_seconds(settled, model))
-        most = max(1, int((limit * IN_TIME - looks) / per_epoch))
+        most = max(1, int((limit * IN_TIME - looks - once) / per_epoch))
         if most < (settled.epochs or 1):
             shorter = recipe.settle(given.model_copy(update={"epochs": most}), ground.facts, start)
             kept = {"precision": settled.precision, "accumulate": settled.accumulate}
@@ -152,7 +162,8 @@ def rehearsed(given: RunSettings, settled: RunSettings, model: nn.Module, ground
     plan = Plan(
         model=start.name, parameters=parameters, image_size=start.preprocessing.size, pictures=ground.facts.pictures,
         epochs=epochs, steps=epochs * feed.steps_per_epoch, batch_size=feed.batch_size, precision=rehearsal.precision,
-        device=str(device), minutes=epochs * per_epoch / 60, gigabytes=gigabytes, settings=settled.model_dump(mode="json"),
+        device=str(device), minutes=(once + epochs * per_epoch) / 60, gigabytes=gigabytes, kept=loading.kept,
+        kept_gigabytes=loading.gigabytes, settings=settled.model_dump(mode="json"), sparing=said,
     )  # fmt: skip
     return settled, plan
 
@@ -166,7 +177,7 @@ def frozen(settled: RunSettings, model: nn.Module, ground: Ground) -> RunSetting
     """``settled`` with everything written out that would otherwise be found again from this machine or these pictures."""
     start = ground.start
     name = str(Path(start.name).resolve()) if start.state and Path(start.name).exists() else start.name
-    workers = 0 if ground.collection.pixels is not None else min(4, max(1, torch.multiprocessing.cpu_count() - 1))
+    workers = 0 if ground.collection.pixels is not None else min(4, max(1, usable_cores() - 1))
     config: Any = model.config
     update = {
         **{key: anchored(place) for key in ("data", "probe") if (place := getattr(settled, key, None))},
@@ -193,6 +204,7 @@ def make_feed(settings: RunSettings, collection: Collection, split: Split) -> Fe
     return Feed(
         collection=collection, train=split.train, val=split.val, preprocessing=settings.preprocessing,
         augmentation=settings.augment, batch_size=settings.batch_size, seed=settings.seed, workers=settings.workers or 0,
+        room=0 if collection.pixels is not None else room(settings.cache),
     )  # fmt: skip
 
 

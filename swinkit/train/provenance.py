@@ -25,8 +25,9 @@ class Seen:
     pictures: tuple[int, ...] = ()
 
     @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> Seen:
-        return cls(tuple(stored.get("labels", ())), tuple(stored.get("pictures", ())))
+    def from_dict(cls, stored: dict[str, Any] | None) -> Seen | None:
+        """What a run recorded; None where it did not know."""
+        return None if stored is None else cls(tuple(stored.get("labels", ())), tuple(stored.get("pictures", ())))
 
     def among(self, kept: Iterable[int]) -> tuple[int, int]:
         """How many of ``kept`` were learned from with labels, and how many more without."""
@@ -54,7 +55,8 @@ class Seen:
 def seen_by(model: str, collection: Collection) -> Seen | None:
     """What of ``collection`` the run that ``model`` names learned from, or the run that it began with did; nothing where it names none.
 
-    Pictures are known again by where they lie. None where those of the run are gone or not what they were, or its files do not say.
+    Pictures are known again by where they lie. None where those of the run are gone or not what they were, or its files do not say, be it of
+    the run that it began with.
     """
     run = run_of(model)
     if run is None:
@@ -66,7 +68,7 @@ def seen_by(model: str, collection: Collection) -> Seen | None:
         before, train = Seen.from_dict(data.get("seen", {})), Split.from_dict(data["split"]).train
     except (SwinkitError, OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    if learned.fingerprint() != data.get("fingerprint"):
+    if before is None or learned.fingerprint() != data.get("fingerprint"):
         return None
     labels, pictures = (train, ()) if recipe.labels else ((), train)
     parts = (*before.labels, *labels), (*before.pictures, *pictures)

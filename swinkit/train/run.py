@@ -24,7 +24,7 @@ from ..weights.atomic import sweep_stale, write_atomically, write_json
 from .checkpoint import CheckpointStore
 from .environment import divergences, environment
 from .lock import RunLock
-from .place import CONFIG, DATA, MACHINE, RUNS, check_begun, claim, first_free, read_record
+from .place import CONFIG, DATA, MACHINE, METRICS, RUNS, TABLES, check_begun, claim, first_free, read_record
 
 
 class RunFolder:
@@ -99,7 +99,7 @@ class RunFolder:
         self.data = dict(data)
         write_json(self.path / DATA, self.data)
 
-    def append_metrics(self, row: Mapping[str, Any], table: str = "metrics.csv") -> None:
+    def append_metrics(self, row: Mapping[str, Any], table: str = METRICS) -> None:
         """One line of ``table``; the first row names the columns, one of which is ``step``. None is an empty cell."""
         file = self.path / table
         columns = _columns(file) or list(row)
@@ -113,9 +113,10 @@ class RunFolder:
         _append(file, text.getvalue())
 
     def truncate_metrics(self, step: int) -> None:
-        """Forget in every table what was logged after ``step``, so that going on from there writes no row twice."""
-        for file in self.path.glob("*.csv"):
-            self._truncate(file, step)
+        """Forget in the run's own tables what was logged after ``step``, so that going on from there writes no row twice."""
+        for table in TABLES:
+            if (file := self.path / table).exists():
+                self._truncate(file, step)
 
     def _truncate(self, file: Path, step: int) -> None:
         text = io.StringIO()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ import torch
 from lightning_fabric import Fabric
 
 from ..data.collection import Collection, counted
-from ..data.loader import explained_workers
 from ..data.split import Split
+from ..data.workers import explained_workers
 from ..errors import DataError, Interrupted, UsageError
 from ..tasks.devices import find_device
 from ..validation import validated
@@ -31,7 +32,7 @@ from .watch import Display, EpochSums, RunWatcher, save_trained
 PLACES = ("data", "probe")  # where pictures lie
 # may change on resume and is written down, since whoever comes after the run reads it there
 KEPT = {*PLACES, "device", "verdict"}
-FREE = {"time_limit", "save_every", "workers", "tensorboard", *KEPT}  # may change on resume: no bit depends on them
+FREE = {"time_limit", "save_every", "workers", "cache", "tensorboard", *KEPT}  # may change on resume: no bit depends on them
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def carry_out(prepared: Prepared, out: str | Path | None, display: Display) -> R
     display.say(str(prepared.plan))
     name = Path(settings.data or "run").name
     run = RunFolder.create(out, name, settings.model_dump(mode="json"), prepared.data, recipe_of(settings.task).folder)
-    with run:
+    with run, closing(prepared.feed), explained_workers():
         run.log(str(prepared.plan))
         trainer = Trainer(fabric, prepared.task, prepared.model, prepared.feed, settings)
         return finish(run, trainer, prepared.split, display)
@@ -100,8 +101,8 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
     """Go on with the run in ``path`` exactly where its newest valid checkpoint stands. The verdict on a pre-training is left to
     :func:`~.pretraining.go_on`.
 
-    ``changes`` may only touch what no bit depends on (``time_limit``, ``save_every``, ``workers``, ``tensorboard``,
-    ``device``, ``verdict``), and ``data`` and ``probe`` when the same pictures moved. Raises :class:`UsageError` with the difference for any other.
+    ``changes`` may only touch what no bit depends on (``time_limit``, ``save_every``, ``workers``, ``cache``,
+    ``tensorboard``, ``device``, ``verdict``), and ``data`` and ``probe`` when the same pictures moved. Raises :class:`UsageError` with the difference for any other.
     """
     display = display or Display(quiet=True)
     with RunFolder.resume(path) as run:
@@ -139,7 +140,8 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
         for note in [*notes, f"Going on from step {trainer.progress.step} of {trainer.steps}."]:
             run.log(note)
             display.say(note)
-        return finish(run, trainer, split, display, epoch)
+        with closing(feed), explained_workers():
+            return finish(run, trainer, split, display, epoch)
 
 
 def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display, epoch: EpochSums | None = None) -> RunResult:
@@ -148,8 +150,7 @@ def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display, epo
         watcher = RunWatcher(run, trainer, display, interruption, epoch)
         display.begin(trainer.progress.step, trainer.steps)
         try:
-            with explained_workers():
-                reason = trainer.run(watcher, watcher.save)
+            reason = trainer.run(watcher, watcher.save)
         finally:
             watcher.close()
     here = f"step {trainer.progress.step} of {trainer.steps}"

@@ -46,7 +46,8 @@ class RunSettings(BaseModel):
     whether the weights of the best evaluation or of the last become the model; with ``patience``, the best do by default. What ``augment`` and
     ``preprocessing`` leave out is chosen as if they were not given; an empty ``augment`` is none. ``optimizer`` is described at
     :func:`swinkit.train.optim.build_optimizers`. ``patience`` counts evaluations without improvement, 0 never stops early.
-    ``time_limit`` and ``save_every`` are minutes; checkpoints come more often than that where saving is quick.
+    ``time_limit`` and ``save_every`` are minutes; checkpoints come more often than that where saving is quick. ``cache`` is the share of the free
+    memory in which decoded pictures stay from epoch to epoch.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -96,6 +97,7 @@ class RunSettings(BaseModel):
     precision: Literal["32-true", "bf16-mixed"] | None = None
     threads: Positive | None = None
     workers: Natural | None = None
+    cache: Share = 0.25
     tensorboard: bool = True
 
     @model_validator(mode="after")

@@ -32,6 +32,7 @@ from ..weights.saved import Saved, fitted, handed_over, large_enough, painted_no
 from ..weights.verify import ShapesOnly, signatures
 from .labelled import examined
 from .loop import Trainer
+from .place import PAYOFF
 from .recipe import Checked, Say
 from .run import RunFolder
 from .settings import DataFacts, PretrainSettings, default_epochs, default_rate, filled, paced
@@ -43,7 +44,7 @@ KEPT_ASIDE = 1000  # validation pictures; the loss on so many is as good as exac
 SHOWN = 8  # pictures of the reconstruction sheet
 PROBES = 8  # measurements of the features in a run, about
 PAINTER = ("backbone.", "norm.", "reconstruction.")
-PAYOFF, SHEET = "payoff.csv", "reconstruction.png"
+SHEET = "reconstruction.png"
 
 
 class Unlabelled:

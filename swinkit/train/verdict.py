@@ -1,8 +1,9 @@
-"""Did pre-training pay? Its network fine-tuned on labelled pictures, against the same network from nothing, on equal terms."""
+"""Did pre-training pay? Its network fine-tuned on labelled pictures, against the same from nothing in as many epochs, and in as much time."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ..tasks import load
 from ..tasks.devices import find_device
 from ..tasks.figures import Figure, share_of
 from ..tasks.metrics import Interval, bootstrap, share_interval, sign_test
+from ..timing import readable
 from ..validation import validated
 from ..variants import ALIASES, VARIANTS
 from ..weights.atomic import write_json
@@ -33,6 +35,7 @@ from .watch import Display
 
 RECORD = "verdict.json"
 MOST = 5000  # labelled pictures that are learned from; what helps there helps with more
+LONGER = 4  # times as many epochs from nothing are tried, at most; the time of a long pre-training would be hundreds
 DRAWS = 2000
 WORDS = {1: "worth it", 0: "not yet", -1: "no"}
 
@@ -51,8 +54,9 @@ class Rated:
 class Verdict:
     """``word`` is "worth it" where pre-training gains for certain, "no" where it loses for certain, else "not yet".
 
-    ``gain`` is top-1 of ``ways[0]``, the fine-tuned, less that of ``ways[1]``, from nothing; its interval is from pictures drawn in pairs.
-    ``seen`` of the ``judged`` pictures were among those of the pre-training.
+    ``gain`` is top-1 of ``ways[0]``, the fine-tuned, less that of the best of the others, which are from nothing; its interval is from pictures
+    drawn in pairs. ``seen`` of the ``judged`` pictures were among those of the pre-training, which took ``minutes``, None where an older version
+    did not record them.
     """
 
     word: str
@@ -61,16 +65,32 @@ class Verdict:
     judged: int
     ways: tuple[Rated, ...]
     seen: int = 0
+    minutes: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @property
-    def doubt(self) -> str:
+    def doubts(self) -> list[str]:
         """What may flatter the gain; nothing where nothing may."""
-        if not self.seen:
-            return ""
-        return f"{self.seen:,} of the {self.judged:,} judged pictures were seen without labels in the pre-training, which may flatter the gain a little"
+        found = []
+        if self.seen:
+            found.append(
+                f"{self.seen:,} of the {self.judged:,} judged pictures were seen without labels in the pre-training, which may flatter the gain a little"
+            )
+        tuned, longest = self.ways[0], self.ways[-1]
+        spent = (self.minutes or 0.0) + tuned.minutes
+        if longest.epochs == LONGER * tuned.epochs and longest.minutes < spent:
+            found.append(
+                f"Pre-training and fine-tuning took {readable(spent)}, the longest training from nothing {readable(longest.minutes)}: more than "
+                f"{LONGER} times the epochs are not tried"
+            )
+        return found
+
+    @property
+    def after(self) -> str:
+        """After what the fine-tuning began."""
+        return "after pre-training" if self.minutes is None else f"after {readable(self.minutes)} of pre-training"
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Verdict:
@@ -78,18 +98,19 @@ class Verdict:
         return cls(**{**stored, "gain": Figure(**stored["gain"]), "ways": ways})
 
     def __str__(self) -> str:
-        tuned, nothing = self.ways
-        return (
-            f"{self.word.capitalize()}: with {counted(self.labels, 'label')} {tuned.top1.value:.1%} right after pre-training, "
-            f"{nothing.top1.value:.1%} {nothing.name}; {self.gain.value * 100:+.1f} points "
-            f"({(self.gain.low or 0) * 100:+.1f} to {(self.gain.high or 0) * 100:+.1f}) on {counted(self.judged, 'picture')}."
-            + (f" {self.doubt}." if self.doubt else "")
+        tuned, *nothing = self.ways
+        others = ", ".join(f"{way.top1.value:.1%} {way.name}" for way in nothing)
+        told = (
+            f"{self.word.capitalize()}: with {counted(self.labels, 'label')} {tuned.top1.value:.1%} right {self.after}, {others}; "
+            f"{self.gain.value * 100:+.1f} points {'over the better ' * (len(nothing) > 1)}"
+            f"({(self.gain.low or 0) * 100:+.1f} to {(self.gain.high or 0) * 100:+.1f}) on {counted(self.judged, 'picture')}"
         )
+        return ". ".join([told, *self.doubts]) + "."
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a verdict takes: ``labels`` pictures, learned from twice for ``epochs``."""
+    """What a verdict takes: ``labels`` pictures, learned from twice for ``epochs``, and once more for as long as the pre-training took."""
 
     labels: int
     epochs: int
@@ -101,7 +122,8 @@ class Cost:
     def __str__(self) -> str:
         return (
             f"The verdict will take two trainings on {counted(self.labels, 'labelled picture')}, of {counted(self.epochs, 'epoch')} each, "
-            f"about {counted(self.steps, 'step')} in all; --no-verdict leaves it out"
+            f"about {counted(self.steps, 'step')} in all, and one from nothing for as long as the pre-training took, {LONGER * self.epochs:,} epochs at "
+            "most; --no-verdict leaves it out"
         )
 
 
@@ -134,50 +156,60 @@ def confound(settings: PretrainSettings) -> str:
     """What the verdict on a run with ``settings`` cannot tell apart; nothing for one that began from nothing."""
     if settings.model in {*VARIANTS, *ALIASES}:
         return ""
-    return f"The run went on from {settings.model}, so a gain is due to what that had learned as well"
+    return (
+        f"The run went on from {settings.model}, so a gain is due to what that had learned as well, in time that is not counted"
+    )
 
 
 def weigh(run: Path, display: Display) -> Verdict | None:
     """The verdict on the finished pre-training in ``run``; None where it was given no labelled set.
 
-    Two runs below ``run/verdict``, fine-tuned and from nothing, each as ``train`` does it by itself, for as many epochs. Killed, it goes
-    on where it was.
+    Runs below ``run/verdict``, each as ``train`` does it by itself: fine-tuned and from nothing for as many epochs, then, where pre-training
+    took its time, from nothing for as long as both it and the fine-tuning took. Killed, it goes on where it was.
     """
     settings = validated(PretrainSettings, read_record(run, CONFIG))
     if settings.probe is None or not settings.verdict:
         return None
-    cost = foreseen(settings)
+    cost, shared = foreseen(settings), labelled(settings)
     again, doubt = settings.swin or {}, confound(settings)
     if doubt:
         display.say(f"note: {doubt}")
     shape = "swin_nano" if doubt else settings.model  # a name for what is given whole
     nothing = {"model": shape, "swin": again, "image_size": again["image_size"], "preprocessing": settings.preprocessing}
-    plan = {
-        "pretrained": ("fine-tuned", {"model": str(run)}),
-        "nothing": ("from nothing, as many epochs", nothing),
-    }
-    ways, hits = [], []
-    for folder, (name, start) in plan.items():
-        display.say(f"Verdict: {name}, {counted(cost.epochs, 'epoch')}")
-        path = run / "verdict" / folder
-        try:
-            minutes = _trained(path, labelled(settings), {**start, "epochs": cost.epochs}, display)
-        except Interrupted:
-            raise Interrupted(
-                f"Stopped in the verdict; the pre-training is finished and all is saved. Go on with: swinkit pretrain --resume {run}"
-            ) from None
-        right = answers(path)
-        hits.append(right)
-        ways.append(Rated(name, cost.epochs, minutes, share_of(right)))
-    verdict = replace(compared(hits, ways, cost.labels), seen=seen_among_judged(run / "verdict" / "pretrained"))
+
+    def trained(folder: str, name: str, epochs: int, start: dict[str, Any]) -> tuple[Rated, np.ndarray]:
+        chosen = validated(TrainSettings, {**shared.model_dump(), **start, "epochs": epochs})
+        return tried(run, folder, name, chosen, display)
+
+    found = [
+        trained("pretrained", "fine-tuned", cost.epochs, {"model": str(run)}),
+        trained("nothing", "from nothing in as many epochs", cost.epochs, nothing),
+    ]
+    minutes = minutes_of(run)
+    longer = epochs_in_as_much_time(minutes, *(way for way, _ in found))
+    if longer > cost.epochs:
+        long = f"{LONGER} times as many epochs" if longer == LONGER * cost.epochs else "as much time"
+        found.append(trained("longer", f"from nothing in {long}", longer, nothing))
+    ways, hits = zip(*found, strict=True)
+    seen = seen_among_judged(run / "verdict" / "pretrained")
+    verdict = replace(compared(hits, ways, cost.labels), seen=seen, minutes=minutes)
     write_json(run / RECORD, verdict.to_dict())
     return verdict
 
 
-def compared(hits: list[np.ndarray], ways: list[Rated], labels: int) -> Verdict:
-    """The verdict from which pictures each of two ways got right, (N,) bool, the fine-tuned first."""
-    tuned, nothing = hits
-    apart = tuned.astype(float) - nothing
+def epochs_in_as_much_time(minutes: float, tuned: Rated, nothing: Rated) -> int:
+    """How many epochs from nothing take as long as ``minutes`` of pre-training and then ``tuned``, at the pace of ``nothing``; at most
+    :data:`LONGER` times its epochs."""
+    spent = minutes + tuned.minutes
+    if spent >= LONGER * nothing.minutes:
+        return LONGER * nothing.epochs
+    return round(nothing.epochs * spent / nothing.minutes)
+
+
+def compared(hits: Sequence[np.ndarray], ways: Sequence[Rated], labels: int) -> Verdict:
+    """The verdict from which pictures each of the ``ways`` got right, (N,) bool, the fine-tuned first; it is compared with the best of the others."""
+    tuned, *nothing = hits
+    apart = tuned.astype(float) - max(nothing, key=np.mean)
     interval = gain_interval(apart)
     gain = Figure(float(apart.mean()), interval.low, interval.high)
     sign = 1 if interval.low > 0 else -1 if interval.high < 0 else 0
@@ -208,7 +240,8 @@ def seen_among_judged(run: Path) -> int:
     """How many of the pictures that the fine-tuning in ``run`` kept aside its pre-training saw, as far as places tell."""
     data = read_record(run, DATA)
     split = Split.from_dict(data["split"])
-    return Seen.from_dict(data.get("seen", {})).among(split.test or split.val)[1]
+    seen = Seen.from_dict(data.get("seen", {}))
+    return seen.among(split.test or split.val)[1] if seen else 0
 
 
 def answers(run: Path) -> np.ndarray:
@@ -226,16 +259,28 @@ def answers(run: Path) -> np.ndarray:
     return torch.cat(right).numpy()
 
 
-def _trained(path: Path, shared: TrainSettings, chosen: dict[str, Any], display: Display) -> float:
-    """Train into ``path``, or finish what was begun there; how many minutes its epochs took."""
-    if (path / "config.yaml").is_file():
-        try:
-            resume(path, {"data": shared.data, "device": shared.device}, display)
-        except OtherPictures:
-            raise UsageError(
-                f"The labelled set {shared.data} is not what the verdict began with. The pre-training is finished and stays. Mend: restore the set, "
-                f"or remove {path.parent} for a new verdict"
-            ) from None
-    else:
-        begin(validated(TrainSettings, {**shared.model_dump(), **chosen}), path, display)
-    return round(sum(float(row["seconds"]) for row in read_rows(path / "metrics.csv")) / 60, 2)
+def minutes_of(run: Path) -> float:
+    """What the epochs of ``run`` took with their evaluations, over all its interruptions: what was lost at a kill counts once."""
+    return sum(float(row["seconds"]) for row in read_rows(run / "metrics.csv")) / 60
+
+
+def tried(run: Path, folder: str, name: str, settings: TrainSettings, display: Display) -> tuple[Rated, np.ndarray]:
+    """One training of the verdict on ``run``, in its ``folder``, begun or finished: how it fared, and which pictures it gets right, (N,) bool."""
+    display.say(f"Verdict: {name}, {counted(settings.epochs or 0, 'epoch')}")
+    path = run / "verdict" / folder
+    try:
+        if (path / CONFIG).is_file():
+            epochs = resume(path, {"data": settings.data, "device": settings.device}, display).epochs
+        else:
+            epochs = begin(settings, path, display).epochs
+    except OtherPictures:
+        raise UsageError(
+            f"The labelled set {settings.data} is not what the verdict began with. The pre-training is finished and stays. Mend: restore the set, "
+            f"or remove {path.parent} for a new verdict"
+        ) from None
+    except Interrupted:
+        raise Interrupted(
+            f"Stopped in the verdict; the pre-training is finished and all is saved. Go on with: swinkit pretrain --resume {run}"
+        ) from None
+    right = answers(path)
+    return Rated(name, epochs, minutes_of(path), share_of(right)), right

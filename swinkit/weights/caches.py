@@ -8,12 +8,17 @@ from pathlib import Path
 
 def cache() -> Path:
     """Folder of files that came from URLs."""
-    return Path(os.environ.get("SWINKIT_CACHE") or Path.home() / ".cache" / "swinkit")
+    return Path(os.environ.get("SWINKIT_CACHE") or os.path.join(user_caches(), "swinkit"))
+
+
+def user_caches() -> str:
+    """Folder in which programs of this user keep what can be made again."""
+    return os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
 
 
 def hub_settings() -> dict[str, str]:
     """Address of the hub and folder of its cache, from the variables that its own tools obey, read now."""
-    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
+    home = os.environ.get("HF_HOME") or os.path.join(user_caches(), "huggingface")
     return {
         "endpoint": os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/"),
         "cache_dir": os.path.expanduser(os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")),

@@ -193,7 +193,7 @@ def find_model(path: str | Path) -> Path:
     if (folder / BUNDLE).is_file():
         raise UsageError(
             f"{path} is an exported bundle: a graph, of which no network is made. Mend: swinkit verify {shlex.quote(str(path))} checks it, "
-            "predict and evaluate take it; otherwise name the model that it was exported from"
+            "predict, evaluate and bench take it; otherwise name the model that it was exported from"
         )
     within = sorted(str(place.parents[1]) for place in folder.glob(f"*/model/{WEIGHTS}"))  # as of a cross-validation
     mend = f"Below it are models: {', '.join(within[:5])}" if within else "A run has them once its first evaluation is done"

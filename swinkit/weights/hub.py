@@ -6,7 +6,7 @@
     Swin_T_Weights.DEFAULT      weights of torchvision, by the names of its enums
 
 Only such a name opens a connection. ``HF_HUB_OFFLINE`` or ``SWINKIT_OFFLINE`` forbids it, and what was fetched before is used. Files lie in
-the hub's own cache (``HF_HOME``, ``HF_HUB_CACHE``), those from URLs in ``SWINKIT_CACHE`` or ``~/.cache/swinkit``.
+the hub's own cache (``HF_HOME``, ``HF_HUB_CACHE``), those from URLs in ``SWINKIT_CACHE`` or ``~/.cache/swinkit`` (``XDG_CACHE_HOME``).
 """
 
 from __future__ import annotations
@@ -93,9 +93,10 @@ def _from_hub(name: str, say: Callable[[str], None]) -> Path:
     repository, _, revision = name.removeprefix(HUB).partition("@")
     if not REPOSITORY.fullmatch(repository) or ".." in revision:
         raise UsageError(f"{name} is no name on the hub. Expected {HUB}org/name or {HUB}org/name@revision")
-    client, settings = hub_client(), hub_settings()
+    settings = hub_settings()
     if offline():
         return _cached(name, repository, revision or "main", settings["cache_dir"])
+    client = hub_client()
     try:
         info = client.HfApi(endpoint=settings["endpoint"]).model_info(
             repository, revision=revision or None, files_metadata=True

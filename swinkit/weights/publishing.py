@@ -51,10 +51,9 @@ def push_to_hub(
     config_of(model)
 
     def build(folder: Path, carded: bool) -> None:
+        save_pretrained(model, folder, licence=licence)
         if carded:
-            save_model(model, folder, multi_label=bool(getattr(model, "multi_label", False)))
-        else:
-            save_pretrained(model, folder, licence=licence)
+            (folder / CARD).unlink()
 
     return upload(repository, build, private=private, message=message, token=token)
 

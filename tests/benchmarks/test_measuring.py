@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 import swinkit
+from benchmarks.common.bars import at_least, at_most
 from benchmarks.common.measuring import NO_BFLOAT16, Results, Table, listed, medians, options, timed
 from benchmarks.common.render import table as rendered
 from swinkit.data.decode import decode
@@ -178,8 +179,35 @@ def test_macs_of_simmim_are_those_of_its_layers(monkeypatch):
     assert found["sparse"]["encoder"] == pytest.approx(found["faithful"]["encoder"] / 4, rel=0.01)
 
 
-def test_every_benchmark_makes_its_table_from_its_cases(monkeypatch):
+@pytest.mark.parametrize("path", sorted((ROOT / "results").rglob("*.json")), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_stored_table_is_what_its_samples_say(path, monkeypatch):
+    stored = read(path)
+    module = script(stored["benchmark"], monkeypatch)
+    assert module.table(stored["cases"]).to_dict() == stored["table"]
+
+
+def test_every_benchmark_ends_with_its_table():
     for name in TABLED:
-        module = script(name, monkeypatch)
-        assert callable(module.table)
-        assert "results.finish()" in Path(module.__file__).read_text(encoding="utf-8")
+        assert "results.finish()" in (ROOT / f"{name}.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "most"), [(1.5, "≥ 1.5 ✓", "≤ 1.5 ✓"), (1.4, "≥ 1.5 ✗", "≤ 1.5 ✓"), (None, "≥ 1.5", "≤ 1.5")]
+)
+def test_a_bar_says_whether_it_is_reached(value, least, most):
+    assert (at_least(value, 1.5), at_most(value, 1.5)) == (least, most)
+    assert at_least(value, None) == at_most(value, None) == "–"
+
+
+def test_a_missed_bar_ends_with_code_4_when_all_is_kept(tmp_path, capsys):
+    def table(cases):
+        return Table(("times", "bar"), [[str(case["times"]), at_least(case["times"], 1.5)] for case in cases])
+
+    results = Results("latency.py", tmp_path / "latency.json", table)
+    results.add({"times": 2.0})
+    results.add({"times": 1.0})
+    with pytest.raises(SystemExit) as ended:
+        results.finish()
+    assert ended.value.code == 4
+    assert "Bars: 1 met, 1 missed" in capsys.readouterr().out
+    assert "unfinished" not in read(tmp_path / "latency.json")

@@ -10,11 +10,12 @@ import pytest
 
 import swinkit
 from swinkit import machine
-from swinkit.cli import compare, studying
+from swinkit.cli import compare, studying, tables
 from swinkit.cli.main import run
 from swinkit.report.page import render
 from swinkit.study import bench as bench_study
 from swinkit.study import compare as compare_study
+from swinkit.study import plans
 from swinkit.study.macs import count_macs
 from swinkit.study.turns import Measured
 from swinkit.variants import configure
@@ -44,6 +45,9 @@ def test_the_bundled_model_is_counted_measured_and_drawn(benched):
         assert 0 < row["share_of_floor"]["low"] <= row["share_of_floor"]["value"] < 1
         assert row["pictures_per_second"] == pytest.approx(2 / row["latency_seconds"]["value"])
         assert len(row["turns"]) == 2
+        runs = sorted(seconds for turn in row["turns"] for seconds in turn)
+        assert (row["runs"], runs[-1] >= row["latency_p95_seconds"] >= row["latency_seconds"]["value"]) == (len(runs), True)
+        assert row["first_seconds"] > 0
     assert result["environment"]["processor"]["cores"]
     page = (benched / "bench.html").read_text("utf-8")
     assert "<svg" in page
@@ -150,10 +154,12 @@ def test_what_is_asked_for_twice_is_done_once(capsys, monkeypatch):
     doubled = ["--image-size", "32", "--image-size", "32"]
     assert len(answer(capsys, "compare", "swin_nano", "swin_nano", *doubled, "--dry-run")["rows"]) == 1
     asked = []
-    monkeypatch.setattr(bench_study, "measure", lambda name, cases, engines, *_: asked.append((len(cases), engines)) or [])
+    monkeypatch.setattr(
+        bench_study, "measure", lambda cases, plan, *_: asked.append((len(cases), [way.name for way in plan.ways])) or []
+    )
     twice = [*doubled, *2 * ["--engine", "plain"], *2 * ["--batch-size", "1"], *2 * ["--precision", "float32"]]
     assert len(answer(capsys, "bench", "swin_nano", *twice)["macs"]["counted"]) == 1
-    assert asked == [(1, ("plain",))]
+    assert asked == [(1, ["plain"])]
 
 
 def test_memory_below_that_of_the_libraries_is_no_point_of_a_curve():
@@ -168,7 +174,7 @@ def test_memory_below_that_of_the_libraries_is_no_point_of_a_curve():
 
 def test_a_row_that_failed_is_a_row_and_a_remark():
     row = {"asked": "auto", "precision": "float32", "batch": 1, "size": [8, 8], "fault": "auto: no memory"}
-    table = studying.speed_table([row])
+    table = tables.speed_table([row])
     assert table.rows[0][:4] == ["auto", "float32", "1", "8x8"]
     assert len(table.rows[0]) == len(table.columns)
     assert studying.remarks({"rows": [row, row]}) == ["float32, batch 1, 8x8: auto: no memory"]
@@ -225,10 +231,10 @@ def test_a_floor_of_calls_is_no_headline(benched, share):
 
 
 def test_what_computed_in_another_precision_is_beside_no_floor():
-    case = bench_study.Case("bfloat16", 1, (8, 8))
+    case, way = plans.Case("bfloat16", 1, (8, 8)), plans.Way("onnxruntime", "", {})
     floor = Measured("GEMM floor", turns=[[1.0]])
     measured = Measured("onnxruntime", about={"engine": "onnxruntime", "precision": "float32"}, turns=[[1.0]])
-    row = bench_study._row(case, measured, floor, 1)
+    row = bench_study._row(case, way, measured, floor, 1)
     assert row["fault"] == "onnxruntime computes in float32 here, not in bfloat16"
     assert row["precision"] == "bfloat16"
     assert "latency_seconds" not in row
@@ -259,9 +265,9 @@ def speed_row(seconds: float, **changed: object) -> dict:
 
 
 def test_figures_of_a_tiny_model_are_told_and_one_round_has_no_interval():
-    (cells,) = studying.speed_table([speed_row(4.1e-5)]).rows
-    assert cells[4:7] == ["0.0410", "24,390", "0.00100"]
-    assert cells[-1] == "–", "it needs less than its libraries gave back"
+    (cells,) = tables.speed_table([speed_row(4.1e-5)]).rows
+    assert cells[4:8] == ["0.0410", "–", "24,390", "0.00100"]
+    assert cells[11] == "–", "it needs less than its libraries gave back"
     rows = [
         {
             "model": "m",
@@ -349,3 +355,13 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_measured(tmp_
     (tmp_path / "file").write_text("")
     assert run(["bench", "swin_nano", "--out", str(tmp_path / "file" / "out")]) == 2
     assert "no folder that can be written to" in capsys.readouterr().err
+
+
+def test_rows_paste_into_an_issue(monkeypatch, capsys):
+    monkeypatch.setattr(bench_study, "measure", lambda *_: [speed_row(0.1, asked="a|b", engine="a|b")])
+    assert run(["bench", "swin_nano", "--markdown", "-q"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line for line in lines if line.startswith(("| engine", "| a\\|b"))]
+    assert len(rows) == 2
+    assert {line.replace("\\|", "").count("|") for line in rows} == {len(tables.SPEED) + 1}
+    assert any(line.startswith("| processor") for line in lines)

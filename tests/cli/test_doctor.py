@@ -15,6 +15,8 @@ import pytest
 from swinkit import machine
 from swinkit.cli import doctor
 from swinkit.cli.main import run
+from swinkit.kernels import identity
+from swinkit.runtime import choices
 from swinkit.weights.hub import hub_settings
 
 ROOT = Path(__file__).parents[2]
@@ -118,3 +120,70 @@ def test_kernels_that_others_may_write_are_told_with_the_mend(
     folder.chmod(0o755)
     assert run(["doctor"]) == 0
     assert "chmod" not in capsys.readouterr().out
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("SWINKIT_KERNELS", raising=False)
+    folder = tmp_path / "swinkit" / "kernels"
+    folder.mkdir(parents=True, mode=0o700)
+    return folder
+
+
+def line(name: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert run(["doctor", "-q"]) == 0
+    return next(text for text in capsys.readouterr().out.splitlines() if text.startswith(name))
+
+
+def test_what_auto_remembers_is_told_with_its_file(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "none remembered" in line("engines", capsys)
+    for key, name in (("a", "native"), ("b", "openvino"), ("c", "native")):
+        choices.remember(key, name)
+    assert line("engines", capsys).endswith(
+        f"remembered by --engine auto: native 2, openvino 1; to measure anew, remove {cache.parent / 'engines.json'}"
+    )
+    choices.place().unlink()
+    assert "none remembered" in line("engines", capsys)
+
+
+def test_kernels_that_are_switched_off_are_told(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SWINKIT_KERNELS", "0")
+    assert line("kernels", capsys).endswith("none, switched off by SWINKIT_KERNELS=0")
+
+
+@pytest.mark.skipif(sys.platform == "win32" or machine.compiler() is None, reason="no compiler for kernels")
+def test_kernels_are_told_as_they_are_and_none_is_built(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert re.search(r"0 of \d+ built by .*; the others are compiled when they are first used$", line("kernels", capsys))
+    stem = identity.stem(identity.source("gelu"), str(machine.compiler()))
+    (cache / f"{stem}-0123.so").touch(mode=0o600)
+    note = cache / f"{identity.stem(identity.source('stage'), str(machine.compiler()))}.txt"
+    note.write_text("stage.cpp takes longer than 120 s to compile", encoding="utf-8")
+    kernels = doctor.examine()["kernels"]
+    assert (kernels["built"], kernels["failed"]) == (["gelu"], {"stage": note.read_text("utf-8")})
+    shown = line("kernels", capsys)
+    assert "1 of" in shown
+    assert "stage failed, so torch computes it: stage.cpp takes longer" in shown
+    assert len(list(cache.iterdir())) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kernels are not built there")
+def test_a_compiler_that_fails_is_told(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = cache.parent / "broken"
+    broken.write_text("#!/bin/sh\necho unknown option -fopenmp >&2\nexit 1\n", encoding="utf-8")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    assert line("kernels", capsys).endswith("since the compiler fails: unknown option -fopenmp")
+
+
+def test_another_processor_is_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ("model name\t: EPYC 7763\nflags\t\t: avx2\n", "model name\t: EPYC 7543\nflags\t\t: avx2\n", "CPU part\t: 0xd40\n")
+    found = set()
+    for text in texts:
+        monkeypatch.setattr(identity.Path, "read_text", lambda path, encoding, text=text: text)
+        found.add(identity.processor())
+    assert len(found) == 3

@@ -69,6 +69,13 @@ def test_a_class_called_test_is_a_class_without_a_train_folder(tmp_path):
     assert open_data(class_folders(tmp_path, ("test", "control"))).classes == ("control", "test")
 
 
+def test_a_class_called_train_is_a_class_beside_others(tmp_path):
+    """Vehicles, for one. Without labels a folder of that name is a training set all the same."""
+    class_folders(tmp_path, ("bus", "train"), 2)
+    assert open_data(tmp_path).classes == ("bus", "train")
+    assert {sample.split for sample in open_unlabelled(tmp_path).samples} == {None, "train"}
+
+
 def test_pictures_lie_deeper_and_other_files_are_listed(tmp_path):
     class_folders(tmp_path)
     (tmp_path / "cat/deep/er").mkdir(parents=True)
@@ -117,6 +124,15 @@ def test_csv_manifest(tmp_path, name):
     assert np.array_equal(collection.read(2), np.asarray(colourful(2)))
     if name != "anything.csv":
         assert open_data(tmp_path).layout == "manifest"
+
+
+def test_spaces_behind_the_commas_of_a_csv_are_no_part_of_names(tmp_path):
+    for number, name in enumerate("ab"):
+        colourful(number).save(tmp_path / f"{name}.png")
+    (tmp_path / "labels.csv").write_text("file_name, label, split\na.png, cat, train\nb.png, dog, val\n")
+    collection = open_data(tmp_path)
+    assert collection.classes == ("cat", "dog")
+    assert [sample.split for sample in collection.samples] == ["train", "val"]
 
 
 def test_jsonl_manifest_of_several_labels(tmp_path):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from swinkit.data.collection import Collection, Sample
@@ -51,6 +51,40 @@ def test_parts_are_disjoint_whole_and_keep_together(samples, seed, alike, broken
     ]
     assert all(len({home[index] for index in group}) <= 1 for group in groups)
     assert make_split(data, broken, seed, 0.3, 0.2, alike=alike) == split
+
+
+# of a group in a split of its own, since one in two splits is refused
+PARTED = st.builds(
+    lambda name, labels, split, group: Sample(name, labels, split, group and f"{group} of {split == 'test'}"),
+    st.text(max_size=3), st.lists(st.integers(0, 2), max_size=3, unique=True).map(tuple),
+    st.sampled_from((None, "train", "val", "test")), st.one_of(st.none(), st.sampled_from("abc")),
+)  # fmt: skip
+
+
+@given(
+    samples=st.lists(PARTED, min_size=3, max_size=40), seed=st.integers(0, 2**40), folds=st.integers(2, 5),
+    alike=st.lists(st.lists(st.integers(0, 39), max_size=3), max_size=4), broken=st.sets(st.integers(0, 4)),
+)  # fmt: skip
+def test_each_picture_validates_in_one_fold_beside_what_it_belongs_to(samples, seed, folds, alike, broken):
+    data = collection(samples, multi_label=True)
+    alike = [[index for index in group if index < len(samples)] for group in alike]
+    usable = [index for index in range(len(samples)) if index not in broken]
+    kept = [index for index in usable if samples[index].split != "test"]
+    assume(len(kept) >= folds and any(samples[index].split != "val" for index in kept))
+    split = make_split(data, broken, seed, folds=folds, alike=alike)
+    assert len(split.folds) == folds
+    assert sorted(index for fold in split.folds for index in fold) == kept
+    assert sorted(split.test) == [index for index in usable if index not in kept]
+    home = {index: number for number, fold in enumerate(split.folds) for index in fold}
+    groups = [
+        [index for index in kept if samples[index].group == name] for name in {sample.group for sample in samples} - {None}
+    ]
+    for together in groups + [[index for index in group if index in home] for group in alike]:
+        assert len({home[index] for index in together}) <= 1
+    for number in range(folds):
+        one = split.fold(number)
+        assert sorted(one.train + one.val) == kept
+        assert {home[index] for index in one.val} <= {number}
 
 
 @settings(deadline=None)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from experiments import amplitudes, position, shift, table, vit, window_growth
+from experiments.budget import budget
 from experiments.mechanism import Budget, Claim, configuration, interval, judged
 from swinkit.data.bundled import fashion_folder
 from swinkit.errors import DataError
@@ -136,6 +137,28 @@ def test_each_is_one_command_that_explains_itself(module, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="0"):
         runpy.run_module(f"experiments.{module}", run_name="__main__")
     assert "--seeds" in capsys.readouterr().out
+
+
+def test_the_budgets_of_pretraining_are_what_the_results_say():
+    text = table.BUDGETS.read_text(encoding="utf-8")
+    assert text.count("<!-- budget: ") == 2
+    assert table.render_budgets(text) == text, "To render it anew: python -m experiments.table"
+    assert table.render_budgets("<!-- results: shift -->\nkept\n<!-- end of results -->").count("kept") == 1
+
+
+@pytest.mark.parametrize("name", ["simmim_pays", "sparse"])
+def test_a_budget_tells_what_the_experiment_chose_by_itself(name):
+    result = json.loads((table.RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    header, *rows = budget(result)
+    assert rows
+    assert {len(row) for row in rows} == {len(header)}
+    for row in rows:
+        cells = dict(zip(header, row, strict=True))
+        labels = int(cells["labels"].replace(",", ""))
+        told = result["summary"][f"top-1 with {labels} labels"][cells["start"]]["mean"]
+        assert cells["top-1"] == f"{told:.1%}"
+    compared = [claim for claim in result["claims"] if "labels above" in claim["text"]]
+    assert sum(row[-1] != "–" for row in rows) == len(compared)
 
 
 def test_the_page_of_claims_is_what_the_results_say():

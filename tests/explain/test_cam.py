@@ -8,16 +8,19 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from swinkit.errors import UsageError
 from swinkit.explain.blank import blank, blurred
-from swinkit.explain.cam import cam, cam_tokens, reading_of, traced_cam
+from swinkit.explain.cam import Reading, cam, cam_tokens, reading_of, traced_cam
 from swinkit.explain.field import receptive_field
 from swinkit.explain.gradients import integrated_gradients, smoothgrad
 from swinkit.explain.rollout import traced_back
 from swinkit.explain.scores import class_target, find_class
 from swinkit.explain.seeing import leaf_at, meetings, upsampled
+from swinkit.model.backbone import side_by_side
 from tests.explain.models import VERSIONS, small
 
 
@@ -27,18 +30,16 @@ def pictures(*size: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_map_adds_up_to_the_score(version: int) -> None:
-    """Its mean over tokens is the score less the head's bias, which is what makes it the CAM of Zhou et al."""
+    """The mean over tokens is the score less the head's bias, which is what makes it the CAM of Zhou et al."""
     model = small(version)
     images = pictures(56, 56)
     target = class_target(model, 2)
     found = cam(model, images, target.score)
     with torch.no_grad():
         expected = target.score(model(images)) - target.score(model.head.bias[None])
-    tokens = nn.functional.avg_pool2d(
-        found[:, None], 4
-    )  # bilinear enlargement by the stride keeps the mean inside, not at borders
+    tokens = cam_tokens(model, images, target.score)
+    torch.testing.assert_close(tokens.mean((1, 2)), expected, rtol=1e-4, atol=1e-5)
     assert found.shape == (2, 56, 56)
-    assert tokens.mean((1, 2, 3)).tolist() == pytest.approx(expected.tolist(), rel=0.2, abs=0.05)
     normed = model.norm(model.backbone.run_stages(model.backbone.embed(images))[-1])
     weights = model.head.weight[2] - model.head.weight.mean(0)
     torch.testing.assert_close(found, upsampled(normed @ weights, 4, (56, 56)).detach(), rtol=1e-4, atol=1e-4)
@@ -73,6 +74,25 @@ def test_behind_merging_the_four_neighbours_are_told_apart() -> None:
     merge.norm, merge.reduction = nn.Identity(), nn.Identity()
     marked = reading.map_of(merge(x))[0] > 0
     assert marked.nonzero().tolist() == [[5, 8]]
+
+
+@given(height=st.integers(1, 9), width=st.integers(1, 9), channels=st.integers(1, 3), place=st.data())
+def test_a_token_that_was_merged_comes_back_to_its_place(height: int, width: int, channels: int, place) -> None:
+    row, column = place.draw(st.tuples(st.integers(0, height - 1), st.integers(0, width - 1)), label="token")
+    x = torch.zeros(1, height, width, channels)
+    x[0, row, column] = 1
+    marked = Reading(nn.Identity(), 4, parts=2).map_of(side_by_side(x))[0]
+    assert marked.nonzero().tolist() == [[row, column]]
+    assert float(marked.sum()) == channels
+
+
+@given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(1, 4), st.integers(1, 3))
+def test_no_map_loses_or_adds_anything(batch: int, rows: int, columns: int, channels: int, parts: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    product = torch.randint(-9, 10, (batch, rows, columns, parts**2 * channels), generator=generator)
+    found = Reading(nn.Identity(), 4, parts).map_of(product)
+    assert found.shape == (batch, parts * rows, parts * columns)
+    assert torch.equal(found.sum((1, 2)), product.sum((1, 2, 3)))
 
 
 def test_a_map_is_enlarged_by_its_stride_not_stretched() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from swinkit.errors import UsageError
@@ -63,12 +65,27 @@ def test_rollout_is_the_product_of_whole_attention_matrices(version: int) -> Non
     assert float(centres.sum()) == pytest.approx(1, abs=0.05)
 
 
-@pytest.mark.parametrize("size", [(14, 14), (13, 9), (1, 1)])
+SIZES = st.tuples(st.integers(1, 15), st.integers(1, 15))
+
+
+@given(size=SIZES)
 def test_what_is_unmerged_is_shared_by_the_tokens_that_exist(size: tuple[int, int]) -> None:
-    merged = torch.rand(2, -(-size[0] // 2), -(-size[1] // 2))
+    merged = torch.rand(2, -(-size[0] // 2), -(-size[1] // 2), generator=torch.Generator().manual_seed(0))
     found = unmerged(merged, size)
     assert found.shape == (2, *size)
     torch.testing.assert_close(found.sum((1, 2)), merged.sum((1, 2)))
+
+
+@given(size=SIZES, place=st.data())
+def test_one_merged_token_goes_back_alike_to_the_tokens_it_came_from(size: tuple[int, int], place) -> None:
+    height, width = (-(-side // 2) for side in size)
+    row, column = place.draw(st.tuples(st.integers(0, height - 1), st.integers(0, width - 1)), label="token")
+    merged = torch.zeros(1, height, width)
+    merged[0, row, column] = 1
+    found = unmerged(merged, size)[0]
+    own = found[2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+    assert torch.equal(own, torch.full_like(own, 1 / own.numel()))
+    assert float(found.sum()) == float(own.sum()) == 1
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -5,9 +5,7 @@ import dataclasses
 import hashlib
 import os
 import re
-import shutil
 import subprocess
-import warnings
 from html.parser import HTMLParser
 
 import numpy as np
@@ -21,6 +19,7 @@ from swinkit.report.svg import printable
 from swinkit.report.thumbnails import thumbnail
 from swinkit.tasks.metrics import class_scores, fit_temperature
 
+from ..chromium import chromium
 from .hostile import OWN, PAYLOADS, report
 
 ELEMENTS = set(
@@ -96,10 +95,6 @@ def test_policy_forbids_all_but_pictures_in_the_page_and_its_own_style():
     assert "@import" not in style
 
 
-def chromium() -> str | None:
-    return next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-
-
 def dump(page, tmp_path) -> str:
     """What Chromium makes of the file ``page`` after its scripts, if it has any, have run."""
     switches = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -111,9 +106,6 @@ def dump(page, tmp_path) -> str:
 
 @pytest.mark.xdist_group("chromium")
 def test_fault_38_no_name_acts_in_a_real_browser(tmp_path):
-    if chromium() is None:
-        warnings.warn("NOT TESTED in a browser: no Chromium is installed", stacklevel=1)
-        pytest.skip("no Chromium is installed, so no browser has shown that names are inert")
     leaky = tmp_path / "leaky.html"
     leaky.write_text(f"<title>sound</title>{PAYLOADS[1]}", "utf-8")
     assert "<title>owned</title>" in dump(leaky, tmp_path)  # the harness sees an attack that works

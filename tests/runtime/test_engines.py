@@ -15,7 +15,7 @@ from swinkit.cli.predict import command as predict
 from swinkit.config import SwinConfig
 from swinkit.errors import MissingExtra, UsageError
 from swinkit.model.classifier import SwinClassifier
-from swinkit.runtime import engines, kinds
+from swinkit.runtime import choices, engines, kinds
 from swinkit.runtime.engines import choice, eager, native
 from tests.shaking import shake
 
@@ -25,7 +25,7 @@ SIZES = [(64, 64), (37, 150), (90, 112)]
 @pytest.fixture(autouse=True)
 def own_memory(monkeypatch, tmp_path):
     """What was found fastest before is not known here; compiled kernels are."""
-    monkeypatch.setattr(choice, "cache_folder", lambda: tmp_path / "kernels")
+    monkeypatch.setattr(choices, "cache_folder", lambda: tmp_path / "kernels")
 
 
 def model_of(version: int, **more) -> SwinClassifier:
@@ -326,10 +326,10 @@ def test_auto_measures_and_remembers(monkeypatch):
     assert engines.build(model, shape=(1, 3, 64, 64)).name in {"eager", "native"}
     assert asked
     asked.clear()
-    choice._memory().write_text("{ not json")
+    choices.place().write_text("{ not json")
     assert engines.build(model, shape=(1, 3, 64, 64)).name in {"eager", "native"}
     assert asked
-    assert json.loads(choice._memory().read_text())
+    assert json.loads(choices.place().read_text())
 
 
 @pytest.mark.parametrize(("share", "chosen"), [(0.97, "native"), (0.9, "onednn")])
@@ -362,7 +362,7 @@ def test_auto_without_a_home_folder_measures_each_time(monkeypatch):
     def nowhere():
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(choice, "cache_folder", nowhere)
+    monkeypatch.setattr(choices, "cache_folder", nowhere)
     choice.remember("key", "native")
     assert choice.remembered() == {}
 

@@ -154,6 +154,31 @@ def test_memory_of_a_decoder_is_bounded(monkeypatch, tmp_path):
         decoders(tmp_path / "picture.png", 3)
 
 
+def test_leaving_ends_every_process_that_threads_started_at_once(fragile, tmp_path):
+    decoders, together, faults = Decoders(seconds=60), threading.Barrier(5), []
+
+    def ask():
+        together.wait(timeout=30)
+        try:
+            decoders(tmp_path / "hang", 3)
+        except SwinkitError as fault:
+            faults.append(fault)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    together.wait(timeout=30)
+    while not (tmp_path / "hang").exists():
+        time.sleep(0.1)
+    with decoders:
+        pass
+    for thread in threads:
+        thread.join(timeout=30)
+    assert len(faults) == 4
+    with pytest.raises(Undecodable, match="ended"):
+        decoders(tmp_path / "hang", 3)
+
+
 def test_leaving_ends_the_processes_even_in_the_middle_of_a_picture(fragile, tmp_path):
     decoders = Decoders(seconds=60)
     started = time.monotonic()

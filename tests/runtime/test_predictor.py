@@ -1,5 +1,7 @@
 import io
 import json
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,6 +123,63 @@ def test_inputs_are_drawn_as_they_are_needed(predictor):
         assert drawn < 100
 
 
+PATIENCE = 60  # seconds that one thread waits for another, of which a sound one needs none
+
+
+def files(folder, count):
+    """``count`` pictures as inputs, called by their number."""
+    for number in range(count):
+        picture(number).save(folder / f"{number:02}.png")
+    return [Input(str(folder / f"{number:02}.png")) for number in range(count)]
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+def test_batches_are_filled_across_files_and_what_is_broken_takes_no_place(predictor, tmp_path, workers, monkeypatch):
+    good, broken = fill(tmp_path, good=20, broken=7)
+    compute, sizes = predictor._compute, []
+    monkeypatch.setattr(predictor, "_compute", lambda pictures: sizes.append(len(pictures)) or compute(pictures))
+    assert (
+        len(list(predictor.stream([Input(str(tmp_path / name)) for name in sorted([*good, *broken])], workers=workers))) == 27
+    )
+    assert sizes == [8, 8, 4]
+
+
+@pytest.mark.parametrize("resizing", [False, True])
+def test_workers_decode_and_resize_side_by_side(predictor, tmp_path, resizing, monkeypatch):
+    together, resize = threading.Barrier(3), predictor._transform
+
+    def met(work):
+        def wait_for_the_others(*given):
+            together.wait(PATIENCE)
+            return work(*given)
+
+        return wait_for_the_others
+
+    if resizing:
+        monkeypatch.setattr(predictor, "_transform", met(resize))
+    answers = predictor.stream(files(tmp_path, 12), decode=decode if resizing else met(decode), workers=3)
+    assert all(answer.ok for answer in answers)
+
+
+def test_while_the_model_computes_the_next_pictures_are_decoded(predictor, tmp_path, monkeypatch):
+    computing, decoded, compute = threading.Event(), threading.Event(), predictor._compute
+
+    def decode_meanwhile(path, channels):
+        if Path(path).stem == "09":  # of the second batch of eight
+            assert computing.wait(PATIENCE)
+            decoded.set()
+        return decode(path, channels)
+
+    def compute_meanwhile(pictures):
+        computing.set()
+        assert decoded.wait(PATIENCE)
+        return compute(pictures)
+
+    monkeypatch.setattr(predictor, "_compute", compute_meanwhile)
+    answers = predictor.stream(files(tmp_path, 12), decode=decode_meanwhile, workers=2)
+    assert all(answer.ok for answer in answers)
+
+
 def test_embeddings_are_the_pooled_features(predictor):
     (answer,) = predictor([picture(2)], embeddings=True)
     with torch.inference_mode():
@@ -195,6 +254,16 @@ def test_what_is_missing_is_said(predictor):
         Predictor(swinkit.create_model("swin_nano", num_classes=2))
     with pytest.raises(UsageError, match="no device"):
         find_device("cuda:0" if not torch.cuda.is_available() else "mps")
+
+
+@pytest.mark.parametrize("name", ["cuda:2", "cuda:x", "cuda:", "cpu:1", "gpu"])
+def test_a_device_of_another_number_is_refused_by_name(monkeypatch, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert find_device("cuda:1") == torch.device("cuda", 1)
+    if name != "cuda:":
+        with pytest.raises(UsageError, match=r"no device.*cuda:0 to cuda:1"):
+            find_device(name)
 
 
 def test_a_size_and_a_batch_that_are_none_are_told_in_words(model_folder, predictor):

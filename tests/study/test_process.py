@@ -71,7 +71,7 @@ def test_runs_are_timed_in_turns_and_inputs_go_on(tmp_path):
 def test_what_is_timed_is_what_it_takes():
     with Worker("sleeper", f"{HERE}:sleeper", {"seconds": 0.02}) as worker:
         samples = worker.time(0.1)
-        assert worker.about == {"slept": 0.02}
+        assert (worker.about["slept"], worker.about["first_seconds"] >= 0.02) == (0.02, True)
     assert len(samples) >= 2
     assert min(samples) >= 0.02
 

@@ -91,3 +91,9 @@ def test_curves_that_do_not_cross_or_touch():
     assert crossings({1: 1.0, 2: 2.0, 4: 5.0}, {1: 2.0, 2: 2.0, 4: 4.0}) == [2]
     assert crossings({1: 1.0, 2: 2.0}, {1: 2.0, 2: 2.0}) == [2]
     assert exponent({1.0: 3.0}) is None
+
+
+def test_a_quantile_is_of_all_runs_whatever_their_turn():
+    turns = [[5.0, 1.0], [3.0], [2.0, 4.0]]
+    assert statistics.quantile(turns, 0.5) == statistics.median(turns).value == 3.0
+    assert statistics.quantile(turns, 0.95) == pytest.approx(4.8)

@@ -109,6 +109,6 @@ def train(data: Path, run: Path, fatal: int, moment: str, workers: int = 0) -> N
     if fatal:
         Saboteur(run, fatal, moment)
     if run.exists():
-        resume(run, {"workers": workers})
+        resume(run, {"workers": workers, "cache": workers / 4})
     else:
         fit(data, "swin_nano", run, **SETTINGS)

@@ -15,9 +15,10 @@ from swinkit.train.crossval import cross_validate, go_on
 from swinkit.train.place import CONFIG, FOLDS, read_record
 from swinkit.train.session import resume
 from swinkit.train.settings import TrainSettings
-from swinkit.train.watch import Display, RunWatcher
+from swinkit.train.watch import RunWatcher
 
 from .pictures import write_pictures
+from .running import Heard
 
 SMALL = {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 2), "patch_size": 4, "image_size": 8}
 
@@ -88,15 +89,6 @@ def test_it_goes_on_from_another_folder(tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     result = go_on(tmp_path / "pictures/runs/classify/pictures-folds")
     assert len(result.folds) == 3
-
-
-class Heard(Display):
-    def __init__(self):
-        super().__init__(quiet=True)
-        self.said = []
-
-    def say(self, message):
-        self.said.append(message)
 
 
 def test_folds_that_a_time_limit_ended_are_not_done_and_all_messages_name_the_folder(tmp_path, monkeypatch):

@@ -19,7 +19,9 @@ from .pictures import TINY, write_pictures
 
 REPEATS = 10 if os.environ.get("SWINKIT_SOAK") else 2
 KILLS = 4 if os.environ.get("SWINKIT_SOAK") else 1
-SETTINGS = {**TINY, "epochs": 4, "save_every": 1e-5}  # so often that half of the time goes into saving
+# so often that half of the time goes into saving; 60 steps, of which the kills leave the second half
+SETTINGS = {**TINY, "epochs": 12, "save_every": 1e-5}
+LAST_KILL = 30
 
 processes = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")  # a fork need not import torch again
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither signal")
@@ -40,8 +42,9 @@ def call(run, *words):
         main(["train", *map(str, words)])
 
 
-def wait_for_checkpoint(run, process):
-    while not list(run.glob("checkpoints/step_*.json")):
+def wait_for_checkpoint(run, process, step=1):
+    """Until there is one of ``step`` or later."""
+    while max((int(path.stem.removeprefix("step_")) for path in run.glob("checkpoints/step_*.json")), default=0) < step:
         assert process.is_alive()
         time.sleep(0.01)
 
@@ -60,17 +63,19 @@ def uninterrupted(data):
 def test_fault_11_a_killed_run_resumed_ends_with_the_same_weights(repeat, data, uninterrupted):
     run, chance = data.parent / f"killed{repeat}", random.Random(repeat)
     process = start(train, data, run)
-    wait_for_checkpoint(run, process)
-    for _ in range(KILLS):
-        time.sleep(chance.uniform(0, 1))
+    for step in sorted(chance.sample(range(1, LAST_KILL), KILLS)):
+        wait_for_checkpoint(run, process, step)
+        # somewhere between two saves, or in one
+        time.sleep(chance.uniform(0, 0.03))
         process.kill()
         process.join()
+        assert process.exitcode == -signal.SIGKILL, "the run ended before it was killed; lengthen it"
         process = start(resume, run)
     process.join()
     assert process.exitcode == 0
     assert weights_digest(swinkit.load(run).state_dict()) == uninterrupted
     steps = [line.split(",")[0] for line in (run / "metrics.csv").read_text().splitlines()[1:]]
-    assert steps == ["5", "10", "15", "20"]
+    assert steps == [str(step) for step in range(5, 61, 5)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -16,7 +16,7 @@ from swinkit.preprocessing import Preprocessing
 from swinkit.timing import readable
 from swinkit.train import plan
 from swinkit.train.feed import Feed
-from swinkit.train.plan import Loading, change_seconds, computes_bfloat16, epoch_seconds, published_weights, rehearse
+from swinkit.train.plan import change_seconds, computes_bfloat16, epoch_seconds, published_weights, rehearse
 from swinkit.train.settings import TrainSettings
 from swinkit.variants import find
 
@@ -67,7 +67,7 @@ def test_the_memory_that_is_left_is_known_on_linux():
 def test_the_batch_goes_where_the_network_is(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        plan, "_timed", lambda task, model, batch, precision, parts: seen.append(batch.images.device.type) or 1.0
+        plan, "pass_seconds", lambda task, model, batch, precision, parts: seen.append(batch.images.device.type) or 1.0
     )
     batch = Batch(torch.rand(2, 3, 4, 4), torch.tensor([0, 1]), torch.tensor([5, 7]))
     rehearse(Counting(), torch.nn.Linear(3, 1, device="meta"), batch, "32-true", 1)
@@ -77,7 +77,9 @@ def test_the_batch_goes_where_the_network_is(monkeypatch):
 @pytest.mark.parametrize(("half", "chosen"), [(0.5, "bf16-mixed"), (0.95, "32-true"), (2.0, "32-true")])
 def test_bfloat16_only_where_it_is_clearly_faster(half, chosen, monkeypatch):
     monkeypatch.setattr(plan, "computes_bfloat16", lambda device: True)
-    monkeypatch.setattr(plan, "_timed", lambda task, model, batch, precision, parts: half if precision == "bf16-mixed" else 1.0)
+    monkeypatch.setattr(
+        plan, "pass_seconds", lambda task, model, batch, precision, parts: half if precision == "bf16-mixed" else 1.0
+    )
     assert rehearse(Counting(), torch.nn.Linear(3, 1), torch.rand(8, 3), None, 1).precision == chosen
 
 
@@ -85,7 +87,7 @@ def test_another_job_during_the_first_measurements_does_not_decide(monkeypatch):
     """bfloat16 takes half the time, but not while something else ran."""
     taken = {"32-true": iter([1.0] * 5), "bf16-mixed": iter([0.9, 0.95, 0.5, 0.5, 0.5])}
     monkeypatch.setattr(plan, "computes_bfloat16", lambda device: True)
-    monkeypatch.setattr(plan, "_timed", lambda task, model, batch, precision, parts: next(taken[precision]))
+    monkeypatch.setattr(plan, "pass_seconds", lambda task, model, batch, precision, parts: next(taken[precision]))
     rehearsal = rehearse(Counting(), torch.nn.Linear(3, 1), torch.rand(8, 3), None, 1)
     assert (rehearsal.precision, rehearsal.seconds) == ("bf16-mixed", 0.5)
     assert next(taken["bf16-mixed"]) == 0.5  # a third turn was enough
@@ -103,17 +105,17 @@ def test_published_weights_are_named_for_photographs_alone():
 
 
 @pytest.mark.parametrize(
-    ("workers", "loading", "expected"),
+    ("workers", "batch", "expected"),
     [
-        (0, Loading(0.5), 10 * 1.6 + 2 * (1 / 3 + 0.5)),
-        (2, Loading(0.5), 10 * 1.1 + 2 * 0.5),
-        (2, Loading(3.0, starting=0.7), 10 * 3.0 + 2 * 3.0 + 2 * 0.7),
+        (0, 0.5, 10 * 1.6 + 2 * (1 / 3 + 0.5)),
+        (2, 0.5, 10 * 1.1 + 2 * 0.5),
+        (2, 3.0, 10 * 3.0 + 2 * 3.0),
     ],
 )
-def test_an_epoch_takes_what_is_slower_loading_or_computing(workers, loading, expected):
+def test_an_epoch_takes_what_is_slower_loading_or_computing(workers, batch, expected):
     pictures = Collection(Path(), "folders", "made here", ("a",), ())
     feed = Feed(pictures, range(85), range(9), Preprocessing(), Augmentation(), batch_size=8, seed=0, workers=workers)
-    assert epoch_seconds(feed, gradient=1.0, change=0.1, loading=loading) == pytest.approx(expected)
+    assert epoch_seconds(feed, gradient=1.0, change=0.1, batch=batch) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -141,3 +143,10 @@ def test_a_plan_counts_in_words():
     one = plan.Plan("swin_nano", 700_000, (28, 28), 1, 1, 1, 1, "32-true", "cpu", 0.1, None)
     assert "1 picture, 1 epoch, 1 step of 1," in str(one)
     assert "2,000 pictures, 2 epochs, 30 steps of 1," in str(replace(one, pictures=2000, epochs=2, steps=30))
+
+
+def test_a_plan_says_what_is_kept_of_the_pictures():
+    one = plan.Plan("swin_nano", 700_000, (28, 28), 100, 1, 1, 1, "32-true", "cpu", 0.1, None)
+    assert "decoded" not in str(one)
+    assert "All pictures stay decoded in memory, in 1,250 MB more." in str(replace(one, kept=1.0, kept_gigabytes=1.25))
+    assert "25% of the pictures stay decoded in memory, in 1 MB more." in str(replace(one, kept=0.25, kept_gigabytes=1e-6))

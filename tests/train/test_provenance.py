@@ -98,4 +98,16 @@ def test_pictures_that_are_not_what_they_were_are_said_to_be_unknown(file, text,
     heard = Heard()
     plan = ready(TrainSettings(data=str(pictures), model=str(moved), **{**SETTINGS, "swin": None}), heard)
     assert [note for note in heard.said if "is not known" in note]
-    assert plan.data["seen"] == {"labels": (), "pictures": ()}
+    assert plan.data["seen"] is None
+
+
+def test_what_was_not_known_at_the_start_is_not_known_of_what_comes_after(first, pictures, tmp_path, capsys):
+    moved = shutil.copytree(first, tmp_path / "moved")
+    (moved / "data.json").write_text(json.dumps(recorded(first)[0] | {"fingerprint": "another"}))
+    second = fit(pictures, moved, tmp_path / "second", **{**SETTINGS, "swin": None}).path
+    where, told = judged(second, capsys)
+    assert where["trained_on"] is None
+    assert "What the model began with learned from is not known" in told
+    assert (
+        ready(TrainSettings(data=str(pictures), model=str(second), **{**SETTINGS, "swin": None}), Heard()).data["seen"] is None
+    )

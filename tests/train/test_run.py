@@ -132,6 +132,14 @@ def test_resume_truncates_metrics_to_the_step_so_that_no_row_is_double(out):
         assert [row["loss"] for row in read_rows(out / "metrics.csv")] == ["10", "20", "31"]
 
 
+@pytest.mark.parametrize("text", ["file,class\na.png,cat\n", "step,mine\n99,1\n", ""])
+def test_going_on_leaves_tables_alone_that_are_not_the_runs(out, text):
+    with RunFolder.create(out, "x", {}, {}) as run:
+        (out / "predictions.csv").write_text(text)
+        run.truncate_metrics(0)
+    assert (out / "predictions.csv").read_text() == text
+
+
 @pytest.mark.parametrize("text", [None, "", "ste"])
 def test_metrics_without_a_whole_header_start_anew(out, text):
     with RunFolder.create(out, "x", {}, {}) as run:

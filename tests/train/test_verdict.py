@@ -1,6 +1,7 @@
 """The measurements on a labelled set, and the verdict: what they count, when they are certain, and what is refused before the start."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,12 +9,14 @@ import yaml
 from PIL import Image
 
 from swinkit.cli.pretrained import report
-from swinkit.errors import DataError
-from swinkit.tasks.figures import Figure
+from swinkit.errors import DataError, Interrupted
+from swinkit.tasks.figures import Figure, share_of
 from swinkit.train import pretrain, resume
 from swinkit.train.pretraining import announce, go_on
+from swinkit.train.run import read_rows
 from swinkit.train.settings import PretrainSettings
-from swinkit.train.verdict import Rated, compared, read_verdict
+from swinkit.train.verdict import Rated, Verdict, compared, epochs_in_as_much_time, read_verdict
+from swinkit.train.watch import RunWatcher
 
 from .pictures import OPTIONS, scatter, write_pictures
 from .running import Heard
@@ -28,7 +31,10 @@ def test_the_features_are_measured_and_the_whole_is_weighed(tmp_path, monkeypatc
     assert [row.split(",")[1] for row in rows[1:]] == ["1", "2", "3"]
     assert result.verdict == read_verdict(result.path)
     assert result.verdict.word in ("worth it", "not yet", "no")
-    assert [way.epochs for way in result.verdict.ways] == [2, 2]
+    assert [way.epochs for way in result.verdict.ways][:2] == [2, 2]
+    seconds = [float(row["seconds"]) for row in read_rows(result.path / "metrics.csv")]
+    assert len(seconds) == 3
+    assert result.verdict.minutes == pytest.approx(sum(seconds) / 60)
     assert (result.verdict.labels, result.verdict.judged) == (42, 30)
     configs = [
         yaml.safe_load((result.path / "verdict" / name / "config.yaml").read_text()) for name in ("pretrained", "nothing")
@@ -47,6 +53,52 @@ def test_judged_pictures_that_the_pretraining_saw_are_counted_wherever_the_verdi
     assert told in str(verdict)
     assert told in report(tmp_path / "run").read_text("utf-8")
     assert read_verdict(tmp_path / "run") == verdict
+
+
+def test_from_nothing_learns_as_long_as_pretraining_took_and_goes_on_when_interrupted(tmp_path, monkeypatch):
+    """The clock of a run is what it wrote down; here each took a minute, so that two are left for the third."""
+    monkeypatch.setattr("swinkit.train.verdict.default_epochs", lambda pictures, fine_tuning: 1)
+    monkeypatch.setattr("swinkit.train.verdict.minutes_of", lambda run: 1.0)
+    data = write_pictures(tmp_path / "stripes", test=30)
+    settings = {**OPTIONS, "epochs": 1, "probe": str(data)}
+    whole = pretrain(data, "swin_nano", tmp_path / "whole", **settings).verdict
+    assert [(way.name, way.epochs) for way in whole.ways] == [
+        ("fine-tuned", 1), ("from nothing in as many epochs", 1), ("from nothing in as much time", 2),
+    ]  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr(RunWatcher, "stop", lambda self: "enough" if self.run.path.name == "longer" else None)
+        with pytest.raises(Interrupted, match="Stopped in the verdict"):
+            pretrain(data, "swin_nano", tmp_path / "run", **settings)
+    assert read_verdict(tmp_path / "run") is None
+    assert go_on(tmp_path / "run").verdict == whole
+
+
+@pytest.mark.parametrize(("minutes", "epochs"), [(0, 10), (5, 20), (12, 34), (15, 40), (600, 40)])
+def test_as_much_time_from_nothing_has_its_bound(minutes, epochs):
+    tuned, nothing = Rated("a", 10, 5, Figure(0.5)), Rated("b", 10, 5, Figure(0.5))
+    assert epochs_in_as_much_time(minutes, tuned, nothing) == epochs
+
+
+def test_epochs_too_short_to_be_timed_are_given_the_most():
+    at_once = Rated("a", 10, 0, Figure(0.5))
+    assert epochs_in_as_much_time(0, at_once, at_once) == 40
+
+
+def test_the_fine_tuned_is_compared_with_the_best_from_nothing_and_the_bound_is_said(tmp_path):
+    share = {"fine-tuned": 0.9, "from nothing in as many epochs": 0.5, "from nothing in 4 times as many epochs": 0.9}
+    hits = [np.arange(100) < 100 * value for value in share.values()]
+    ways = [
+        Rated(name, epochs, epochs / 10, share_of(right)) for name, epochs, right in zip(share, (10, 10, 40), hits, strict=True)
+    ]
+    found = replace(compared(hits, ways, 10), minutes=72.0)
+    assert (found.word, found.gain.value) == ("not yet", 0)
+    assert "90.0% right after 72 min of pre-training, 50.0% from nothing in as many epochs, 90.0% from nothing in 4" in str(
+        found
+    )
+    assert "took 73 min, the longest training from nothing 4 min: more than 4 times the epochs are not tried" in str(found)
+    assert not replace(found, minutes=3.0).doubts
+    assert Verdict.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    assert "right after pre-training, " in str(replace(found, minutes=None))  # what an older version recorded
 
 
 def test_equal_answers_do_not_make_the_verdict_certain():

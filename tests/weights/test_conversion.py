@@ -22,7 +22,7 @@ from swinkit.errors import GateError, SwinkitError, UsageError, WeightsError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.model.simmim import SimMIM
 from swinkit.tasks import open_saved
-from swinkit.weights import certificate, conversion, witness
+from swinkit.weights import certificate, conversion
 from swinkit.weights.atomic import TEMPORARY
 from swinkit.weights.certificate import differences
 from swinkit.weights.descriptions import builders
@@ -36,6 +36,7 @@ from swinkit.weights.targets import TARGETS, find_target
 from swinkit.weights.translation import export
 
 from ..shaking import shake
+from .converting import NOTHING, convert
 from .stand_in import Hub
 
 TINY = {"embed_dim": 8, "depths": (1, 2), "num_heads": (1, 2), "num_classes": 5, "image_size": 32, "window_size": 4}
@@ -44,23 +45,9 @@ CONFIGS = {
     "V2": {**TINY, "version": 2},
     "V2 moved": {**TINY, "version": 2, "window_size": 8, "pretrained_window_sizes": (6, 3)},
 }
-NOTHING: dict[str, Any] = dict.fromkeys(
-    ("variant", "image_size", "window_size", "resize", "geometry", "head_map", "head_classes", "class_names")
-) | {"backbone": False}
 CLASSES = ["cat", "dog", "owl", "a, b: c", "Ω"]
 
-
-@pytest.fixture(autouse=True)
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The witness in this process, which has the libraries imported already; one test below starts the real one."""
-
-    def ask(job: Any, scratch: Path) -> dict[str, str]:
-        try:
-            return witness.run(dict(job))
-        except Exception as fault:
-            return {"failed": f"{type(fault).__name__}: {fault}"}
-
-    monkeypatch.setattr(certificate, "_ask", ask)
+pytestmark = pytest.mark.usefixtures("witness_here")
 
 
 def saved(folder: Path, fields: dict[str, Any], classes: list[str] | None = None) -> Path:
@@ -68,11 +55,6 @@ def saved(folder: Path, fields: dict[str, Any], classes: list[str] | None = None
     model.classes = classes or CLASSES[: model.config.num_classes]
     model.preprocessing = swinkit.Preprocessing(size=model.config.image_size, crop_ratio=0.8, interpolation="bilinear")
     return swinkit.save(model, folder)
-
-
-def convert(source: str | Path, out: Path, format: str, **wishes: Any) -> conversion.Conversion:
-    plan = make_plan(str(source), find_target(format), **{**NOTHING, **wishes})
-    return conversion.convert(plan, out, picture_batch(plan), ("one", "two", "three"))
 
 
 def place(folder: Path, format: str) -> Path:

@@ -10,18 +10,16 @@ import torch
 from torch import Tensor
 
 import swinkit
-from swinkit.cli.convert import make_plan, picture_batch
 from swinkit.config import SwinConfig
 from swinkit.model.classifier import SwinClassifier
 from swinkit.tasks import open_saved
-from swinkit.weights import certificate, conversion, witness
 from swinkit.weights.certificate import answers, network
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.inspection import inspect_weights
-from swinkit.weights.targets import find_target
 from swinkit.weights.translation import export
 
 from ..shaking import shake
+from .converting import convert
 
 FIELDS = {
     "embed_dim": 16, "depths": (1, 2), "num_heads": (1, 2), "num_classes": 0, "image_size": 32, "window_size": 8, "geometry": "dense",
@@ -32,15 +30,6 @@ FILES = {
     "mmsegmentation": ("openmmlab", "state_dict", ("decode_head.conv_seg.weight", "auxiliary_head.conv_seg.bias")),
     "mmdetection": ("openmmlab", "state_dict", ("neck.lateral_convs.0.conv.weight", "bbox_head.atss_cls.weight", "data_preprocessor.mean")),
 }  # fmt: skip
-NOTHING: dict[str, Any] = dict.fromkeys(
-    ("variant", "image_size", "window_size", "resize", "geometry", "head_map", "head_classes", "class_names")
-) | {"backbone": False}
-
-
-@pytest.fixture(autouse=True)
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The witness in this process; another test starts the real one."""
-    monkeypatch.setattr(certificate, "_ask", lambda job, scratch: witness.run(dict(job)))
 
 
 def made(tmp_path: Path, kind: str, **fields: Any) -> tuple[Path, SwinClassifier]:
@@ -52,11 +41,6 @@ def made(tmp_path: Path, kind: str, **fields: Any) -> tuple[Path, SwinClassifier
     named = export(state, config, DIALECTS[dialect], "backbone.")
     torch.save({"meta": {"epoch": 12}, key: named | dict.fromkeys(around, torch.ones(3))}, tmp_path / "checkpoint.pth")
     return tmp_path / "checkpoint.pth", model
-
-
-def convert(source: Path, out: Path, format: str, **wishes: Any) -> conversion.Conversion:
-    plan = make_plan(str(source), find_target(format), **{**NOTHING, **wishes})
-    return conversion.convert(plan, out, picture_batch(plan), ("one", "two", "three"))
 
 
 @pytest.mark.parametrize("kind", FILES)

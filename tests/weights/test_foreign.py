@@ -16,6 +16,8 @@ from swinkit.data.transforms import EvaluationTransform
 from swinkit.errors import UsageError, WeightsError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.preprocessing import Preprocessing
+from swinkit.tasks import check_variant
+from swinkit.variants import configure
 from swinkit.weights.descriptions import timm, transformers
 from swinkit.weights.files import serialise
 from swinkit.weights.foreign import open_foreign, read_states
@@ -76,6 +78,14 @@ def test_swin_v2_without_a_description_wants_a_variant(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match='variant="swinv2_tiny_patch4_window16_256"'):
         swinkit.load(tmp_path / "weights.pth")
     assert swinkit.load(tmp_path / "weights.pth", variant="swinv2_t").config.window_size == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("variant", "said"), [("swin_t", r"depths \(2, 2, 18, 2\) and not \(2, 2, 6, 2\)"), ("swinv2_s", "version 1 and not 2")]
+)
+def test_a_variant_that_a_saved_model_is_not_is_refused(variant, said):
+    with pytest.raises(UsageError, match=said):
+        check_variant("runs/small", variant, configure("swin_s"))
 
 
 def test_timms_description_holds_what_it_was_told() -> None:

@@ -81,6 +81,13 @@ def test_offline_takes_the_cache_and_nothing_else(published: Hub, variable: str,
     assert published.requests == []
 
 
+def test_offline_the_cache_needs_no_library_of_the_hub(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = locate("hf-hub:org/swin").path
+    monkeypatch.setenv("SWINKIT_OFFLINE", "1")
+    monkeypatch.setattr(names, "hub_client", lambda: pytest.fail("the library was asked for"))
+    assert locate("hf-hub:org/swin").path == found
+
+
 def test_bytes_that_are_not_the_announced_ones_are_refused(published: Hub) -> None:
     published.faults.add("hash")
     with pytest.raises(WeightsError, match="SHA-256"):
@@ -208,6 +215,17 @@ def test_a_pushed_model_comes_back_the_same(hub: Hub, model: SwinClassifier) -> 
     assert set(hub.repositories["org/mine"]) >= {"model.safetensors", "config.json", "README.md"}
     loaded = swinkit.load("hf-hub:org/mine")
     assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in loaded.state_dict().items())
+
+
+def test_a_second_push_keeps_the_card_and_takes_all_that_the_first_took(hub: Hub, model: SwinClassifier) -> None:
+    model.metadata = {"temperature": 1.5, "metrics": {"top1": 0.9}}  # type: ignore[assignment]
+    push_to_hub(model, "org/mine")
+    hub.repositories["org/mine"]["README.md"] = b"written on by people"
+    first = hub.repositories["org/mine"]["config.json"]
+    push_to_hub(model, "org/mine")
+    assert hub.repositories["org/mine"]["config.json"] == first
+    assert b"1.5" in first
+    assert hub.repositories["org/mine"]["README.md"] == b"written on by people"
 
 
 def test_pushing_is_refused_offline_and_where_the_hub_is_gone(

@@ -7,6 +7,8 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from swinkit.config import SwinConfig
 from swinkit.errors import UsageError
@@ -17,6 +19,22 @@ from swinkit.variants import configure
 from swinkit.weights.resize import bicubic, fit, from_compacted, geometric, moved, on_whole_pictures, spline_weights
 
 from ..shaking import shake
+
+WINDOWS = st.tuples(st.integers(1, 8), st.integers(1, 8))
+
+
+def some_table(window: Size, heads: int = 2) -> torch.Tensor:
+    """A table without any order, in which no value stands for another."""
+    return torch.randn(math.prod(offsets(window)), heads, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def offsets(window: Size) -> Size:
+    return 2 * window[0] - 1, 2 * window[1] - 1
+
+
+def turned(table: torch.Tensor, window: Size) -> torch.Tensor:
+    """The table with rows and columns exchanged."""
+    return table.unflatten(0, offsets(window)).transpose(0, 1).flatten(0, 1)
 
 
 def smooth_table(window: int, heads: int = 2) -> torch.Tensor:
@@ -66,14 +84,12 @@ def test_geometric_is_near_timm(windows: tuple[int, int]) -> None:
     assert apart < 0.03 < (bicubic(table, (then, then), (now, now)) - expected).abs().max()
 
 
-@pytest.mark.parametrize(
-    ("window", "target"), [((8, 8), (7, 7)), ((6, 6), (6, 6)), ((3, 2), (6, 4)), ((2, 1), (4, 3)), ((3, 3), (9, 9))]
-)
+@settings(max_examples=40)
+@given(window=WINDOWS, target=WINDOWS)
 def test_a_compacted_table_holds_for_offsets_twice_as_far(window: Size, target: Size) -> None:
     """Even offsets have the very value of their half, as far as the table reaches, and beyond that its edge's."""
-    table = torch.randn(math.prod(2 * side - 1 for side in window), 2, dtype=torch.float64)
-    found = from_compacted(table, window, target).view(*(2 * side - 1 for side in target), 2)
-    known = table.view(*(2 * side - 1 for side in window), 2)
+    table = some_table(window)
+    found, known = from_compacted(table, window, target).unflatten(0, offsets(target)), table.unflatten(0, offsets(window))
     for row in range(1 - target[0], target[0]):
         for column in range(1 - target[1], target[1]):
             halves = [max(1 - side, min(side - 1, offset / 2)) for side, offset in zip(window, (row, column), strict=True)]
@@ -105,15 +121,26 @@ def test_the_conventions_differ() -> None:
     assert apart > 0.1 * table.abs().max()
 
 
-@pytest.mark.parametrize("method", [bicubic, geometric])
-def test_the_same_window_is_the_same_table(method) -> None:
-    table = smooth_table(7)
-    torch.testing.assert_close(method(table, (7, 7), (7, 7)), table)
+@given(window=WINDOWS, method=st.sampled_from((bicubic, geometric)))
+def test_the_same_window_is_the_same_table(window: Size, method) -> None:
+    table = some_table(window)
+    torch.testing.assert_close(method(table, window, window), table, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", [bicubic, geometric])
-def test_windows_need_not_be_square(method) -> None:
-    assert method(smooth_table(4), (4, 4), (3, 6)).shape == (5 * 11, 2)
+@given(window=WINDOWS, target=WINDOWS, method=st.sampled_from((bicubic, geometric, from_compacted)))
+def test_rows_are_resized_as_columns_are(window: Size, target: Size, method) -> None:
+    table = some_table(window)
+    found = method(table, window, target)
+    assert found.shape == (math.prod(offsets(target)), 2)
+    exchanged = method(turned(table, window), window[::-1], target[::-1])
+    torch.testing.assert_close(exchanged, turned(found, target), rtol=1e-5, atol=1e-5)
+
+
+@given(window=WINDOWS, target=WINDOWS, method=st.sampled_from((bicubic, geometric, from_compacted)))
+def test_a_table_that_is_even_stays_so(window: Size, target: Size, method) -> None:
+    even = torch.full((math.prod(offsets(window)), 2), 3.0, dtype=torch.float64)
+    found = method(even, window, target)
+    torch.testing.assert_close(found, torch.full_like(found, 3.0), rtol=1e-5, atol=0)
 
 
 TINY = {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 2), "num_classes": 3, "image_size": 32, "window_size": 4}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import math
 from importlib.resources import files
@@ -16,7 +14,7 @@ from markupsafe import Markup
 
 from ... import __version__
 from ...errors import UsageError
-from ...report.svg import printable
+from ...report.inert import digest, inert_templates
 from ...weights.atomic import write_atomically
 from . import charts
 from .charts import Chart
@@ -56,10 +54,7 @@ def texts(language: str) -> dict[str, Any]:
 def render(facts: dict[str, Any], language: str = "en", command: str = "swinkit tour") -> str:
     """The page as HTML from the values of :func:`~swinkit.explain.tour.facts.gather`."""
     numbers = Numbers(language)
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_template), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, finalize=_inert,
-    )  # fmt: skip
+    environment = inert_templates(jinja2.FunctionLoader(_read))
     environment.filters |= {
         "n": numbers.whole, "d": numbers.decimal, "sci": numbers.small, "apart": numbers.difference, "mac": numbers.macs, "mb": numbers.megabytes,
     }  # fmt: skip
@@ -72,9 +67,9 @@ def render(facts: dict[str, Any], language: str = "en", command: str = "swinkit 
     return environment.get_template("tour.html.j2").render(
         **known,
         style=Markup(style),
-        style_hash=_hash(style),
+        style_hash=digest(style),
         script=Markup(script),
-        script_hash=_hash(script),
+        script_hash=digest(script),
         json=Markup(data),
     )
 
@@ -194,15 +189,3 @@ def _json(value: Any) -> str:
 
 def _read(name: str) -> str:
     return PAGE.joinpath(name).read_text("utf-8")
-
-
-def _template(name: str) -> str:
-    return _read(name)
-
-
-def _hash(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _inert(value: Any) -> Any:
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

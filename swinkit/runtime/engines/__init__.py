@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...errors import UsageError
 from ...kernels.accelerate import apart
+from ...kernels.memory import give_back_freed_memory
 from ...model.backbone import check_pictures
 from ...tasks.devices import computes_bfloat16
 from ..folding import departure
@@ -92,7 +93,8 @@ def build(
     the model does, and remembers the best for this machine; ``thorough`` tries the slow ones as well. The model is taken as it
     is now: what it learns later does not reach the engine. Said once: "bfloat16" on a processor, or in an engine, without it is
     float32; and a model with hooks, adapters or other layers than its configuration makes, which folding would pass over, is "eager".
-    The native engines have the process keep the memory that it frees (:func:`~swinkit.kernels.memory.keep_freed_memory`).
+    The native engines have the process keep the memory that it frees (:func:`~swinkit.kernels.memory.keep_freed_memory`); what building took
+    is given back once.
 
     Raises :class:`UsageError` for an unknown engine or precision, :class:`MissingExtra` for one that is not installed.
     """
@@ -104,9 +106,12 @@ def build(
         engine = "eager"
     precision = available(engine, precision)
     if engine == "auto":
-        return fastest(model, precision, shape, candidates(thorough), Run)
-    run = Run(model, engine, precision)
-    run.program(shape)
+        run = fastest(model, precision, shape, candidates(thorough), Run)
+    else:
+        run = Run(model, engine, precision)
+        run.program(shape)
+    # copies of the model, and weights on their way to packed ones, take several times what is left
+    give_back_freed_memory()
     return run
 
 

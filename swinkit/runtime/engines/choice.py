@@ -1,35 +1,33 @@
 """Which engine is fastest here: measured once per machine, model, shape and precision, and remembered.
 
-What is remembered lies in ``engines.json`` beside the compiled kernels; a broken or foreign file is measured anew.
+:mod:`~swinkit.runtime.choices` keeps what is remembered.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import statistics
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ... import __version__
-from ...errors import SwinkitError
 from ...kernels import attention, dense
-from ...kernels.build import cache_folder, code, instruction_sets
+from ...kernels.identity import code, processor
 from ...machine import version
 from ...timing import in_turn
-from ...weights.atomic import write_json
+from ..choices import remember, remembered
 from ..kinds import ENGINES
 
 TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}  # of the largest logit; a wrong engine is off by its whole size
 ROUNDS = 7
 PREFERRED = "native"  # whose one program serves all sizes in the least memory
 CLEARLY = 0.95  # the share of its time that another may take
+LOOK = 256  # pixels a side, at most, of what an engine with one program for all sizes is trusted by: the model itself takes much memory for more
 
 
 def fastest(model: nn.Module, precision: str, shape: Any, names: list[str], run: Callable[..., Any]) -> Any:
@@ -41,14 +39,14 @@ def fastest(model: nn.Module, precision: str, shape: Any, names: list[str], run:
     key = identity(model, precision, shape, names)
     known = remembered().get(key)
     pictures = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    model_itself = run(model, "eager", "float32")
     if known in names:
         with contextlib.suppress(Exception):  # another library may have lost something since
+            few = pictures[:1, :, :LOOK, :LOOK] if ENGINES[known].any_size else pictures
+            truth = None if known == "eager" else itself(model, run, few[:1])
             chosen = run(model, known, precision)
-            few = pictures[:1] if ENGINES[known].any_size else pictures
-            if known == "eager" or agrees(chosen(few)[:1], model_itself(pictures[:1]), precision):
+            if truth is None or agrees(chosen(few)[:1], truth, precision):
                 return chosen
-    runs, truth = [], model_itself(pictures)
+    runs, truth = [], itself(model, run, pictures)
     for name in names:
         try:
             candidate = run(model, name, precision)
@@ -63,36 +61,21 @@ def fastest(model: nn.Module, precision: str, shape: Any, names: list[str], run:
     return best
 
 
+def itself(model: nn.Module, run: Callable[..., Any], pictures: Tensor) -> Tensor:
+    """What ``model`` answers; the copy that is asked is gone before an engine makes its own."""
+    return run(model, "eager", "float32")(pictures)
+
+
 def agrees(answer: Tensor, truth: Tensor, precision: str) -> bool:
     """Whether logits differ from those of the float32 model by no more than the precision explains."""
     return bool((answer - truth).abs().max() <= TOLERANCE[precision] * truth.abs().max())
 
 
 def identity(model: Any, precision: str, shape: Any, names: list[str]) -> str:
-    """What the choice depends on: processor, threads, versions, kernels, architecture, shape, precision and candidates."""
+    """What the choice depends on: the processor with its model, threads, versions, kernels, architecture, shape, precision and candidates."""
     versions = __version__, {name: version(name) for name in ("torch", *names)}
     parts = (
-        instruction_sets(), torch.get_num_threads(), versions, names, model.config.model_dump_json(), tuple(shape),
+        processor(), torch.get_num_threads(), versions, names, model.config.model_dump_json(), tuple(shape),
         precision, code(), attention.KERNEL.available, dense.KERNEL.available,
     )  # fmt: skip
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
-
-
-def remembered() -> dict[str, str]:
-    try:
-        content = json.loads(_memory().read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else {}
-    except (OSError, ValueError, RuntimeError):  # the last where there is no home folder
-        return {}
-
-
-def remember(key: str, name: str) -> None:
-    try:
-        _memory().parent.mkdir(parents=True, exist_ok=True)
-        write_json(_memory(), {**remembered(), key: name})
-    except (OSError, RuntimeError, SwinkitError):  # a cache that cannot be written is no reason to fail
-        pass
-
-
-def _memory() -> Path:
-    return cache_folder().parent / "engines.json"

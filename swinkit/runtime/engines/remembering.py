@@ -10,8 +10,8 @@ KEPT = 32  # sizes; one more, and all are forgotten
 
 def remembered(known: dict[Any, Any], key: tuple[Any, ...], make: Callable[..., Any]) -> Any:
     """``known[key]``, which is ``make(*key)`` where it is missing. A plain dictionary, because torch.compile looks into nothing else."""
-    if key not in known:
+    if (found := known.get(key)) is None:
         if len(known) >= KEPT:  # threads may have added several
             known.clear()
-        known[key] = make(*key)
-    return known[key]
+        known[key] = found = make(*key)
+    return found

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...config import sides
 from ...errors import SwinkitError, UsageError, WeightsError
 from ...tasks import load
 from ...tasks.devices import find_device
@@ -60,9 +61,14 @@ def _session(bundle: Bundle) -> Run:
 
 
 def load_any(model: str | Path | Located, image_size: int | tuple[int, int] | None = None) -> Any:
-    """What :func:`swinkit.load` takes, or an exported bundle, which serves every size as it is."""
+    """What :func:`swinkit.load` takes, or an exported bundle, which serves every size as it is; pictures are scaled to ``image_size``."""
     path = model.path if isinstance(model, Located) else model
-    return Answering(open_bundle(path)) if is_bundle(path) else load(model, image_size=image_size)
+    if not is_bundle(path):
+        return load(model, image_size=image_size)
+    graph = Answering(open_bundle(path))
+    if image_size is not None:
+        graph.preprocessing = graph.preprocessing.model_copy(update={"size": sides(image_size)})
+    return graph
 
 
 def place_of(model: nn.Module, device: str) -> torch.device:

@@ -95,7 +95,7 @@ def prepared(model: Any) -> Any:
     network = load(model) if isinstance(model, str | Path) else copy.deepcopy(model)
     if config_of(network).num_classes:
         decoder_of(network)
-    elif getattr(network, "preprocessing", None) is None:
+    if getattr(network, "preprocessing", None) is None:
         raise UsageError("This network knows no preprocessing. Mend: give one from a run, a saved folder or swinkit.load")
     for module in network.modules():
         if isinstance(

@@ -19,23 +19,25 @@ from .bundle import Bundle, Target
 Run = Callable[[np.ndarray], np.ndarray]
 
 
-def onnxruntime_session(bundle: Bundle) -> Run:
+def onnxruntime_session(bundle: Bundle, threads: int = 0) -> Run:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = threads
     (graph,) = bundle.files.values()
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     return lambda images: session.run(None, {bundle.manifest.input.name: images})[0]
 
 
-def openvino_session(bundle: Bundle) -> Run:
+def openvino_session(bundle: Bundle, threads: int = 0) -> Run:
     """Exact float32: by itself OpenVINO computes in bfloat16 where the processor has it."""
     ov = openvino()
     graph, *weights = bundle.files.values()
     core = ov.Core()
     model = core.read_model(graph, weights[0]) if weights else core.read_model(io.BytesIO(graph))
-    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+    compiled = core.compile_model(model, "CPU", options)
     alone = threading.Lock()
 
     def run(images: np.ndarray) -> np.ndarray:
@@ -45,7 +47,8 @@ def openvino_session(bundle: Bundle) -> Run:
     return run
 
 
-def torch_session(bundle: Bundle) -> Run:
+def torch_session(bundle: Bundle, threads: int = 0) -> Run:
+    """``threads`` are those of the process, which torch has one setting for."""
     import torch
 
     from .program import load_program
@@ -61,10 +64,10 @@ def torch_session(bundle: Bundle) -> Run:
 
 
 class Runtime(NamedTuple):
-    """A package that runs graphs of ``targets``."""
+    """A package that runs graphs of ``targets``; ``session(bundle, threads=0)`` makes one ready, by so many threads or by its own choice."""
 
     targets: tuple[Target, ...]
-    session: Callable[[Bundle], Run]
+    session: Callable[..., Run]
 
 
 RUNTIMES = {

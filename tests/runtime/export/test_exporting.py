@@ -191,6 +191,10 @@ def test_a_network_that_does_not_know_what_it_says_is_refused(tmp_path: Path) ->
     for classes, said in ((5, "knows no classes"), (0, "knows no preprocessing")):
         with pytest.raises(UsageError, match=said):
             export(swinkit.create_model("swin_nano", num_classes=classes), tmp_path / "bundle")
+    model = swinkit.create_model("swin_nano", num_classes=2)
+    model.classes = ("cat", "dog")
+    with pytest.raises(UsageError, match="knows no preprocessing"):
+        export(model, tmp_path / "bundle")
 
 
 def test_a_network_without_finite_answers_is_told(plain: Any, ready_made: Callable[..., None], tmp_path: Path) -> None:
