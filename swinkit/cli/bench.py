@@ -35,8 +35,8 @@ Asked = TypeVar("Asked")
     help="Repeatable; by default float32, and bfloat16 where the processor has it.",
 )  # fmt: skip
 @click.option(
-    "--engine", "engines", type=engine("auto", "plain", "all"), metavar="NAME", multiple=True,
-    help="Repeatable; auto, the fastest here, and plain, the network as it is trained, by default; native, onednn, openvino, onnxruntime, compiled, eager, or all. Of a bundle its runtimes, of --train native and plain.",
+    "--engine", "engines", type=engine("auto", "plain", "all", "torch"), metavar="NAME", multiple=True,
+    help="Repeatable; auto, the fastest here, and plain, the network as it is trained, by default; native, onednn, openvino, onnxruntime, compiled, eager, or all. Of a bundle its runtimes (torch for one of --to torch), of --train native and plain.",
 )  # fmt: skip
 @click.option(
     "--bundle", "bundles", metavar="FOLDER", type=network(), multiple=True,
@@ -46,7 +46,10 @@ Asked = TypeVar("Asked")
 @click.option("--threads", metavar="N", type=click.IntRange(min=1), help="By default as many as torch and each runtime take.")
 @paced(10, 900, "engine", "case")
 @click.option(
-    "--floor/--no-floor", default=True, show_default=True, help="Measure the GEMM floor of this machine beside the model."
+    "--floor/--no-floor",
+    default=True,
+    show_default=True,
+    help="Measure the GEMM floor of this machine beside the model; --train and int8 have none.",
 )
 @as_tables
 @shared(

@@ -42,7 +42,7 @@ class Material:
     """Pictures ``indices`` of ``collection``; ``part`` is the name of the split; ``remarks`` are what was found in them.
 
     ``trained_on`` is how many of them the model learned from, None where that is not known; ``seen`` how many more without labels;
-    ``traced`` whether the run knows what the weights that it began with had learned from; ``learned`` what a model without its run says of what it learned from.
+    ``traced`` whether the run knows all that the weights that it began with had learned from; ``learned`` what a model without its run says of what it learned from.
     """
 
     collection: Collection
@@ -76,7 +76,9 @@ class Material:
             )
         if not self.traced:
             found.append(
-                Remark("note", "What the model began with learned from is not known, nor whether judged pictures are among it")
+                Remark(
+                    "note", "Not all that the model began with learned from is known, nor whether judged pictures are among it"
+                )
             )
         if self.part == "all" and self.trained_on is None and self.learned:
             told = f"{self.learned.get('pictures', 0):,} pictures of a set called {shown(str(self.learned.get('set')))!r}"
@@ -220,9 +222,9 @@ def find_material(model: str, data: str | None, split: str, layout: str | None, 
         parts = Split.from_dict(recorded["split"])
         found = _part(collection, {"train": parts.train, "val": parts.val, "test": parts.test}, split, ())
         before = Seen.from_dict(recorded.get("seen", {}))
-        known = before or Seen()
-        trained_on, seen = Seen((*known.labels, *parts.train), known.pictures).among(found.indices)
-        return replace(found, trained_on=trained_on if trained_on or before else None, seen=seen, traced=before is not None)
+        trained_on, seen = Seen((*before.labels, *parts.train), before.pictures).among(found.indices)
+        known = trained_on if trained_on or before.complete else None
+        return replace(found, trained_on=known, seen=seen, traced=before.complete)
     if data is None:
         raise DataError(
             f"{source} is not what it was when {model} was trained on it, so the split no longer holds. "

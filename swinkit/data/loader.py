@@ -101,6 +101,7 @@ class Loader:
         self.source = Source(collection, training, evaluation, Kept(room // max(1, number)))
         self._workers = Workers(self.source, number, timeout) if number else None
         self._parts = number if number and room else 1
+        self._passes = 0
 
     def __enter__(self) -> Self:
         return self
@@ -129,8 +130,13 @@ class Loader:
             for indices, owner in zip(batches, owners, strict=True)
             for part in range(self._parts)
         ]
+        self._passes = number = self._passes + 1
         made = (self.source[request] for request in asked) if self._workers is None else self._workers.answers(asked)
         for indices, owner in zip(batches, owners, strict=True):
+            if number != self._passes:
+                raise RuntimeError(
+                    "Another pass of this loader has begun, which ended this one. Mend: finish one, or take a loader for each"
+                )
             images = joined([usable(next(made)) for _ in range(self._parts)], owner)
             labels = torch.from_numpy(self.source.collection.label_matrix(indices))
             yield Batch(images, labels, torch.from_numpy(indices.copy()), epoch.number if epoch else 0)

@@ -26,7 +26,7 @@ class Workers:
         self._timeout = timeout
         self._asked: list[Any] = []
         self._pass: Generator[Any] | None = None
-        self._loader: DataLoader[Any] = DataLoader(
+        self._loader: DataLoader[Any] | None = DataLoader(
             source, batch_size=None, sampler=self._asked, num_workers=number, timeout=timeout, worker_init_fn=_settle_worker,
             persistent_workers=True,
             generator=torch.Generator(),  # its own, or starting workers would draw from the global one
@@ -37,19 +37,21 @@ class Workers:
 
         Raises :class:`SwinkitError` for a worker that died or gave nothing for ``timeout`` seconds.
         """
+        if self._loader is None:
+            raise RuntimeError("The loader is closed. Mend: begin passes before that, or make another")
         self._end_pass()
         self._asked[:] = requests
-        self._pass = self._made()
+        self._pass = self._made(self._loader)
         return self._pass
 
-    def _made(self) -> Generator[Any]:
+    def _made(self, loader: DataLoader[Any]) -> Generator[Any]:
         with explained_workers(self._timeout):
             try:
                 with _sigterm_held_back():
-                    iterator = iter(self._loader)
+                    iterator = iter(loader)
                 yield from iterator
             except RuntimeError:
-                for worker in getattr(self._loader._iterator, "_workers", ()):
+                for worker in getattr(loader._iterator, "_workers", ()):
                     with contextlib.suppress(RuntimeError):  # in which torch tells of the worker that is killed here
                         worker.kill()  # a stopped one would not hear a polite end, and joining it would hang
                         worker.join()
@@ -63,7 +65,7 @@ class Workers:
     def close(self) -> None:
         """End the processes, which nothing but the pass and torch's loader knows."""
         self._end_pass()
-        del self._loader
+        self._loader = None
 
 
 @contextlib.contextmanager

@@ -108,7 +108,10 @@ def _remove(path: Path) -> None:
 
 def untrusted() -> list[Path]:
     """What is not loaded of the kernels that are kept, since others could have written it: the folder, or files in it."""
-    folder = cache_folder()
+    try:
+        folder = cache_folder()
+    except RuntimeError:  # where there is no home folder
+        return []
     if not folder.is_dir():
         return []
     return [path for path in (folder, *sorted(folder.glob("*.so"))) if not _is_trusted(path)]

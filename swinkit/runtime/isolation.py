@@ -101,7 +101,7 @@ class _Process:
         timer.start()
         try:
             return self._ask(os.fsencode(path), channels)
-        except (EOFError, OSError):
+        except (EOFError, OSError, ValueError):  # the last where leaving has closed the pipes meanwhile
             self.end()
             raise Undecodable(f"not decoded within {seconds:g} s" if late.is_set() else self._crash()) from None
         finally:
@@ -115,7 +115,7 @@ class _Process:
     def _greet(self) -> None:
         try:
             self._ready = self._receive() == {}
-        except EOFError:
+        except (EOFError, ValueError):
             self.end()
             raise SwinkitError(
                 "The process that decodes pictures does not start. Mend: --workers 0 decodes without one; "

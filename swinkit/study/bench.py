@@ -76,7 +76,15 @@ def measure(
             with until.keeping():
                 found = take_turns(plan.candidates(case, ways), pace, say=say)
         if found is None:
-            rows += [{**asdict(case), "asked": way.name, "fault": f"{way.name}: left out, {until.why}"} for way in ways]
+            rows += [
+                {
+                    **asdict(case),
+                    "precision": way.precision or case.precision,
+                    "asked": way.name,
+                    "fault": f"{way.name}: left out, {until.why}",
+                }
+                for way in ways
+            ]
             continue
         # the MACs of a step back are another matter
         macs = useful_macs(config, case.size) if plan.step == "inference" else None

@@ -91,6 +91,10 @@ def plan_inference(
     Raises :class:`UsageError` for what an exported graph does not do, :class:`MissingExtra` for a runtime or an engine that is not installed.
     """
     if not is_bundle(model):
+        if "torch" in engines:
+            raise UsageError(
+                f"torch runs what `swinkit export --to torch` wrote, and {model} is not that. Mend: --engine plain"
+            )
         names = ("auto", PLAIN, *ENGINES) if "all" in engines else engines or ("auto", PLAIN)
         listed = [Way(name, f"{__package__}.subjects:swin", {"model": model, "engine": name}) for name in names]
         beside = [way for bundle in bundles for way in _exported(bundle, (), threads, model)]

@@ -12,13 +12,11 @@ def find_device(name: str = "auto") -> torch.device:
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, there in present.items() if there))
-    kind, _, number = name.partition(":")
-    count = {"cuda": torch.cuda.device_count() if present["cuda"] else 0}.get(kind, 1)
-    if not present.get(kind, False) or (number or "0") not in map(str, range(count)):
-        here = [
-            f"cuda:0 to cuda:{count - 1}" if (each, count > 1) == ("cuda", True) else each for each in present if present[each]
-        ]
-        raise UsageError(f"This machine has no device {name!r}; it has {', '.join(here)}")
+    count = torch.cuda.device_count() if present["cuda"] else 0
+    if not present.get(name, False) and name not in {f"cuda:{index}" for index in range(count)}:
+        here = [kind for kind, there in present.items() if there]
+        several = f"; cuda is cuda:0 to cuda:{count - 1}" if count > 1 else ""
+        raise UsageError(f"This machine has no device {name!r}; it has {', '.join(here)}{several}")
     return torch.device(name)
 
 

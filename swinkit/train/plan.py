@@ -168,7 +168,7 @@ def parts_that_fit(task: Task, model: nn.Module, batch: Any) -> int:
 @dataclass(frozen=True)
 class Loading:
     """Seconds until a batch is made, by the workers side by side where there are any, in the first epoch and in ``later`` ones, and until
-    the workers have started and ended; ``kept`` is the share of the pictures that stay decoded in memory, in ``gigabytes``."""
+    the workers have started; ``kept`` is the share of the pictures that stay decoded in memory, in ``gigabytes``."""
 
     first: float
     later: float
@@ -270,6 +270,7 @@ def pass_seconds(task: Task, model: nn.Module, batch: Any, precision: str, parts
             loss = task.loss(model, mixed[part])
         if back:
             loss.backward()
+        del loss  # and with it what the part kept, before the next one
     wait_for(device)
     return time.perf_counter() - begun
 

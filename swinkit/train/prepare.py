@@ -70,7 +70,7 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
     split = recipe.part(settings, collection, findings, say)
     start = recipe.start(settings, collection, split, saved)
     seen = Seen() if saved is None else seen_by(settings.model, collection)
-    for note in (*start.notes, *told(seen, split, settings.model)):
+    for note in (*start.notes, *seen.warnings((*split.val, *split.test), settings.model)):
         say(note)
     if settings.precision == "bf16-mixed" and not computes_bfloat16(device):
         say(f"warning: this {device.type} does not multiply bfloat16: it is emulated, and slower than --set precision=32-true.")
@@ -85,22 +85,13 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
     beside = {name: identity(pictures) for name, pictures in recipe.beside(settings).items()}
     history = {
         **beside,
-        "seen": asdict(seen) if seen else None,
+        "seen": asdict(seen),
         "learned_from": saved.metadata.get("learned_from") if saved else None,
     }
     return Prepared(
         settled, record(collection, split, findings) | history, split, recipe.task(settled, collection, split), model,
         make_feed(settled, collection, split), plan,
     )  # fmt: skip
-
-
-def told(seen: Seen | None, split: Split, model: str) -> list[str]:
-    """What to say of pictures that ``model`` has ``seen``, None where that is not known."""
-    if seen is None:
-        return [
-            f"note: What {model} learned from is not there as it was, so whether pictures kept aside are among it is not known"
-        ]
-    return seen.warnings((*split.val, *split.test), model)
 
 
 def initial_network(settings: RunSettings, collection: Collection, split: Split) -> nn.Module:

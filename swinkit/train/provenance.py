@@ -19,15 +19,16 @@ from .run import RunFolder
 
 @dataclass(frozen=True)
 class Seen:
-    """Indices of a collection's pictures that were learned from: with their ``labels``, or the ``pictures`` alone."""
+    """Indices of a collection's pictures that were learned from: with their ``labels``, or the ``pictures`` alone. ``complete`` where no others
+    were, as far as places tell; else some may have been."""
 
     labels: tuple[int, ...] = ()
     pictures: tuple[int, ...] = ()
+    complete: bool = True
 
     @classmethod
-    def from_dict(cls, stored: dict[str, Any] | None) -> Seen | None:
-        """What a run recorded; None where it did not know."""
-        return None if stored is None else cls(tuple(stored.get("labels", ())), tuple(stored.get("pictures", ())))
+    def from_dict(cls, stored: dict[str, Any]) -> Seen:
+        return cls(tuple(stored.get("labels", ())), tuple(stored.get("pictures", ())), stored.get("complete", True))
 
     def among(self, kept: Iterable[int]) -> tuple[int, int]:
         """How many of ``kept`` were learned from with labels, and how many more without."""
@@ -49,14 +50,18 @@ class Seen:
                 f"note: {pictures:,} of the {len(chosen):,} pictures kept aside were seen without labels by {model}, which may flatter figures "
                 "on them a little"
             )
+        if not self.complete:
+            found.append(
+                f"note: Not all that {model} learned from is there as it was, so whether pictures kept aside are among it is not known in full"
+            )
         return found
 
 
-def seen_by(model: str, collection: Collection) -> Seen | None:
+def seen_by(model: str, collection: Collection) -> Seen:
     """What of ``collection`` the run that ``model`` names learned from, or the run that it began with did; nothing where it names none.
 
-    Pictures are known again by where they lie. None where those of the run are gone or not what they were, or its files do not say, be it of
-    the run that it began with.
+    Pictures are known again by where they lie. It is not complete where those of the run are gone or not what they were, where its files do not
+    say, or where that held of the run that it began with.
     """
     run = run_of(model)
     if run is None:
@@ -67,12 +72,13 @@ def seen_by(model: str, collection: Collection) -> Seen | None:
         learned = recipe.open(recipe.settings.model_validate({**config, "probe": None} if "probe" in config else config))
         before, train = Seen.from_dict(data.get("seen", {})), Split.from_dict(data["split"]).train
     except (SwinkitError, OSError, ValueError, LookupError, TypeError, AttributeError):
-        return None
-    if before is None or learned.fingerprint() != data.get("fingerprint"):
-        return None
+        return Seen(complete=False)
+    if learned.fingerprint() != data.get("fingerprint"):
+        return Seen(complete=False)
     labels, pictures = (train, ()) if recipe.labels else ((), train)
     parts = (*before.labels, *labels), (*before.pictures, *pictures)
-    return Seen(*(_found_again(collection, _places(learned, part)) for part in parts))
+    known, alone = (_found_again(collection, _places(learned, part)) for part in parts)
+    return Seen(known, alone, before.complete)
 
 
 def _found_again(collection: Collection, places: Iterable[str]) -> tuple[int, ...]:

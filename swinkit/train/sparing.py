@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from ..kernels.attention import attends_natively, native_attention
 from ..model.attention import WindowAttention
 from ..model.backbone import Stage
 from ..tasks import Task
+from .loop import ran_out_of_memory
 from .plan import ENOUGH, Rehearsal, pass_seconds, undisturbed, wait_for
 
 HALF = {"bf16-mixed": torch.bfloat16}
@@ -23,23 +25,25 @@ def sparing(task: Task, model: nn.Module, batch: Any, rehearsal: Rehearsal) -> t
 
     What a measure does not keep is computed again in the backward pass, so that it costs what that takes in the forward pass.
     """
+    try:
+        return tuple(costs(task, model, batch.to(next(model.parameters()).device), rehearsal))
+    except RuntimeError as fault:
+        if not ran_out_of_memory(fault):
+            raise
+        return ("What the measures against memory cost in time could not be measured within it.",)
+
+
+def costs(task: Task, model: nn.Module, batch: Any, rehearsal: Rehearsal) -> Iterator[str]:
     config: Any = model.config
-    batch = batch.to(next(model.parameters()).device)
-    told = []
     if config.gradient_checkpointing:
         again = forward_seconds(task, model, batch, rehearsal)
-        told.append(f"gradient_checkpointing computes all blocks again in the backward pass, {of_a_step(again, rehearsal)}.")
+        yield f"gradient_checkpointing computes all blocks again in the backward pass, {of_a_step(again, rehearsal)}."
     if chunk := config.attention_chunk:
         if all_native(model, HALF.get(rehearsal.precision, torch.float32)):
-            told.append(
-                f"attention_chunk={chunk} has no effect here: the native kernel goes window by window, and holds the scores of one head of one in each thread."
-            )
+            yield f"attention_chunk={chunk} has no effect here: the native kernel goes window by window, and holds the scores of one head of one in each thread."
         else:
             again = attention_seconds(task, model, batch, rehearsal)
-            told.append(
-                f"attention_chunk={chunk} computes attention again in the backward pass, {of_a_step(again, rehearsal)} or more."
-            )
-    return tuple(told)
+            yield f"attention_chunk={chunk} computes attention again in the backward pass, {of_a_step(again, rehearsal)} or more."
 
 
 def of_a_step(again: float, rehearsal: Rehearsal) -> str:

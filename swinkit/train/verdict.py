@@ -240,8 +240,7 @@ def seen_among_judged(run: Path) -> int:
     """How many of the pictures that the fine-tuning in ``run`` kept aside its pre-training saw, as far as places tell."""
     data = read_record(run, DATA)
     split = Split.from_dict(data["split"])
-    seen = Seen.from_dict(data.get("seen", {}))
-    return seen.among(split.test or split.val)[1] if seen else 0
+    return Seen.from_dict(data.get("seen", {})).among(split.test or split.val)[1]
 
 
 def answers(run: Path) -> np.ndarray:

@@ -63,9 +63,9 @@ def arrivals(place: None, monkeypatch: pytest.MonkeyPatch):
         ("train digits --seed 7", "swinkit.train.session.begin", {"settings.seed": 7}),
         ("pretrain digits --time-limit 2.5", "swinkit.train.pretraining.carried_out", {"settings.time_limit": 2.5}),
         ("pretrain digits --seed 7", "swinkit.train.pretraining.carried_out", {"settings.seed": 7}),
-        ("bench swin_nano --max-seconds 7", "swinkit.study.bench.Until", {"seconds": 7}),
-        ("bench swin_nano --no-floor", "swinkit.study.bench.measure", {"floor": False}),
-        ("bench swin_nano", "swinkit.study.bench.measure", {"floor": True}),
+        ("bench swin_nano --max-seconds 7", "swinkit.study.turns.Until", {"seconds": 7}),
+        ("bench swin_nano --no-floor", "swinkit.study.bench.measure", {"plan.floor": False}),
+        ("bench swin_nano", "swinkit.study.bench.measure", {"plan.floor": True}),
         ("compare swin_nano --image-size 32 --max-seconds 7", "swinkit.study.compare.Until", {"seconds": 7}),
         (
             "predict {model} one.png --workers 0 --image-size 28x56",

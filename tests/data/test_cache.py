@@ -116,14 +116,22 @@ def test_workers_stay_from_pass_to_pass_until_it_is_closed(folder):
     assert not active_children()
 
 
+def test_a_closed_loader_says_so_and_may_be_closed_again(folder):
+    with loader_of(folder, 2) as loader:
+        loader.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            next(loader.training(*plan(0)))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("room", [0, PLENTY])
-def test_a_pass_ends_the_one_before(room, folder):
-    with loader_of(folder, 2, room) as loader:
+def test_a_pass_ends_the_one_before(room, workers, folder):
+    with loader_of(folder, workers, room) as loader:
         left = loader.training(*plan(0))
         next(left)
         now = loader.evaluation(range(COUNT), SIZE)
         first = next(now)
-        with pytest.raises(RuntimeError, match="StopIteration"):  # rather than batches of the other
+        with pytest.raises(RuntimeError, match="Another pass"):  # rather than batches of the other
             next(left)
         assert same([first, *now], judged(folder))
 

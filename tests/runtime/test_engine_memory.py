@@ -10,7 +10,7 @@ import weakref
 import pytest
 
 from swinkit.kernels.attention import KERNEL
-from swinkit.runtime import engines
+from swinkit.runtime import choices, engines
 from swinkit.runtime.engines import choice
 from swinkit.tasks import create_model
 
@@ -29,7 +29,7 @@ print((memory.resident() - before) / 1e6)
 
 
 def test_the_copy_that_tells_the_truth_is_gone_before_an_engine_makes_its_own(monkeypatch, tmp_path):
-    monkeypatch.setattr(choice, "cache_folder", lambda: tmp_path / "kernels")
+    monkeypatch.setattr(choices, "cache_folder", lambda: tmp_path / "kernels")
     model = create_model("swin_nano", in_channels=3)
     alive, beside = weakref.WeakSet(), []
 
@@ -38,7 +38,7 @@ def test_the_copy_that_tells_the_truth_is_gone_before_an_engine_makes_its_own(mo
         alive.add(one := engines.Run(*given))
         return one
 
-    choice.remember(choice.identity(model, "float32", SHAPE, NAMES), "native")
+    choices.remember(choice.identity(model, "float32", SHAPE, NAMES), "native")
     assert choice.fastest(model, "float32", SHAPE, NAMES, run).name == "native"
     assert beside == [0, 0]
 

@@ -52,6 +52,7 @@ def test_threads_are_everybodys():
     ("words", "message"),
     [
         (["--train", "--engine", "openvino"], "A training step is computed by native or plain, not by openvino"),
+        (["--engine", "torch"], "torch runs what `swinkit export --to torch` wrote"),
         (["--json", "--markdown"], "two forms of one result"),
     ],
 )
