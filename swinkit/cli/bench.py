@@ -9,7 +9,7 @@ import click
 
 from ..errors import UsageError
 from .given import engine, network
-from .options import SIZE, as_tables, check_form, check_new, next_command, paced, print_json, say, shared, warn
+from .options import SIZE, as_tables, check_form, check_new, measuring, next_command, print_json, say, shared, warn
 
 if TYPE_CHECKING:
     from ..study.plans import Plan
@@ -44,7 +44,7 @@ Asked = TypeVar("Asked")
 )  # fmt: skip
 @click.option("--train", is_flag=True, help="Measure training steps instead of answers; batches of 8 and 32 by default.")
 @click.option("--threads", metavar="N", type=click.IntRange(min=1), help="By default as many as torch and each runtime take.")
-@paced(10, 900, "engine", "case")
+@measuring(10, 900, "engine", "case")
 @click.option(
     "--floor/--no-floor",
     default=True,

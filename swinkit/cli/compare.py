@@ -11,7 +11,7 @@ import click
 
 from .given import engine as engines
 from .given import network
-from .options import as_tables, check_form, check_new, next_command, paced, print_json, say, shared, warn
+from .options import as_tables, check_form, check_new, measuring, next_command, print_json, say, shared, warn
 
 
 def _transformers() -> Sequence[str]:
@@ -41,7 +41,7 @@ def _transformers() -> Sequence[str]:
     show_default=True,
     help="Of the Swins; see `swinkit bench`. Others run plainly.",
 )
-@paced(5, 600, "model", "size")
+@measuring(5, 600, "model", "size")
 @as_tables
 @shared(
     "out", "dry_run", "json", "quiet",

@@ -165,7 +165,7 @@ def _put(settings: dict[str, Any], path: Sequence[str], value: Any) -> None:
 as_tables = click.option("--markdown", is_flag=True, help="Print the tables as Markdown, to paste into an issue.")
 
 
-def paced(rounds: int, seconds: float, each: str, case: str) -> Callable[[Command], Command]:
+def measuring(rounds: int, seconds: float, each: str, case: str) -> Callable[[Command], Command]:
     """Decorate a command that measures with how long: turns for each ``each``, and when no further ``case`` begins."""
     turns = f"Turns for each {each}; of one {case} none begins after two minutes."
     end = f"After so many seconds no further {case} begins."

@@ -20,6 +20,7 @@ from ..tasks.devices import find_device
 from ..validation import validated
 from ..weights.files import read_model
 from ..weights.saved import weights_digest
+from .checkpoint import Checkpoint
 from .interrupt import Interruption
 from .loop import Trainer
 from .place import check_place, whole
@@ -108,29 +109,14 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
     with RunFolder.resume(path) as run:
         recipe = recipe_of(run.config.get("task", ""))
         settings = unchanged(validated(recipe.settings, run.config), changes or {})
-        try:
-            collection = recipe.open(settings, display.checked)
-        except DataError as fault:
-            probe = " --probe DATA" if getattr(settings, "probe", None) else ""
-            again = f"swinkit {MAKING[settings.task].verb} --resume {whole(run.path)} DATA{probe}"
-            raise DataError(f"{str(fault).rstrip('.')}. If the pictures lie elsewhere by now, say where: {again}") from None
-        finally:
-            display.end()
-        same_data(run.data, collection)
+        collection = same_pictures(run, settings, display)
         split = Split.from_dict(run.data["split"])
         torch.set_num_threads(settings.threads or torch.get_num_threads())
         task, feed = recipe.task(settings, collection, split), make_feed(settings, collection, split)
         checkpoint = run.checkpoints.newest_valid()  # none when it was killed before the first step
         model = empty_network(settings) if checkpoint else initial_network(settings, collection, split)
         trainer = Trainer(make_fabric(settings), task, model, feed, settings)
-        notes = [*run.notes, *run.divergences]
-        if run.divergences:
-            notes.append("The run goes on, but may not end with the same bits as one never stopped.")
-        epoch = EpochSums()
-        if checkpoint:
-            trainer.load_state_dict(checkpoint.state)
-            epoch = EpochSums(**checkpoint.state.get("epoch", {}))  # older versions did not save it
-            notes += checkpoint.notes
+        notes, epoch = restored(trainer, run, checkpoint)
         beside = recipe.beside(settings)
         if trainer.progress.step < trainer.steps and not trainer.exhausted:
             for name in beside.keys() & run.data.keys():
@@ -142,6 +128,33 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
             display.say(note)
         with closing(feed), explained_workers():
             return finish(run, trainer, split, display, epoch)
+
+
+def same_pictures(run: RunFolder, settings: RunSettings, display: Display) -> Collection:
+    """What ``run`` learns from, where it is as it was. Raises :class:`DataError`, which says how to tell of another place, or
+    :class:`UsageError` with the difference."""
+    try:
+        collection = recipe_of(settings.task).open(settings, display.checked)
+    except DataError as fault:
+        probe = " --probe DATA" if getattr(settings, "probe", None) else ""
+        again = f"swinkit {MAKING[settings.task].verb} --resume {whole(run.path)} DATA{probe}"
+        raise DataError(f"{str(fault).rstrip('.')}. If the pictures lie elsewhere by now, say where: {again}") from None
+    finally:
+        display.end()
+    same_data(run.data, collection)
+    return collection
+
+
+def restored(trainer: Trainer, run: RunFolder, checkpoint: Checkpoint | None) -> tuple[list[str], EpochSums]:
+    """Put ``trainer`` where ``checkpoint`` stands, None for the beginning; what is to be said of that, and what was seen of the epoch before."""
+    notes = [*run.notes, *run.divergences]
+    if run.divergences:
+        notes.append("The run goes on, but may not end with the same bits as one never stopped.")
+    if checkpoint is None:
+        return notes, EpochSums()
+    trainer.load_state_dict(checkpoint.state)
+    # older versions did not save it
+    return [*notes, *checkpoint.notes], EpochSums(**checkpoint.state.get("epoch", {}))
 
 
 def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display, epoch: EpochSums | None = None) -> RunResult:

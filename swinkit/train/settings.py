@@ -192,7 +192,7 @@ def settle(settings: TrainSettings, facts: DataFacts, learned_from: LearnedFrom)
     first.
     """
     fine_tuning = learned_from == "labels"
-    settings = paced(settings, facts, default_epochs(facts.pictures, fine_tuning), warmup=5.0)
+    settings = scheduled(settings, facts, default_epochs(facts.pictures, fine_tuning), warmup=5.0)
     small, scarce = facts.side <= SMALL, facts.pictures < 5000
     rate = default_rate(settings, facts.side, fine_tuning)
     return filled(
@@ -212,7 +212,7 @@ def settle(settings: TrainSettings, facts: DataFacts, learned_from: LearnedFrom)
     )
 
 
-def paced(settings: Kind, facts: DataFacts, epochs: int, warmup: float) -> Kind:
+def scheduled(settings: Kind, facts: DataFacts, epochs: int, warmup: float) -> Kind:
     """``settings`` with what every training settles alike: ``epochs`` if none are given, the batch, the optimiser, how far weights are
     averaged, and a rise of the rate over a tenth of the epochs, at most ``warmup`` of them."""
     epochs = settings.epochs or epochs

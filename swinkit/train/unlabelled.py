@@ -35,7 +35,7 @@ from .loop import Trainer
 from .place import PAYOFF
 from .recipe import Checked, Say
 from .run import RunFolder
-from .settings import DataFacts, PretrainSettings, default_epochs, default_rate, filled, paced
+from .settings import DataFacts, PretrainSettings, default_epochs, default_rate, filled, scheduled
 from .start import Start, gray, starting_point, suited
 
 PUBLISHED = 192  # pixels; the side at which SimMIM pre-trains published variants, their windows smaller in proportion
@@ -94,7 +94,7 @@ class Unlabelled:
 
     def settle(self, settings: PretrainSettings, facts: DataFacts, start: Start) -> PretrainSettings:
         small = facts.side <= SMALL
-        settings = paced(settings, facts, 2 * default_epochs(facts.pictures, fine_tuning=False), warmup=10.0)
+        settings = scheduled(settings, facts, 2 * default_epochs(facts.pictures, fine_tuning=False), warmup=10.0)
         rate = default_rate(settings, facts.side, fine_tuning=False)
         chosen = {
             "cell": default_cell(start.config, settings.sparse),
