@@ -21,7 +21,7 @@ ROWS = ((), (NATIVE,), (SEQUENTIAL,), (CHECKPOINT,), (CHECKPOINT, SEQUENTIAL), (
 WINDOWS = 16  # attended to at a time
 # a row as its settings name it: kernels are what a processor takes by itself
 SHOWN = {
-    "no measure": "without kernels", NATIVE: "as it comes", CHECKPOINT: "`gradient_checkpointing`", SEQUENTIAL: f"`attention_chunk={WINDOWS}`",
+    "no measure": "without kernels", NATIVE: "as it comes", CHECKPOINT: "gradient_checkpointing", SEQUENTIAL: f"attention_chunk={WINDOWS}",
 }  # fmt: skip
 
 

@@ -53,7 +53,7 @@ PHRASES = {
     "s a step": "с на шаг",
     "more than": "больше",
     "without kernels": "без ядер",
-    "`gradient_checkpointing` and `attention_chunk=16`": "`gradient_checkpointing` и `attention_chunk=16`",
+    "gradient_checkpointing and attention_chunk=16": "gradient_checkpointing и attention_chunk=16",
     "sizes, each with batches 1 to 3": "размеров, каждый при батчах от 1 до 3",
     "export took": "экспорт занял",
     "same class as float32": "тот же класс, что в float32",

@@ -68,18 +68,11 @@ class Material:
                 )
             )
         if self.seen:
-            found.append(
-                Remark(
-                    "note",
-                    f"{self.seen:,} of the {count:,} judged pictures were seen without labels, which may flatter the figures a little",
-                )
-            )
+            told = f"{self.seen:,} of the {count:,} judged pictures were seen without labels, which may flatter the figures a little"
+            found.append(Remark("note", told))
         if not self.traced:
-            found.append(
-                Remark(
-                    "note", "Not all that the model began with learned from is known, nor whether judged pictures are among it"
-                )
-            )
+            told = "Not all that the model began with learned from is known, nor whether judged pictures are among it"
+            found.append(Remark("note", told))
         if self.part == "all" and self.trained_on is None and self.learned:
             told = f"{self.learned.get('pictures', 0):,} pictures of a set called {shown(str(self.learned.get('set')))!r}"
             found.append(Remark("note", f"The model learned from {told}; whether they are among the judged ones is not known"))

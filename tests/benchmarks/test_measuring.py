@@ -121,11 +121,11 @@ def test_the_table_of_memory_knows_sides_that_are_still_to_come(monkeypatch):
         "fault": None,
     }
     small = module.table([case])
-    assert small.rows == [["no measure", "3.2", "5.0"]]
+    assert small.rows == [["without kernels", "3.2", "5.0"]]
     assert "Bar" not in small.notes[0]
     refused = {**case, "side": 1536, "turns": [], "fault": "RuntimeError: can't allocate memory"}
     both = module.table([case, {**case, "measures": "native attention"}, refused])
-    assert both.rows == [["no measure", "3.2", "5.0", "–", "more than 20"], ["native attention", "3.2", "5.0", "–", "–"]]
+    assert both.rows == [["without kernels", "3.2", "5.0", "–", "more than 20 ✗"], ["as it comes", "3.2", "5.0", "–", "–"]]
     assert "Bar: a step at 1536 x 1536 under 16 GB" in both.notes[0]
 
 

@@ -72,8 +72,8 @@ def test_what_was_not_recorded_is_said_so():
         ("timm, OpenVINO, the best peer: 29.5", "timm, OpenVINO, лучший соперник: 29.5"),
         ("768 x 768: s a step", "768 x 768: с на шаг"),
         (
-            "`gradient_checkpointing` and `attention_chunk=16`, without kernels",
-            "`gradient_checkpointing` и `attention_chunk=16`, без ядер",
+            "gradient_checkpointing and attention_chunk=16, without kernels",
+            "gradient_checkpointing и attention_chunk=16, без ядер",
         ),
         ("37 s", "37 с"),
         ("s", "с"),
