@@ -2,7 +2,7 @@
 
     python benchmarks/resolution.py
 
-One picture at a time in float32. DeiT-S is timm's, with fused attention. swinkit's own engine knows no DeiT-S, so that the time a MAC takes is compared
+One picture at a time in float32. swinkit computes by its native engine at every size: `auto` may choose another for one of them. DeiT-S is timm's, with fused attention. swinkit's own engine knows no DeiT-S, so that the time a MAC takes is compared
 where one engine runs both: torch, eager and compiled, and OpenVINO. Each runs in a process of its own, all of one size in turn. Memory is what a process holds at most beyond what it held with
 its libraries and pictures. MACs a second are useful MACs over latency. Results go to benchmarks/results/resolution.json.
 """
@@ -17,7 +17,6 @@ from common.measuring import Candidate, Pace, Results, Table, figure, options, t
 
 from swinkit.study import statistics
 from swinkit.study.macs import useful_macs
-from swinkit.study.process import Worker
 from swinkit.study.vit import VITS, count_vit_macs
 from swinkit.variants import configure
 
@@ -32,7 +31,7 @@ def candidates(side: int, model: str, every: bool) -> list[Candidate]:
     """At ``side``; on ``every`` engine, or only on those that the table shows."""
     shared = {"model": model, "batch": 1, "size": (side, side), "precision": "float32"}
     listed = [
-        Candidate(OURS, "common.peers:ours", shared),
+        Candidate(OURS, "common.peers:ours", {**shared, "engine": "native"}),
         Candidate(EAGER, "swinkit.study.subjects:swin", {**shared, "engine": "plain"}),
         Candidate(VIT, "common.peers:deit", {"way": "eager", "side": side}),
     ]
@@ -44,10 +43,7 @@ def candidates(side: int, model: str, every: bool) -> list[Candidate]:
 
 def run(side: int, model: str, pace: Pace, every: bool) -> dict[str, Any]:
     print(f"{side} x {side}", flush=True)
-    listed = candidates(side, model, every)
-    with Worker(OURS, listed[0].target, listed[0].arguments) as worker:
-        worker.ready()  # measures engines where they were not, so that what follows holds the chosen one alone
-    found = take_turns(listed, pace, say=tell)
+    found = take_turns(candidates(side, model, every), pace, say=tell)
     macs = {"Swin-T": useful_macs(configure(model), (side, side)), "DeiT-S": count_vit_macs(VITS["deit_s"], (side, side)).total}
     return {"side": side, "macs": macs, "subjects": {name: measured.to_dict() for name, measured in found.items()}}
 
