@@ -44,6 +44,12 @@ def version(package: str) -> str | None:
         return None
 
 
+def own_cache() -> Path:
+    """Where swinkit keeps what can be made or fetched again: ``$XDG_CACHE_HOME/swinkit``, by default below ``~/.cache``. Raises RuntimeError
+    where there is no home folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swinkit"
+
+
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,13 +14,15 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..machine import own_cache
+
 OTHERS = 0o022  # whoever else may write
 BUILT, UNBUILT = "built", "not built yet"  # states of a kernel
 
 
 def cache_folder() -> Path:
     """Where compiled kernels are kept: ``$XDG_CACHE_HOME/swinkit/kernels``, by default below ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swinkit" / "kernels"
+    return own_cache() / "kernels"
 
 
 class InVain(OSError):
