@@ -25,7 +25,7 @@ def as_side(value: Any) -> Any:
     return value[0] if isinstance(value, list | tuple) and len(value) == 2 and value[0] == value[1] else value
 
 
-def sides(image_size: Any) -> tuple[int, int]:
+def height_and_width(image_size: Any) -> tuple[int, int]:
     """``image_size``, a side or (height, width) in pixels, as the latter; raises :class:`UsageError` for what is none."""
     pair = (image_size, image_size) if isinstance(image_size, Integral) else image_size
     if not (
@@ -45,9 +45,10 @@ class SwinConfig(BaseModel):
     """Architecture of a Swin Transformer.
 
     ``version`` 1 is Liu et al., "Swin Transformer" (arXiv 2103.14030); 2 is Liu et al., "Swin Transformer V2"
-    (arXiv 2111.09883). Sizes are (height, width); one integer means a square. ``image_size`` is in pixels, ``window_size``
-    in patches. It settles the windows (see :meth:`stage_window`) and the size of absolute position embeddings; it never
-    limits which pictures the model accepts. ``pretrained_window_sizes`` says for each stage of version 2 at which window its log-CPB
+    (arXiv 2111.09883). Sizes are (height, width); one integer means a square. ``image_size``, in pixels, fixes each stage's
+    window (see :meth:`stage_window`) and the size of absolute position embeddings (``ape``); it never limits which pictures
+    the model accepts. ``window_size`` is in patches, ``geometry`` says whether small maps shrink it. ``extra_norm_every`` is after
+    how many blocks version 2's largest networks norm once more, 0: never. ``pretrained_window_sizes`` says for each stage of version 2 at which window its log-CPB
     was trained; 0 is the present one. Two measures save memory for time (V2, section 3.4): ``gradient_checkpointing``
     keeps only what enters a block, ``attention_chunk`` lets so many windows attend at once, and the next ones after them; 0
     is all.
@@ -141,7 +142,7 @@ class SwinConfig(BaseModel):
         return (told, told) if isinstance(told, int) else told
 
     @property
-    def trained_windows(self) -> tuple[int | tuple[int, int], ...]:
+    def pretrained_windows(self) -> tuple[int | tuple[int, int], ...]:
         """Each :meth:`pretrained_window` as ``pretrained_window_sizes`` records it: a square as one integer."""
         return tuple(as_side(self.pretrained_window(stage)) for stage in range(self.num_stages))
 

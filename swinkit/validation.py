@@ -42,8 +42,8 @@ def _explain(schema: type[BaseModel], place: tuple[str, ...], fault: Any) -> str
     if not place:  # the settings contradict each other
         return str(fault["msg"]).removeprefix("Value error, ")
     parents, where = place[:-1], ".".join(place)
-    for index in (part for part in fault["loc"] if isinstance(part, int)):
-        return f"{where}[{index}]: {fault['msg']}, got {fault['input']!r}."
+    if indices := [part for part in fault["loc"] if isinstance(part, int)]:
+        return f"{where}[{indices[0]}]: {fault['msg']}, got {fault['input']!r}."
     kind = fault["type"].partition("_")[0]
     if kind in EXAMPLES and fault["type"].endswith(("_parsing", "_type", "_from_float")):
         expected, example = EXAMPLES[kind]

@@ -47,8 +47,10 @@ def _propose(model: str, formats: list[str]) -> None:
     """A conversion that goes through, to another library where one can express the network."""
     from ..weights.targets import TARGETS
 
-    for name in sorted(formats, key="swinkit".__eq__)[:1]:
-        next_command("swinkit", "convert", model, "OUT" if TARGETS[name].folder else "OUT.pth", "--to", name)
+    if not formats:
+        return
+    name = next((one for one in formats if one != "swinkit"), "swinkit")
+    next_command("swinkit", "convert", model, "OUT" if TARGETS[name].folder else "OUT.pth", "--to", name)
 
 
 def _shown(value: Any) -> str:

@@ -77,7 +77,7 @@ def _bias_at(module: TableBias | MlpBias, window: Size | None, method: str) -> T
         resized = TableBias(window, module.table.shape[1])
         resized.table.copy_(METHODS[method](module.table, module.window, window))
         return resized
-    asked = MlpBias(window, module.mlp[-1].out_features, module.reach)  # type: ignore[arg-type]
+    asked = MlpBias(window, module.mlp[-1].out_features, module.pretrained_window)  # type: ignore[arg-type]
     asked.mlp = module.mlp
     return asked
 

@@ -36,7 +36,7 @@ class DotProduct(nn.Module):
         return q * q.shape[-1] ** -0.5, k
 
 
-def unit(x: Tensor) -> Tensor:
+def l2_normalise(x: Tensor) -> Tensor:
     """x / |x| along the last axis; a zero vector, which padding produces, stays zero.
 
     Its divisor is 1 instead of the customary 1e-12, whose reciprocal overflows half precision in the backward pass.
@@ -68,7 +68,7 @@ class ScaledCosine(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         wide = torch.promote_types(q.dtype, torch.float32)
-        return (unit(q.to(wide)) * self.scale(wide)).to(q.dtype), unit(k.to(wide)).to(k.dtype)
+        return (l2_normalise(q.to(wide)) * self.scale(wide)).to(q.dtype), l2_normalise(k.to(wide)).to(k.dtype)
 
 
 class Form(Protocol):

@@ -62,11 +62,11 @@ class PatchMerging(nn.Module):
         self.reduction = Linear(4 * width, 2 * width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = side_by_side(x)
+        x = space_to_depth(x)
         return self.reduction(self.norm(x)) if self.norm_first else self.norm(self.reduction(x))
 
 
-def side_by_side(x: Tensor) -> Tensor:
+def space_to_depth(x: Tensor) -> Tensor:
     """Each 2x2 neighbours of (B, H, W, C) concatenated, columns outside rows: h0w0, h1w0, h0w1, h1w1, as published.
 
     (B, ceil(H / 2), ceil(W / 2), 4C); an odd side is padded.
@@ -109,7 +109,8 @@ class SwinBackbone(nn.Module):
     def __init__(self, config: SwinConfig) -> None:
         super().__init__()
         self.config = config
-        if not torch.empty(0).is_meta:  # where nothing is allocated
+        on_meta = torch.empty(0).is_meta  # nothing is allocated there, so that any window fits
+        if not on_meta:
             check_room([config.stage_window(stage) for stage, depth in enumerate(config.depths) for _ in range(depth)])
         self.patch_embed = PatchEmbed(config)
         self.stages = nn.ModuleList(Stage(config, index) for index in range(config.num_stages))

@@ -101,17 +101,17 @@ class TableBias(nn.Module):
 class MlpBias(nn.Module):
     """Log-spaced continuous position bias: a small network from offsets to biases (V2, section 3.3).
 
-    ``reach`` is the window at which the network was trained, by default the present one.
+    ``pretrained_window`` is the one at which the network was trained, by default the present one.
     """
 
     index: Tensor
     coordinates: Tensor
 
-    def __init__(self, window: Size, heads: int, reach: Size | None = None, hidden: int = CPB_HIDDEN) -> None:
+    def __init__(self, window: Size, heads: int, pretrained_window: Size | None = None) -> None:
         super().__init__()
         self.window = window
-        self.reach = reach or window
-        self.mlp = nn.Sequential(nn.Linear(2, hidden), nn.ReLU(), nn.Linear(hidden, heads, bias=False))
+        self.pretrained_window = pretrained_window or window
+        self.mlp = nn.Sequential(nn.Linear(2, CPB_HIDDEN), nn.ReLU(), nn.Linear(CPB_HIDDEN, heads, bias=False))
         place = next(self.mlp.parameters()).device
         offsets = (2 * window[0] - 1) * (2 * window[1] - 1)
         self.register_buffer("index", _room_for_index(window, place), persistent=False)
@@ -127,7 +127,9 @@ class MlpBias(nn.Module):
         weight = next(self.mlp.parameters())
         if not weight.is_meta:
             self.index = relative_position_index(self.window).to(weight.device)
-            self.coordinates = log_spaced_coordinates(self.window, self.reach).to(weight.device, self.coordinates.dtype)
+            self.coordinates = log_spaced_coordinates(self.window, self.pretrained_window).to(
+                weight.device, self.coordinates.dtype
+            )
 
     def values(self) -> Tensor:
         """The bias at every offset of the window, ((2h-1)(2w-1), heads): 16 sigmoid(MLP(coordinates)), bounded as in the published code."""

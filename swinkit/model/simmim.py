@@ -63,23 +63,23 @@ def uniform_mask(chance: Tensor, covered: float, within: Size | None = None) -> 
     rows, columns = within or chance.shape[1:]
     inside = torch.zeros_like(chance[:1], dtype=torch.bool)
     inside[:, :rows, :columns] = True
-    quads = quadruple(chance.masked_fill(~inside, math.inf))
+    quads = group_2x2(chance.masked_fill(~inside, math.inf))
     lowest, kept = quads.min(dim=-1)
-    higher = (1 - lowest) ** quadruple(inside).sum(dim=-1)
+    higher = (1 - lowest) ** group_2x2(inside).sum(dim=-1)
     order = higher.flatten(1).argsort(dim=1, stable=True, descending=True)[:, : round(covered * lowest[0].numel())]
     state = torch.zeros_like(order.new_empty(lowest.shape).flatten(1), dtype=torch.uint8).scatter_(1, order, COVERED)
     mask = torch.full_like(quads, DROPPED, dtype=torch.uint8)
-    return ungroup(mask.scatter_(-1, kept[..., None], state.view(*lowest.shape, 1)))
+    return ungroup_2x2(mask.scatter_(-1, kept[..., None], state.view(*lowest.shape, 1)))
 
 
-def quadruple(cells: Tensor) -> Tensor:
+def group_2x2(cells: Tensor) -> Tensor:
     """(B, R, S) to (B, R / 2, S / 2, 4): each 2x2 in reading order."""
     batch, rows, columns = cells.shape
     return cells.view(batch, rows // 2, 2, columns // 2, 2).transpose(2, 3).flatten(3)
 
 
-def ungroup(quads: Tensor) -> Tensor:
-    """The inverse of :func:`quadruple`."""
+def ungroup_2x2(quads: Tensor) -> Tensor:
+    """The inverse of :func:`group_2x2`."""
     batch, rows, columns, _ = quads.shape
     return quads.view(batch, rows, columns, 2, 2).transpose(2, 3).reshape(batch, 2 * rows, 2 * columns)
 
@@ -91,7 +91,7 @@ def grow(cells: Tensor, factor: int, size: Size) -> Tensor:
 
 def kept_cells(mask: Tensor) -> tuple[Tensor, Tensor]:
     """Of a sparse mask, which cell of each 2x2 is kept, in 0..3, and whether it is VISIBLE or COVERED; both (B, R / 2, S / 2)."""
-    quads = quadruple(mask)
+    quads = group_2x2(mask)
     state, kept = quads.min(dim=-1)
     return kept, state
 

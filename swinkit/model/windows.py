@@ -20,11 +20,11 @@ Size = tuple[int, int]
 
 def counts_of(size: Sequence[int], unit: Size) -> Size:
     """How many units it takes to cover ``size``, per axis."""
-    height, width = sides(size)
+    height, width = traceable_sides(size)
     return (height + unit[0] - 1) // unit[0], (width + unit[1] - 1) // unit[1]
 
 
-def sides(size: Sequence[int]) -> Sequence[int]:
+def traceable_sides(size: Sequence[int]) -> Sequence[int]:
     """``size`` to compute with: constants for torch.jit.trace, and for torch.onnx.export without dynamo, which trace one size alone."""
     return [int(side) for side in size] if torch.jit.is_tracing() else size
 
@@ -36,7 +36,7 @@ def traced() -> bool:
 
 def pad_to(x: Tensor, counts: Size, unit: Size) -> Tensor:
     """Zero-pad a map (B, H, W, C) at the bottom and right to ``counts`` units; ``x`` itself where it fills them."""
-    height, width = sides(x.shape[1:3])
+    height, width = traceable_sides(x.shape[1:3])
     if torch.jit.is_tracing():
         # what was recorded refuses other sizes, which it would crop or mix up
         x = x.expand(-1, height, width, -1)
@@ -46,7 +46,7 @@ def pad_to(x: Tensor, counts: Size, unit: Size) -> Tensor:
     return F.pad(x, (0, 0, 0, right, 0, below))
 
 
-def settled(x: Tensor) -> Tensor:
+def contiguous(x: Tensor) -> Tensor:
     """``x`` in row-major order, copied only where it is not. Whether it is depends on whether some count is 1, so that a traced
     graph always copies."""
     return x.clone(memory_format=torch.contiguous_format) if traced() else x.contiguous()
@@ -56,14 +56,14 @@ def window_partition(x: Tensor, window: Size, counts: Size) -> Tensor:
     """Cut a map (B, H, W, C) of ``counts`` whole windows into windows (B, nW, N, C), both in row-major order."""
     batch, channels = x.shape[0], x.shape[3]
     x = x.view(batch, counts[0], window[0], counts[1], window[1], channels)
-    return settled(x.transpose(2, 3)).view(batch, counts[0] * counts[1], window[0] * window[1], channels)
+    return contiguous(x.transpose(2, 3)).view(batch, counts[0] * counts[1], window[0] * window[1], channels)
 
 
 def window_reverse(windows: Tensor, window: Size, counts: Size) -> Tensor:
     """Put windows (B, nW, N, C) back into a map (B, H, W, C): the inverse of :func:`window_partition`."""
     batch, channels = windows.shape[0], windows.shape[3]
     x = windows.view(batch, counts[0], counts[1], window[0], window[1], channels)
-    return settled(x.transpose(2, 3)).view(batch, counts[0] * window[0], counts[1] * window[1], channels)
+    return contiguous(x.transpose(2, 3)).view(batch, counts[0] * window[0], counts[1] * window[1], channels)
 
 
 def shift_size(window: Size, counts: Size, always: bool) -> Size:
@@ -144,7 +144,7 @@ class WindowGrid(NamedTuple):
         x = window_reverse(windows, self.window, self.counts)
         if self.cyclic:
             x = torch.roll(x, self.shift, (1, 2))
-        return settled(x[:, : size[0], : size[1]])  # row-major again where the crop took something away
+        return contiguous(x[:, : size[0], : size[1]])  # row-major again where the crop took something away
 
 
 def token_places(grid: WindowGrid, size: Size, device: torch.device | str | None = None) -> Tensor:

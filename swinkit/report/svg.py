@@ -115,8 +115,8 @@ def apart(places: Sequence[float], gap: float = 14.0, last: float = math.inf) ->
     order = sorted(range(len(places)), key=lambda index: places[index])
     for above, below in pairwise(order):
         moved[below] = max(moved[below], moved[above] + gap)
-    for index in order[-1:]:
-        moved[index] = min(moved[index], last)
+    if order:
+        moved[order[-1]] = min(moved[order[-1]], last)
     for below, above in pairwise(reversed(order)):
         moved[above] = min(moved[above], moved[below] - gap)
     return moved

@@ -21,7 +21,7 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from ..kernels.build import HOOKS
 from ..model.attention import ScaledCosine, WindowAttention
-from ..model.backbone import PatchEmbed, PatchMerging, Stage, side_by_side
+from ..model.backbone import PatchEmbed, PatchMerging, Stage, space_to_depth
 from ..model.block import Block, pre_norm
 from ..model.classifier import SwinClassifier
 from ..model.windows import Size, WindowGrid, counts_of, pad_to, shift_size
@@ -213,7 +213,7 @@ class FoldedMerging(nn.Module):
         self.norm = parts.norm(None if self.norm_first else source.norm)
 
     def forward(self, x: Tensor, size: Size) -> tuple[Tensor, Size]:
-        x = side_by_side(x.view(x.shape[0], *size, x.shape[2])).flatten(1, 2)
+        x = space_to_depth(x.view(x.shape[0], *size, x.shape[2])).flatten(1, 2)
         return self.reduction(self.norm(x)) if self.norm_first else self.norm(self.reduction(x)), counts_of(size, (2, 2))
 
 

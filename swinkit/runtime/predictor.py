@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ..config import sides
+from ..config import height_and_width
 from ..data.decode import Undecodable, decode
 from ..data.transforms import evaluation
 from ..errors import DataError, UsageError
@@ -65,7 +65,7 @@ class Predictor:
         self, model: str | Path | nn.Module, image_size: int | tuple[int, int] | None = None, device: str = "auto",
         batch_size: int | None = None, engine: str = "native", precision: str = "auto",
     ) -> None:  # fmt: skip
-        size = {} if image_size is None else {"size": sides(image_size)}
+        size = {} if image_size is None else {"size": height_and_width(image_size)}
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch_size is {batch_size}; expected how many pictures go through the model at once, 1 or more")
         network: Any = model if isinstance(model, nn.Module) else load_any(model, image_size)

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
-from ..config import SwinConfig, sides
+from ..config import SwinConfig, height_and_width
 from ..errors import UsageError, WeightsError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import Preprocessing
@@ -162,7 +162,7 @@ def open_unfitted(
     """As :func:`open_saved`, but the position information is as it was trained, for those who fit it to yet other windows."""
     located = locate(path)
     if is_foreign(located.path):
-        wanted = None if image_size is None else sides(image_size)
+        wanted = None if image_size is None else height_and_width(image_size)
         file = open_foreign(located.path, variant or located.variant, unrecorded or wanted)
         file = replace(file, preprocessing=located.preprocessing or file.preprocessing)
     else:
@@ -170,8 +170,8 @@ def open_unfitted(
         if variant is not None:
             check_variant(path, variant, file.config)
     if file.masking is not None:
-        return handed_over(file, sides(file.config.image_size if image_size is None else image_size))
-    return file if image_size is None else at_other_size(file, sides(image_size))
+        return handed_over(file, height_and_width(file.config.image_size if image_size is None else image_size))
+    return file if image_size is None else at_other_size(file, height_and_width(image_size))
 
 
 def check_variant(path: str | Path | Located, variant: str, config: SwinConfig) -> None:

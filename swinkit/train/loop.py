@@ -233,7 +233,10 @@ class Trainer:
 def seed_everything(device: torch.device, seed: int) -> None:
     """Seed what ``device`` draws from. On the processor that is one generator: torch.manual_seed would also queue a call, with the
     stack that it came from, for each accelerator that is not there."""
-    (torch.default_generator.manual_seed if device.type == "cpu" else torch.manual_seed)(seed)
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 def seed_of(seed: int, step: int, rank: int = 0) -> int:

@@ -109,8 +109,8 @@ class RunWatcher:
         if self.writer:
             for name, value in metrics.items():
                 self.writer.add_scalar(f"val/{name}", value, row["step"])
-        stale = time.monotonic() - self.kept > KEEP_EVERY
-        if improved if self.settings.keep == "best" else stale:
+        due = improved if self.settings.keep == "best" else time.monotonic() - self.kept > KEEP_EVERY
+        if due:
             self.keep(trainer, metrics)
         scores = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         best = " (best)" if improved and not trainer.progress.stale else ""  # weights that only equal the best are kept, too

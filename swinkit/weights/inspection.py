@@ -64,10 +64,10 @@ def inspect_state(state: Mapping[str, Tensor], told: Told | None = None, variant
 def _described(found: Recognised, config: SwinConfig | None, told: Told) -> dict[str, Any]:
     """What the weights say themselves, completed from the configuration that fits them, where one is known."""
     stages = range(len(found.architecture["depths"]))
-    windows, trained, size = found.windows, found.trained_windows, found.image_size if found.exact else None
+    windows, trained, size = found.windows, found.pretrained_windows, found.image_size if found.exact else None
     if config:
         windows = windows or tuple(config.stage_window(stage) for stage in stages)
-        trained = trained or config.trained_windows
+        trained = trained or config.pretrained_windows
         size = size or (config.image_size if told.config or found.variants else None)
     return {
         "format": found.dialect.title,
@@ -96,7 +96,7 @@ def _own(path: Path) -> dict[str, Any]:
         "variants": matching(config, any_size=True),
         "geometry": config.geometry,
         "windows": [list(config.stage_window(stage)) for stage in stages],
-        "trained_windows": list(config.trained_windows) if config.version == 2 else None,
+        "trained_windows": list(config.pretrained_windows) if config.version == 2 else None,
         "image_size": list(config.image_size),
         "depths": list(config.depths),
         "embed_dim": config.embed_dim,

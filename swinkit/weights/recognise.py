@@ -36,7 +36,7 @@ TABLE, POSITION, FLATTENED = (
 class Recognised:
     """What the names, shapes and saved buffers of a state dict say. None stands for "not recorded".
 
-    ``architecture`` holds fields of :class:`~swinkit.config.SwinConfig` without windows and sizes. ``windows`` and ``trained_windows`` are per
+    ``architecture`` holds fields of :class:`~swinkit.config.SwinConfig` without windows and sizes. ``windows`` and ``pretrained_windows`` are per
     stage: the window, and the one at which log-CPB was trained, a square as one integer. ``image_size`` is the largest that fits; ``exact`` says that no
     other does. ``match`` is the share of names that the dialect explains.
     """
@@ -48,7 +48,7 @@ class Recognised:
     parts: tuple[str, ...]
     dense: bool
     windows: tuple[Size, ...] | None
-    trained_windows: tuple[int | Size, ...] | None
+    pretrained_windows: tuple[int | Size, ...] | None
     image_size: Size | None
     exact: bool
     match: float
@@ -85,9 +85,9 @@ def disagreements(recognised: Recognised, config: SwinConfig) -> list[str]:
     windows = tuple(config.stage_window(stage) for stage in stages)
     if recognised.windows and recognised.windows != windows:
         lines.append(f"windows of the stages are {recognised.windows} in the file, {windows} in the configuration")
-    if recognised.trained_windows and recognised.trained_windows != config.trained_windows:
+    if recognised.pretrained_windows and recognised.pretrained_windows != config.pretrained_windows:
         lines.append(
-            f"pre-training windows are {recognised.trained_windows} in the file, {config.trained_windows} in the configuration"
+            f"pre-training windows are {recognised.pretrained_windows} in the file, {config.pretrained_windows} in the configuration"
         )
     if recognised.image_size and _maps(recognised.image_size, config) != _maps(config.image_size, config):
         lines.append(f"image_size is {recognised.image_size} in the file, {config.image_size} in the configuration")
@@ -155,7 +155,7 @@ class _Probe:
             parts=parts,
             dense=self.is_dense(parts, around),
             windows=windows,
-            trained_windows=self.per_stage(depths, self.reach),
+            pretrained_windows=self.per_stage(depths, self.pretrained_window),
             image_size=size,
             exact=exact,
             match=known / max(1, len(self.state) - (around if self.prefix else 0)),
@@ -243,9 +243,9 @@ class _Probe:
             side = 2 * side - 1 if side else None
         return ((side + 1) // 2, (side + 1) // 2) if side and side % 2 else None
 
-    def reach(self, i: int, j: int) -> int | Size | None:
+    def pretrained_window(self, i: int, j: int) -> int | Size | None:
         coordinates, window = self.coordinates(i, j), self.window(i, j)
-        return None if coordinates is None or window is None else reach_of(coordinates, window)
+        return None if coordinates is None or window is None else pretrained_window_of(coordinates, window)
 
     def image_size(self, depths: tuple[int, ...], windows: tuple[Size, ...] | None, patch: int) -> tuple[Size | None, bool]:
         """The largest picture size in pixels that fits, and whether it is told rather than bounded."""
@@ -268,7 +268,7 @@ class _Probe:
         return (outputs or around > 0) and not (self.version == 2 and self.dialect.name.startswith("transformers"))
 
 
-def reach_of(coordinates: Tensor, window: Size) -> int | Size | None:
+def pretrained_window_of(coordinates: Tensor, window: Size) -> int | Size | None:
     """The window at which log-CPB was trained, of its ``coordinates`` (…, 2) for ``window`` (V2, equation 4); None where they are none.
 
     An axis of one patch has only the offset 0 and tells nothing; any window serves it, such as the other axis'.

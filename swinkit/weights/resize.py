@@ -69,7 +69,7 @@ def remembering(target: SwinConfig, trained: SwinConfig) -> SwinConfig:
     """``target`` for the weights of ``trained``; where windows of version 2 differ, it records those at which log-CPB was trained."""
     if trained.version == 1 or _windows(target) == _windows(trained):
         return target
-    return target.model_copy(update={"pretrained_window_sizes": trained.trained_windows})
+    return target.model_copy(update={"pretrained_window_sizes": trained.pretrained_windows})
 
 
 def on_whole_pictures(seen: SwinConfig) -> SwinConfig:

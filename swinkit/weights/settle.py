@@ -33,7 +33,7 @@ def settle(recognised: Recognised, variant: str | None = None, image_size: Size 
 
 
 def _window_is_recorded(recognised: Recognised) -> bool:
-    return recognised.windows is not None and (recognised.version == 1 or recognised.trained_windows is not None)
+    return recognised.windows is not None and (recognised.version == 1 or recognised.pretrained_windows is not None)
 
 
 def _published(recognised: Recognised) -> SwinConfig | None:
@@ -60,8 +60,8 @@ def _question(recognised: Recognised) -> str:
 def _window_fields(recognised: Recognised) -> dict[str, Any]:
     assert recognised.windows is not None
     fields: dict[str, Any] = {"window_size": recognised.windows[0]}
-    if recognised.trained_windows and recognised.trained_windows != tuple(map(as_side, recognised.windows)):
-        fields["pretrained_window_sizes"] = recognised.trained_windows
+    if recognised.pretrained_windows and recognised.pretrained_windows != tuple(map(as_side, recognised.windows)):
+        fields["pretrained_window_sizes"] = recognised.pretrained_windows
     return fields
 
 

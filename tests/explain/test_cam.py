@@ -20,7 +20,7 @@ from swinkit.explain.gradients import integrated_gradients, smoothgrad
 from swinkit.explain.rollout import traced_back
 from swinkit.explain.scores import class_target, find_class
 from swinkit.explain.seeing import leaf_at, meetings, upsampled
-from swinkit.model.backbone import side_by_side
+from swinkit.model.backbone import space_to_depth
 from tests.explain.models import VERSIONS, small
 
 
@@ -81,7 +81,7 @@ def test_a_token_that_was_merged_comes_back_to_its_place(height: int, width: int
     row, column = place.draw(st.tuples(st.integers(0, height - 1), st.integers(0, width - 1)), label="token")
     x = torch.zeros(1, height, width, channels)
     x[0, row, column] = 1
-    marked = Reading(nn.Identity(), 4, parts=2).map_of(side_by_side(x))[0]
+    marked = Reading(nn.Identity(), 4, parts=2).map_of(space_to_depth(x))[0]
     assert marked.nonzero().tolist() == [[row, column]]
     assert float(marked.sum()) == channels
 

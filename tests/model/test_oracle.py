@@ -19,7 +19,7 @@ def in_double(model: SwinClassifier) -> SwinClassifier:
     model = model.double()
     for module in model.modules():
         if isinstance(module, MlpBias):
-            module.coordinates = log_spaced_coordinates(module.window, module.reach, torch.float64)
+            module.coordinates = log_spaced_coordinates(module.window, module.pretrained_window, torch.float64)
     return model
 
 

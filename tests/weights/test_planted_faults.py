@@ -135,7 +135,7 @@ def test_key_bias_of_torchvision_is_dropped_with_a_note() -> None:
 
 def test_wrong_pretrained_window() -> None:
     state = saved(MOVED, "microsoft")
-    assert recognise(state).trained_windows == (3, 2)
+    assert recognise(state).pretrained_windows == (3, 2)
     with pytest.raises(WeightsError, match=r"relative_coords_table is off by 0\.\d"):
         read(state, V2)
 
@@ -150,7 +150,7 @@ def test_buffers_in_half_precision_are_those_of_the_configuration(dialect: str, 
     halved = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in saved(wide, dialect).items()}
     assert all(tensor.dtype in (dtype, torch.int64) for tensor in halved.values())
     assert read(halved, wide)["head.weight"].dtype is dtype
-    assert recognise(halved).trained_windows == (11, 10)
+    assert recognise(halved).pretrained_windows == (11, 10)
     with pytest.raises(WeightsError, match="relative_coords_table is off by"):
         read(halved, wide.model_copy(update={"pretrained_window_sizes": (12, 12)}))
 
@@ -158,7 +158,7 @@ def test_buffers_in_half_precision_are_those_of_the_configuration(dialect: str, 
 def test_a_window_that_is_not_recorded_is_asked_for() -> None:
     config = SwinConfig.model_validate({**TINY, "version": 2, "embed_dim": 96, "num_heads": (3, 6), "depths": (2, 2)})
     found = recognise(saved(config, "timm"))
-    assert (found.windows, found.trained_windows, found.image_size) == (None, None, None)
+    assert (found.windows, found.pretrained_windows, found.image_size) == (None, None, None)
     with pytest.raises(UsageError, match="does not record the window"):
         settle(found)
 

@@ -14,7 +14,7 @@ from swinkit.model.classifier import SwinClassifier
 from swinkit.model.position_bias import log_spaced_coordinates
 from swinkit.variants import configure
 from swinkit.weights.formats import DIALECTS
-from swinkit.weights.recognise import reach_of, recognise
+from swinkit.weights.recognise import pretrained_window_of, recognise
 from swinkit.weights.translation import expected_state, export, restore
 
 from ..peers.building import NETWORKS, logits_of
@@ -92,7 +92,7 @@ def test_published_sizes_are_recognised(name: str) -> None:
     assert found.windows == tuple(config.stage_window(stage) for stage in range(4))
     assert found.image_size == config.image_size
     if config.version == 2:
-        assert found.trained_windows == config.trained_windows
+        assert found.pretrained_windows == config.pretrained_windows
 
 
 @pytest.mark.parametrize("name", [name for name in DIALECTS if 2 in DIALECTS[name].rows])
@@ -106,13 +106,13 @@ def test_what_no_other_library_can_record_is_refused(name: str) -> None:
 @given(st.tuples(st.integers(2, 24), st.integers(2, 24)), st.tuples(st.integers(2, 24), st.integers(2, 24)))
 @settings(max_examples=60, deadline=None)
 def test_coordinates_tell_the_window_at_which_they_were_trained(window: tuple[int, int], trained: tuple[int, int]) -> None:
-    found = reach_of(log_spaced_coordinates(window, trained).half(), window)
+    found = pretrained_window_of(log_spaced_coordinates(window, trained).half(), window)
     assert found == (trained if trained[0] != trained[1] else trained[0])
 
 
 @pytest.mark.parametrize(("window", "found"), [((1, 1), 1), ((1, 5), 5), ((5, 1), 5)])
 def test_an_axis_of_one_patch_tells_nothing(window: tuple[int, int], found: int) -> None:
-    assert reach_of(log_spaced_coordinates(window, (5, 5)), window) == found
+    assert pretrained_window_of(log_spaced_coordinates(window, (5, 5)), window) == found
 
 
 def test_saved_mask_has_the_published_shape() -> None:

@@ -107,7 +107,7 @@ def transfer(model: SwinClassifier, watched: Watched) -> dict[str, Any]:
     before = atlas(model)[0].surface
     own = isinstance(bias, MlpBias)
     network, level, error = (bias, 0.0, 0.0) if own else imitate(before, window)
-    wide = MlpBias(twice, len(before), network.reach)
+    wide = MlpBias(twice, len(before), network.pretrained_window)
     wide.mlp.load_state_dict(network.mlp.state_dict())
     stretched = bicubic(before.flatten(1).T, window, twice).T
     sides = [2 * side - 1 for side in twice]

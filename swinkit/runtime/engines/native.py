@@ -20,7 +20,7 @@ from ...kernels import norm as norms
 from ...kernels import stage as stages
 from ...kernels.build import DTYPES
 from ...kernels.memory import keep_freed_memory
-from ...model.attention import attend, unit
+from ...model.attention import attend, l2_normalise
 from ...model.windows import MASKED, Size, WindowGrid
 from ...tasks.devices import onednn_packs
 from ..folding import Affine, Attention, Folded, FoldedStage, Parts, cut_by_reshape
@@ -145,7 +145,7 @@ class GatheredAttention(nn.Module):
         )
         q, k, v = windows.permute(3, 0, 1, 4, 2, 5).unbind(0)
         if self.cosine:
-            q, k = unit(q.float()).to(q.dtype) * self.scale[:, None, None], unit(k.float()).to(k.dtype)
+            q, k = l2_normalise(q.float()).to(q.dtype) * self.scale[:, None, None], l2_normalise(k.float()).to(k.dtype)
         bias = self.bias  # (h, N, N), or (nW, h, N, N)
         if known.apart is not None:
             bias = bias + known.apart.to(bias.dtype) * MASKED

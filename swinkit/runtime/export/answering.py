@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...config import sides
+from ...config import height_and_width
 from ...errors import SwinkitError, UsageError, WeightsError
 from ...tasks import load
 from ...tasks.devices import find_device
@@ -67,7 +67,7 @@ def load_any(model: str | Path | Located, image_size: int | tuple[int, int] | No
         return load(model, image_size=image_size)
     graph = Answering(open_bundle(path))
     if image_size is not None:
-        graph.preprocessing = graph.preprocessing.model_copy(update={"size": sides(image_size)})
+        graph.preprocessing = graph.preprocessing.model_copy(update={"size": height_and_width(image_size)})
     return graph
 
 
