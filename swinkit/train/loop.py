@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 from lightning_fabric import Fabric
 from torch import nn
+from torch.nn.utils import get_total_norm
 
 from ..errors import SwinkitError
 from ..tasks import Meter, Task
@@ -139,9 +140,7 @@ class Trainer:
     def change(self, batch: Any, loss: float) -> tuple[float, float]:
         """Change the weights by the gradient that they have; returns ``loss`` and the learning rate. Raises :class:`NonFinite`."""
         rate = (self.settings.lr or 0.0) * learning_rate_factor(self.progress.step, self.warmup, self.steps)
-        largest = self.settings.clip_grad or math.inf
-        norm = self.fabric.clip_gradients(self.model, self.optimizers[0], max_norm=largest, error_if_nonfinite=False)
-        if not (math.isfinite(loss) and norm is not None and math.isfinite(float(norm))):
+        if not all(map(math.isfinite, (loss, *self.clipped()))):
             self.forget_gradients()
             raise NonFinite(self.describe(batch, loss))
         for optimizer in self.optimizers:
@@ -149,6 +148,16 @@ class Trainer:
             optimizer.step()
         self.average.update(self.model.module)
         return loss, rate
+
+    def clipped(self) -> list[float]:
+        """Clip what AdamW turns; the norm of each optimiser's gradients before that. The size of Muon's updates does not follow that
+        of its gradients, so that clipping them would change little but the weight of one batch in the momentum."""
+        adamw, *others = self.optimizers
+        largest = self.settings.clip_grad or math.inf
+        norm = self.fabric.clip_gradients(self.model, adamw, max_norm=largest, error_if_nonfinite=False)
+        assert norm is not None  # which only clipping by value leaves out
+        gradients = [[p.grad for group in other.param_groups for p in group["params"] if p.grad is not None] for other in others]
+        return [float(norm), *(float(get_total_norm(each)) for each in gradients)]
 
     def accumulate_gradients(self, batch: Any) -> float:
         """Mean loss of this rank's share of ``batch``, whose gradient is gathered part by part."""

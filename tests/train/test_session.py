@@ -148,6 +148,24 @@ def test_fault_06_a_loss_that_is_not_finite_changes_no_weight_and_names_the_file
     assert weights_digest(saved.state["model"]) == kept["before"]
 
 
+def test_a_gradient_that_only_muon_would_turn_is_not_used_if_it_is_not_finite(data, tmp_path, monkeypatch):
+    gradients, kept = Trainer.gradients, {}
+
+    def overflowing(self, batch):
+        loss = gradients(self, batch)
+        muon = self.optimizers[1]
+        muon.param_groups[0]["params"][0].grad[0, 0] = torch.inf
+        kept["before"] = weights_digest(self.model.module.state_dict())
+        return loss
+
+    skip_rehearsal(monkeypatch)
+    monkeypatch.setattr(Trainer, "gradients", overflowing)
+    with pytest.raises(NonFinite):
+        fit(data, out=tmp_path / "run", **TINY, optimizer="muon")
+    saved = CheckpointStore(tmp_path / "run" / "checkpoints").newest_valid()
+    assert weights_digest(saved.state["model"]) == kept["before"]
+
+
 def interrupted_run(data, tmp_path, monkeypatch, **settings):
     with monkeypatch.context() as patched:
         stop_at(patched, 3)
