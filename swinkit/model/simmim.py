@@ -20,7 +20,7 @@ from .block import LayerNorm
 from .windows import Size, counts_of
 
 VISIBLE, COVERED, DROPPED = 0, 1, 2
-LEAST_WIDTH = 64  # channels from which the sparse decoder paints a 2x2, or as many as this has pixels
+LEAST_WIDTH = 64  # channels from which the sparse decoder paints a 2x2
 
 
 def cell_grid(size: Size, masking: Masking) -> Size:
@@ -164,11 +164,10 @@ class SparseReconstructionHead(nn.Module):
     def __init__(self, config: SwinConfig, masking: Masking) -> None:
         super().__init__()
         self.cell, self.factor = masking.cell, config.strides[-1] // masking.cell
-        pixels = 4 * masking.cell**2 * config.in_channels
-        width = max(min(LEAST_WIDTH, pixels), config.widths[-1] // self.factor**2)
+        width = max(LEAST_WIDTH, config.widths[-1] // self.factor**2)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, config.embed_dim))
         self.places = nn.Linear(config.widths[-1], self.factor**2 * 4 * width)
-        self.pixels = nn.Linear(width, pixels)
+        self.pixels = nn.Linear(width, 4 * masking.cell**2 * config.in_channels)
         self.reset_parameters()
         for child in self.children():
             child.apply(initialise)

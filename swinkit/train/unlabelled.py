@@ -39,7 +39,7 @@ from .settings import DataFacts, PretrainSettings, default_epochs, default_rate,
 from .start import Start, gray, starting_point, suited
 
 PUBLISHED = 192  # pixels; the side at which SimMIM pre-trains published variants, their windows smaller in proportion
-ACROSS = 6  # cells along the shorter side of a picture, at least; sparse, pairs of them, of which one cell is seen
+ACROSS = 6  # cells along the shorter side of a picture, at least
 KEPT_ASIDE = 1000  # validation pictures; the loss on so many is as good as exact
 SHOWN = 8  # pictures of the reconstruction sheet
 PROBES = 8  # measurements of the features in a run, about
@@ -156,10 +156,9 @@ def published(settings: PretrainSettings, name: str) -> PretrainSettings:
 
 
 def default_cell(config: SwinConfig, sparse: bool) -> int:
-    """The coarsest grid of a stage that has six cells along a picture's shorter side; sparse, six pairs of them, of a stage before the last."""
+    """The coarsest grid of a stage that has six cells along a picture's shorter side; sparse, of a stage before the last."""
     strides = config.strides[:-1] if sparse and config.num_stages > 1 else config.strides
-    across = 2 * ACROSS if sparse else ACROSS
-    return max((side for side in strides if min(config.image_size) >= across * side), default=config.patch_size)
+    return max((side for side in strides if min(config.image_size) >= ACROSS * side), default=config.patch_size)
 
 
 def taken_over(start: Start, masking: Masking, normalise: int = 0) -> Start:

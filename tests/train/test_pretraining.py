@@ -34,8 +34,7 @@ from swinkit.train.loop import Trainer
 from swinkit.train.prepare import checked
 from swinkit.train.settings import PretrainSettings, TrainSettings
 from swinkit.train.start import open_start
-from swinkit.train.unlabelled import Unlabelled, default_cell, published, whole
-from swinkit.variants import configure
+from swinkit.train.unlabelled import Unlabelled, published, whole
 from swinkit.weights.files import read_model, save_model
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.resize import bicubic
@@ -153,21 +152,6 @@ def test_what_is_said_of_labels_is_true(place, told, tmp_path):
     assert not [message for message in said if "label" in message]
 
 
-@pytest.mark.parametrize(
-    ("name", "size", "faithful", "sparse"),
-    [
-        ("swin_t", 192, 32, 16),
-        ("swin_t", (160, 320), 16, 8),
-        ("swin_t", 1024, 32, 16),
-        ("swin_nano", 28, 4, 2),
-        ("swin_nano", 8, 2, 2),
-    ],
-)
-def test_six_cells_or_pairs_of_them_lie_across_a_picture_where_there_are_stages_for_it(name, size, faithful, sparse):
-    config = configure(name, image_size=size)
-    assert (default_cell(config, False), default_cell(config, True)) == (faithful, sparse)
-
-
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_pictures_of_160x320_and_of_4_channels_are_learned_from(sparse, version, tmp_path):
@@ -178,7 +162,7 @@ def test_pictures_of_160x320_and_of_4_channels_are_learned_from(sparse, version,
     run = pretrain(data, "swin_nano", tmp_path / "run", sparse=sparse, **settings)
     saved = read_model(run.path)
     assert (saved.config.image_size, saved.config.in_channels) == ((160, 320), 4)
-    assert saved.masking.cell == (8 if sparse else 16)
+    assert saved.masking.cell == 16
     assert np.isfinite(run.run.validation["loss"])
     assert swinkit.load(run.path)(torch.rand(1, 4, 160, 320)).shape == (1, 64)
     assert swinkit.load(run.path, image_size=(96, 96))(torch.rand(1, 4, 96, 96)).shape == (1, 64)
