@@ -94,6 +94,11 @@ def make_split(
     units = _units(collection, rest, alike)
     parts = _part(collection, units, [1 - sum(shares.values()), shares["val"], shares["test"]], seed)
     drawn = dict(zip(("train", "val", "test"), parts, strict=True))
+    if not drawn["train"]:
+        raise DataError(
+            f"{collection.root}: val={val} and test={test} leave no picture to train on; groups and duplicates are drawn whole. "
+            "Mend: smaller shares, or more pictures"
+        )
     kept = {part: tuple(named[part]) or drawn[part] for part in ("val", "test")}
     return Split(drawn["train"], kept["val"], kept["test"], _made(named, shares, seed, collection.classes))
 

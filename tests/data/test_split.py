@@ -231,6 +231,9 @@ def test_refusals():
         make_split(collection(torn), folds=2)
     with pytest.raises(UsageError, match="expected shares"):
         make_split(labelled([5, 5]), val=0.6, test=0.4)
+    for few in (labelled([2, 2]), collection([Sample(str(index), (0,), None, "g") for index in range(9)])):
+        with pytest.raises(DataError, match=r"val=0\.9 and test=0\.0 leave no picture to train on.*Mend: smaller shares"):
+            make_split(few, val=0.9)
     with pytest.raises(UsageError, match="folds=11: expected 2 to 10, the number of groups"):
         make_split(labelled([5, 5]), folds=11)
     grouped = collection([Sample(str(index), (index % 2,), None, str(index % 3)) for index in range(60)])
