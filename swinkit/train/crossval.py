@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..validation import validated
 from ..weights.atomic import write_json
 from .place import CONFIG, FOLDS, RUNS, check_place, claim, first_free, read_record
-from .prepare import anchored, checked
+from .prepare import checked, places
 from .recipe import recipe_of
 from .session import FREE, begin, kept, resume, unchanged
 from .settings import TrainSettings
@@ -54,9 +54,9 @@ def cross_validate(settings: TrainSettings, out: str | Path | None = None, displ
     display = display or Display(quiet=True)
     check_place(settings, Path(out) if out is not None else None)
     check_folds(settings, display)
-    data = anchored(settings.data or "")
-    folder = claim(Path(out)) if out is not None else first_free(RUNS / "classify", f"{Path(data).name}-folds")
-    settings = settings.model_copy(update={"data": data})  # whoever goes on may do so from elsewhere
+    settings = settings.model_copy(update=places(settings))  # whoever goes on may do so from elsewhere
+    name = f"{Path(settings.data or '').name}-folds"
+    folder = claim(Path(out)) if out is not None else first_free(RUNS / "classify", name)
     write_json(folder / FOLDS, {"settings": settings.model_dump(mode="json"), "done": []})
     return go_on(folder, display=display)
 
