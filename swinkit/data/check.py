@@ -236,7 +236,8 @@ def _twins(collection: Collection, same: list[tuple[int, ...]], similar: list[tu
     for kind, word, groups in (("duplicates", "exact", same), ("near-duplicates", "near", similar)):
         across = [group for group in groups if len({collection.samples[index].split or "train" for index in group}) > 1]
         torn = [group for group in groups if len({collection.samples[index].labels for index in group}) > 1]
-        inside = [group for group in groups if group not in set(across)]
+        parted = set(across)
+        inside = [group for group in groups if group not in parted]
         if across:
             yield Finding(
                 f"{kind}-across-splits",
