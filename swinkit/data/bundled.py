@@ -20,6 +20,11 @@ BUNDLED = {
 }
 
 
+def is_bundled(data: str | Path, format: str | None = None) -> bool:
+    """Whether ``data``, of layout ``format`` where one is given, names such a set; a :class:`Path` is a place, whatever it is called."""
+    return format == "bundled" or (format is None and isinstance(data, str) and data in BUNDLED)
+
+
 def open_bundled(name: str) -> Collection:
     """The picture set called ``name``, a key of ``BUNDLED``. Raises :class:`DataError` when it is not on this machine."""
     collection = open_idx(find_bundled(name), f"picture set {name!r}: {BUNDLED[name]}", "bundled")

@@ -7,13 +7,13 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from ..machine import usable_cores
+from .ahead import made_ahead
 from .collection import Collection, counted, shown
 from .decode import Undecodable, channels_first
 from .duplicates import Print, exact, fingerprint, near
@@ -107,8 +107,9 @@ def _looks(collection: Collection) -> Iterator[_Look]:
     if collection.pixels is not None:  # nothing to decode; threads would only wait for each other
         yield from (_look(collection, index) for index in range(len(collection)))
         return
-    with ThreadPoolExecutor(usable_cores()) as threads:
-        yield from threads.map(lambda index: _look(collection, index), range(len(collection)))
+    cores = usable_cores()
+    # not all at once: what waits for its turn takes 2 kB a picture
+    yield from made_ahead(lambda index: _look(collection, index), range(len(collection)), cores, 4 * cores)
 
 
 def _look(collection: Collection, index: int) -> _Look:
@@ -236,7 +237,8 @@ def _twins(collection: Collection, same: list[tuple[int, ...]], similar: list[tu
     for kind, word, groups in (("duplicates", "exact", same), ("near-duplicates", "near", similar)):
         across = [group for group in groups if len({collection.samples[index].split or "train" for index in group}) > 1]
         torn = [group for group in groups if len({collection.samples[index].labels for index in group}) > 1]
-        inside = [group for group in groups if group not in set(across)]
+        parted = set(across)
+        inside = [group for group in groups if group not in parted]
         if across:
             yield Finding(
                 f"{kind}-across-splits",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import DataError
 from .decode import decode
 
 
@@ -57,13 +58,18 @@ class Collection:
     def read(self, index: int, least: int | None = None) -> np.ndarray:
         """Picture ``index`` as (H, W, C): uint8, or float32 in 0..1 for 16-bit and float files; ``least`` as in :func:`decode`.
 
-        Raises :class:`~swinkit.data.decode.Undecodable`.
+        Raises :class:`~swinkit.data.decode.Undecodable`, and :class:`DataError` where memory does not suffice for a sound one.
         """
         path = self.path(index)
         if path is None:
             assert self.pixels is not None
             return self.pixels[index]
-        return decode(path, self.channels, least)
+        try:
+            return decode(path, self.channels, least)
+        except MemoryError:
+            raise DataError(
+                f"{shown(path)}: there is not enough memory to decode it. Mend: end other programs, or leave the picture out"
+            ) from None
 
     def label_matrix(self, indices: Iterable[int]) -> np.ndarray:
         """Labels of ``indices``: (B,) int64 with -1 for unlabelled, or (B, classes) float32 zeros and ones for multi-label."""

@@ -61,7 +61,7 @@ def decode(source: Path | str | bytes | Image.Image | np.ndarray, channels: int 
 
     ``channels`` 3 is RGB, 1 is luma (ITU-R 601); any other number must be what the file holds. With ``least``, a JPEG may come
     in a half, a quarter or an eighth of its size, no side shorter than so many pixels, which decodes several times as fast.
-    Raises :class:`Undecodable`.
+    Raises :class:`Undecodable`, and MemoryError where there is too little: of that no file can be blamed.
     """
     name = source if isinstance(source, str | Path) else None
     try:
@@ -74,6 +74,8 @@ def decode(source: Path | str | bytes | Image.Image | np.ndarray, channels: int 
             return _from_stream(stream, channels, least)
     except Undecodable as error:
         raise Undecodable(error.reason, name) from None
+    except MemoryError:
+        raise
     except Exception as error:  # parsers of damaged files raise almost anything; every one of them means "cannot be used"
         raise Undecodable(_reason(error), name) from error
 
@@ -146,8 +148,7 @@ def _from_image(image: Image.Image, channels: int, least: int | None) -> np.ndar
     if image.mode in ("RGBA", "LA", "RGBa", "La"):
         colour = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
-    pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-    return pixels[..., None] if channels == 1 else pixels
+    return np.atleast_3d(np.asarray(image.convert("L" if channels == 1 else "RGB")))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -294,7 +295,6 @@ def channels_first(shape: tuple[int, ...]) -> str:
 def luma(values: np.ndarray) -> np.ndarray:
     """RGB (..., 3) to gray (..., 1) of the same type, ITU-R 601 as Pillow's "L"."""
     if values.dtype == np.uint8:
-        return ((values.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32) + 0x8000) >> 16).astype(np.uint8)[
-            ..., None
-        ]
+        weighted = values.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)
+        return ((weighted + 0x8000) >> 16).astype(np.uint8)[..., None]
     return (values @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]

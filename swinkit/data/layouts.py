@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError, UsageError
-from .bundled import BUNDLED, find_bundled, open_bundled
+from .bundled import BUNDLED, find_bundled, is_bundled, open_bundled
 from .collection import Collection, shown
 from .decode import stored_channels
 from .files import is_picture_name, subfolders, walk
@@ -24,7 +24,7 @@ FORMATS: dict[str, Callable[[Path], Collection]] = {
 
 
 def open_data(data: str | Path, format: str | None = None) -> Collection:
-    """The pictures at ``data``: a folder, a manifest, or the name of a bundled set.
+    """The pictures at ``data``: a folder, a manifest, or, as text, the name of a bundled set.
 
     ``format`` (one of ``FORMATS``, or "bundled") skips the recognition. Raises :class:`DataError` that lists what was
     looked for and what was found.
@@ -44,7 +44,7 @@ def layout_of(data: str | Path, format: str | None = None) -> str:
 
     No picture is opened. Raises what :func:`open_data` raises for data that are not there or have no layout.
     """
-    if format == "bundled" or (format is None and str(data) in BUNDLED):
+    if is_bundled(data, format):
         find_bundled(str(data))
         return "bundled"
     if format is not None and format not in FORMATS:

@@ -18,7 +18,7 @@ from .collection import Collection, shown
 from .decode import Undecodable
 from .randomness import ORDER, keys, mix
 from .transforms import EvaluationTransform, TrainingTransform, sample_keys
-from .workers import TIMEOUT, Workers
+from .workers import TIMEOUT, Workers, patience
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def train_batches(
     collection: Collection, batches: list[np.ndarray], transform: TrainingTransform, epoch: Epoch, workers: int = 0
 ) -> Iterator[Batch]:
     """:meth:`Loader.training`, once."""
-    with Loader(collection, transform, None, min(workers, len(batches))) as loader:
+    timeout = patience(max(map(len, batches), default=0))
+    with Loader(collection, transform, None, min(workers, len(batches)), timeout=timeout) as loader:
         yield from loader.training(batches, epoch)
 
 
@@ -77,11 +78,11 @@ def eval_batches(
     transform: EvaluationTransform,
     batch_size: int,
     workers: int = 0,
-    timeout: float = TIMEOUT,
+    timeout: float | None = None,
 ) -> Iterator[Batch]:
-    """:meth:`Loader.evaluation`, once."""
+    """:meth:`Loader.evaluation`, once; ``timeout`` None is the :func:`~swinkit.data.workers.patience` for a batch."""
     batches = math.ceil(len(indices) / batch_size)
-    with Loader(collection, None, transform, min(workers, batches), timeout=timeout) as loader:
+    with Loader(collection, None, transform, min(workers, batches), timeout=timeout or patience(batch_size)) as loader:
         yield from loader.evaluation(indices, batch_size)
 
 

@@ -138,8 +138,18 @@ def _record(path: Path, line: int, row: dict[str, Any]) -> tuple[str, list[str],
     split = row.get("split") or None
     if split is not None and str(split).lower() not in SPLITS:
         raise DataError(f"{where}: split {str(split)!r}; expected train, val or test")
-    group = row.get("group")
-    return name, labels, SPLITS[str(split).lower()] if split else None, None if group in (None, "") else _name(group), several
+    group = None if row.get("group") in (None, "") else _name(row["group"])
+    _check_characters(where, name, *labels, group or "")
+    return name, labels, SPLITS[str(split).lower()] if split else None, group, several
+
+
+def _check_characters(where: str, *texts: str) -> None:
+    """Raises :class:`DataError` for half a character of UTF-16, which JSON can escape and no file name can hold."""
+    for text in texts:
+        try:
+            text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise DataError(f"{where}: {text!r} holds half a character (a lone surrogate). Mend: write the whole one") from None
 
 
 def _name(value: Any) -> str:

@@ -76,10 +76,14 @@ def make_split(
             f"{collection.root}: no picture to train on; {len(collection)} were found, {len(broken)} of them unusable, {sum(map(len, named.values()))} kept for val or test"
         )
     if folds is not None:
-        if not 2 <= folds <= len(rest) + len(named["val"]):
-            raise UsageError(f"folds={folds}: expected 2 to the number of pictures, {len(rest) + len(named['val'])}")
         _check_groups(collection, usable, joined=True)
-        parts = _part(collection, _units(collection, sorted(rest + named["val"]), alike), [1 / folds] * folds, seed)
+        units = _units(collection, sorted(rest + named["val"]), alike)
+        if not 2 <= folds <= len(units):
+            raise UsageError(
+                f"folds={folds}: expected 2 to {len(units)}, the number of groups: pictures of one group, or alike, stay together, any "
+                "other is a group of its own. Mend: fewer folds, or pictures of more groups"
+            )
+        parts = _part(collection, units, [1 / folds] * folds, seed)
         made = f"{folds} folds drawn with seed {seed}, stratified by label, groups and duplicates kept together"
         return replace(Split((), (), tuple(named["test"]), made, parts).fold(0), made=made)
     _check_groups(collection, usable)
@@ -90,6 +94,11 @@ def make_split(
     units = _units(collection, rest, alike)
     parts = _part(collection, units, [1 - sum(shares.values()), shares["val"], shares["test"]], seed)
     drawn = dict(zip(("train", "val", "test"), parts, strict=True))
+    if not drawn["train"]:
+        raise DataError(
+            f"{collection.root}: val={val} and test={test} leave no picture to train on; groups and duplicates are drawn whole. "
+            "Mend: smaller shares, or more pictures"
+        )
     kept = {part: tuple(named[part]) or drawn[part] for part in ("val", "test")}
     return Split(drawn["train"], kept["val"], kept["test"], _made(named, shares, seed, collection.classes))
 

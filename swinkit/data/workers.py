@@ -17,6 +17,12 @@ from torch.utils.data import DataLoader, Dataset
 from ..errors import SwinkitError
 
 TIMEOUT = 60.0  # seconds without an answer after which a worker, or the disk that it reads from, is taken to stand still
+A_PICTURE = 5.0  # seconds, more than the largest that is decoded takes on a busy core
+
+
+def patience(pictures: int) -> float:
+    """Seconds that a worker which is asked for so many ``pictures`` at once may take for them."""
+    return max(TIMEOUT, A_PICTURE * pictures)
 
 
 class Workers:
@@ -84,7 +90,8 @@ def _worker_reason(message: str, timeout: float) -> str:
     if "timed out" in message:
         return (
             f"No loader worker gave a batch for {timeout:g} seconds. A worker is stopped, or the disk or network drive with the pictures "
-            "does not answer. Mend: look at the drive, then resume the run; --set workers=0 reads without workers"
+            "does not answer. Mend: look at the drive, then begin again: a run by --resume, where --set workers=0 reads without "
+            "workers; evaluate with a smaller --batch-size"
         )
     again = (
         ""
@@ -93,7 +100,8 @@ def _worker_reason(message: str, timeout: float) -> str:
     )
     return (
         f"A loader worker died: {message.splitlines()[0].rstrip('. ')}. Often the machine ran out of memory. {again}"
-        "Mend: resume the run with fewer workers (--set workers=0 needs none), or keep no pictures (--set cache=0)"
+        "Mend: resume a run with fewer workers (--set workers=0 needs none), or keep no pictures (--set cache=0); evaluate with a "
+        "smaller --batch-size"
     )
 
 

@@ -165,8 +165,9 @@ def serve() -> None:
         try:
             picture = np.ascontiguousarray(decode(Path(os.fsdecode(requests.read(length))), channels))
         except Undecodable as fault:
-            short = isinstance(fault.__cause__, MemoryError)
-            _send(replies, {"reason": f"needs more than {MEMORY_LIMIT >> 30} GiB of memory" if short else fault.reason})
+            _send(replies, {"reason": fault.reason})
+        except MemoryError:
+            _send(replies, {"reason": f"needs more than {MEMORY_LIMIT >> 30} GiB of memory"})
         else:
             _send(replies, {"shape": picture.shape, "dtype": picture.dtype.str}, memoryview(picture.data).cast("B"))
 

@@ -7,9 +7,8 @@ import glob
 import hashlib
 import os
 import threading
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -19,6 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..config import height_and_width
+from ..data.ahead import made_ahead
 from ..data.decode import Undecodable, decode
 from ..data.transforms import evaluation
 from ..errors import DataError, UsageError
@@ -152,17 +152,7 @@ class Predictor:
             yield from (self._prepare(item, decode) for item in inputs)
             return
         ahead = 2 * workers if self.preprocessing.resize == "none" else self.batch_size + workers
-        pool = ThreadPoolExecutor(workers)
-        try:
-            coming: deque[Future[Prepared]] = deque()
-            for item in inputs:
-                coming.append(pool.submit(self._prepare, item, decode))
-                if len(coming) > ahead:
-                    yield coming.popleft().result()
-            while coming:
-                yield coming.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # whoever stops us does not wait for a slow picture
+        yield from made_ahead(lambda item: self._prepare(item, decode), inputs, workers, ahead)
 
     def _prepare(self, item: Any, decode: Decode) -> Prepared:
         name, fault = item if isinstance(item, Input) else (str(item) if isinstance(item, str | Path) else None, None)

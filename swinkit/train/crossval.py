@@ -13,7 +13,8 @@ from ..errors import UsageError
 from ..validation import validated
 from ..weights.atomic import write_json
 from .place import CONFIG, FOLDS, RUNS, check_place, claim, first_free, read_record
-from .prepare import anchored
+from .prepare import checked, places
+from .recipe import recipe_of
 from .session import FREE, begin, kept, resume, unchanged
 from .settings import TrainSettings
 from .watch import Display
@@ -50,12 +51,26 @@ def cross_validate(settings: TrainSettings, out: str | Path | None = None, displ
     """Train ``settings.folds`` runs, each validated on the part that it leaves out, in a new folder."""
     if settings.folds is None:
         raise UsageError("Cross-validation needs the number of parts. Mend: folds=5")
+    display = display or Display(quiet=True)
     check_place(settings, Path(out) if out is not None else None)
-    data = anchored(settings.data or "")
-    folder = claim(Path(out)) if out is not None else first_free(RUNS / "classify", f"{Path(data).name}-folds")
-    settings = settings.model_copy(update={"data": data})  # whoever goes on may do so from elsewhere
+    check_folds(settings, display)
+    settings = settings.model_copy(update=places(settings))  # whoever goes on may do so from elsewhere
+    name = f"{Path(settings.data or '').name}-folds"
+    folder = claim(Path(out)) if out is not None else first_free(RUNS / "classify", name)
     write_json(folder / FOLDS, {"settings": settings.model_dump(mode="json"), "done": []})
     return go_on(folder, display=display)
+
+
+def check_folds(settings: TrainSettings, display: Display) -> None:
+    """Raises what parting the pictures of ``settings`` would, while no folder is taken yet and no fold has been trained."""
+    recipe = recipe_of(settings.task)
+    try:
+        collection = recipe.open(settings, display.checked)
+        # each fold says what is found
+        findings = checked(settings, collection, lambda _: None, display.checked)
+    finally:
+        display.end()
+    recipe.part(settings, collection, findings, lambda _: None)
 
 
 def go_on(folder: str | Path, changes: Mapping[str, Any] | None = None, display: Display | None = None) -> CrossValidation:

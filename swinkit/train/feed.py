@@ -11,6 +11,7 @@ from ..data.augment import Augmentation
 from ..data.collection import Collection
 from ..data.loader import Epoch, Loader, epoch_order, in_batches
 from ..data.transforms import evaluation, training
+from ..data.workers import patience
 from ..preprocessing import Preprocessing
 
 
@@ -38,7 +39,7 @@ class Feed:
     @cached_property
     def loader(self) -> Loader:
         looks = training(self.preprocessing, self.augmentation), evaluation(self.preprocessing)
-        return Loader(self.collection, *looks, self.workers, self.room)
+        return Loader(self.collection, *looks, self.workers, self.room, patience(self.batch_size))
 
     def training(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Batches of ``epoch`` from position ``start``."""

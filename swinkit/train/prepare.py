@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..data.bundled import BUNDLED
+from ..data.bundled import is_bundled
 from ..data.cache import room
 from ..data.check import Findings, examine
 from ..data.collection import Collection
@@ -159,9 +159,15 @@ def rehearsed(given: RunSettings, settled: RunSettings, model: nn.Module, ground
     return settled, plan
 
 
-def anchored(data: str) -> str:
-    """``data`` as it can be named from any folder."""
-    return data if data in BUNDLED else str(Path(data).resolve())
+def anchored(data: str, layout: str | None = None) -> str:
+    """``data`` as it can be named from any folder, read as ``layout`` or as what is recognised."""
+    return data if is_bundled(data, layout) else str(Path(data).resolve())
+
+
+def places(settings: RunSettings) -> dict[str, str]:
+    """Those of ``settings`` that say where pictures lie, :func:`anchored`."""
+    given = (("data", settings.data, settings.format), ("probe", getattr(settings, "probe", None), None))
+    return {name: anchored(place, layout) for name, place, layout in given if place}
 
 
 def frozen(settled: RunSettings, model: nn.Module, ground: Ground) -> RunSettings:
@@ -171,7 +177,7 @@ def frozen(settled: RunSettings, model: nn.Module, ground: Ground) -> RunSetting
     workers = 0 if ground.collection.pixels is not None else min(4, max(1, usable_cores() - 1))
     config: Any = model.config
     update = {
-        **{key: anchored(place) for key in ("data", "probe") if (place := getattr(settled, key, None))},
+        **places(settled),
         "model": name,
         "image_size": start.config.image_size,
         "swin": config.model_dump(mode="json"),

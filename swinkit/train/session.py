@@ -24,15 +24,14 @@ from .checkpoint import Checkpoint
 from .interrupt import Interruption
 from .loop import Trainer
 from .place import check_place, whole
-from .prepare import Prepared, anchored, empty_network, identity, initial_network, make_feed, prepare
+from .prepare import Prepared, empty_network, identity, initial_network, make_feed, places, prepare
 from .recipe import recipe_of
 from .run import RunFolder
 from .settings import MAKING, Kind, RunSettings, TrainSettings
 from .watch import Display, EpochSums, RunWatcher, save_trained
 
-PLACES = ("data", "probe")  # where pictures lie
 # may change on resume and is written down, since whoever comes after the run reads it there
-KEPT = {*PLACES, "device", "verdict"}
+KEPT = {"data", "probe", "device", "verdict"}
 FREE = {"time_limit", "save_every", "workers", "cache", "tensorboard", *KEPT}  # may change on resume: no bit depends on them
 
 
@@ -69,7 +68,7 @@ def fit(
     on; :class:`DataError` and :class:`UsageError` before anything is written. A time limit that is over ends it as its last
     step would: the model as it is by then is measured and saved.
     """
-    chosen = validated(TrainSettings, {"data": str(data), "model": str(model), **settings})
+    chosen = validated(TrainSettings, {"data": data, "model": str(model), **settings})
     return begin(chosen, out, display or Display(quiet=True))
 
 
@@ -243,8 +242,7 @@ def write_down(run: RunFolder, settings: RunSettings, beside: Mapping[str, Colle
 
 def kept(settings: RunSettings) -> dict[str, Any]:
     """Of ``settings`` what a run keeps up with when it goes on."""
-    told = settings.model_dump(include=KEPT)
-    return told | {name: anchored(told[name]) for name in PLACES if told.get(name)}
+    return settings.model_dump(include=KEPT) | places(settings)
 
 
 class OtherPictures(UsageError):

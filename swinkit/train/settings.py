@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ..config import Masking
 from ..data.augment import Augmentation
@@ -21,6 +22,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch takes
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# a path stays one as text, where "digits" alone would be the bundled set
+Place = Annotated[str, BeforeValidator(lambda given: str(given.absolute()) if isinstance(given, Path) else given)]
 LearnedFrom = Literal["nothing", "pictures", "labels"]  # what weights to begin with have seen: pictures alone are SimMIM's
 Block = TypeVar("Block", bound=BaseModel)
 
@@ -63,7 +66,7 @@ class RunSettings(BaseModel):
     }
 
     task: str
-    data: str | None = None
+    data: Place | None = None
     format: str | None = None
     val: Annotated[float, Field(gt=0, lt=1)] | None = None
     seed: Seed = 0
@@ -161,7 +164,7 @@ class PretrainSettings(RunSettings):
     sparse: bool = False
     covered: Annotated[float, Field(ge=0, lt=1)] = 0.25
     normalise: Natural = 0
-    probe: str | None = None
+    probe: Place | None = None
     probe_every: Positive | None = None
     verdict: bool = True
 

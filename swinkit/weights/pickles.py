@@ -14,6 +14,7 @@ import sys
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -64,11 +65,17 @@ class Storage(NamedTuple):
     length: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """A tensor: a storage seen from ``offset`` with ``shape`` and ``stride``, all in items."""
+    """A tensor: a storage seen from ``offset`` with ``shape`` and ``stride``, all in items.
 
-    def __init__(self, storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> None:
-        self.storage, self.offset, self.shape, self.stride = storage, offset, shape, stride
+    Frozen and with slots, since a pickle may set any attribute of what it made, methods included.
+    """
+
+    storage: Any
+    offset: Any
+    shape: Any
+    stride: Any
 
     def objections(self) -> Iterator[str]:
         """Why this is no tensor within its storage."""
@@ -77,7 +84,7 @@ class View:
             if isinstance(self.shape, tuple) and isinstance(self.stride, tuple)
             else (-1,)
         )
-        if not isinstance(self.storage, Storage) or not all(type(number) is int and number >= 0 for number in numbers):
+        if not isinstance(self.storage, Storage) or not all(type(number) is int and 0 <= number < 2**63 for number in numbers):
             yield "is no plain tensor"
         elif len(self.shape) != len(self.stride):
             yield f"has shape {self.shape} and strides {self.stride}"
@@ -92,6 +99,11 @@ class View:
         return int(self.offset + 1 + sum((side - 1) * step for side, step in zip(self.shape, self.stride, strict=True)))
 
 
+def _view(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> View:
+    """The class itself is kept from pickles, which could set its attributes too."""
+    return View(storage, offset, shape, stride)
+
+
 def _first(view: Any = None, *_: Any) -> Any:
     return view
 
@@ -100,8 +112,8 @@ STAND_INS: dict[str, Any] = {
     "collections.OrderedDict": OrderedDict,
     "collections.defaultdict": lambda *_: OrderedDict(),
     "torch.Size": lambda sides=(): tuple(sides),
-    "torch._utils._rebuild_tensor": View,
-    "torch._utils._rebuild_tensor_v2": View,
+    "torch._utils._rebuild_tensor": _view,
+    "torch._utils._rebuild_tensor_v2": _view,
     "torch._utils._rebuild_parameter": _first,
     "torch._utils._rebuild_parameter_with_state": _first,
     **{f"torch.{name}": name for name in STORAGES},

@@ -20,9 +20,10 @@ from torch import Tensor
 
 from ..errors import WeightsError
 from ..interpreter import python
-from .pickles import SECONDS
-from .safety import check_archive, is_archive
+from .pickles import SECONDS, STORAGES
+from .safety import check_archive, is_archive, refuse_file
 
+ITEM_BYTES = dict(STORAGES.values())  # by the name of a type
 START = "from swinkit.weights.pickles import serve; serve()"
 
 
@@ -31,20 +32,32 @@ def unpickle_apart(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises :class:`WeightsError` for a file that is damaged, that would run code, or that takes more memory or time than is fair.
     """
-    if is_archive(path):
-        check_archive(path)  # here already, so that most hostile files cost no process
+    # here already, so that most hostile files cost no process
+    entries = {*check_archive(path).values()} if is_archive(path) else None
     reply = _ask(path)
     if "refused" in reply:
         raise WeightsError(reply["refused"])
     with open(path, "rb") as file:
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    try:
+        return _mapped(content, reply["tensors"], entries), reply["beside"]
+    except (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError) as fault:
+        # the process is no more to be trusted than the file that it read
+        reason = str(fault).partition("\n")[0][:200]
+        refuse_file(path, f"its pickle describes what is no tensor in it ({reason})")
+
+
+def _mapped(content: mmap.mmap, tensors: list[Any], entries: set[tuple[int, int]] | None) -> dict[str, Tensor]:
+    """``tensors`` as :func:`~swinkit.weights.pickles.describe` tells of them; each storage is one of ``entries``, (first byte, bytes), if given."""
     storages: dict[int, Tensor] = {}
     state = {}
-    for name, dtype, start, count, offset, shape, stride in reply["tensors"]:
+    for name, dtype, start, count, offset, shape, stride in tensors:
+        if entries is not None and (start, count * ITEM_BYTES[dtype]) not in entries:
+            raise ValueError(f"{name} lies in no storage")
         if start not in storages:
             storages[start] = _storage(content, getattr(torch, dtype), start, count)
         state[name] = storages[start].as_strided(shape, stride, offset)
-    return state, reply["beside"]
+    return state
 
 
 def _storage(content: mmap.mmap, dtype: torch.dtype, start: int, count: int) -> Tensor:

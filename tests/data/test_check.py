@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -26,6 +27,22 @@ def test_sizes_and_progress(tmp_path):
     assert findings.sizes.tolist() == [[12, 16]] * 4
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert findings.to_dict()["height_width"] == {"smallest": [12, 16], "median": [12, 16], "largest": [12, 16]}
+
+
+def test_no_more_pictures_wait_to_be_looked_at_than_a_few_for_each_core(tmp_path, monkeypatch):
+    asked = []
+
+    class Counted(ThreadPoolExecutor):
+        def submit(self, *given):
+            asked.append(given)
+            return super().submit(*given)
+
+    monkeypatch.setattr("swinkit.data.ahead.ThreadPoolExecutor", Counted)
+    monkeypatch.setattr("swinkit.data.check.usable_cores", lambda: 1)
+    most = []
+    examine(open_data(class_folders(tmp_path)), lambda done, total: most.append(len(asked) - done))
+    assert len(asked) == len(most) == 12
+    assert max(most) == 4
 
 
 def test_classes_that_the_own_validation_lacks_are_named(tmp_path):

@@ -15,6 +15,7 @@ from swinkit.data.collection import shown
 from swinkit.data.decode import Undecodable, decode
 from swinkit.data.layouts import open_data
 from swinkit.data.split import make_split
+from swinkit.errors import DataError
 
 from .pictures import class_folders, colourful, encoded
 
@@ -118,6 +119,15 @@ def test_fault_20_unreadable_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "open", refuse)
     assert reasons(tmp_path) == {"cat/3.png": "cannot be read: Permission denied"}
+
+
+def test_a_sound_picture_for_which_memory_does_not_suffice_is_not_left_out(tmp_path, monkeypatch):
+    def short(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("swinkit.data.decode._from_image", short)
+    with pytest.raises(DataError, match=r"cat/0\.png: there is not enough memory to decode it. Mend"):
+        examine(open_data(class_folders(tmp_path)))
 
 
 ODD = ["line\nbreak.png", "🦢.png", "-rf.png", " space .png", "quote'\".png", "<img onerror=x>.png", "é.png"]

@@ -247,6 +247,13 @@ def test_bundled_sets():
     assert fashion.fingerprint() != digits.fingerprint()
 
 
+def test_a_path_is_no_name_of_a_bundled_set(tmp_path, monkeypatch):
+    class_folders(tmp_path / "digits")
+    monkeypatch.chdir(tmp_path)
+    assert [len(open_data(place)) for place in ("digits", "./digits", Path("digits"))] == [1797, 12, 12]
+    assert len(open_data("digits", "folders")) == 12
+
+
 def test_bundled_sets_are_small_and_licensed():
     from swinkit.data.bundled import ASSETS
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import pytest
 
@@ -71,6 +72,14 @@ def test_half_a_character_of_utf_16_is_no_traceback(tmp_path):
     (tmp_path / "m.csv").write_bytes("file_name,label\na.png,cat\n".encode("utf-16")[:-1])
     with pytest.raises(DataError, match=r"m\.csv: .*truncated"):
         open_data(tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize("field", ["file_name", "label", "group"])
+def test_half_a_character_that_json_escapes_is_refused_with_its_line(tmp_path, field):
+    row = {"file_name": "a.png", "label": "a", "group": "g"}
+    (tmp_path / "m.jsonl").write_text(f"{json.dumps(row)}\n{json.dumps({**row, field: chr(0xD800)})}")
+    with pytest.raises(DataError, match=r"m\.jsonl, line 2: '.ud800' holds half a character"):
+        open_data(tmp_path / "m.jsonl")
 
 
 def test_whole_numbers_are_one_class_however_json_has_them(tmp_path):

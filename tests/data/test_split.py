@@ -8,6 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from swinkit.data.collection import Collection, Sample
+from swinkit.data.duplicates import connected
 from swinkit.data.layouts import open_data
 from swinkit.data.split import Split, default_validation, make_split
 from swinkit.errors import DataError, UsageError
@@ -70,15 +71,21 @@ def test_each_picture_validates_in_one_fold_beside_what_it_belongs_to(samples, s
     alike = [[index for index in group if index < len(samples)] for group in alike]
     usable = [index for index in range(len(samples)) if index not in broken]
     kept = [index for index in usable if samples[index].split != "test"]
-    assume(len(kept) >= folds and any(samples[index].split != "val" for index in kept))
-    split = make_split(data, broken, seed, folds=folds, alike=alike)
-    assert len(split.folds) == folds
-    assert sorted(index for fold in split.folds for index in fold) == kept
-    assert sorted(split.test) == [index for index in usable if index not in kept]
-    home = {index: number for number, fold in enumerate(split.folds) for index in fold}
+    assume(any(samples[index].split != "val" for index in kept))
     groups = [
         [index for index in kept if samples[index].group == name] for name in {sample.group for sample in samples} - {None}
     ]
+    units = connected([*groups, *([index for index in group if index in kept] for group in alike)])
+    if folds > len(kept) - sum(len(unit) - 1 for unit in units):
+        with pytest.raises(UsageError, match=f"folds={folds}"):
+            make_split(data, broken, seed, folds=folds, alike=alike)
+        return
+    split = make_split(data, broken, seed, folds=folds, alike=alike)
+    assert len(split.folds) == folds
+    assert all(split.folds)
+    assert sorted(index for fold in split.folds for index in fold) == kept
+    assert sorted(split.test) == [index for index in usable if index not in kept]
+    home = {index: number for number, fold in enumerate(split.folds) for index in fold}
     for together in groups + [[index for index in group if index in home] for group in alike]:
         assert len({home[index] for index in together}) <= 1
     for number in range(folds):
@@ -224,5 +231,11 @@ def test_refusals():
         make_split(collection(torn), folds=2)
     with pytest.raises(UsageError, match="expected shares"):
         make_split(labelled([5, 5]), val=0.6, test=0.4)
-    with pytest.raises(UsageError, match="folds=11"):
+    for few in (labelled([2, 2]), collection([Sample(str(index), (0,), None, "g") for index in range(9)])):
+        with pytest.raises(DataError, match=r"val=0\.9 and test=0\.0 leave no picture to train on.*Mend: smaller shares"):
+            make_split(few, val=0.9)
+    with pytest.raises(UsageError, match="folds=11: expected 2 to 10, the number of groups"):
         make_split(labelled([5, 5]), folds=11)
+    grouped = collection([Sample(str(index), (index % 2,), None, str(index % 3)) for index in range(60)])
+    with pytest.raises(UsageError, match="folds=5: expected 2 to 3, the"):
+        make_split(grouped, folds=5)

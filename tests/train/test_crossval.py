@@ -17,6 +17,7 @@ from swinkit.train.session import resume
 from swinkit.train.settings import TrainSettings
 from swinkit.train.watch import RunWatcher
 
+from ..data.pictures import class_folders
 from .pictures import write_pictures
 from .running import Heard
 
@@ -73,6 +74,13 @@ def test_an_interrupted_one_keeps_its_folds_and_goes_on(tmp_path, monkeypatch):
 def test_the_number_of_folds_is_needed(tmp_path):
     with pytest.raises(UsageError, match="folds=5"):
         cross_validate(settings(folds=None), tmp_path / "folds")
+
+
+def test_what_cannot_be_parted_is_refused_before_a_folder_is_taken(tmp_path):
+    data = class_folders(tmp_path / "pictures", each=2)
+    with pytest.raises(UsageError, match="folds=5: expected 2 to 4, the"):
+        cross_validate(settings(data=str(data), folds=5), tmp_path / "folds")
+    assert not (tmp_path / "folds").exists()
 
 
 def test_it_goes_on_from_another_folder(tmp_path, monkeypatch):

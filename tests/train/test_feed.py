@@ -10,6 +10,8 @@ import pytest
 
 from swinkit.data.augment import Augmentation
 from swinkit.data.layouts import open_data
+from swinkit.data.loader import eval_batches
+from swinkit.data.transforms import evaluation
 from swinkit.errors import Interrupted, SwinkitError
 from swinkit.preprocessing import Preprocessing
 from swinkit.train import fit, resume, session
@@ -32,6 +34,19 @@ SETTINGS = {
 @pytest.fixture
 def data(tmp_path):
     return class_folders(tmp_path / "pictures", each=COUNT // 2)
+
+
+@pytest.mark.parametrize(("size", "seconds"), [(8, 60), (2048, 10240)])
+def test_a_worker_has_time_for_every_picture_of_its_batch(size, seconds, data, monkeypatch):
+    def started(source, number, timeout):
+        raise InterruptedError(timeout)
+
+    monkeypatch.setattr("swinkit.data.loader.Workers", started)
+    feed = Feed(open_data(data), range(COUNT), (), Preprocessing(), Augmentation(), size, 0, workers=1)
+    evaluated = eval_batches(feed.collection, feed.train, evaluation(feed.preprocessing), size, workers=1)
+    for batches in (lambda: feed.training(0), lambda: next(evaluated)):
+        with pytest.raises(InterruptedError, match=f"^{seconds}"):
+            batches()
 
 
 @pytest.mark.parametrize("workers", [0, 2])

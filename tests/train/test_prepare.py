@@ -8,8 +8,8 @@ from swinkit.data.collection import Collection, Sample
 from swinkit.data.layouts import open_data
 from swinkit.data.split import make_split
 from swinkit.errors import DataError
-from swinkit.train.prepare import checked, make_feed
-from swinkit.train.settings import TrainSettings
+from swinkit.train.prepare import checked, make_feed, places
+from swinkit.train.settings import PretrainSettings, TrainSettings
 
 
 @pytest.mark.parametrize(("groups", "mend"), [(True, "three groups of each class"), (False, "more pictures of each class")])
@@ -18,6 +18,15 @@ def test_who_has_no_validation_pictures_is_told_of_groups_where_there_are_any(gr
     collection = Collection(Path("x"), "manifest", "", ("a", "b"), tuple(rows))
     with pytest.raises(DataError, match=f"no validation pictures. Mend: {mend}"):
         make_feed(TrainSettings(data="x"), collection, make_split(collection))
+
+
+def test_a_folder_called_like_a_bundled_set_is_found_again_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    here = str(tmp_path / "digits")
+    assert places(TrainSettings(data="digits")) == {"data": "digits"}
+    assert places(TrainSettings(data="digits", format="folders")) == {"data": here}
+    assert places(PretrainSettings(data=Path("digits"), probe=Path("digits"))) == {"data": here, "probe": here}
+    assert places(PretrainSettings(data="digits", format="pictures", probe="digits")) == {"data": here, "probe": "digits"}
 
 
 def test_what_makes_no_sense_is_told_sentence_by_sentence(tmp_path):

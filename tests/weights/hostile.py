@@ -8,6 +8,7 @@ import os
 import pickle
 import struct
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,21 @@ class Payload:
         shell = f"touch '{self.marker}'"
         code = f"open({str(self.marker)!r}, 'w')"
         return self.call, (shell if self.call is os.system else code,)
+
+
+class Crafted:
+    """Pickles as the tensor, over a storage of four floats, that these arguments rebuild, with ``state`` set on it or, ``of_class``, on
+    what rebuilds it."""
+
+    def __init__(self, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], state: Any = None, of_class: bool = False):
+        self.place, self.state, self.of_class = (offset, shape, stride), state, of_class
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.of_class:
+            rebuild = torch._utils._rebuild_tensor_v2
+            return torch._utils._rebuild_parameter, (rebuild, False, OrderedDict()), (None, self.state)
+        given = (torch.arange(4.0)._typed_storage(), *self.place, False, OrderedDict())
+        return torch._utils._rebuild_tensor_v2, given, self.state
 
 
 def weights() -> dict[str, torch.Tensor]:

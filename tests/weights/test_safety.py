@@ -246,6 +246,43 @@ def test_what_stands_beside_the_weights_cannot_unfold_without_end(tmp_path: Path
     assert len(json.dumps(beside)) < 1 << 20
 
 
+BEYOND, UNSEEN = 2**70, {"objections": collections.OrderedDict}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [hostile.Crafted(0, (0, BEYOND), (1, 1))],
+        [hostile.Crafted(0, (1, 4), (BEYOND, 1))],
+        [hostile.Crafted(BEYOND, (0,), (1,))],
+        [hostile.Crafted(0, (10**6,), (1,), UNSEEN)],
+        [hostile.Crafted(0, (10**6,), (1,), UNSEEN, of_class=True), hostile.Crafted(0, (10**6,), (1,))],
+    ],
+    ids=["shape", "stride", "offset", "tensor-that-checks-nothing", "class-that-checks-nothing"],
+)
+def test_no_tensor_reaches_beyond_its_storage_nor_loses_its_checks(tmp_path: Path, content: list[Any]) -> None:
+    path = put(tmp_path, "a.pth", saved({str(number): one for number, one in enumerate(content)}))
+    with pytest.raises(WeightsError, match="Mend: download it again"):
+        unpickle_apart(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"dtype": "load"}, {"dtype": "float64"}, {"start": 0}, {"count": 5}, {"shape": [5]}, {"stride": [BEYOND]}, {"offset": -1}],
+)
+def test_an_answer_of_the_reader_that_a_file_forged_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    path = put(tmp_path, "a.pth", saved({"w": torch.arange(4.0)}))
+    start, _ = check_archive(path)["data/0"]
+    row = {"name": "w", "dtype": "float32", "start": start, "count": 4, "offset": 0, "shape": [4], "stride": [1]}
+    monkeypatch.setattr("swinkit.weights.unpickling._ask", lambda _: {"tensors": [[*row.values()]], "beside": {}})
+    assert torch.equal(unpickle_apart(path)[0]["w"], torch.arange(4.0))
+    row.update(change)
+    with pytest.raises(WeightsError, match="Mend: download it again"):
+        unpickle_apart(path)
+
+
 def test_links_of_the_hubs_cache_are_followed_and_others_are_not(tmp_path: Path) -> None:
     root = tmp_path / "models--a--b"
     for folder in (root / "blobs", root / "snapshots" / "c0ffee"):
