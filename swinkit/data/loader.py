@@ -161,17 +161,13 @@ class Source(Dataset[Tensor | DataError]):
     def __getitem__(self, request: Request) -> Tensor | DataError:
         indices, epoch = request
         transform: Any = self.evaluation if epoch is None else self.training
-        chance = [] if epoch is None else [sample_keys(*epoch, indices)]
+        keys = None if epoch is None else sample_keys(*epoch, indices)
         try:
             if self.collection.pixels is not None:
-                return transform.batch(self.collection.pixels[indices], *chance)
+                return transform.batch(self.collection.pixels[indices], keys)
+            each = [None] * len(indices) if keys is None else keys[:, None]
             return stacked(
-                [
-                    transform.finished(
-                        self._fixed(transform, int(index))[None], *(drawn[place : place + 1] for drawn in chance)
-                    )
-                    for place, index in enumerate(indices)
-                ]
+                [transform.finished(self._fixed(transform, int(i))[None], key) for i, key in zip(indices, each, strict=True)]
             )
         except DataError as error:
             return error

@@ -41,6 +41,7 @@ def sample_keys(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
 class EvaluationTransform:
     """What is the same in every epoch, :meth:`fixed`, and worth keeping; then what is left to do, :meth:`finished`.
 
+    ``keys`` (B,) uint64, by :func:`sample_keys`, decide what is left to chance, which here is nothing.
     ``least`` is the shorter side in pixels with which a picture is large enough to be read for it; None for all it has.
     """
 
@@ -51,18 +52,18 @@ class EvaluationTransform:
         self._mean = torch.tensor(preprocessing.mean).view(-1, 1, 1)
         self._std = torch.tensor(preprocessing.std).view(-1, 1, 1)
 
-    def __call__(self, picture: np.ndarray) -> Tensor:
-        return self.batch(picture[None])[0]
+    def __call__(self, picture: np.ndarray, key: int | None = None) -> Tensor:
+        return self.batch(picture[None], None if key is None else np.array([key], np.uint64))[0]
 
-    def batch(self, pictures: np.ndarray) -> Tensor:
+    def batch(self, pictures: np.ndarray, keys: np.ndarray | None = None) -> Tensor:
         """(B, H, W, C) -> (B, C, H, W)"""
-        return self.finished(self.fixed(pictures))
+        return self.finished(self.fixed(pictures), keys)
 
     def fixed(self, pictures: np.ndarray) -> Tensor:
         """(B, H, W, C) -> (B, C, H, W), values and their type as stored."""
         return self._fit(self._planes(pictures))
 
-    def finished(self, images: Tensor) -> Tensor:
+    def finished(self, images: Tensor, keys: np.ndarray | None = None) -> Tensor:
         """(B, C, H, W) of :meth:`fixed`, which stay as they are -> (B, C, H, W)"""
         return self._normalise(images)
 
@@ -88,6 +89,8 @@ class EvaluationTransform:
 
 
 class TrainingTransform(EvaluationTransform):
+    """The same with augmentation, all of whose chance comes from the keys."""
+
     def __init__(self, preprocessing: Preprocessing, augmentation: Augmentation) -> None:
         super().__init__(preprocessing)
         if augmentation.photometric and preprocessing.channels not in (1, 3):
@@ -100,19 +103,13 @@ class TrainingTransform(EvaluationTransform):
         if augmentation.crop_scale is not None and preprocessing.resize != "none":
             self.least = sufficient(max(preprocessing.size), augmentation.crop_scale[0])
 
-    def __call__(self, picture: np.ndarray, key: int) -> Tensor:  # type: ignore[override]
-        return self.batch(picture[None], np.array([key], np.uint64))[0]
-
-    def batch(self, pictures: np.ndarray, keys: np.ndarray) -> Tensor:  # type: ignore[override]
-        """(B, H, W, C), (B,) uint64 -> (B, C, H, W)"""
-        return self.finished(self.fixed(pictures), keys)
-
     def fixed(self, pictures: np.ndarray) -> Tensor:
         """(B, H, W, C) -> (B, C, H, W): whole pictures where a random crop is cut from them, else as for evaluation."""
         return super().fixed(pictures) if self.augmentation.crop_scale is None else self._planes(pictures)
 
-    def finished(self, images: Tensor, keys: np.ndarray) -> Tensor:  # type: ignore[override]
-        """(B, C, H, W) of :meth:`fixed`, (B,) uint64 -> (B, C, H, W)"""
+    def finished(self, images: Tensor, keys: np.ndarray | None = None) -> Tensor:
+        """(B, C, H, W) of :meth:`fixed` -> (B, C, H, W)"""
+        assert keys is not None  # without them there is nothing to augment by
         chance = uniforms(keys, 14)
         images = self._place(images, chance[:, :6])
         if self._photometric is not None:
@@ -126,22 +123,23 @@ class TrainingTransform(EvaluationTransform):
     def _place(self, images: Tensor, chance: np.ndarray) -> Tensor:
         """Random crop or shift, and the mirror; ``chance`` is (B, 6)."""
         augmentation = self.augmentation
+        shift = augmentation.shift
         if augmentation.crop_scale is not None:
+            shift = 0  # a crop has been moved already
             size, interpolation = self._crop_size(images), self.preprocessing.interpolation
             sides, aspect = (images.shape[-2], images.shape[-1]), size[1] / size[0]
             boxes = [crop_box(sides, augmentation.crop_scale, row, aspect) for row in chance]
             cut = [images[b, :, t : t + h, left : left + w] for b, (t, left, h, w) in enumerate(boxes)]
             images = torch.cat([resize(box[None], size, interpolation) for box in cut])
+        if not (shift or augmentation.flip):
+            return images
         height, width = images.shape[-2:]
         rows, columns = np.arange(height)[None], np.arange(width)[None]
-        if augmentation.crop_scale is None and augmentation.shift:
-            reach = 2 * augmentation.shift + 1
-            moves = (chance[:, :2] * reach).astype(np.int64) - augmentation.shift
+        if shift:
+            moves = (chance[:, :2] * (2 * shift + 1)).astype(np.int64) - shift
             rows, columns = (rows + moves[:, :1]).clip(0, height - 1), (columns + moves[:, 1:]).clip(0, width - 1)
         if augmentation.flip:
             columns = np.where(chance[:, 5:] < 0.5, columns[:, ::-1], columns)
-        if len(rows) == len(columns) == 1 and not augmentation.flip and not augmentation.shift:
-            return images
         return _gather(images, torch.from_numpy(rows), torch.from_numpy(columns.copy()))
 
     def _crop_size(self, images: Tensor) -> tuple[int, int]:
@@ -223,7 +221,7 @@ def crop_box(
 def _gather(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Picks rows (B or 1, H) and columns (B or 1, W) of each of ``images`` (B, C, H, W)."""
     batch, channels, height, width = images.shape
-    if len(rows) > 1 or (batch == 1 and rows.shape[1] == height):
+    if len(rows) == batch:  # else each keeps all of its rows, in their order
         images = images.gather(2, rows.view(-1, 1, height, 1).expand(batch, channels, height, width))
     return images.gather(3, columns.view(-1, 1, 1, width).expand(batch, channels, height, width))
 

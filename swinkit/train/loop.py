@@ -156,7 +156,9 @@ class Trainer:
         largest = self.settings.clip_grad or math.inf
         norm = self.fabric.clip_gradients(self.model, adamw, max_norm=largest, error_if_nonfinite=False)
         assert norm is not None  # which only clipping by value leaves out
-        gradients = [[p.grad for group in other.param_groups for p in group["params"] if p.grad is not None] for other in others]
+        gradients = [
+            [p.grad for group in other.param_groups for p in group["params"] if p.grad is not None] for other in others
+        ]
         return [float(norm), *(float(get_total_norm(each)) for each in gradients)]
 
     def accumulate_gradients(self, batch: Any) -> float:
