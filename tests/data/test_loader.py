@@ -141,7 +141,7 @@ class Slow:
         time.sleep(0.3)
         return torch.zeros(1, 3, 4, 4)
 
-    def finished(self, images: torch.Tensor) -> torch.Tensor:
+    def finished(self, images: torch.Tensor, keys: np.ndarray | None = None) -> torch.Tensor:
         return images
 
 
