@@ -102,7 +102,7 @@ def _pretrain(chosen: dict[str, Any], run: Path | None, out: Path | None, dry_ru
     from ..train.settings import PretrainSettings
 
     settings = run_settings(PretrainSettings, chosen, run, out)
-    from ..train.pretraining import announce, carried_out, go_on
+    from ..train.pretraining import announce, begin_pretraining, go_on
     from ..train.session import ready
     from ..train.watch import Display
     from .pretrained import report
@@ -113,4 +113,4 @@ def _pretrain(chosen: dict[str, Any], run: Path | None, out: Path | None, dry_ru
     if dry_run:
         announce(settings, display)
         return ready(settings, display).plan
-    return carried_out(settings, out, display, report)
+    return begin_pretraining(settings, out, display, report)

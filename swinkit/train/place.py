@@ -29,7 +29,7 @@ def run_of(model: str) -> Path | None:
     return None
 
 
-def whole(run: Path) -> Path:
+def resumable(run: Path) -> Path:
     """What to go on with where ``run`` stopped: the cross-validation that it is a fold of, or itself."""
     return run.parent if (run.parent / FOLDS).is_file() else run
 

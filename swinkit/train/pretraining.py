@@ -45,16 +45,16 @@ def pretrain(
     :class:`PretrainSettings`. Raises what :func:`swinkit.train.fit` raises.
     """
     chosen = validated(PretrainSettings, {"data": data, "model": str(model), **settings})
-    return carried_out(chosen, out, display or Display(quiet=True))
+    return begin_pretraining(chosen, out, display or Display(quiet=True))
 
 
-def carried_out(
+def begin_pretraining(
     settings: PretrainSettings, out: str | Path | None, display: Display, finished: Finished = lambda _: None
 ) -> PretrainResult:
     """A new run and its verdict; ``finished`` is told of the run before that is sought."""
     check_place(settings, Path(out) if out is not None else None)  # before every labelled picture is looked at
     announce(settings, display)
-    return concluded(begin(settings, out, display), display, finished)
+    return with_verdict(begin(settings, out, display), display, finished)
 
 
 def announce(settings: PretrainSettings, display: Display) -> None:
@@ -80,11 +80,11 @@ def go_on(
     finished: Finished = lambda _: None,
 ) -> PretrainResult:
     """Finish the pre-training in ``run`` and its verdict, exactly where they stand; ``changes`` as for :func:`~.session.resume`, ``finished``
-    as for :func:`carried_out`."""
+    as for :func:`begin_pretraining`."""
     display = display or Display(quiet=True)
-    return concluded(resume(run, changes, display), display, finished)
+    return with_verdict(resume(run, changes, display), display, finished)
 
 
-def concluded(run: RunResult, display: Display, finished: Finished) -> PretrainResult:
+def with_verdict(run: RunResult, display: Display, finished: Finished) -> PretrainResult:
     finished(run.path)
     return PretrainResult(run, weigh(run.path, display) if run.finished else None)

@@ -23,7 +23,7 @@ from ..weights.saved import weights_digest
 from .checkpoint import Checkpoint
 from .interrupt import Interruption
 from .loop import Trainer
-from .place import check_place, whole
+from .place import check_place, resumable
 from .prepare import Prepared, empty_network, identity, initial_network, make_feed, places, prepare
 from .recipe import recipe_of
 from .run import RunFolder
@@ -75,7 +75,7 @@ def fit(
 def begin(settings: RunSettings, out: str | Path | None, display: Display) -> RunResult:
     """A new run with ``settings``, in ``out`` or where runs of its kind go, ``runs/classify`` or ``runs/pretrain``."""
     check_place(settings, Path(out) if out is not None else None)  # before minutes go into looking at the pictures
-    return carry_out(ready(settings, display), out, display)
+    return run_prepared(ready(settings, display), out, display)
 
 
 def ready(settings: RunSettings, display: Display) -> Prepared:
@@ -86,7 +86,7 @@ def ready(settings: RunSettings, display: Display) -> Prepared:
         display.end()
 
 
-def carry_out(prepared: Prepared, out: str | Path | None, display: Display) -> RunResult:
+def run_prepared(prepared: Prepared, out: str | Path | None, display: Display) -> RunResult:
     settings, fabric = prepared.settings, make_fabric(prepared.settings)
     display.say(str(prepared.plan))
     name = Path(settings.data or "run").name
@@ -136,7 +136,7 @@ def same_pictures(run: RunFolder, settings: RunSettings, display: Display) -> Co
         collection = recipe_of(settings.task).open(settings, display.checked)
     except DataError as fault:
         probe = " --probe DATA" if getattr(settings, "probe", None) else ""
-        again = f"swinkit {MAKING[settings.task].verb} --resume {whole(run.path)} DATA{probe}"
+        again = f"swinkit {MAKING[settings.task].verb} --resume {resumable(run.path)} DATA{probe}"
         raise DataError(f"{str(fault).rstrip('.')}. If the pictures lie elsewhere by now, say where: {again}") from None
     finally:
         display.end()
@@ -167,24 +167,24 @@ def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display, epo
             watcher.close()
     here = f"step {trainer.progress.step} of {trainer.steps}"
     if reason is None and trainer.progress.step == trainer.steps:
-        return conclude(run, trainer, split, display)
+        return measure_and_save(run, trainer, split, display)
     if reason is None:
         best = trainer.progress.best_step
         stopped = (
             f"Stopped early at {here}: no better for {counted(trainer.progress.stale, 'evaluation')}; best at step {best}."
         )
         watcher.noted(stopped)
-        return replace(conclude(run, trainer, split, display), stopped=stopped)
+        return replace(measure_and_save(run, trainer, split, display), stopped=stopped)
     stopped = f"Stopped at {here}: {reason}."
-    further = f"Go on with: swinkit {MAKING[trainer.settings.task].verb} --resume {whole(run.path)}"
+    further = f"Go on with: swinkit {MAKING[trainer.settings.task].verb} --resume {resumable(run.path)}"
     run.log(stopped)
     if not watcher.out_of_time:
         raise Interrupted(f"{stopped} All is saved. {further}")
     display.say(f"{stopped} The model as it is now is measured and kept. {further}")
-    return replace(conclude(run, trainer, split, display), stopped=f"{stopped} {further}", finished=False)
+    return replace(measure_and_save(run, trainer, split, display), stopped=f"{stopped} {further}", finished=False)
 
 
-def conclude(run: RunFolder, trainer: Trainer, split: Split, display: Display) -> RunResult:
+def measure_and_save(run: RunFolder, trainer: Trainer, split: Split, display: Display) -> RunResult:
     """Settle the final weights, measure them, and write the model."""
     model = trainer.average.model
     if trainer.settings.keep == "best" and trainer.progress.best is not None and run.model.exists():

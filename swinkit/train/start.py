@@ -22,7 +22,7 @@ from ..tasks.devices import find_device
 from ..validation import validated
 from ..variants import configure, find
 from ..weights.named import is_variant
-from ..weights.resize import remembering
+from ..weights.resize import with_pretrained_windows
 from ..weights.saved import Saved, convention, is_pretrained, sentences
 from .settings import LearnedFrom, RunSettings, completed
 
@@ -188,7 +188,7 @@ def _saved(settings: RunSettings, collection: Collection, train: Sequence[int], 
         notes += [f"{learned}, {asked}"] if collection.classes else []
         state = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
         config = config.model_copy(update={"num_classes": len(collection.classes)})
-    config = remembering(validated(SwinConfig, config.model_dump() | _architecture(settings, collection)), config)
+    config = with_pretrained_windows(validated(SwinConfig, config.model_dump() | _architecture(settings, collection)), config)
     check_channels(config, settings.preprocessing, collection)
     preprocessing = completed(settings.preprocessing, lambda: _for_size(file.preprocessing, config))
     learned_from: LearnedFrom = "pictures" if file.masking is not None or is_pretrained(file) else "labels"

@@ -27,7 +27,7 @@ from ..tasks.pretraining import Reconstruction, check_visible, reconstruct, shee
 from ..tasks.probing import Probe, make_probe
 from ..variants import ALIASES, VARIANTS, find
 from ..weights.atomic import write_atomically
-from ..weights.resize import fit, remembering
+from ..weights.resize import fit, with_pretrained_windows
 from ..weights.saved import Saved, fitted, handed_over, large_enough, painted_normalise
 from ..weights.verify import ShapesOnly, signatures
 from .labelled import examined
@@ -126,7 +126,7 @@ class Unlabelled:
             return 0.0
         assert settings.preprocessing is not None
         probe, looks = probe_of(settings.probe, settings.seed), PROBES + 1
-        return looks * probe.seconds(whole(model, settings.preprocessing), settings.preprocessing)
+        return looks * probe.seconds(as_handed_over(model, settings.preprocessing), settings.preprocessing)
 
     def observe(self, run: RunFolder, trainer: Trainer) -> str:
         """Draw the reconstruction sheet, and every few epochs measure the features, a line of payoff.csv."""
@@ -136,7 +136,7 @@ class Unlabelled:
         draw(run, trainer)
         if settings.probe is None:
             return ""
-        probe, model = probe_of(settings.probe, settings.seed), whole(trainer.average.model, settings.preprocessing)
+        probe, model = probe_of(settings.probe, settings.seed), as_handed_over(trainer.average.model, settings.preprocessing)
         figures = probe.measure(model, settings.preprocessing, workers=settings.workers or 0)
         run.append_metrics({"step": trainer.progress.step, "epoch": trainer.epoch, **figures}, PAYOFF)
         return f"features: linear probe {figures['linear']:.4f}, nearest neighbours {figures['knn']:.4f}"
@@ -173,7 +173,7 @@ def taken_over(start: Start, masking: Masking, normalise: int = 0) -> Start:
         start = replace(start, resizing="geometric")
         seen = seen.model_copy(update={"pretrained_window_sizes": trained.pretrained_window_sizes})
     if start.resizing != "compacted":  # whose reach is known from the hand-over
-        sizes = remembering(seen, trained).pretrained_window_sizes
+        sizes = with_pretrained_windows(seen, trained).pretrained_window_sizes
         start = replace(start, config=start.config.model_copy(update={"pretrained_window_sizes": sizes}))
     state = fit(start.state, trained, seen, start.resizing)
     painting = {name: tensor for name, tensor in state.items() if name.startswith("reconstruction.")}
@@ -195,7 +195,7 @@ def probe_of(data: str, seed: int) -> Probe:
     return make_probe(collection, split.train, split.test or split.val, seed)
 
 
-def whole(model: nn.Module, preprocessing: Preprocessing) -> nn.Module:
+def as_handed_over(model: nn.Module, preprocessing: Preprocessing) -> nn.Module:
     """``model``, a :class:`SimMIM`, as whoever goes on with it sees whole pictures: sparse, by what is handed over."""
     network: Any = model
     if not network.masking.sparse:

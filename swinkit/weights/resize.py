@@ -56,16 +56,16 @@ METHODS: dict[str, Callable[[Tensor, Size, Size], Tensor]] = {
 def moved(config: SwinConfig, image_size: Size, window_size: Size | None = None) -> SwinConfig:
     """``config`` for pictures of ``image_size`` and, if given, windows of ``window_size``.
 
-    Version 2 is :func:`remembering`.
+    Version 2 is :func:`with_pretrained_windows`.
     """
     fields = {"image_size": image_size, "window_size": window_size or config.window_size}
     try:
-        return remembering(SwinConfig.model_validate({**config.model_dump(), **fields}), config)
+        return with_pretrained_windows(SwinConfig.model_validate({**config.model_dump(), **fields}), config)
     except ValueError as fault:
         raise UsageError(f"image_size {image_size}, window {window_size}: {fault}") from None
 
 
-def remembering(target: SwinConfig, trained: SwinConfig) -> SwinConfig:
+def with_pretrained_windows(target: SwinConfig, trained: SwinConfig) -> SwinConfig:
     """``target`` for the weights of ``trained``; where windows of version 2 differ, it records those at which log-CPB was trained."""
     if trained.version == 1 or _windows(target) == _windows(trained):
         return target

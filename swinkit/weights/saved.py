@@ -17,7 +17,7 @@ from ..model.simmim import compacted
 from ..model.windows import Size
 from ..preprocessing import Preprocessing
 from .formats import DIALECTS
-from .resize import fit, moved, on_whole_pictures, remembering
+from .resize import fit, moved, on_whole_pictures, with_pretrained_windows
 
 HEAD = "head."
 PUBLISHED_NORMALISE = 47  # pixels around each, of V2
@@ -161,7 +161,7 @@ def in_geometry(saved: Saved, geometry: str, method: str | None = None) -> Saved
     A bias table that shrank with its window is resized to the configured one, or back.
     """
     config = SwinConfig.model_validate({**saved.config.model_dump(), "geometry": geometry})
-    config = remembering(config, saved.config)
+    config = with_pretrained_windows(config, saved.config)
     return replace(saved, config=config, state=fit(saved.state, saved.config, config, method or convention(saved)))
 
 

@@ -61,8 +61,8 @@ def arrivals(place: None, monkeypatch: pytest.MonkeyPatch):
     [
         ("train digits --time-limit 2.5", "swinkit.train.session.begin", {"settings.time_limit": 2.5}),
         ("train digits --seed 7", "swinkit.train.session.begin", {"settings.seed": 7}),
-        ("pretrain digits --time-limit 2.5", "swinkit.train.pretraining.carried_out", {"settings.time_limit": 2.5}),
-        ("pretrain digits --seed 7", "swinkit.train.pretraining.carried_out", {"settings.seed": 7}),
+        ("pretrain digits --time-limit 2.5", "swinkit.train.pretraining.begin_pretraining", {"settings.time_limit": 2.5}),
+        ("pretrain digits --seed 7", "swinkit.train.pretraining.begin_pretraining", {"settings.seed": 7}),
         ("bench swin_nano --max-seconds 7", "swinkit.study.turns.Until", {"seconds": 7}),
         ("bench swin_nano --no-floor", "swinkit.study.bench.measure", {"plan.floor": False}),
         ("bench swin_nano", "swinkit.study.bench.measure", {"plan.floor": True}),

@@ -34,7 +34,7 @@ from swinkit.train.loop import Trainer
 from swinkit.train.prepare import checked
 from swinkit.train.settings import PretrainSettings, TrainSettings
 from swinkit.train.start import open_start
-from swinkit.train.unlabelled import Unlabelled, published, whole
+from swinkit.train.unlabelled import Unlabelled, as_handed_over, published
 from swinkit.weights.files import read_model, save_model
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.resize import bicubic
@@ -288,7 +288,7 @@ def test_features_are_measured_of_what_is_handed_over(sparse, version, tmp_path)
     look = Preprocessing(size=(28, 28), resize="squash", mean=(0.5,) * 3, std=(0.5,) * 3)
     save_model(network, tmp_path / "run", preprocessing=look, task="pretraining")
     images = torch.rand(2, 3, 28, 28)
-    torch.testing.assert_close(whole(network, look).pooled(images), swinkit.load(tmp_path / "run")(images))
+    torch.testing.assert_close(as_handed_over(network, look).pooled(images), swinkit.load(tmp_path / "run")(images))
 
 
 def test_version_2_that_hides_otherwise_is_asked_at_the_offsets_at_which_it_was_trained(tmp_path):
