@@ -1,4 +1,4 @@
-"""How much memory this process holds, and the most it has held: from /proc, which forgets what a parent process held."""
+"""How much memory this process holds, and the most it has held: from /proc, since the peak that getrusage tells is inherited from a parent process."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def shared(*names: str, **helps: str) -> Callable[[Command], Command]:
 def read_settings(config: Path | None, settings: Sequence[str], **flags: Any) -> dict[str, Any]:
     """Nested settings: those of the YAML file, over them each ``key=value``, over them the ``flags`` that are not None.
 
-    Of what a file has frozen of a network, another model or size given over it leaves only what belongs to that. Raises :class:`UsageError` for a file that is not a mapping and for a ``--set`` without ``=``.
+    If another model or size is given than the file's, what the file froze of its own network is left out. Raises :class:`UsageError` for a file that is not a mapping and for a ``--set`` without ``=``.
     """
     given = [_assigned(text) for text in settings] + [([key], value) for key, value in flags.items() if value is not None]
     answer: dict[str, Any] = {}

@@ -40,7 +40,7 @@ def open_data(data: str | Path, format: str | None = None) -> Collection:
 
 
 def layout_of(data: str | Path, format: str | None = None) -> str:
-    """The layout of the pictures at ``data``, one of ``FORMATS`` or "bundled"; ``format`` is taken for it if such a one there is.
+    """The layout of the pictures at ``data``, one of ``FORMATS`` or "bundled"; ``format``, if given, is checked against these and is the answer.
 
     No picture is opened. Raises what :func:`open_data` raises for data that are not there or have no layout.
     """

@@ -69,7 +69,7 @@ class Workers:
             self._pass = None
 
     def close(self) -> None:
-        """End the processes, which nothing but the pass and torch's loader knows."""
+        """End the processes: torch shuts them down once nothing refers to its iterator, which the pass and its loader do."""
         self._end_pass()
         self._loader = None
 

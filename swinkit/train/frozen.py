@@ -1,4 +1,4 @@
-"""What a run's config.yaml freezes of its network: what is left of it beside another model or size, and what contradicts itself."""
+"""The network that a run's config.yaml froze, reconciled with another model or size given on top of it."""
 
 from __future__ import annotations
 

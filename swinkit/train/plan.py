@@ -107,7 +107,7 @@ def rehearse(task: Task, model: nn.Module, batch: Any, precision: str | None, ac
     with undisturbed(model):
         parts = max(accumulate, parts_that_fit(task, model, batch))
         for turn in range(TURNS):
-            if turn >= ENOUGH and not _open(seconds):
+            if turn >= ENOUGH and not _too_close(seconds):
                 break
             for choice in choices:
                 taken, parts = _fitting(task, model, batch, choice, parts)
@@ -116,8 +116,8 @@ def rehearse(task: Task, model: nn.Module, batch: Any, precision: str | None, ac
     return Rehearsal(seconds[best], best, parts)
 
 
-def _open(seconds: dict[str, float]) -> bool:
-    """Whether another job that took time from one of the measurements would have decided."""
+def _too_close(seconds: dict[str, float]) -> bool:
+    """Whether the gain lies within a factor of ``MARGIN`` of what is worthwhile, so that another job on the machine could have decided."""
     gain = seconds.get("32-true", math.inf) / seconds.get("bf16-mixed", math.inf)
     return WORTHWHILE / MARGIN < gain < WORTHWHILE * MARGIN
 

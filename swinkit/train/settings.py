@@ -244,7 +244,7 @@ def filled(settings: Kind, chosen: Mapping[str, Any], augment: Augmentation | No
 
 
 def completed(given: Block | None, default: Callable[[], Block]) -> Block:
-    """``given`` with each of its fields that was left open as in ``default``, which is asked only where there is such a one."""
+    """``given`` with its unset fields taken from ``default()``, which is called only if some are unset."""
     if given is not None and given.model_fields_set == type(given).model_fields.keys():
         return given
     whole = default()

@@ -162,8 +162,8 @@ def default_cell(config: SwinConfig, sparse: bool) -> int:
 
 
 def taken_over(start: Start, masking: Masking, normalise: int = 0) -> Start:
-    """``start`` with the weights to go on with: the encoder's, and if they fit what hides and paints now, all; what painted learned targets
-    normalised by ``normalise``.
+    """``start`` with the weights to go on with: the encoder's, and the decoder's too if its shape and its targets, which
+    ``normalise`` normalised, are those of now.
 
     Tables go straight from the windows in which they were trained to those that the encoder has now: none is resized that keeps its window,
     unless maps were compacted and no longer are.
