@@ -45,14 +45,14 @@ def paced(
             continue
         told, left = True, taken / done * (total - done)
         if left >= TOLD:
-            tell(f"about {readable(left / 60)} to go with it")
+            tell(f"about {duration(left)} to go with it")
 
 
-def readable(minutes: float) -> str:
-    """As somebody says who waits."""
-    if minutes < 1:
-        return f"{max(1, round(minutes * 60))} s"
-    return f"{round(minutes)} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+def duration(seconds: float) -> str:
+    """``seconds`` to be read, for instance 40 s, 12 min, 2.5 h."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 class Parts:
@@ -71,5 +71,5 @@ class Parts:
         self.seconds[name] = time.monotonic() - begun
 
     def __str__(self) -> str:
-        parts = ", ".join(f"{name} {readable(taken / 60)}" for name, taken in self.seconds.items())
-        return f"{readable(sum(self.seconds.values()) / 60)}: {parts}"
+        parts = ", ".join(f"{name} {duration(taken)}" for name, taken in self.seconds.items())
+        return f"{duration(sum(self.seconds.values()))}: {parts}"

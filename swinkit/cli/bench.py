@@ -12,7 +12,7 @@ from .given import engine, network
 from .options import SIZE, as_tables, check_form, check_new, measuring, next_command, print_json, say, shared, warn
 
 if TYPE_CHECKING:
-    from ..study.plans import Plan
+    from ..study.plans import BenchPlan
 
 Asked = TypeVar("Asked")
 
@@ -109,7 +109,7 @@ def command(
 def _plan(
     model: str, engines: tuple[str, ...], precisions: tuple[str, ...], bundles: tuple[str, ...], train: bool, threads: int | None,
     floor: bool,
-) -> Plan:  # fmt: skip
+) -> BenchPlan:  # fmt: skip
     from ..study.plans import plan_inference, plan_training
 
     engines, precisions, bundles = _once(engines), _once(precisions), _once(bundles)
@@ -124,7 +124,7 @@ def _once(asked: tuple[Asked, ...]) -> tuple[Asked, ...]:
     return tuple(dict.fromkeys(asked))
 
 
-def _further(model: str, out: Path | None, plan: Plan) -> tuple[str, ...]:
+def _further(model: str, out: Path | None, plan: BenchPlan) -> tuple[str, ...]:
     """What was not done yet."""
     if out is None:
         return ("bench", model, *(["--train"] if plan.step == "training" else []), "--out", "bench")

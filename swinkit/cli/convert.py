@@ -15,7 +15,7 @@ from .given import MODEL
 from .options import SIZE, next_command, print_json, say, shared
 
 if TYPE_CHECKING:
-    from ..weights.conversion import Conversion, Plan
+    from ..weights.conversion import Conversion, ConversionPlan
     from ..weights.saved import Saved
 
 HUB = "hf-hub:"
@@ -96,7 +96,7 @@ def command(model: str, out: Path, format: str, dry_run: bool, as_json: bool, qu
     next_command("swinkit", "inspect", out, quiet=quiet)
 
 
-def publish(plan: Plan, name: str, pictures: Any) -> Conversion:
+def publish(plan: ConversionPlan, name: str, pictures: Any) -> Conversion:
     """Convert into a folder that goes to the hub, if the certificate holds; a card that is there is kept."""
     from ..weights.conversion import convert
     from ..weights.publishing import CARD, upload
@@ -112,11 +112,11 @@ def publish(plan: Plan, name: str, pictures: Any) -> Conversion:
     return done[0]
 
 
-def make_plan(model: str, target: Any, **wishes: Any) -> Plan:
+def make_plan(model: str, target: Any, **wishes: Any) -> ConversionPlan:
     """IN opened and changed as the options ``wishes`` say, with a note for each change."""
     from ..tasks import open_saved
     from ..weights import saved as changes
-    from ..weights.conversion import Plan
+    from ..weights.conversion import ConversionPlan
     from ..weights.hub import locate
 
     if wishes["head_map"] and wishes["head_classes"]:
@@ -133,7 +133,7 @@ def make_plan(model: str, target: Any, **wishes: Any) -> Plan:
         keep_norms = saved.config.geometry == "dense" and target.name != "swinkit"  # which has no place for them
         notes.append(f"the backbone and {'the norms of its outputs' if keep_norms else 'its last norm'} alone")
         saved = changes.backbone_alone(saved, keep_norms=keep_norms)
-    return Plan(source_of(model, origin, located.path), target, saved, tuple(notes))
+    return ConversionPlan(source_of(model, origin, located.path), target, saved, tuple(notes))
 
 
 def with_outputs(model: str, saved: Saved, wishes: Mapping[str, Any], notes: list[str]) -> Saved:
@@ -180,7 +180,7 @@ def source_of(model: str, format: str, path: Path) -> Any:
     return Source(model, format, hashes(files))
 
 
-def picture_batch(plan: Plan) -> Any:
+def picture_batch(plan: ConversionPlan) -> Any:
     """The pictures of :data:`PICTURES`, normalised, at the size of the model, (3, C, H, W)."""
     import torch
 
@@ -196,7 +196,7 @@ def picture_batch(plan: Plan) -> Any:
     return torch.cat((noise, real.expand(-1, config.in_channels, -1, -1))).contiguous()
 
 
-def show_plan(plan: Plan, out: Path, notes: tuple[str, ...], as_json: bool) -> None:
+def show_plan(plan: ConversionPlan, out: Path, notes: tuple[str, ...], as_json: bool) -> None:
     """What would be written, and where it would be tried out."""
     from ..extras import is_installed
 

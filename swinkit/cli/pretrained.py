@@ -14,7 +14,7 @@ from ..data.collection import counted
 from ..report.contents import TRAINED, RunFiles, headed, read_curves
 from ..report.page import Headline, Remark, ReportData, Rival, Sheet, write_report
 from ..report.svg import percent
-from ..timing import readable
+from ..timing import duration
 from ..train.place import METRICS, PAYOFF
 from ..train.settings import PretrainSettings
 from ..train.unlabelled import SHEET
@@ -104,7 +104,7 @@ def rivals(verdict: Verdict) -> list[Rival]:
             way.top1.value,
             way.top1.low,
             way.top1.high,
-            f"{counted(way.epochs, 'epoch')}, {readable(way.minutes)}",
+            f"{counted(way.epochs, 'epoch')}, {duration(60 * way.minutes)}",
             way is verdict.ways[0],
         )
         for way in verdict.ways

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..explain.explanation import View
 from ..explain.trust import Check
-from ..report.explained import Proof, Verdict
+from ..report.explained import MapVerdict, Proof
 from ..report.svg import percent
 
 UNSURE = 0.1  # of the way from an even guess to certainty: an answer below it leaves the checks little evidence
@@ -40,14 +40,14 @@ TOLD = {
 }
 
 
-def verdict_of(view: View) -> Verdict | None:
+def verdict_of(view: View) -> MapVerdict | None:
     if view.trust is None:
         return None
     lines = {"brought back": view.trust.insertion, "taken away": view.trust.deletion, "at random": view.trust.chance.mean(0)}
     shares = view.trust.shares.tolist()
     points = {name: list(zip(shares, line.tolist(), strict=True)) for name, line in lines.items()}
     of = "The class's share" if view.facts.get("of_class") else "Likeness of the patch to itself"
-    return Verdict([proof_of(check) for check in view.trust.checks], points, of)
+    return MapVerdict([proof_of(check) for check in view.trust.checks], points, of)
 
 
 def proof_of(check: Check) -> Proof:

@@ -27,7 +27,7 @@ class Proof:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class MapVerdict:
     """Whether a map can be trusted. ``lines`` maps a name to its (share of the cells, value) points: cells are taken away or
     brought back, along the map or at random; ``of`` says of what the values are."""
 
@@ -55,7 +55,7 @@ class Figure:
     picture: NDArray[Any] = field(repr=False)
     title: str
     caption: str = ""
-    verdict: Verdict | None = None
+    verdict: MapVerdict | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     small: bool = False
 

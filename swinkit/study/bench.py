@@ -14,14 +14,14 @@ from ..weights.named import is_variant
 from . import statistics
 from .macs import count_macs, padding_share, published_macs, useful_macs
 from .models import outline
-from .plans import FLOOR, Case, Plan, Way
+from .plans import FLOOR, BenchPlan, Case, Way
 from .turns import Measured, Pace, Until, take_turns
 
 PARTS = ("patch_embed", "merge", "attention", "mlp", "head", "norms")  # of a network; the log-CPB's mlp is of its attention
 SLOW = 0.95  # the share of all runs that are faster than the slow one that is told
 
 
-def cases_of(plan: Plan, batches: Sequence[int], sizes: Sequence[tuple[int, int]]) -> list[Case]:
+def cases_of(plan: BenchPlan, batches: Sequence[int], sizes: Sequence[tuple[int, int]]) -> list[Case]:
     """Every combination of the precisions of ``plan`` with ``batches``, by default those of ``plan``, and ``sizes``."""
     return [Case(*each) for each in product(plan.precisions, batches or plan.batches, sizes)]
 
@@ -60,7 +60,7 @@ def count(name: str, sizes: Sequence[tuple[int, int]] = ()) -> dict[str, Any]:
 
 
 def measure(
-    cases: Sequence[Case], plan: Plan, pace: Pace, until: Until, say: Callable[[str], Any] = lambda text: None
+    cases: Sequence[Case], plan: BenchPlan, pace: Pace, until: Until, say: Callable[[str], Any] = lambda text: None
 ) -> list[dict[str, Any]]:
     """One JSON-ready row for each case and way of ``plan``: latency of a batch, throughput, memory, share of the GEMM floor.
 

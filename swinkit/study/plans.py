@@ -44,7 +44,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchPlan:
     """``ways`` take turns, by ``threads`` threads (None: as many as torch takes); ``step`` is "inference" or "training".
 
     Where ``floor`` is set, the linear layers of ``model`` take turns with them.
@@ -85,7 +85,7 @@ class Plan:
 
 def plan_inference(
     model: str, engines: Sequence[str], bundles: Sequence[str], precisions: Sequence[str], floor: bool, threads: int | None
-) -> Plan:
+) -> BenchPlan:
     """``model``, a model or a bundle, by ``engines``, and ``bundles`` of it beside; what is not asked for is what is usual.
 
     Raises :class:`UsageError` for what an exported graph does not do, :class:`MissingExtra` for a runtime or an engine that is not installed.
@@ -98,7 +98,7 @@ def plan_inference(
         names = ("auto", PLAIN, *ENGINES) if "all" in engines else engines or ("auto", PLAIN)
         listed = [Way(name, f"{__package__}.subjects:swin", {"model": model, "engine": name}) for name in names]
         beside = [way for bundle in bundles for way in _exported(bundle, (), threads, model)]
-        return Plan(model, [*listed, *beside], precisions or _precisions(), floor=floor, threads=threads)
+        return BenchPlan(model, [*listed, *beside], precisions or _precisions(), floor=floor, threads=threads)
     ways = _exported(model, [name for name in engines if name not in ("auto", "all")], threads)
     ways += [way for bundle in bundles if bundle != model for way in _exported(bundle, (), threads, model)]
     own = str(ways[0].precision)
@@ -106,7 +106,7 @@ def plan_inference(
         raise UsageError(
             f"{model} computes in {own}, as it was exported, not in {', '.join(sorted(set(precisions) - {own}))}. Mend: leave --precision out"
         )
-    return Plan(model, ways, (own,), floor=floor and own in PRECISIONS, threads=threads)
+    return BenchPlan(model, ways, (own,), floor=floor and own in PRECISIONS, threads=threads)
 
 
 def _exported(bundle: str, runtimes: Sequence[str], threads: int | None, beside: str | None = None) -> list[Way]:
@@ -130,7 +130,7 @@ def _exported(bundle: str, runtimes: Sequence[str], threads: int | None, beside:
     ]
 
 
-def plan_training(model: str, engines: Sequence[str], precisions: Sequence[str], threads: int | None) -> Plan:
+def plan_training(model: str, engines: Sequence[str], precisions: Sequence[str], threads: int | None) -> BenchPlan:
     """A training step of ``model``, with swinkit's kernels and without. Raises :class:`UsageError` for what takes none."""
     known = (NATIVE, PLAIN)
     names = known if "all" in engines else engines or known
@@ -143,7 +143,7 @@ def plan_training(model: str, engines: Sequence[str], precisions: Sequence[str],
     if not outline(model).config.num_classes:
         raise UsageError(f"{model} has no classes to learn. Mend: name a classifier, or a variant such as swin_t")
     ways = [Way(name, f"{__package__}.training:swin", {"model": model, "engine": name}) for name in names]
-    return Plan(model, ways, precisions or _precisions(), (8, 32), "training", floor=False, threads=threads)
+    return BenchPlan(model, ways, precisions or _precisions(), (8, 32), "training", floor=False, threads=threads)
 
 
 def _precisions() -> list[str]:

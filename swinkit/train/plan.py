@@ -18,7 +18,7 @@ from ..data.collection import counted
 from ..machine import available_memory
 from ..tasks import Task
 from ..tasks.devices import computes_bfloat16
-from ..timing import readable
+from ..timing import duration
 from .feed import Feed
 from .loop import in_parts, ran_out_of_memory, too_large
 from .optim import build_optimizers
@@ -72,7 +72,7 @@ class Plan:
         return (
             f"Plan: {self.model} ({self.parameters / 1e6:.1f} M parameters) at {self.image_size[0]}x{self.image_size[1]}, "
             f"{counted(self.pictures, 'picture')}, {counted(self.epochs, 'epoch')}, {counted(self.steps, 'step')} of {self.batch_size}, {self.precision} on "
-            f"{self.device}: about {readable(self.minutes)}{memory}.{self._learning()}{self._keeping()}"
+            f"{self.device}: about {duration(60 * self.minutes)}{memory}.{self._learning()}{self._keeping()}"
         ) + "".join(f" {said}" for said in self.sparing)
 
     def _learning(self) -> str:

@@ -21,7 +21,7 @@ from ..tasks import load
 from ..tasks.devices import find_device
 from ..tasks.figures import Figure, share_of
 from ..tasks.metrics import Interval, bootstrap, share_interval, sign_test
-from ..timing import readable
+from ..timing import duration
 from ..validation import validated
 from ..variants import ALIASES, VARIANTS
 from ..weights.atomic import write_json
@@ -82,7 +82,7 @@ class Verdict:
         spent = (self.minutes or 0.0) + tuned.minutes
         if longest.epochs == LONGER * tuned.epochs and longest.minutes < spent:
             found.append(
-                f"Pre-training and fine-tuning took {readable(spent)}, the longest training from nothing {readable(longest.minutes)}: more than "
+                f"Pre-training and fine-tuning took {duration(60 * spent)}, the longest training from nothing {duration(60 * longest.minutes)}: more than "
                 f"{LONGER} times the epochs are not tried"
             )
         return found
@@ -90,7 +90,7 @@ class Verdict:
     @property
     def after(self) -> str:
         """After what the fine-tuning began."""
-        return "after pre-training" if self.minutes is None else f"after {readable(self.minutes)} of pre-training"
+        return "after pre-training" if self.minutes is None else f"after {duration(60 * self.minutes)} of pre-training"
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Verdict:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..timing import readable
+from ..timing import duration
 from ..weights.files import save_model
 from .interrupt import Interruption
 from .loop import Trainer
@@ -159,7 +159,7 @@ class RunWatcher:
         if self.interruption.requested:
             return f"{self.interruption.name} was received"
         if self.out_of_time:
-            return f"the time limit of {readable(self.settings.time_limit or 0)} is over"
+            return f"the time limit of {duration(60 * (self.settings.time_limit or 0))} is over"
         return None
 
     @property

@@ -34,7 +34,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ConversionPlan:
     """What is converted to what. ``notes`` are sentences about what was changed, left out or assumed on the way."""
 
     source: Source
@@ -52,7 +52,7 @@ class Conversion:
     certificate: dict[str, Any]
 
 
-def convert(plan: Plan, out: Path, pictures: Tensor, about_pictures: tuple[str, ...]) -> Conversion:
+def convert(plan: ConversionPlan, out: Path, pictures: Tensor, about_pictures: tuple[str, ...]) -> Conversion:
     """Write the model of ``plan`` at ``out`` with a certificate, or nothing at all.
 
     ``pictures`` (N, C, H, W), normalised, go through the network as it was read and as the target's library makes it of what was
@@ -88,13 +88,13 @@ def convert(plan: Plan, out: Path, pictures: Tensor, about_pictures: tuple[str, 
     return Conversion(place, parity, certificate)
 
 
-def check(plan: Plan) -> tuple[str, ...]:
+def check(plan: ConversionPlan) -> tuple[str, ...]:
     """The notes of a conversion that would go through; raises :class:`WeightsError` for what the target cannot express."""
     expressed(plan)
     return (*plan.notes, *target_notes(plan.saved, plan.target))
 
 
-def expressed(plan: Plan) -> dict[str, Tensor]:
+def expressed(plan: ConversionPlan) -> dict[str, Tensor]:
     """The tensors of ``plan`` as its target names them; raises :class:`WeightsError` with what it cannot express, and which formats can, and
     for what is not finite."""
     refuse_not_finite(plan.saved.state, plan.source.name)
@@ -153,7 +153,7 @@ def target_notes(saved: Saved, target: Target) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def refusal(plan: Plan, parity: Parity) -> str:
+def refusal(plan: ConversionPlan, parity: Parity) -> str:
     """Why a conversion is not kept."""
     lines = [f"  {one.where}: {one.difference:.3g} of {one.largest:.3g}" for one in parity.differences]
     bits = "" if parity.identical else " The tensors, read back, are not those that were written."

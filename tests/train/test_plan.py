@@ -13,7 +13,7 @@ from swinkit.kernels.accelerate import accelerate
 from swinkit.machine import available_memory
 from swinkit.model.classifier import SwinClassifier
 from swinkit.preprocessing import Preprocessing
-from swinkit.timing import readable
+from swinkit.timing import duration
 from swinkit.train import plan
 from swinkit.train.feed import Feed
 from swinkit.train.plan import change_seconds, computes_bfloat16, epoch_seconds, published_weights, rehearse
@@ -136,7 +136,7 @@ def test_the_peak_is_that_of_this_process_and_not_of_its_parent(monkeypatch, tmp
 
 
 def test_durations_read_well():
-    assert [readable(minutes) for minutes in (0.001, 0.5, 12.4, 180)] == ["1 s", "30 s", "12 min", "3.0 h"]
+    assert [duration(seconds) for seconds in (0.06, 30, 744, 10800)] == ["1 s", "30 s", "12 min", "3.0 h"]
 
 
 def test_a_plan_counts_in_words():

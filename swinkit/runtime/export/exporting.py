@@ -17,7 +17,7 @@ from ...errors import SwinkitError, UsageError
 from ...model.attention import WindowAttention
 from ...tasks import decoder_of, load
 from ...tasks.classification import temperature
-from ...timing import Parts, readable
+from ...timing import Parts, duration
 from ...weights.files import config_of
 from .bundle import Bundle, Input, Manifest, Target, describe, open_bundle, unfinished, write_bundle
 from .golden import BATCHES, Golden, make_golden
@@ -69,7 +69,7 @@ def begin(
     pace = parts.seconds["answering"] / golden.pixels
     asked = golden.pixels * sum(BATCHES) / max(BATCHES) * len(runtimes_for(target)) + more
     left = pace * asked + TRANSLATING * parts.seconds["tracing"]
-    parts.tell(f"about {readable(left / 60)} to go, as these two took")
+    parts.tell(f"about {duration(left)} to go, as these two took")
     return program, golden, manifest_of(network, target, given, golden)
 
 
