@@ -32,6 +32,11 @@ def check_absent(path: Path) -> None:
 
 def check_room(path: Path) -> None:
     """Raises :class:`UsageError` when no folder can be made at ``path``: asked before the work, not after it."""
+    for link in (path, *path.parents):
+        if link.is_symlink() and not link.exists():
+            raise UsageError(
+                f"{link} leads to {os.readlink(link)}, which is not there. Mend: make that folder, or choose another --out"
+            )
     place = path.resolve()
     nearest = next(folder for folder in (place, *place.parents) if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
