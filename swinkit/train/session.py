@@ -94,6 +94,9 @@ def carry_out(prepared: Prepared, out: str | Path | None, display: Display) -> R
     run = RunFolder.create(out, name, settings.model_dump(mode="json"), prepared.data, recipe_of(settings.task).folder)
     with run, closing(prepared.feed), explained_workers():
         run.log(str(prepared.plan))
+        for note in run.notes:
+            run.log(note)
+            display.say(note)
         trainer = Trainer(fabric, prepared.task, prepared.model, prepared.feed, settings)
         return finish(run, trainer, prepared.split, display)
 
