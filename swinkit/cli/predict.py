@@ -14,7 +14,7 @@ import click
 from ..errors import DataError, Interrupted, UsageError
 from ..machine import usable_cores
 from .given import MODEL, engine
-from .options import SIZE, at_size, next_command, print_json, say, say_doubts, shared
+from .options import SIZE, at_size, next_command, print_json, say, say_doubts, shared, warn
 
 if TYPE_CHECKING:
     from ..runtime.inputs import Input
@@ -210,6 +210,8 @@ def _print(rows: Iterable[Row], kind: str, columns: Columns, classes: Sequence[s
 def _write(
     rows: Callable[[Iterable[Input]], Iterator[Row]], listed: Iterable[Input], journal: Journal, writer: Any, quiet: bool
 ) -> Tally:
+    if journal.note:
+        warn(journal.note)
     if journal.tally.rows:
         say(f"Continuing: {journal.tally.rows:,} rows are in {journal.part} already", quiet)
     try:

@@ -24,6 +24,7 @@ class Journal:
     """Rows for the file ``out``, continued where a killed run left them.
 
     ``origin`` says what determines the answers (weights, preprocessing, columns); rows of another origin are never continued.
+    ``note`` says where the file system cannot tell of other runs.
     Raises :class:`UsageError` when ``out`` is there already, when another run writes it now, or when the origin differs.
     """
 
@@ -33,7 +34,7 @@ class Journal:
         check_absent(out)
         out.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(self.part, "a+b")  # noqa: SIM115 - open as long as the run
-        _lock(self._file, self.part)
+        self.note = _lock(self._file, self.part)
         self._done = self._resume(json.loads(json.dumps(origin)))
 
     def remaining(self, inputs: Iterable[Input]) -> Iterator[Input]:
@@ -122,13 +123,17 @@ def _is_file(name: str, status: os.stat_result) -> bool:
         return False
 
 
-def _lock(file: BinaryIO, path: Path) -> None:
+def _lock(file: BinaryIO, path: Path) -> str:
+    """Take ``file`` for this process; returns what is to be said where that cannot be done, which is nobody's fault."""
     try:
         import fcntl
     except ImportError:  # Windows: there a file that is open cannot be replaced by a second run
-        return
+        return ""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except (BlockingIOError, PermissionError):  # EAGAIN, or EACCES where NFS makes another kind of lock of it
         file.close()
         raise UsageError(f"Another run writes {path} now. Wait for it, or choose another --out") from None
+    except OSError as fault:
+        return f"the file system of {path} has no locks ({fault.strerror}): see to it that no other run writes there"
+    return ""

@@ -92,7 +92,7 @@ class CheckpointStore:
 
     def _sweep(self, keep: list[Path]) -> None:
         """Remove what no checkpoint of ``keep`` needs: manifests before data, so that none ever names a missing file."""
-        sweep_stale(self.folder)
+        sweep_stale(self.folder, age=0)
         for manifest in set(self.manifests()) - set(keep):
             manifest.unlink()
         named = " ".join(path.read_text(errors="replace") for path in keep)

@@ -29,7 +29,7 @@ else:
 
 
 class RunLock:
-    """Held from construction to :meth:`release`; ``note`` tells of a holder that died without releasing it.
+    """Held from construction to :meth:`release`; ``note`` tells of a holder that died without releasing it, or that there are no locks here.
 
     Raises :class:`UsageError` naming the holder when the run is in use, in this process or another.
     """
@@ -42,13 +42,17 @@ class RunLock:
             raise _in_use(self.path, "by this process")
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         before = os.read(self._descriptor, 4096)
+        self.note = f"The lock left {_holder(before)}, which ended without releasing it, was released." if before else ""
         try:
             _take(self._descriptor)
-        except OSError:
+        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, by system
             os.close(self._descriptor)
             raise _in_use(self.path, _holder(before)) from None
+        except OSError as fault:
+            # Lustre or NFS without a lock service: a run there goes on, as nobody could ever be found to hold it
+            last = f" It was taken last {_holder(before)}." if before else ""
+            self.note = f"The file system of {self.path.parent} has no locks ({fault.strerror}): see to it that no other process uses the run.{last}"
         self._held.add(self.path)
-        self.note = f"The lock left {_holder(before)}, which ended without releasing it, was released." if before else ""
         self._record({"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat("T", "seconds")})
 
     def release(self) -> None:

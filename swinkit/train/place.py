@@ -46,8 +46,8 @@ def check_place(settings: RunSettings, out: Path | None) -> None:
     opening their pictures would, as far as it can be told without opening one."""
     if out is not None:
         check_free(out)
+    check_room(out or RUNS)
     place = (out or RUNS).resolve()
-    check_room(place)
     check_apart(place, settings.data or "", settings.format, labels=settings.task == "classification")
     if probe := getattr(settings, "probe", None):
         check_apart(place, probe, None, labels=True)
@@ -126,12 +126,17 @@ def _restored(run: Path) -> str:
 
 
 def first_free(parent: Path, name: str) -> Path:
-    """The first of ``parent/NAME``, ``…/NAME-2``, ``…/NAME-3`` that was not there; it is now. NAME is ``name`` as valid text."""
+    """The first of ``parent/NAME``, ``…/NAME-2``, ``…/NAME-3`` that was not there; it is now. NAME is ``name`` as valid text.
+
+    Raises :class:`UsageError` where ``parent`` can hold no folder.
+    """
+    check_room(parent)
+    parent.mkdir(parents=True, exist_ok=True)
     number, base = 1, shown(name).replace("\\", "_")
     while True:
         path = parent / (base if number == 1 else f"{base}-{number}")
         try:
-            path.mkdir(parents=True)  # claims it, whoever else is looking
+            path.mkdir()  # claims it, whoever else is looking
         except FileExistsError:
             number += 1
         else:

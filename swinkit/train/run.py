@@ -54,7 +54,7 @@ class RunFolder:
         """
         run = cls(claim(Path(out)) if out is not None else first_free(RUNS / task, name))
         try:
-            sweep_stale(run.path)
+            sweep_stale(run.path, age=0)
             write_json(run.path / MACHINE, environment())
             run.save_data(data)
             run.save_config(config)  # last: a folder with config.yaml is a run that can be resumed
@@ -148,7 +148,9 @@ class RunFolder:
         self.close()
 
     def _reopen(self) -> None:
+        # exports and rows of predict may be on their way into the run, but its model is its own
         sweep_stale(self.path)
+        sweep_stale(self.model, age=0)
         self.config, self.data = read_record(self.path, CONFIG), read_record(self.path, DATA)
         begun = read_record(self.path, MACHINE)
         now = environment()

@@ -93,6 +93,9 @@ def run_prepared(prepared: Prepared, out: str | Path | None, display: Display) -
     run = RunFolder.create(out, name, settings.model_dump(mode="json"), prepared.data, recipe_of(settings.task).folder)
     with run, closing(prepared.feed), explained_workers():
         run.log(str(prepared.plan))
+        for note in run.notes:
+            run.log(note)
+            display.say(note)
         trainer = Trainer(fabric, prepared.task, prepared.model, prepared.feed, settings)
         return finish(run, trainer, prepared.split, display)
 

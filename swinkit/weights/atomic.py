@@ -14,14 +14,14 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import SwinkitError, UsageError
 
 TEMPORARY = ".swinkit-tmp-"  # begins the name; the rest is random and the final name
-ABANDONED = 3600  # seconds after which an unfinished folder is a killed process's and not a running one's
+ABANDONED = 3600  # seconds without a change after which what is unfinished is a killed process's and not a running one's
 
 
 def check_absent(path: Path) -> None:
@@ -32,6 +32,11 @@ def check_absent(path: Path) -> None:
 
 def check_room(path: Path) -> None:
     """Raises :class:`UsageError` when no folder can be made at ``path``: asked before the work, not after it."""
+    for link in (path, *path.parents):
+        if link.is_symlink() and not link.exists():
+            raise UsageError(
+                f"{link} leads to {os.readlink(link)}, which is not there. Mend: make that folder, or choose another --out"
+            )
     place = path.resolve()
     nearest = next(folder for folder in (place, *place.parents) if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
@@ -76,12 +81,24 @@ def sha256_of(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sweep_stale(folder: str | Path) -> list[Path]:
-    """Remove what killed writers left in ``folder``; only its owner may call this. Returns what was removed."""
-    stale = sorted(Path(folder).glob(f"{TEMPORARY}*"))
+def sweep_stale(folder: str | Path, age: float = ABANDONED) -> list[Path]:
+    """Remove the files that killed writers left in ``folder`` at least ``age`` seconds ago, and return them; what cannot be removed stays.
+
+    Younger ones may be about to get their name, so 0 is for who alone writes there. Folders are left to :func:`drafting`.
+    """
+    stale = [path for path in sorted(Path(folder).glob(f"{TEMPORARY}*")) if not path.is_dir() and _age(path) >= age]
     for path in stale:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
     return stale
+
+
+def _age(path: Path) -> float:
+    """Seconds since ``path`` changed; 0 where it is gone meanwhile."""
+    try:
+        return time.time() - path.lstat().st_mtime
+    except OSError:
+        return 0
 
 
 @contextmanager
@@ -91,7 +108,7 @@ def drafting(place: Path) -> Iterator[Path]:
     Only a killed process leaves its folder; a later draft of the same place removes it once it is :data:`ABANDONED`. Raises :class:`OSError` where none can be made.
     """
     for left in place.parent.glob(f"{TEMPORARY}????????-{glob.escape(place.name)}"):
-        if left.is_dir() and time.time() - left.stat().st_mtime > ABANDONED:
+        if left.is_dir() and _age(left) >= ABANDONED:
             shutil.rmtree(left, ignore_errors=True)
     draft = place.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{place.name}")
     draft.mkdir()

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from .. import __version__
 from ..config import Masking, SwinConfig
-from ..errors import UsageError, WeightsError
+from ..errors import SwinkitError, UsageError, WeightsError
 from ..model.classifier import SwinClassifier
 from ..model.simmim import SimMIM
 from ..preprocessing import Preprocessing
@@ -100,7 +100,10 @@ def save_model(
     )
     refuse(differences(_expected(made), signatures(state)), "this model")
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise SwinkitError(f"Could not make the folder {folder}: {fault.strerror}. Mend: save into another one") from fault
     sweep_stale(folder)
     described = made.model_dump(mode="json", exclude_none=True)
     present = _present_description(folder)

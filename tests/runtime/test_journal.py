@@ -1,3 +1,4 @@
+import errno
 import json
 from functools import partial
 
@@ -88,6 +89,19 @@ def test_a_second_run_into_the_same_file_is_refused(tmp_path):
         Journal(tmp_path / "rows.csv", ORIGIN)
     answer(first, NAMES)
     first.finish(WRITE)
+
+
+def test_a_file_system_without_locks_is_told_of_and_no_obstacle(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    journal = Journal(tmp_path / "rows.csv", ORIGIN)
+    assert "has no locks (No locks available)" in journal.note
+    answer(journal, NAMES)
+    journal.finish(WRITE)
 
 
 def test_a_result_that_appeared_meanwhile_is_kept(tmp_path):

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import sys
 import pytest
 
 from swinkit.errors import UsageError
+from swinkit.train import lock as module
 from swinkit.train.lock import RunLock
 
 HOLD = """
@@ -73,6 +75,30 @@ def test_forked_worker_that_outlives_its_parent_does_not_keep_the_lock(tmp_path)
         lock.release()
     finally:
         os.kill(worker, signal.SIGKILL)
+
+
+def refusing(monkeypatch, code):
+    def refuse(descriptor):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(module, "_take", refuse)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP])
+def test_a_file_system_without_locks_is_told_of_and_no_obstacle(tmp_path, monkeypatch, code):
+    refusing(monkeypatch, code)
+    lock = RunLock(tmp_path / ".lock")
+    assert f"has no locks ({os.strerror(code)})" in lock.note
+    with pytest.raises(UsageError, match="in use by this process"):
+        RunLock(tmp_path / ".lock")
+    lock.release()
+
+
+@pytest.mark.parametrize("code", [errno.EAGAIN, errno.EACCES])
+def test_either_word_of_the_system_for_a_held_lock_is_a_conflict(tmp_path, monkeypatch, code):
+    refusing(monkeypatch, code)
+    with pytest.raises(UsageError, match="in use by another process"):
+        RunLock(tmp_path / ".lock")
 
 
 def test_unreadable_note_of_a_former_holder_is_no_obstacle(tmp_path):

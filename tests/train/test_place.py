@@ -1,12 +1,13 @@
 """Where a run may lie: where it can be written, and where nobody takes it for pictures."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from swinkit.errors import DataError, UsageError
 from swinkit.train.crossval import cross_validate
-from swinkit.train.place import check_begun, check_place
+from swinkit.train.place import check_begun, check_place, first_free
 from swinkit.train.settings import PretrainSettings, TrainSettings
 
 from ..data.pictures import class_folders
@@ -68,6 +69,17 @@ def test_a_folder_that_cannot_be_written_to_is_said_before_the_work(tmp_path, mo
     for out in (tmp_path / "new" / "run", None):
         with pytest.raises(UsageError, match="is no folder that can be written to"):
             check_place(TrainSettings(data="digits"), out)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="making links is for administrators")
+def test_a_link_that_leads_nowhere_is_said_and_not_tried_for_ever(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").symlink_to("absent")
+    for out in (Path("runs/run"), Path("runs"), None):
+        with pytest.raises(UsageError, match=r"runs leads to absent, which is not there. Mend: "):
+            check_place(TrainSettings(data="digits"), out)
+    with pytest.raises(UsageError, match="runs leads to absent"):
+        first_free(Path("runs"), "demo")
 
 
 def test_a_run_is_gone_on_with_by_the_verb_that_began_it(tmp_path):

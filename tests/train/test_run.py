@@ -79,6 +79,20 @@ def test_a_folder_whose_run_was_killed_before_it_began_is_taken_again(out, monke
     assert {path.name for path in out.iterdir()} == {".lock", "config.yaml", "data.json", "env.json"}
 
 
+def test_a_run_goes_on_beside_what_others_have_not_finished_in_it(out):
+    RunFolder.create(out, "x", CONFIG, DATA).close()
+    export, rows = out / f"{TEMPORARY}01234567-onnx", out / f"{TEMPORARY}rows.csv"
+    export.mkdir()
+    rows.write_text("half")
+    out.joinpath("model").mkdir()
+    killed = out / "model" / f"{TEMPORARY}01234567-model.safetensors"
+    killed.write_text("half")
+    RunFolder.resume(out).close()
+    assert export.is_dir()
+    assert rows.is_file()
+    assert not killed.exists()
+
+
 def test_a_run_that_the_disk_refused_leaves_no_lock(out, monkeypatch):
     def refuse(path, value):
         raise SwinkitError("disk full")

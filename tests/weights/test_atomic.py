@@ -57,10 +57,16 @@ def test_file_is_synced_before_the_rename_and_the_folder_after_it(tmp_path, monk
 
 
 def test_sweep_takes_what_killed_writers_left_and_nothing_else(tmp_path):
-    (tmp_path / f"{atomic.TEMPORARY}12345678-a.bin").write_bytes(b"par")
+    left, running, draft = (tmp_path / f"{atomic.TEMPORARY}1234567{number}-a.bin" for number in range(3))
+    left.write_bytes(b"par")
+    running.write_bytes(b"par")
+    draft.mkdir()
     (tmp_path / "a.bin").write_bytes(b"whole")
-    assert len(sweep_stale(tmp_path)) == 1
-    assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
+    for path in (left, draft, tmp_path / "a.bin"):
+        os.utime(path, (0, 0))
+    assert sweep_stale(tmp_path) == [left]
+    assert {entry.name for entry in tmp_path.iterdir()} == {running.name, draft.name, "a.bin"}
+    assert sweep_stale(tmp_path, age=0) == [running]
 
 
 def test_missing_folder_is_said_and_not_made(tmp_path):

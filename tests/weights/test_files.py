@@ -240,6 +240,12 @@ def test_a_model_that_could_not_be_read_again_is_not_saved(model, tmp_path):
     assert not (tmp_path / "m").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_one_clear_error(model, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SwinkitError, match=r"Could not make the folder .*file.m: .* Mend: "):
+        save_model(model, tmp_path / "file" / "m")
+
+
 def test_a_description_without_end_is_refused(folder):
     (folder / DESCRIPTION).write_text("[" * 200_000)
     with pytest.raises(WeightsError, match="cannot be read as a model description"):
