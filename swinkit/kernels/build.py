@@ -30,9 +30,8 @@ HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backwa
 OWN = (nn.Linear, nn.GELU, LayerNorm, DotProduct, ScaledCosine, Linear, WindowAttention, Mlp, DropPath)
 PATIENCE = 3  # seconds after which a compiler's work is announced
 SECONDS = 120  # longer than any compiler takes that is worth waiting for
-AT_A_LINE = re.compile(
-    r":\d+: error: "
-)  # unlike a missing header, a full disk and a compiler that was killed, which are "fatal" or have no line
+# in the sources, unlike a missing header, a full disk and a compiler that was killed, which are "fatal" or have no line
+AT_A_LINE = re.compile(r":\d+: error: ")
 CODE, COUNT, POINTER = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p  # what kernels take; a tensor goes by :func:`pointer`
 
 
