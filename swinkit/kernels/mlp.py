@@ -82,6 +82,8 @@ def native_mlp(module: Mlp, x: Tensor) -> Tensor | None:
     fc1, fc2, dtype = module.fc1, module.fc2, autocast_dtype(x)
     if not (eager_on_cpu(x) and untouched(fc1, module.act, fc2) and applies(len(fc1.weight), dtype)):
         return None
+    if fc1.bias is None or fc2.bias is None:
+        return None
     if x.shape[-1] != fc1.weight.shape[1] or fc2.weight.shape[1] != len(fc1.weight):
         return None
     with torch.autocast("cpu", enabled=False):
