@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,6 +13,7 @@ import torch
 from torch.export import ExportedProgram
 
 from ...errors import SwinkitError, UsageError
+from ...kernels.accelerate import apart
 from ...model.attention import WindowAttention
 from ...tasks import decoder_of, load
 from ...tasks.classification import temperature
@@ -92,7 +92,7 @@ def prepared(model: Any) -> Any:
 
     Raises :class:`UsageError` for a module that does not know what its outputs and its pictures are.
     """
-    network = load(model) if isinstance(model, str | Path) else copy.deepcopy(model)
+    network = load(model) if isinstance(model, str | Path) else apart(model)
     if config_of(network).num_classes:
         decoder_of(network)
     if getattr(network, "preprocessing", None) is None:

@@ -18,12 +18,16 @@ import pytest
 import torch
 from onnx import numpy_helper
 from PIL import Image
+from torch import nn
+from torch.nn.utils import prune
 
 import swinkit
 from swinkit.cli.main import run
 from swinkit.data.transforms import evaluation
 from swinkit.errors import GateError, SwinkitError, UsageError
+from swinkit.kernels.accelerate import accelerated
 from swinkit.model import windows
+from swinkit.runtime import engines
 from swinkit.runtime.export import exporting, golden
 from swinkit.runtime.export.bundle import Bundle, Input, open_bundle, write_bundle
 from swinkit.runtime.export.exporting import export
@@ -55,6 +59,17 @@ def test_preprocessing_inside_is_that_of_the_predictor(plain_v2: Any, openvino_b
     with torch.no_grad():
         expected = plain_v2(transform.batch(pictures)).numpy()
     assert np.abs(openvino_session(openvino_bundle)(pictures) - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("copy_of", [accelerated, engines.build, exporting.prepared], ids=lambda one: one.__name__)
+def test_a_pruned_and_a_weight_normed_layer_are_copied(copy_of: Callable[[Any], Any]) -> None:
+    """Their weights are computed from others, which Python's deepcopy refuses."""
+    model, images = small_model("swin_nano"), torch.randn(2, 1, 28, 28)
+    mlp = model.backbone.stages[0].blocks[0].mlp
+    prune.l1_unstructured(mlp.fc1, "weight", 0.5)
+    nn.utils.weight_norm(mlp.fc2)
+    with torch.no_grad():
+        torch.testing.assert_close(copy_of(model)(images), model(images), rtol=1e-4, atol=1e-5)
 
 
 def test_every_runtime_was_asked_at_every_size(onnx_bundle: Bundle) -> None:
