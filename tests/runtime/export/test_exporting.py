@@ -34,6 +34,7 @@ from swinkit.runtime.export.exporting import export
 from swinkit.runtime.export.sessions import onnxruntime_session, openvino_session
 from swinkit.runtime.export.tracing import trace
 from swinkit.timing import Parts
+from swinkit.weights.hub import locate
 
 from .conftest import small_model
 
@@ -210,6 +211,26 @@ def test_a_network_that_does_not_know_what_it_says_is_refused(tmp_path: Path) ->
     model.classes = ("cat", "dog")
     with pytest.raises(UsageError, match="knows no preprocessing"):
         export(model, tmp_path / "bundle")
+
+
+@pytest.mark.parametrize(("num_classes", "known"), [(5, {"classes": tuple("abcde")}), (0, {})])
+def test_a_network_is_exported_that_knows_no_more_than_a_predictor_asks_for(
+    num_classes: int, known: dict[str, Any], onnx_bundle: Bundle, ready_made: Callable[..., None]
+) -> None:
+    ready_made()
+    model = small_model("swin_nano")
+    made = swinkit.create_model(
+        "swin_nano", **model.config.model_dump(exclude={"version", "patch_size", "num_classes"}), num_classes=num_classes
+    )
+    for name, value in {"preprocessing": model.preprocessing, **known}.items():
+        setattr(made, name, value)
+    _, golden, manifest = exporting.begin(made, Path("bundle"), "onnx", Input(), Parts())
+    assert (manifest.classes, manifest.multi_label) == (known.get("classes", ()), False)
+    assert manifest.tolerance == golden.tolerance
+
+
+def test_what_was_located_is_exported() -> None:
+    assert exporting.prepared(locate("swin_nano.fashion_mnist")).classes
 
 
 def test_a_network_without_finite_answers_is_told(plain: Any, ready_made: Callable[..., None], tmp_path: Path) -> None:
