@@ -62,9 +62,11 @@ def accelerated(model: nn.Module) -> Any:
 
 def apart(model: nn.Module, becomes: Mapping[int, Tensor] | None = None) -> Any:
     """A copy of ``model`` in whose hooks the same objects hear, not copies of them; ``becomes`` names, by the ``id`` of one of its tensors,
-    what stands in the copy for it."""
+    what stands in the copy for it. Weights that a hook computes from others, as of pruning and weight norm, are copied as they are."""
     heard = [hook for module in model.modules() for hooks in HOOKS for hook in getattr(module, hooks).values()]
-    return copy.deepcopy(model, {id(hook): hook for hook in heard} | dict(becomes or {}))
+    computed = [one for module in model.modules() for one in vars(module).values() if isinstance(one, Tensor) and one.grad_fn]
+    kept = {id(hook): hook for hook in heard} | {id(one): one.detach().clone() for one in computed}
+    return copy.deepcopy(model, kept | dict(becomes or {}))
 
 
 def own_tensors(model: nn.Module) -> dict[int, Tensor]:

@@ -150,7 +150,8 @@ def native_attention(module: WindowAttention, x: Tensor, grid: WindowGrid) -> Te
     """What :meth:`WindowAttention.mix` computes, whatever its ``chunk``, or None where the kernel does not apply."""
     heads, width = module.heads, x.shape[3]
     dtype = autocast_dtype(x)
-    if not (eager_on_cpu(x) and attends_natively(module, math.prod(grid.window), dtype)):
+    fits = module.qkv.weight.shape == (3 * width, width)
+    if not (fits and eager_on_cpu(x) and attends_natively(module, math.prod(grid.window), dtype)):
         return None
     projection = module.projection_bias()
     with torch.autocast("cpu", enabled=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,13 +23,15 @@ from ..model.attention import DotProduct, Linear, ScaledCosine, WindowAttention
 from ..model.block import DropPath, LayerNorm, Mlp
 from ..model.windows import traced
 from .cache import InVain, cache_folder, opened
-from .identity import call, refusal, source, stem
+from .identity import call, environment, first_error, refusal, source, stem
 
 DTYPES = {torch.float32: 0, torch.bfloat16: 1}  # that kernels compute with, and how they are told which
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 OWN = (nn.Linear, nn.GELU, LayerNorm, DotProduct, ScaledCosine, Linear, WindowAttention, Mlp, DropPath)
 PATIENCE = 3  # seconds after which a compiler's work is announced
 SECONDS = 120  # longer than any compiler takes that is worth waiting for
+# in the sources, unlike a missing header, a full disk and a compiler that was killed, which are "fatal" or have no line
+AT_A_LINE = re.compile(r":\d+: error: ")
 CODE, COUNT, POINTER = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p  # what kernels take; a tensor goes by :func:`pointer`
 
 
@@ -78,19 +81,18 @@ def library(name: str, *functions: str) -> tuple[ctypes.CDLL | None, str]:
     try:
         found, kept = opened(stem(path, command), functions, functools.partial(_compile, command, path))
         return found, f"compiled by {command}, kept as {kept}"
-    except subprocess.CalledProcessError as error:
-        lines = (error.stderr or "").strip().splitlines()
-        return None, f"{command} could not compile it: {lines[0] if lines else 'no message'}"
     except (OSError, RuntimeError) as error:  # RuntimeError where there is no home folder
         return None, f"{command} could not build it: {error}"
 
 
 def _compile(command: str, path: Path, target: Path) -> None:
-    """Raises :class:`subprocess.CalledProcessError` with what the compiler said, and :class:`InVain` after :data:`SECONDS`."""
+    """Raises :class:`OSError` with the compiler's first error; :class:`InVain` where that is at a line of the sources, which it will not
+    take the next time either, and after :data:`SECONDS`."""
     words = [*call(command), "-o", str(target), str(path)]
     process = subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env=environment(),
+    )  # fmt: skip
     try:
         try:
             _, said = process.communicate(timeout=PATIENCE)
@@ -102,7 +104,8 @@ def _compile(command: str, path: Path, target: Path) -> None:
     finally:
         _end(process)
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, words, stderr=said)
+        why = first_error(said)
+        raise (InVain if AT_A_LINE.search(why) else OSError)(why)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -26,7 +26,7 @@ def cache_folder() -> Path:
 
 
 class InVain(OSError):
-    """A build that would fail the same way the next time, which costs a minute: the note of it is kept in its place."""
+    """A build that would fail the same way the next time, which costs seconds to a minute: the note of it is kept in its place."""
 
 
 def opened(stem: str, functions: Sequence[str], build: Callable[[Path], None]) -> tuple[ctypes.CDLL, Path]:

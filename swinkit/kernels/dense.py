@@ -144,7 +144,7 @@ class NativeLinear(torch.autograd.Function):
 def native_linear(module: Linear, x: Tensor) -> Tensor | None:
     """What :class:`~swinkit.model.attention.Linear` computes, or None where the kernel does not apply."""
     dtype = autocast_dtype(x)
-    if not eager_on_cpu(x) or not applies(module.weight, dtype):
+    if x.shape[-1] != module.weight.shape[1] or not eager_on_cpu(x) or not applies(module.weight, dtype):
         return None
     with torch.autocast("cpu", enabled=False):
         return NativeLinear.apply(x.to(dtype), module.weight, module.bias)

@@ -55,15 +55,26 @@ def complaint(command: str) -> str | None:
     """What the compiler says first of a program that does nothing, compiled as kernels are; None where it takes it. It takes some milliseconds."""
     words = [*call(command), "-fsyntax-only", "-x", "c++", "-"]
     try:
-        done = subprocess.run(words, input="#include <omp.h>\n", capture_output=True, text=True, timeout=10)
+        done = subprocess.run(words, input="#include <omp.h>\n", capture_output=True, text=True, timeout=10, env=environment())
     except (OSError, subprocess.SubprocessError) as fault:
         return str(fault)
-    return (done.stderr.strip().splitlines() or ["no message"])[0] if done.returncode else None
+    return first_error(done.stderr) if done.returncode else None
+
+
+def first_error(said: str) -> str:
+    """The line of what a compiler said that names its first error; lines before it say only from where the sources came there."""
+    lines = said.strip().splitlines() or ["no message"]
+    return next((line for line in lines if "error:" in line), lines[0])
 
 
 def call(command: str) -> list[str]:
     """The words that begin the call of a compiler: ``$CXX`` with its own options, or ``command``."""
     return [*shlex.split(os.environ.get("CXX") or command), *FLAGS]
+
+
+def environment() -> dict[str, str]:
+    """That of a compiler: it speaks English, so that its errors are known as such."""
+    return {**os.environ, "LC_ALL": "C"}
 
 
 def stem(source: Path, command: str) -> str:

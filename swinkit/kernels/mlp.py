@@ -79,8 +79,12 @@ class NativeMlp(torch.autograd.Function):
 
 def native_mlp(module: Mlp, x: Tensor) -> Tensor | None:
     """What :class:`Mlp` computes, or None where the kernel does not apply."""
-    dtype = autocast_dtype(x)
-    if not (eager_on_cpu(x) and untouched(module.fc1, module.act, module.fc2) and applies(module.fc1.out_features, dtype)):
+    fc1, fc2, dtype = module.fc1, module.fc2, autocast_dtype(x)
+    if not (eager_on_cpu(x) and untouched(fc1, module.act, fc2) and applies(len(fc1.weight), dtype)):
+        return None
+    if fc1.bias is None or fc2.bias is None:
+        return None
+    if x.shape[-1] != fc1.weight.shape[1] or fc2.weight.shape[1] != len(fc1.weight):
         return None
     with torch.autocast("cpu", enabled=False):
-        return NativeMlp.apply(x.to(dtype), module.fc1.weight, module.fc1.bias, module.fc2.weight, module.fc2.bias)
+        return NativeMlp.apply(x.to(dtype), fc1.weight, fc1.bias, fc2.weight, fc2.bias)

@@ -90,5 +90,5 @@ def _native(module: nn.LayerNorm, x: Tensor, dtype: torch.dtype) -> Tensor | Non
 
 def computes(module: nn.LayerNorm, x: Tensor, dtype: torch.dtype) -> bool:
     """Whether the kernel computes ``module`` of ``x`` with an answer of ``dtype``."""
-    affine = module.weight.dtype == module.bias.dtype == torch.float32
-    return affine and eager_on_cpu(x) and applies(x.shape[-1], x.dtype, dtype)
+    affine = all(one is not None and one.dtype == torch.float32 for one in (module.weight, module.bias))
+    return affine and x.shape[-1:] == module.normalized_shape and eager_on_cpu(x) and applies(x.shape[-1], x.dtype, dtype)

@@ -32,9 +32,11 @@ struct Pair {
         std::memcpy(&high, two, sizeof high);
         return interleaved(low, high);
     }
+    typedef uint16_t wide __attribute__((vector_size(LANES * 4)));
+    static wide widened(hvec half) { return (wide)_mm512_castsi256_si512((__m256i)half); }  // its second half is not read
     static cells interleaved(hvec low, hvec high) { return interleaved(low, high, std::make_integer_sequence<int, 2 * LANES>{}); }
     template <int... LANE> static cells interleaved(hvec low, hvec high, std::integer_sequence<int, LANE...>) {
-        return (cells)__builtin_shufflevector(low, high, (LANE / 2 + LANE % 2 * LANES)...);
+        return (cells)shuffled<(LANE / 2 + LANE % 2 * 2 * LANES)...>(widened(low), widened(high));
     }
 };
 #endif

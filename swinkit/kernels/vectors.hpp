@@ -69,9 +69,18 @@ vec exponential(vec x) {
     return (vec)((ivec)p + ((ivec)n << 23));
 }
 
+// numbers at the places PLACE of a and b, one after the other
+template <int... PLACE, typename V> V shuffled(V a, V b) {
+#if __has_builtin(__builtin_shufflevector)
+    return __builtin_shufflevector(a, b, PLACE...);
+#else  // GCC before 12
+    return __builtin_shuffle(a, b, decltype(a < b){PLACE...});
+#endif
+}
+
 // a reduction over the lanes, in every lane of the answer: halves, quarters, … meet
 template <int STEP, int... LANE> vec swapped(vec x, std::integer_sequence<int, LANE...>) {
-    return __builtin_shufflevector(x, x, (LANE ^ STEP)...);
+    return shuffled<(LANE ^ STEP)...>(x, x);
 }
 template <int STEP = LANES / 2, typename Operation> vec reduced(vec x, Operation operation) {
     x = operation(x, swapped<STEP>(x, std::make_integer_sequence<int, LANES>{}));
@@ -84,8 +93,8 @@ float sum(vec x) { return total(x)[0]; }
 
 // LANES rows of as many numbers, transposed: the off-diagonal quarters of ever larger blocks are exchanged
 template <int STEP, typename V, int... LANE> void exchange(V& a, V& b, std::integer_sequence<int, LANE...>) {
-    const V first = __builtin_shufflevector(a, b, (LANE & STEP ? LANES + LANE - STEP : LANE)...);
-    b = __builtin_shufflevector(a, b, (LANE & STEP ? LANES + LANE : LANE + STEP)...);
+    const V first = shuffled<(LANE & STEP ? LANES + LANE - STEP : LANE)...>(a, b);
+    b = shuffled<(LANE & STEP ? LANES + LANE : LANE + STEP)...>(a, b);
     a = first;
 }
 template <int STEP = 1, typename V> void transpose(V* rows) {

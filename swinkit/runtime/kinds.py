@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import MissingExtra, UsageError
 from ..extras import is_installed
+from ..machine import compiler
 
 
 @dataclass(frozen=True)
@@ -14,13 +16,14 @@ class Kind:
     """One engine: the module whose ``build(model, precision, shape)`` makes a :data:`Program`, and what it is.
 
     ``any_size`` programs serve every shape, others the one they were built for. ``package`` is what it needs beyond the core.
-    ``quick`` engines are built in seconds, so that "auto" may try them. Who does not compute in one of the ``precisions`` that is asked for computes in
+    ``compiles``: it needs a C++ compiler. ``quick`` engines are built in seconds, so that "auto" may try them. One that is asked for a precision which is not among its ``precisions`` computes in
     float32.
     """
 
     purpose: str
     any_size: bool
     package: str | None = None
+    compiles: bool = False
     quick: bool = True
     precisions: tuple[str, ...] = ("float32", "bfloat16")
 
@@ -37,15 +40,20 @@ ENGINES: dict[str, Kind] = {
     "onnxruntime": Kind(
         "folded, run by ONNX Runtime for one shape", any_size=False, package="onnxruntime", quick=False, precisions=("float32",)
     ),
-    "compiled": Kind("folded, compiled by torch for one shape", any_size=False, quick=False),
+    "compiled": Kind("folded, compiled by torch for one shape", any_size=False, compiles=True, quick=False),
 }
 
 
 def check_engine(name: str, also: Sequence[str] = ("auto",)) -> None:
     """Raises :class:`UsageError` for an engine that there is not, :class:`MissingExtra` for one that is not installed; ``also`` are names
-    that the caller takes besides."""
+    that the caller takes besides. :class:`UsageError` also where there is no C++ compiler for one that needs it."""
     known = [*also, *ENGINES]
     if name not in known:
         raise UsageError(f"There is no engine {name!r}. Engines: {', '.join(known)}")
     if name in ENGINES and not ENGINES[name].installed:
         raise MissingExtra(str(ENGINES[name].package), "export")
+    # on Windows torch takes one that this does not find
+    if name in ENGINES and ENGINES[name].compiles and sys.platform != "win32" and compiler() is None:
+        raise UsageError(
+            f"The engine {name} needs a C++ compiler, and there is none. Mend: install g++, name one by CXX, or leave the engine out"
+        )

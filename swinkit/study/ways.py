@@ -5,7 +5,6 @@ For figures to publish, :func:`swinkit.study.bench.measure` gives each way a pro
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..kernels.accelerate import apart
 from ..kernels.attention import KERNEL
 from ..runtime import engines
 from ..runtime.engines.fixed import folded
@@ -45,9 +45,8 @@ def has_kernel() -> bool:
 
 def _ways(model: nn.Module, images: Tensor) -> dict[str, Callable[[Tensor], Any]]:
     shape: Any = tuple(images.shape)
-    apart = copy.deepcopy(model)  # folding freezes what it is made of
     ways: dict[str, Callable[[Tensor], Any]] = {
-        PLAIN: model, "folded": folded(apart, shape), "native": engines.build(model, "float32", shape, "native"),
+        PLAIN: model, "folded": folded(apart(model), shape), "native": engines.build(model, "float32", shape, "native"),
     }  # fmt: skip
     if computes_bfloat16(torch.device("cpu")):
         ways["bfloat16"] = engines.build(model, "bfloat16", shape, "native")
@@ -60,5 +59,5 @@ def _answer(run: Callable[[Tensor], Any], images: Tensor) -> Tensor:
 
 
 def _compared(answer: Tensor, truth: Tensor) -> dict[str, Any]:
-    apart = (answer - truth).abs().max() / truth.abs().max()
-    return {"difference": float(apart), "same": bool((answer.argmax(1) == truth.argmax(1)).all())}
+    difference = (answer - truth).abs().max() / truth.abs().max()
+    return {"difference": float(difference), "same": bool((answer.argmax(1) == truth.argmax(1)).all())}

@@ -125,6 +125,24 @@ def test_another_activation_is_not_taken_for_the_published_one():
 
 
 @compiles
+@pytest.mark.parametrize("name", ["attention", "attention.proj", "mlp", "norm1"])
+@pytest.mark.parametrize("width", [16, 48, 4096])
+def test_a_wrong_width_is_torchs_error_and_no_memory_that_is_not_ours(name, width):
+    block, x = accelerate(create_model("swin_nano")).backbone.stages[0].blocks[0], torch.randn(1, 7, 7, width)
+    rest = [WindowGrid.regular(x, (7, 7))] if name == "attention" else []
+    with pytest.raises(RuntimeError):
+        block.get_submodule(name)(x, *rest)
+
+
+@compiles
+def test_layers_of_an_mlp_that_do_not_fit_each_other_are_torchs_error():
+    module = accelerate(create_model("swin_nano")).backbone.stages[0].blocks[0].mlp
+    module.fc2 = nn.Linear(64, 32)
+    with pytest.raises(RuntimeError):
+        module(torch.randn(1, 7, 7, 32))
+
+
+@compiles
 def test_a_hook_at_all_modules_is_heard():
     model, heard = accelerate(create_model("swin_nano")), []
     handle = nn.modules.module.register_module_forward_hook(lambda module, *_: heard.append(type(module)))
@@ -205,8 +223,8 @@ for variant in ("swin_nano", "swinv2_nano"):
 
 @compiles
 @pytest.mark.skipif(not X86, reason="these instruction sets are x86's")
-@pytest.mark.parametrize("without", ["-mno-avx512f", "-mno-avx2"])
-def test_kernels_are_right_for_lesser_processors_than_this_one(without):
+@pytest.mark.parametrize("without", ["-mno-avx512f", "-mno-avx2", "-D__builtin_shufflevector=not_in_gcc_11"])
+def test_kernels_are_right_for_lesser_processors_and_older_compilers_than_these(without):
     """Other tests meet only the code for the machine that they run on."""
     environment = {**os.environ, "CXX": f"{compiler()} {without}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", LESSER], env=environment, capture_output=True, text=True, timeout=280)

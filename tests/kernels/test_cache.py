@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from swinkit.kernels import build, cache, mlp
+from swinkit.kernels import build, cache, identity, mlp
 
 pytestmark = pytest.mark.skipif(not mlp.KERNEL.available, reason=f"no native kernel here: {mlp.KERNEL.reason}")
 
@@ -56,8 +56,33 @@ def test_a_compiler_that_fails_is_no_fault_and_leaves_nothing(fresh, monkeypatch
     monkeypatch.setenv("CXX", "false")
     found, reason = build.library("layer_norm")
     assert found is None
-    assert "could not compile" in reason
+    assert "could not build it: no message" in reason
     assert list((fresh / "swinkit" / "kernels").iterdir()) == []
+
+
+def test_an_error_in_the_sources_is_told_and_not_met_again(fresh, monkeypatch):
+    compiler = script(
+        fresh, f"echo once >> {fresh}/calls; printf 'In file included from x:\\ny.hpp:7:3: error: no such thing\\n' >&2; exit 1"
+    )
+    monkeypatch.setenv("CXX", compiler)
+    first = build.library("layer_norm")
+    build.library.cache_clear()
+    again = build.library("layer_norm")
+    assert first == (None, f"{compiler} could not build it: y.hpp:7:3: error: no such thing")
+    assert again[1].startswith(f"{first[1]} (tried before; to try again, remove ")
+    assert (fresh / "calls").read_text().split() == ["once"]
+    assert identity.states()["layer_norm"] == "y.hpp:7:3: error: no such thing"
+
+
+@pytest.mark.parametrize(
+    "said", ["g++: fatal error: Killed signal terminated program cc1plus", "x.hpp:9:10: fatal error: omp.h: No such file"]
+)
+def test_what_may_have_been_mended_since_is_tried_again(fresh, monkeypatch, said):
+    monkeypatch.setenv("CXX", script(fresh, f"echo once >> {fresh}/calls; echo '{said}' >&2; exit 1"))
+    for _ in range(2):
+        assert said in build.library("layer_norm")[1]
+        build.library.cache_clear()
+    assert len((fresh / "calls").read_text().split()) == 2
 
 
 def test_compiled_once_and_kept(fresh):

@@ -148,6 +148,15 @@ def test_an_mlp_that_learns_and_its_gradients(width, dtype):
         torch.testing.assert_close(found.double(), want, rtol=0, atol=allowed)
 
 
+@pytest.mark.parametrize("layer", ["fc1", "fc2"])
+def test_an_mlp_without_biases_is_torchs(layer):
+    module, x = Mlp(32, 64), torch.randn(2, 5, 32)
+    getattr(module, layer).register_parameter("bias", None)
+    expected = module(x)
+    module.form = mlp.native_mlp
+    assert torch.equal(module(x), expected)
+
+
 @pytest.mark.parametrize("frozen", [("x",), ("fc1",), ("fc2",), ("fc1", "fc2"), ("x", "fc1")], ids=str)
 def test_what_is_frozen_costs_no_gradient(frozen, monkeypatch):
     module, x = Mlp(32, 64), torch.randn(2, 5, 32)

@@ -40,10 +40,12 @@ def norms(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@torch.inference_mode()
 def pair(subject: Subject, traced: Trace) -> dict[str, Any]:
     """The first pair of blocks step by step, and how large stream and branches are in every block.
 
-    ``difference`` is how far x + branch is from what the model gives: the circled plus of the block drawings is this sum.
+    ``difference`` is how far x + branch is from what the model gives: the circled plus of the block drawings is this sum. Where a third norm
+    follows, as in version 2's largest networks, it is part of it.
     """
     pre = subject.model.config.version == 1
     first = traced.stage(0)[:2]
@@ -53,7 +55,7 @@ def pair(subject: Subject, traced: Trace) -> dict[str, Any]:
         "hidden": subject.model.backbone.stages[0].blocks[0].mlp.fc1.out_features,
         "attention_weights": sum(p.numel() for p in first[0].block.attention.parameters()),
         "mlp_weights": sum(p.numel() for p in first[0].block.mlp.parameters()),
-        "difference": max(float((stream(one, pre)[-1] - one.after).abs().max()) for one in traced.blocks),
+        "difference": max(float((one.block.norm3(stream(one, pre)[-1]) - one.after).abs().max()) for one in traced.blocks),
         "streams": [sizes(one, pre) for one in traced.blocks],
     }  # fmt: skip
 

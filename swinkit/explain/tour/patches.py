@@ -58,11 +58,13 @@ def embedding(subject: Subject, traced: Trace) -> dict[str, Any]:
         images = pad_to(subject.image.permute(0, 2, 3, 1), counts_of(subject.size, (side, side)), (side, side))
         patches = F.unfold(images.permute(0, 3, 1, 2), side, stride=side)[0].T
         as_matrix = patches @ embed.proj.weight.flatten(1).T + embed.proj.bias
-        tokens = traced.embedded[0].flatten(0, 1)
-        difference = float((embed.norm(as_matrix) - tokens).abs().max())
+        tokens = embed.norm(as_matrix).view(traced.embedded.shape)
+        if embed.position is not None:
+            tokens = tokens + embed.position_for(tokens)
+        difference = float((tokens - traced.embedded).abs().max())
     lively = _liveliest(traced.embedded, CHANNELS)
     return {
-        "width": tokens.shape[1], "weights": embed.proj.weight.numel() + embed.proj.bias.numel(), "difference": difference,
+        "width": tokens.shape[-1], "weights": embed.proj.weight.numel() + embed.proj.bias.numel(), "difference": difference,
         "shown": lively.tolist(), "maps": pack(traced.embedded[0].movedim(-1, 0)[lively]),
     }  # fmt: skip
 

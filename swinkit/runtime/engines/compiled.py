@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...errors import SwinkitError
 from .fixed import folded
 
 
@@ -14,15 +15,21 @@ def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
     """A callable from pictures of ``shape`` to (logits, pooled).
 
     A graph is for tensors made in inference mode or for others, so that both kinds would compile it, and only the first with frozen
-    weights. It is for the others, whatever the caller has.
+    weights. It is for the others, whatever the caller has. Raises :class:`SwinkitError` where torch fails to compile.
     """
+    from torch._dynamo.exc import TorchDynamoException
     from torch._inductor import config
 
     with torch.inference_mode(False), torch.no_grad():
         network = folded(model, shape, getattr(torch, precision))
         network.compile(fullgraph=True, dynamic=False)
-        with config.patch(freezing=True):
-            network(torch.zeros(shape))
+        try:
+            with config.patch(freezing=True):
+                network(torch.zeros(shape))
+        except TorchDynamoException as fault:
+            raise SwinkitError(
+                f"torch could not compile the model: {str(fault).splitlines()[0]}. Mend: name another compiler by CXX, or take the engine native"
+            ) from fault
 
     def run(images: Tensor) -> tuple[Tensor, Tensor]:
         with torch.inference_mode(False), torch.no_grad():

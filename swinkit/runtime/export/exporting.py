@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,11 +13,13 @@ import torch
 from torch.export import ExportedProgram
 
 from ...errors import SwinkitError, UsageError
+from ...kernels.accelerate import apart
 from ...model.attention import WindowAttention
 from ...tasks import decoder_of, load
 from ...tasks.classification import temperature
 from ...timing import Parts, duration
 from ...weights.files import config_of
+from ...weights.hub import Located
 from .bundle import Bundle, Input, Manifest, Target, describe, open_bundle, unfinished, write_bundle
 from .golden import BATCHES, Golden, make_golden
 from .graphs import write_graph
@@ -59,6 +60,7 @@ def begin(
     How long the rest will take is told; ``more`` is how many pixels PyTorch would answer in the time that goes into other work than the proof.
     """
     network = prepared(model)
+    manifest = manifest_of(network, target, given)
     announced = (
         f"exporting to {folder}: one graph for every size, which is proved at seven; answering the golden pictures with PyTorch"
     )
@@ -70,7 +72,7 @@ def begin(
     asked = golden.pixels * sum(BATCHES) / max(BATCHES) * len(runtimes_for(target)) + more
     left = pace * asked + TRANSLATING * parts.seconds["tracing"]
     parts.tell(f"about {duration(left)} to go, as these two took")
-    return program, golden, manifest_of(network, target, given, golden)
+    return program, golden, manifest.model_copy(update={"tolerance": golden.tolerance})
 
 
 def write_proven(draft: Path, manifest: Manifest, graph: Mapping[str, bytes], golden: Golden, parts: Parts) -> None:
@@ -92,7 +94,7 @@ def prepared(model: Any) -> Any:
 
     Raises :class:`UsageError` for a module that does not know what its outputs and its pictures are.
     """
-    network = load(model) if isinstance(model, str | Path) else copy.deepcopy(model)
+    network = load(model) if isinstance(model, str | Path | Located) else apart(model)
     if config_of(network).num_classes:
         decoder_of(network)
     if getattr(network, "preprocessing", None) is None:
@@ -105,18 +107,18 @@ def prepared(model: Any) -> Any:
     return network.float().cpu().eval()
 
 
-def manifest_of(network: Any, target: Target, given: Input, golden: Golden) -> Manifest:
+def manifest_of(network: Any, target: Target, given: Input) -> Manifest:
+    """What is said of ``network`` before it has answered."""
     return Manifest(
         target=target,
         task=getattr(network, "task", "classification"),
         swin=network.config,
-        classes=network.classes,
-        multi_label=bool(network.multi_label),
+        classes=tuple(getattr(network, "classes", ())),
+        multi_label=bool(getattr(network, "multi_label", False)),
         temperature=temperature(network),
         preprocessing=network.preprocessing,
         input=given,
         output="logits" if network.config.num_classes else "features",
-        tolerance=golden.tolerance,
         learned_from=getattr(network, "metadata", {}).get("learned_from"),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,7 @@ from swinkit.explain.tour.subject import Subject, open_subject
 from swinkit.explain.tour.tracing import Trace, trace
 from swinkit.study.macs import count_macs
 from swinkit.study.vit import VITS
+from tests.shaking import shake
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,11 @@ def subject() -> Subject:
 @pytest.fixture(scope="module")
 def traced(subject: Subject) -> Trace:
     return trace(subject.model, subject.image)
+
+
+def other_than(subject: Subject, variant: str, **overrides: Any) -> Subject:
+    """The same picture with a model of ``variant`` whose weights are large enough that each of them counts."""
+    return replace(subject, model=shake(create_model(variant, in_channels=subject.image.shape[1], **overrides).eval()))
 
 
 def test_the_default_is_a_trained_model_on_a_picture_it_knows(subject: Subject, traced: Trace) -> None:
@@ -61,6 +68,8 @@ def test_a_model_without_pairs_of_blocks_is_refused(tmp_path) -> None:
 
 def test_embedding_is_one_matrix_on_patches(subject: Subject, traced: Trace) -> None:
     assert patches.embedding(subject, traced)["difference"] < 1e-5
+    placed = other_than(subject, "swin_nano", ape=True)
+    assert patches.embedding(placed, trace(placed.model, placed.image))["difference"] < 1e-5
 
 
 def test_merging_by_hand_is_the_model_s(subject: Subject, traced: Trace) -> None:
@@ -81,7 +90,9 @@ def test_layer_norm_does_not_hear_of_the_batch_and_batch_norm_does(subject: Subj
 def test_a_block_is_a_sum(subject: Subject, traced: Trace) -> None:
     assert blocks.pair(subject, traced)["difference"] < 1e-5
     v2 = open_subject(None, "swinv2_nano")
-    assert blocks.pair(v2, trace(v2.model, v2.image))["difference"] < 1e-5
+    thrice = other_than(subject, "swinv2_nano", extra_norm_every=2)
+    for one in (v2, thrice):
+        assert blocks.pair(one, trace(one.model, one.image))["difference"] < 1e-5
 
 
 def test_paper_s_formulas() -> None:

@@ -18,18 +18,23 @@ import pytest
 import torch
 from onnx import numpy_helper
 from PIL import Image
+from torch import nn
+from torch.nn.utils import prune
 
 import swinkit
 from swinkit.cli.main import run
 from swinkit.data.transforms import evaluation
 from swinkit.errors import GateError, SwinkitError, UsageError
+from swinkit.kernels.accelerate import accelerated
 from swinkit.model import windows
+from swinkit.runtime import engines
 from swinkit.runtime.export import exporting, golden
 from swinkit.runtime.export.bundle import Bundle, Input, open_bundle, write_bundle
 from swinkit.runtime.export.exporting import export
 from swinkit.runtime.export.sessions import onnxruntime_session, openvino_session
 from swinkit.runtime.export.tracing import trace
 from swinkit.timing import Parts
+from swinkit.weights.hub import locate
 
 from .conftest import small_model
 
@@ -55,6 +60,17 @@ def test_preprocessing_inside_is_that_of_the_predictor(plain_v2: Any, openvino_b
     with torch.no_grad():
         expected = plain_v2(transform.batch(pictures)).numpy()
     assert np.abs(openvino_session(openvino_bundle)(pictures) - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("copy_of", [accelerated, engines.build, exporting.prepared], ids=lambda one: one.__name__)
+def test_a_pruned_and_a_weight_normed_layer_are_copied(copy_of: Callable[[Any], Any]) -> None:
+    """Their weights are computed from others, which Python's deepcopy refuses."""
+    model, images = small_model("swin_nano"), torch.randn(2, 1, 28, 28)
+    mlp = model.backbone.stages[0].blocks[0].mlp
+    prune.l1_unstructured(mlp.fc1, "weight", 0.5)
+    nn.utils.weight_norm(mlp.fc2)
+    with torch.no_grad():
+        torch.testing.assert_close(copy_of(model)(images), model(images), rtol=1e-4, atol=1e-5)
 
 
 def test_every_runtime_was_asked_at_every_size(onnx_bundle: Bundle) -> None:
@@ -195,6 +211,26 @@ def test_a_network_that_does_not_know_what_it_says_is_refused(tmp_path: Path) ->
     model.classes = ("cat", "dog")
     with pytest.raises(UsageError, match="knows no preprocessing"):
         export(model, tmp_path / "bundle")
+
+
+@pytest.mark.parametrize(("num_classes", "known"), [(5, {"classes": tuple("abcde")}), (0, {})])
+def test_a_network_is_exported_that_knows_no_more_than_a_predictor_asks_for(
+    num_classes: int, known: dict[str, Any], onnx_bundle: Bundle, ready_made: Callable[..., None]
+) -> None:
+    ready_made()
+    model = small_model("swin_nano")
+    made = swinkit.create_model(
+        "swin_nano", **model.config.model_dump(exclude={"version", "patch_size", "num_classes"}), num_classes=num_classes
+    )
+    for name, value in {"preprocessing": model.preprocessing, **known}.items():
+        setattr(made, name, value)
+    _, golden, manifest = exporting.begin(made, Path("bundle"), "onnx", Input(), Parts())
+    assert (manifest.classes, manifest.multi_label) == (known.get("classes", ()), False)
+    assert manifest.tolerance == golden.tolerance
+
+
+def test_what_was_located_is_exported() -> None:
+    assert exporting.prepared(locate("swin_nano.fashion_mnist")).classes
 
 
 def test_a_network_without_finite_answers_is_told(plain: Any, ready_made: Callable[..., None], tmp_path: Path) -> None:
