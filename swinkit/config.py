@@ -14,7 +14,11 @@ Side = Annotated[int, Field(ge=1)]
 
 
 def _pair(value: object) -> object:
-    return (value, value) if isinstance(value, int) else value
+    if isinstance(value, bool) or not isinstance(value, Integral | float):
+        return value
+    if not isinstance(value, Integral):
+        raise ValueError("expected a side, as 224, or height and width, as [160,320]")
+    return int(value), int(value)
 
 
 Pair = Annotated[tuple[Side, Side], BeforeValidator(_pair)]
@@ -25,13 +29,13 @@ def as_side(value: Any) -> Any:
     return value[0] if isinstance(value, list | tuple) and len(value) == 2 and value[0] == value[1] else value
 
 
-def height_and_width(image_size: Any) -> tuple[int, int]:
-    """``image_size``, a side or (height, width) in pixels, as the latter; raises :class:`UsageError` for what is none."""
-    pair = (image_size, image_size) if isinstance(image_size, Integral) else image_size
+def height_and_width(size: Any, name: str = "image_size", unit: str = "pixels") -> tuple[int, int]:
+    """``size``, a side or (height, width) in ``unit``, as the latter; raises :class:`UsageError` for what is none."""
+    pair = (size, size) if isinstance(size, Integral) else size
     if not (
         isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(side, Integral) and int(side) > 0 for side in pair)
     ):
-        raise UsageError(f"image_size is {image_size!r}; expected a side in pixels, as 224, or height and width, as (160, 320)")
+        raise UsageError(f"{name} is {size!r}; expected a side in {unit}, as 224, or height and width, as (160, 320)")
     return int(pair[0]), int(pair[1])
 
 

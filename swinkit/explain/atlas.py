@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from ..config import height_and_width
 from ..errors import UsageError
 from ..model.backbone import SwinBackbone
 from ..model.position_bias import MlpBias, TableBias, check_room
@@ -50,7 +51,7 @@ def atlas(model: nn.Module, window: int | Size | None = None, method: str = "bic
     """
     if method not in METHODS:
         raise UsageError(f"There is no resizing {method!r}. Known: {', '.join(METHODS)}")
-    target = (window, window) if isinstance(window, int) else window
+    target = None if window is None else height_and_width(window, "window", "tokens")
     if target is not None:
         check_room([target], PAIR)
     backbone = backbone_of(model)

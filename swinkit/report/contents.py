@@ -210,4 +210,9 @@ def _number(text: str | None) -> float:
 
 
 def _read(path: Path, parse: Any) -> dict[str, Any]:
-    return (parse(path.read_text("utf-8")) or {}) if path.is_file() else {}
+    """The mapping in ``path``. A file changed by hand into something else says nothing either: the page is of what was just measured."""
+    try:
+        found = parse(path.read_text("utf-8")) if path.is_file() else {}
+    except (ValueError, yaml.YAMLError):
+        return {}
+    return found if isinstance(found, dict) else {}

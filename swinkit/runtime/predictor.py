@@ -69,7 +69,7 @@ class Predictor:
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch_size is {batch_size}; expected how many pictures go through the model at once, 1 or more")
         network: Any = model if isinstance(model, nn.Module) else load_any(model, image_size)
-        stays = isinstance(model, nn.Module) and device == "auto"
+        stays = isinstance(model, nn.Module) and str(device) == "auto"
         place = next(network.parameters()).device if stays else place_of(network, device)
         self.model = network.to(place).eval()
         self.device = place
@@ -78,6 +78,10 @@ class Predictor:
         if not hasattr(self.model, "preprocessing"):
             raise UsageError(
                 "The model knows no preprocessing. Mend: model.preprocessing = swinkit.preprocessing.Preprocessing(size=...), or load it"
+            )
+        if size and self.model.preprocessing.resize == "none":
+            raise UsageError(
+                "The model's preprocessing scales no picture, so that image_size means nothing. Mend: leave it out"
             )
         self.preprocessing = self.model.preprocessing.model_copy(update=size)
         self.batch_size = batch_size or 32
@@ -112,6 +116,7 @@ class Predictor:
     def __call__(self, inputs: Picture | Iterable[Picture], embeddings: bool = False) -> Classification | list[Answer]:
         if isinstance(inputs, str | Path) and _names_several(str(inputs)):
             return list(self.stream(expand([str(inputs)]), embeddings))
+        inputs = _bytes_of(inputs)
         if _is_several(inputs):
             return list(self.stream(cast(Iterable[Picture], inputs), embeddings))
         (answer,) = self.stream([cast(Picture, inputs)], embeddings)
@@ -158,14 +163,14 @@ class Predictor:
         name, fault = item if isinstance(item, Input) else (str(item) if isinstance(item, str | Path) else None, None)
         if fault:
             return Failure(name, fault)
-        source = item if name is None else Path(name)
         try:
+            source = _bytes_of(item) if name is None else Path(name)
             if isinstance(source, Tensor):
                 source = _array(source)
             return name, self._transform(decode(source, self.preprocessing.channels))
         except Undecodable as error:
             return Failure(name, error.reason)
-        except (DataError, MemoryError, RuntimeError) as error:  # torch reports lack of memory as RuntimeError
+        except (DataError, MemoryError, RuntimeError, OSError) as error:  # torch reports lack of memory as RuntimeError
             return Failure(name, str(error) or "not enough memory")
 
     def _answers(self, waiting: list[Prepared], embeddings: bool) -> list[Answer]:
@@ -204,7 +209,23 @@ def _names_several(text: str) -> bool:
     return os.path.isdir(text) or (glob.has_magic(text) and not os.path.lexists(text))
 
 
+def _bytes_of(picture: Any) -> Any:
+    """What a file object or a buffer of bytes holds; anything else as it is."""
+    if isinstance(picture, bytearray | memoryview):
+        return bytes(picture)
+    if not hasattr(picture, "read"):
+        return picture
+    content = picture.read()
+    if not isinstance(content, bytes):
+        raise UsageError("The file of a picture gave text. Mend: open it with mode 'rb'")
+    return content
+
+
 def _is_several(inputs: Any) -> bool:
     if isinstance(inputs, np.ndarray | Tensor):
         return inputs.ndim == 4
-    return not isinstance(inputs, str | Path | bytes | Image.Image)
+    if isinstance(inputs, str | Path | bytes | Image.Image):
+        return False
+    if not isinstance(inputs, Iterable):
+        raise UsageError(f"Expected a picture, a file's name or bytes, or several of them, got {type(inputs).__name__}")
+    return True

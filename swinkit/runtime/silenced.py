@@ -7,7 +7,6 @@ handler, Ctrl-C or the end of a loader's worker, would then kill the process.
 
 from __future__ import annotations
 
-import functools
 import logging
 import sys
 from typing import Any
@@ -21,9 +20,23 @@ REPORTS = ("start_session", "end_session", "send_event", "send_error", "send_sta
 def openvino() -> Any:
     """The package ``openvino``, whose ``Core()`` is always the same one; raises :class:`MissingExtra`."""
     package = _silently("openvino")
-    if isinstance(package.Core, type):
-        package.Core = functools.cache(package.Core)
+    if not issubclass(package.Core, _One):
+        package.Core = type("Core", (_One, package.Core), {})  # still a class, for whoever asks or derives
     return package
+
+
+class _One:
+    """Of each class that begins with this one there is a single instance."""
+
+    one: Any
+
+    def __new__(cls, *arguments: Any, **named: Any) -> Any:
+        return vars(cls).get("one") or super().__new__(cls, *arguments, **named)
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        if "one" not in vars(type(self)):
+            super().__init__(*arguments, **named)
+            type(self).one = self
 
 
 def nncf() -> Any:

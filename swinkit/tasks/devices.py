@@ -7,8 +7,9 @@ import torch
 from ..errors import UsageError
 
 
-def find_device(name: str = "auto") -> torch.device:
+def find_device(name: str | torch.device = "auto") -> torch.device:
     """The device ``name``, or for "auto" a GPU where there is one; raises :class:`UsageError` for what this machine lacks."""
+    name = str(name)
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, there in present.items() if there))

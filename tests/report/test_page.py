@@ -213,3 +213,11 @@ def test_the_page_of_ten_classes_is_small_and_written_whole(tmp_path):
 
 def test_a_long_name_breaks_behind_an_underscore_and_stays_inert() -> None:
     assert str(_breakable("swin_nano <b>_\u202e")) == f"swin_<wbr>nano &lt;b&gt;_<wbr>{escape(printable(chr(0x202E)))}"
+
+
+@pytest.mark.parametrize("content", [b"a: [1", b"only words", b"\xff\xfe", b"[1, 2]"])
+def test_files_of_a_run_that_were_changed_into_something_else_say_nothing(tmp_path, content):
+    for name in ("config.yaml", "data.json", "env.json"):
+        (tmp_path / name).write_bytes(content)
+    files = RunFiles(tmp_path)
+    assert (files.remarks(), files.facts(), files.commands(), files.origin()) == ([], {}, [], {})

@@ -1,3 +1,4 @@
+import copy
 import io
 import json
 import threading
@@ -10,9 +11,11 @@ from PIL import Image
 
 import swinkit
 from swinkit.data.decode import decode
+from swinkit.data.transforms import visible
 from swinkit.errors import DataError, UsageError
 from swinkit.preprocessing import Preprocessing
 from swinkit.results import Classification, Failure
+from swinkit.runtime.folding import departure
 from swinkit.runtime.inputs import Input
 from swinkit.runtime.predictor import Predictor
 from swinkit.tasks.devices import find_device
@@ -47,6 +50,9 @@ def test_one_picture_in_every_form_has_one_answer(predictor, tmp_path):
         path,
         str(path),
         path.read_bytes(),
+        bytearray(path.read_bytes()),
+        memoryview(path.read_bytes()),
+        io.BytesIO(path.read_bytes()),
         array,
         array / np.float32(255),
         tensor,
@@ -252,6 +258,15 @@ def test_the_same_weights_have_the_same_fingerprint(model_folder, predictor):
 def test_what_is_missing_is_said(predictor):
     with pytest.raises(UsageError, match="classes"):
         Predictor(swinkit.create_model("swin_nano", num_classes=2))
+    network = swinkit.create_model("swin_nano", num_classes=2)
+    network.classes, network.preprocessing = ("cat",), Preprocessing(size=(28, 28))
+    with pytest.raises(UsageError, match="2 outputs and knows 1 classes"):
+        Predictor(network)
+    for odd in (3, None):
+        with pytest.raises(UsageError, match=f"Expected a picture.* got {type(odd).__name__}"):
+            predictor(odd)
+    with pytest.raises(UsageError, match="mode 'rb'"):
+        predictor(io.StringIO("no picture"))
     with pytest.raises(UsageError, match="no device"):
         find_device("cuda:0" if not torch.cuda.is_available() else "mps")
 
@@ -273,6 +288,10 @@ def test_a_size_and_a_batch_that_are_none_are_told_in_words(model_folder, predic
         for count in (0, -1):
             with pytest.raises(UsageError, match=rf"batch_size is {count}; expected how many pictures"):
                 Predictor(model, batch_size=count)
+    unscaled = copy.deepcopy(predictor.model)
+    unscaled.preprocessing = unscaled.preprocessing.model_copy(update={"resize": "none"})
+    with pytest.raises(UsageError, match="scales no picture"):
+        Predictor(unscaled, image_size=20)
     with pytest.raises(UsageError, match=r"image_size is \(0, 8\); expected"):
         swinkit.load(model_folder, image_size=(0, 8))
 
@@ -338,3 +357,23 @@ def test_precision_rounds_and_is_part_of_what_decides_an_answer(model_folder, pr
 def test_an_unknown_engine_is_told_at_once(model_folder):
     with pytest.raises(UsageError, match="no engine 'fast'"):
         swinkit.Predictor(model_folder, engine="fast")
+
+
+def test_a_device_may_be_torchs_own_word_for_it(predictor):
+    assert Predictor(predictor.model, device=torch.device("cpu")).device == torch.device("cpu")
+
+
+def test_a_model_without_its_last_norm_is_answered_by_itself(predictor):
+    bare = copy.deepcopy(predictor.model)
+    bare.norm = torch.nn.Identity()
+    images = torch.zeros(1, 3, SIDE, SIDE)
+    with torch.inference_mode():
+        expected = bare(images).softmax(dim=-1)[0]
+    answer = Predictor(bare)(visible(images, bare.preprocessing)[0])
+    assert answer.probabilities == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+def test_stochastic_depth_means_nothing_in_an_answer(predictor):
+    deep = copy.deepcopy(predictor.model)
+    deep.backbone.stages[0].blocks[0].drop_path.rate = 0.3
+    assert departure(deep) is None

@@ -7,6 +7,8 @@ import pytest
 
 pytest.importorskip("openvino")
 
+from swinkit.runtime.silenced import openvino
+
 SCRIPT = """
 import gc, signal
 import numpy as np
@@ -29,3 +31,15 @@ signal.raise_signal(signal.SIGTERM)
 def test_a_signal_after_openvino_reaches_its_handler():
     ended = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout.strip()) == (0, "handled"), ended.stderr
+
+
+def test_there_is_one_core_and_it_still_has_a_class():
+    ov = openvino()
+    assert ov.Core() is ov.Core()
+    assert isinstance(ov.Core(), ov.Core)
+
+    class Own(ov.Core):
+        pass
+
+    assert Own() is not ov.Core()
+    assert Own().available_devices == ov.Core().available_devices

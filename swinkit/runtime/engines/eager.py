@@ -13,11 +13,12 @@ from ...kernels.build import HOOKS
 
 def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
     """A callable from pictures to (logits, pooled) for pictures of any size."""
-    network = apart(model).eval().to(getattr(torch, precision))
+    dtype = getattr(torch, precision)
+    network = apart(model).eval().to(dtype)
     heard = any(getattr(network, hooks) for hooks in HOOKS)  # at the model itself, so that it must be called
 
     def run(images: Tensor) -> tuple[Tensor, Tensor]:
-        x = images.to(network.norm.weight.dtype)
+        x = images.to(dtype)
         pooled = network.pooled(x)
         return network(x) if heard else network.head(pooled), pooled
 

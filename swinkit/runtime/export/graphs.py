@@ -55,9 +55,7 @@ def to_onnx(program: ExportedProgram, manifest: Manifest) -> dict[str, bytes]:
     for key, value in facts(manifest).items():
         proto.metadata_props.add(key=key, value=value)
     if proto.ByteSize() > LARGEST:
-        raise SwinkitError(
-            "The model is larger than 2 GiB, which one ONNX file cannot hold. Mend: export --to openvino or torch"
-        )
+        raise SwinkitError("The model is larger than 2 GiB, which one ONNX file cannot hold. Mend: export --to torch")
     return {"model.onnx": proto.SerializeToString(deterministic=True)}
 
 
