@@ -172,7 +172,7 @@ def measuring(rounds: int, seconds: float, each: str, case: str) -> Callable[[Co
 
     def decorate(command: Command) -> Command:
         end_option = click.option(
-            "--max-seconds", metavar="S", type=click.FloatRange(min=0), default=seconds, show_default=True, help=end
+            "--max-seconds", metavar="S", type=FiniteRange(min=0), default=seconds, show_default=True, help=end
         )
         return click.option("--rounds", metavar="N", type=click.IntRange(min=1), default=rounds, show_default=True, help=turns)(
             end_option(command)
@@ -192,6 +192,16 @@ def check_new(out: Path | None) -> None:
     check_room(out)
 
 
+class FiniteRange(click.FloatRange):
+    """A range of numbers that "nan", which is neither too small nor too large, is not in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no number", param, ctx)
+        return number
+
+
 def check_form(as_json: bool, markdown: bool) -> None:
     """Raises :class:`UsageError` where a result is asked for in two forms at once."""
     if as_json and markdown:
@@ -200,7 +210,8 @@ def check_form(as_json: bool, markdown: bool) -> None:
 
 def print_json(value: Any) -> None:
     """JSON on stdout; a number that is not finite, which JSON does not have, becomes null."""
-    click.echo(json.dumps(_finite(value), ensure_ascii=False, indent=2))
+    # bytes, since JSON is UTF-8 whatever the terminal's encoding; half a character of a file name becomes JSON's own escape
+    click.echo(json.dumps(_finite(value), ensure_ascii=False, indent=2).encode("utf-8", "backslashreplace"))
 
 
 def _finite(value: Any) -> Any:

@@ -14,7 +14,7 @@ import click
 from ..errors import DataError, Interrupted, UsageError
 from ..machine import usable_cores
 from .given import MODEL, engine
-from .options import SIZE, at_size, next_command, print_json, say, say_doubts, shared, warn
+from .options import SIZE, FiniteRange, at_size, next_command, print_json, say, say_doubts, shared, warn
 
 if TYPE_CHECKING:
     from ..runtime.inputs import Input
@@ -53,7 +53,7 @@ FEW = 3  # inputs, up to which the next command names them
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True, max=86400),
+    type=FiniteRange(min=0, min_open=True, max=86400),
     metavar="S",
     help=f"Longest time in seconds that decoding one picture may take, {PATIENCE} by default.",
 )

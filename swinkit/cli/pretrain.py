@@ -9,7 +9,7 @@ import click
 
 from ..errors import UsageError
 from .given import run_settings
-from .options import LAYOUTS, SIZE, next_command, print_json, read_settings, say, shared
+from .options import LAYOUTS, SIZE, FiniteRange, next_command, print_json, read_settings, say, shared
 
 
 @click.command(name="pretrain")
@@ -24,15 +24,13 @@ from .options import LAYOUTS, SIZE, next_command, print_json, read_settings, say
     help="Side of what is hidden whole; by the size, 32 at 192 pixels, if not given.",
 )  # fmt: skip
 @click.option(
-    "--mask-ratio", metavar="SHARE", type=click.FloatRange(0, 1, True, True),
+    "--mask-ratio", metavar="SHARE", type=FiniteRange(0, 1, True, True),
     help="Share of the cells that is hidden, between 0 and 1; 0.6 by default.",
 )  # fmt: skip
 @click.option("--sparse", is_flag=True, default=None, help="Encode a quarter of each picture: several times as fast.")
 @click.option("--probe", metavar="DATA", help="A labelled set: features are measured on it, and the verdict given.")
 @click.option("--no-verdict", is_flag=True, help="Measure features on the way, but do not weigh the whole at the end.")
-@click.option(
-    "--time-limit", type=click.FloatRange(min=0, min_open=True), metavar="MINUTES", help="Save and stop after so long."
-)
+@click.option("--time-limit", type=FiniteRange(min=0, min_open=True), metavar="MINUTES", help="Save and stop after so long.")
 @click.option("--resume", "run", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run exactly.")
 @shared(
     "out", "epochs", "seed", "device", "config", "set", "dry_run", "json", "quiet",

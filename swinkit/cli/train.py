@@ -9,7 +9,7 @@ import click
 
 from ..errors import UsageError
 from .given import run_settings
-from .options import LAYOUTS, SIZE, next_command, print_json, read_settings, shared
+from .options import LAYOUTS, SIZE, FiniteRange, next_command, print_json, read_settings, shared
 
 
 @click.command(name="train")
@@ -24,7 +24,7 @@ from .options import LAYOUTS, SIZE, next_command, print_json, read_settings, sha
 @click.option("--image-size", type=SIZE, help="Size of what the model sees, in pixels; by the pictures' size if not given.")
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     metavar="MINUTES",
     help="End after so long, with the model as it is then; with --folds, each of them.",
 )

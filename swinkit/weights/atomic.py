@@ -6,6 +6,7 @@ one, never a part. What is left behind has a name that :func:`sweep_stale` and, 
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import json
@@ -21,6 +22,12 @@ from typing import Any
 from ..errors import SwinkitError, UsageError
 
 TEMPORARY = ".swinkit-tmp-"  # begins the name; the rest is random and the final name
+UNSYNCED = {
+    errno.EINVAL,
+    errno.EBADF,
+    errno.ENOTSUP,
+    errno.ENOSYS,
+}  # the answers of file systems on which folders are not synced
 ABANDONED = 3600  # seconds without a change after which what is unfinished is a killed process's and not a running one's
 
 
@@ -56,7 +63,6 @@ def write_atomically(path: str | Path, content: bytes) -> str:
         if sha256_of(temporary) != digest:
             raise OSError("the disk returns other bytes than were written")
         os.replace(temporary, path)
-        sync_folder(path.parent)
     except OSError as fault:
         temporary.unlink(missing_ok=True)
         reason = fault.strerror or str(fault)
@@ -64,6 +70,7 @@ def write_atomically(path: str | Path, content: bytes) -> str:
             f"Could not write {path} ({len(content):,} bytes): {reason}. What was there before is unchanged. "
             f"Mend: free space on, or get write permission for, {path.parent}"
         ) from fault
+    sync_folder(path.parent)
     return digest
 
 
@@ -119,12 +126,18 @@ def drafting(place: Path) -> Iterator[Path]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in ``folder`` survive a power cut; Windows offers no such call and orders its journal itself."""
+    """Make renames in ``folder`` survive a power cut, where the file system can; Windows offers no such call and orders its journal itself.
+
+    Raises :class:`SwinkitError` where the disk fails at it: the files have their names, but may lose them again.
+    """
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as fault:
+        if fault.errno not in UNSYNCED:
+            raise SwinkitError(f"The disk of {folder} failed at keeping what was just written: {fault.strerror}") from fault
     finally:
         os.close(descriptor)
 
@@ -140,8 +153,7 @@ def _sync_file(descriptor: int) -> None:
     try:
         import fcntl
 
-        full_sync = fcntl.F_FULLFSYNC  # type: ignore[attr-defined]  # macOS: fsync alone stops at the drive's cache
-    except (ImportError, AttributeError):
+        # macOS: fsync alone stops at the drive's cache
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # type: ignore[attr-defined]
+    except (ImportError, AttributeError, OSError):  # another system; or a drive on the network, which does not know of it
         os.fsync(descriptor)
-    else:
-        fcntl.fcntl(descriptor, full_sync)

@@ -11,14 +11,14 @@ import urllib.request
 from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from ..errors import SwinkitError, WeightsError
-from .atomic import TEMPORARY, sync_folder, write_atomically
+from .atomic import TEMPORARY, sweep_stale, sync_folder, write_atomically
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PIECE = 1 << 20
@@ -54,9 +54,9 @@ def download(url: str, folder: Path, sha256: str = "", say: Callable[[str], None
         return target
     if offline():
         refuse_offline(url)
-    if urlsplit(url).scheme != "https" and urlsplit(url).hostname not in LOOPBACK:
-        raise WeightsError(f"{url} is not fetched: expected https, over which nobody can exchange the file")
+    check_protected(url)
     folder.mkdir(parents=True, exist_ok=True)
+    sweep_stale(folder)  # of downloads that were killed, as large as what they fetched
     temporary = folder / f"{TEMPORARY}{secrets.token_hex(4)}-{target.name}"
     try:
         digest = _fetch(url, temporary, say or announce)
@@ -69,6 +69,20 @@ def download(url: str, folder: Path, sha256: str = "", say: Callable[[str], None
         temporary.unlink(missing_ok=True)
     write_atomically(note, digest.encode())
     return target
+
+
+def check_protected(url: str) -> None:
+    """Raises :class:`WeightsError` for an address from which somebody on the way could give another file."""
+    if urlsplit(url).scheme != "https" and urlsplit(url).hostname not in LOOPBACK:
+        raise WeightsError(f"{url} is not fetched: expected https, over which nobody can exchange the file")
+
+
+class Redirects(urllib.request.HTTPRedirectHandler):
+    """Goes along where the server sends, by protected ways."""
+
+    def redirect_request(self, *given: Any) -> urllib.request.Request | None:
+        check_protected(given[-1])
+        return super().redirect_request(*given)
 
 
 def unreachable(name: str, fault: BaseException) -> str:
@@ -86,7 +100,8 @@ def unreachable(name: str, fault: BaseException) -> str:
 
 def _fetch(url: str, target: Path, say: Callable[[str], None]) -> str:
     request = urllib.request.Request(url, headers={"User-Agent": "swinkit"})
-    with urllib.request.urlopen(request, timeout=SECONDS) as reply, open(target, "xb") as file:
+    opener = urllib.request.build_opener(Redirects)
+    with opener.open(request, timeout=SECONDS) as reply, open(target, "xb") as file:
         total = int(reply.headers.get("Content-Length") or 0)
         _announce_size(url, total, target.parent, say)
         digest, have = hashlib.sha256(), 0

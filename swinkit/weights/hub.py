@@ -94,8 +94,9 @@ def _from_hub(name: str, say: Callable[[str], None]) -> Path:
     if not REPOSITORY.fullmatch(repository) or ".." in revision:
         raise UsageError(f"{name} is no name on the hub. Expected {HUB}org/name or {HUB}org/name@revision")
     settings = hub_settings()
+    kept = _cached(repository, revision or "main", settings["cache_dir"])
     if offline():
-        return _cached(name, repository, revision or "main", settings["cache_dir"])
+        return kept or refuse_offline(name)
     client = hub_client()
     try:
         info = client.HfApi(endpoint=settings["endpoint"]).model_info(
@@ -111,7 +112,10 @@ def _from_hub(name: str, say: Callable[[str], None]) -> Path:
     except Exception as fault:
         if "httpx" not in type(fault).__module__:  # the client's own transport, whose faults have no public base class here
             raise
-        raise WeightsError(unreachable(name, fault)) from None
+        if kept is None:
+            raise WeightsError(unreachable(name, fault)) from None
+        say(f"The hub cannot be reached; {name} is taken from the cache, as it was when it was fetched ({kept.name[:12]})")
+        return kept
     return Path(paths[0]).parent
 
 
@@ -125,13 +129,14 @@ def _fetch(client: ModuleType, repository: str, commit: str, file: Any, settings
     return str(path)
 
 
-def _cached(name: str, repository: str, revision: str, cache_dir: str) -> Path:
+def _cached(repository: str, revision: str, cache_dir: str) -> Path | None:
+    """The folder of ``revision`` in the cache, if its weights are there."""
     root = Path(cache_dir) / f"models--{repository.replace('/', '--')}"
     noted = root / "refs" / revision
     folder = root / "snapshots" / (noted.read_text(encoding="utf-8").strip() if noted.is_file() else revision)
-    if not folder.is_dir() or not any(fnmatch(path.name, kind[0]) for path in folder.iterdir() for kind in WEIGHTS):
-        refuse_offline(name)
-    return folder
+    if not folder.is_dir():
+        return None
+    return folder if any(fnmatch(path.name, kind[0]) for path in folder.iterdir() for kind in WEIGHTS) else None
 
 
 def _remember(root: Path, revision: str, commit: str) -> None:

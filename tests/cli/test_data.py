@@ -88,3 +88,9 @@ def test_a_picture_that_is_too_large_is_told_once_and_one_class_is_one(tmp_path)
     assert "2 pictures, 1 class." in answer.stdout
     assert "cut it into tiles" in answer.stdout
     assert "DecompressionBomb" not in answer.stderr
+
+
+def test_json_is_utf8_whatever_the_terminal_takes(tmp_path):
+    class_folders(tmp_path, ("cat", "b😀"))
+    done = swinkit("data", str(tmp_path), "--json", "-q", PYTHONIOENCODING="cp1252", PYTHONUTF8="1")
+    assert "b😀" in json.loads(done.stdout)["classes"]

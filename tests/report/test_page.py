@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from markupsafe import escape
 
-from swinkit.report.contents import _temperature, read_curves
+from swinkit.report.contents import RunFiles, _temperature, read_curves
 from swinkit.report.matrix import NAMED
 from swinkit.report.page import Example, Headline, ReportData, Rival, _breakable, render, write_report
 from swinkit.report.svg import printable

@@ -1,6 +1,8 @@
 import errno
 import hashlib
 import os
+import stat
+from contextlib import nullcontext
 
 import pytest
 
@@ -54,6 +56,22 @@ def test_file_is_synced_before_the_rename_and_the_folder_after_it(tmp_path, monk
         monkeypatch.setattr(os, name, lambda *args, name=name, honest=honest: (calls.append(name), honest(*args)))
     write_atomically(tmp_path / "a.bin", b"new")
     assert calls == ["fsync", "replace"] if os.name == "nt" else ["fsync", "replace", "fsync"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders are not synced there")
+@pytest.mark.parametrize(("code", "kept"), [(errno.EINVAL, True), (errno.EIO, False)])
+def test_a_folder_that_is_not_synced_is_no_fault_and_a_disk_that_fails_is_one(tmp_path, monkeypatch, code, kept):
+    honest = os.fsync
+
+    def of_files(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        honest(descriptor)
+
+    monkeypatch.setattr(os, "fsync", of_files)
+    with nullcontext() if kept else pytest.raises(SwinkitError, match="failed at keeping what was just written"):
+        write_atomically(tmp_path / "a.bin", b"new")
+    assert (tmp_path / "a.bin").read_bytes() == b"new"
 
 
 def test_sweep_takes_what_killed_writers_left_and_nothing_else(tmp_path):

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import socket
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from swinkit.model.classifier import SwinClassifier
 from swinkit.preprocessing import Preprocessing
 from swinkit.tasks import described
 from swinkit.weights import hub as names
-from swinkit.weights.download import download
+from swinkit.weights.download import Redirects, download
 from swinkit.weights.formats import DIALECTS
 from swinkit.weights.hub import is_remote, locate
 from swinkit.weights.publishing import push_to_hub, save_pretrained
@@ -36,6 +37,14 @@ def model() -> SwinClassifier:
     made = described(SwinClassifier(TINY), ("ant", "bee `x`", "cat"), Preprocessing(size=(32, 32), resize="squash"))
     made.metadata = {"metrics": {"top1": 0.9}}  # type: ignore[assignment]
     return made.eval()
+
+
+@pytest.fixture
+def unused_address() -> str:
+    """An address on this machine at which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
 
 
 @pytest.fixture
@@ -66,6 +75,16 @@ def test_it_is_fetched_once_and_said(published: Hub) -> None:
     assert len(said) == 1
     assert "3 files" in said[0]
     assert "MB" in said[0]
+
+
+def test_where_the_hub_cannot_be_reached_the_cache_serves_and_is_named(
+    published: Hub, unused_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, said = locate("hf-hub:org/swin").path, list[str]()
+    monkeypatch.setenv("HF_ENDPOINT", unused_address)
+    for name in ("hf-hub:org/swin", f"hf-hub:org/swin@{COMMIT}"):
+        assert locate(name, said.append).path == found
+        assert COMMIT[:12] in said.pop()
 
 
 @pytest.mark.parametrize("variable", ["SWINKIT_OFFLINE", "HF_HUB_OFFLINE"])
@@ -110,12 +129,9 @@ def test_what_cannot_be_had_is_explained(published: Hub, name: str, words: str) 
         locate(name)
 
 
-def test_no_network_is_said_in_clear_words(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        closed = f"http://127.0.0.1:{free.getsockname()[1]}"
-    monkeypatch.setenv("HF_ENDPOINT", closed)
-    for name in ("hf-hub:org/swin", f"{closed}/releases/download/swin.pth"):
+def test_no_network_is_said_in_clear_words(hub: Hub, unused_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", unused_address)
+    for name in ("hf-hub:org/swin", f"{unused_address}/releases/download/swin.pth"):
         with pytest.raises(WeightsError, match="network"):
             locate(name)
 
@@ -182,6 +198,12 @@ def test_a_connection_that_breaks_leaves_nothing(hub: Hub, tmp_path: Path) -> No
 def test_http_is_for_this_machine_alone(hub: Hub, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="https"):
         download("http://example.org/swin.pth", tmp_path)
+
+
+def test_a_server_may_not_send_away_from_https() -> None:
+    request = urllib.request.Request("https://example.org/swin.pth")
+    with pytest.raises(WeightsError, match="expected https"):
+        Redirects().redirect_request(request, None, 302, "", {}, "http://example.org/swin.pth")
 
 
 def test_torchvisions_names_bring_their_preprocessing(hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
