@@ -39,19 +39,19 @@ def accelerate(model: Model) -> Model:
         keep_freed_memory()
     for module in model.modules():  # what stands around a norm comes before the norm itself
         if isinstance(module, WindowAttention):
-            module.form = native_attention
+            module.fast_path = native_attention
         elif isinstance(module, Mlp):
-            module.form = native_mlp
+            module.fast_path = native_mlp
         elif isinstance(module, Linear):
-            module.form = native_linear
-        elif isinstance(module, LayerNorm) and module.form is None:
-            module.form = native_norm
+            module.fast_path = native_linear
+        elif isinstance(module, LayerNorm) and module.fast_path is None:
+            module.fast_path = native_norm
         elif isinstance(module, Block):
-            module.form, module.branch_form = native_block, native_residual
+            module.fast_path, module.branch_fast_path = native_block, native_residual
             if module.branch is pre_norm:
-                module.norm1.form = module.norm2.form = native_norm_for_layer
+                module.norm1.fast_path = module.norm2.fast_path = native_norm_for_layer
         elif isinstance(module, PatchMerging) and module.norm_first:
-            module.norm.form = native_norm_for_layer
+            module.norm.fast_path = native_norm_for_layer
     return model
 
 

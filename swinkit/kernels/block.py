@@ -213,7 +213,7 @@ def applies(block: Block, x: Tensor, tokens: int, dtype: torch.dtype) -> bool:
     there = [one for one in (module.qkv.bias, module.q_bias, module.v_bias) if one is not None]  # which may be missing
     return (
         all(one is not None and one.dtype == torch.float32 and one.is_contiguous() for one in (*learned, *there))
-        and None not in [one.form for one in (module, module.proj, mlp, block.norm1, block.norm2)]
+        and None not in [one.fast_path for one in (module, module.proj, mlp, block.norm1, block.norm2)]
         and attention.applies(width // module.heads, tokens, dtype)
         and norm.computes(block.norm1, x, dtype)
     )

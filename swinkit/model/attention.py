@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -71,28 +70,28 @@ class ScaledCosine(nn.Module):
         return (l2_normalise(q.to(wide)) * self.scale(wide)).to(q.dtype), l2_normalise(k.to(wide)).to(k.dtype)
 
 
-class Form(Protocol):
-    """Another way to compute :meth:`WindowAttention.mix`, equal but faster; None where it does not apply."""
-
-    def __call__(self, module: WindowAttention, x: Tensor, grid: WindowGrid, /) -> Tensor | None: ...
+# Computes what the module, its first argument, would of the others, faster; None where it does not apply. Whoever knows of one for the
+# machine hands it over (:func:`swinkit.kernels.accelerate.accelerate`).
+FastPath = Callable[..., Tensor | None]
 
 
 class Linear(nn.Linear):
-    """A linear layer of each token by itself; ``form`` as WindowAttention's."""
+    """A linear layer of each token by itself."""
 
-    form: Callable[[Linear, Tensor], Tensor | None] | None = None
+    fast_path: FastPath | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.form(self, x) if self.form is not None else None
+        y = self.fast_path(self, x) if self.fast_path is not None else None
         return super().forward(x) if y is None else y
 
 
 class WindowAttention(nn.Module):
     """(Shifted) window multi-head self-attention, (S)W-MSA (Swin, section 3.2).
 
-    In version 2 (``key_bias=False``) keys carry no bias, as published. ``form`` is set from outside, by those who know of a
-    faster one for the machine.
+    In version 2 (``key_bias=False``) keys carry no bias, as published. ``fast_path`` is one of :meth:`mix`.
     """
+
+    fast_path: FastPath | None = None
 
     def __init__(
         self, heads: int, width: int, similarity: nn.Module, bias: TableBias | MlpBias, *, qkv_bias: bool, key_bias: bool,
@@ -105,7 +104,6 @@ class WindowAttention(nn.Module):
         self.proj = Linear(width, width)
         self.similarity = similarity
         self.bias = bias
-        self.form: Form | None = None
         separate = qkv_bias and not key_bias
         self.q_bias = nn.Parameter(torch.zeros(width)) if separate else None
         self.v_bias = nn.Parameter(torch.zeros(width)) if separate else None
@@ -130,7 +128,7 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Tensor, grid: WindowGrid) -> Tensor:
         """Map (B, H, W, C) to a map of the same shape; tokens meet as ``grid`` says."""
-        mixed = self.form(self, x, grid) if self.form is not None else None
+        mixed = self.fast_path(self, x, grid) if self.fast_path is not None else None
         return self.proj(self.mix(x, grid) if mixed is None else mixed)
 
     def mix(self, x: Tensor, grid: WindowGrid) -> Tensor:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..config import SwinConfig
-from .attention import DotProduct, ScaledCosine, WindowAttention
+from .attention import DotProduct, FastPath, ScaledCosine, WindowAttention
 from .position_bias import MlpBias, TableBias
 from .windows import WindowGrid
 
@@ -25,27 +24,28 @@ def post_norm(norm: nn.Module, layer: nn.Module, drop: nn.Module, x: Tensor, *re
 
 
 class LayerNorm(nn.LayerNorm):
-    """The norm of each token by itself over its channels; ``form`` as WindowAttention's."""
+    """The norm of each token by itself over its channels."""
 
-    form: Callable[[LayerNorm, Tensor], Tensor | None] | None = None
+    fast_path: FastPath | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.form(self, x) if self.form is not None else None
+        y = self.fast_path(self, x) if self.fast_path is not None else None
         return super().forward(x) if y is None else y
 
 
 class Mlp(nn.Module):
     """Two linear layers with GELU between, on each token by itself (Swin, section 3.1)."""
 
+    fast_path: FastPath | None = None
+
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.fc1 = nn.Linear(width, hidden)
         self.act = nn.GELU()
         self.fc2 = nn.Linear(hidden, width)
-        self.form: Callable[[Mlp, Tensor], Tensor | None] | None = None  # as WindowAttention's
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.form(self, x) if self.form is not None else None
+        y = self.fast_path(self, x) if self.fast_path is not None else None
         return self.fc2(self.act(self.fc1(x))) if y is None else y
 
 
@@ -72,11 +72,10 @@ class DropPath(nn.Module):
 
 
 class Block(nn.Module):
-    """One block of ``stage`` (Swin, figure 3b and equation 3; V2, figure 1); ``form``, and ``branch_form`` of each of its branches, as
-    WindowAttention's."""
+    """One block of ``stage`` (Swin, figure 3b and equation 3; V2, figure 1). ``fast_path`` is one of both branches, ``branch_fast_path`` of each."""
 
-    form: Callable[[Block, Tensor, WindowGrid], Tensor | None] | None = None
-    branch_form: Callable[..., Tensor | None] | None = None
+    fast_path: FastPath | None = None
+    branch_fast_path: FastPath | None = None
 
     def __init__(self, config: SwinConfig, stage: int, index: int) -> None:
         super().__init__()
@@ -97,7 +96,7 @@ class Block(nn.Module):
         self.norm3 = LayerNorm(width) if extra else nn.Identity()  # keeps the main branch of V2-H and V2-G tame
 
     def forward(self, x: Tensor, grid: WindowGrid) -> Tensor:
-        y = self.form(self, x, grid) if self.form is not None else None
+        y = self.fast_path(self, x, grid) if self.fast_path is not None else None
         return self.norm3(self.branches(x, grid) if y is None else y)
 
     def branches(self, x: Tensor, grid: WindowGrid) -> Tensor:
@@ -105,5 +104,5 @@ class Block(nn.Module):
         return self.residual(self.norm2, self.mlp, x)
 
     def residual(self, norm: LayerNorm, layer: nn.Module, x: Tensor, *rest: Any) -> Tensor:
-        y = self.branch_form(self, norm, layer, x, *rest) if self.branch_form is not None else None
+        y = self.branch_fast_path(self, norm, layer, x, *rest) if self.branch_fast_path is not None else None
         return self.branch(norm, layer, self.drop_path, x, *rest) if y is None else y

@@ -99,5 +99,5 @@ def all_native(model: nn.Module, dtype: torch.dtype) -> bool:
     stages: list[Any] = [module for module in model.modules() if isinstance(module, Stage)]
     found = [(block.attention, math.prod(stage.window)) for stage in stages for block in stage.blocks]
     return next(model.parameters()).device.type == "cpu" and all(
-        attention.form is native_attention and attends_natively(attention, tokens, dtype) for attention, tokens in found
+        attention.fast_path is native_attention and attends_natively(attention, tokens, dtype) for attention, tokens in found
     )

@@ -54,7 +54,7 @@ def gradients(block, x, shifted=False, half=False, again=False):
 def finer(block):
     """The same block by a kernel for each of its layers."""
     block = copy.deepcopy(block)
-    block.form = None
+    block.fast_path = None
     return block
 
 
@@ -183,7 +183,7 @@ def another_type(block):
 
 
 def no_kernel_of_attention(block):
-    block.attention.form = None
+    block.attention.fast_path = None
 
 
 def no_bias(block):

@@ -185,7 +185,7 @@ def test_the_layers_of_an_accelerated_model_are_the_kernels(monkeypatch):
     monkeypatch.setattr(dense.NativeLinear, "apply", lambda *given: calls.append(given[1].shape) or apply(*given))
     for block in model.modules():
         if isinstance(block, Block):
-            block.form = None  # which takes several layers at once
+            block.fast_path = None  # which takes several layers at once
     model(x).sum().backward()
     layers = [module for module in model.modules() if isinstance(module, Linear)]
     assert len(layers) == sum(model.config.depths) + len(model.config.depths) - 1  # last projections, and reductions of merging

@@ -79,7 +79,7 @@ def test_every_norm_of_a_model_that_learns_is_native(version, monkeypatch):
     model = accelerate(create_model("swin_nano" if version == 1 else "swinv2_nano"))
     for block in model.modules():
         if isinstance(block, Block):
-            block.form = None  # which calls them from native code
+            block.fast_path = None  # which calls them from native code
     with torch.autocast("cpu", torch.bfloat16):
         model(torch.randn(1, model.config.in_channels, 28, 28))
     assert len(found) == sum(isinstance(module, torch.nn.LayerNorm) for module in model.modules())
@@ -109,8 +109,8 @@ def test_branches_and_their_gradients(version, half):
         return [y.detach(), *torch.autograd.grad((y * towards).sum(), (x, *block.parameters()))]
 
     exact, torchs = gradients(copy.deepcopy(block).double(), x.double()), gradients(block, x)
-    accelerate(block).form = None  # which takes both branches at once
-    assert block.branch_form is residual.native_residual
+    accelerate(block).fast_path = None  # which takes both branches at once
+    assert block.branch_fast_path is residual.native_residual
     for found, plain, want in zip(gradients(block, x), torchs, exact, strict=True):
         allowed = 2 * float((plain - want).abs().max()) + 1e-5 * float(want.abs().max())
         torch.testing.assert_close(found.double(), want, rtol=0, atol=allowed)
@@ -142,7 +142,7 @@ def test_an_mlp_that_learns_and_its_gradients(width, dtype):
 
     half = dtype == torch.bfloat16
     exact, torchs = gradients(copy.deepcopy(module).double(), x.double(), False), gradients(module, x, half)
-    module.form = mlp.native_mlp
+    module.fast_path = mlp.native_mlp
     for found, plain, want in zip(gradients(module, x, half), torchs, exact, strict=True):
         allowed = 2 * float((plain - want).abs().max()) + 1e-5 * float(want.abs().max())
         torch.testing.assert_close(found.double(), want, rtol=0, atol=allowed)
@@ -153,7 +153,7 @@ def test_an_mlp_without_biases_is_torchs(layer):
     module, x = Mlp(32, 64), torch.randn(2, 5, 32)
     getattr(module, layer).register_parameter("bias", None)
     expected = module(x)
-    module.form = mlp.native_mlp
+    module.fast_path = mlp.native_mlp
     assert torch.equal(module(x), expected)
 
 
@@ -163,7 +163,7 @@ def test_what_is_frozen_costs_no_gradient(frozen, monkeypatch):
     for name in ("fc1", "fc2"):
         getattr(module, name).requires_grad_(name not in frozen)
     plain = copy.deepcopy(module)
-    module.form = mlp.native_mlp
+    module.fast_path = mlp.native_mlp
     products = []
     for name in ("weight_gradient", "linear_backward"):
         right = getattr(dense, name)
