@@ -13,7 +13,7 @@ import click
 
 from .. import __version__, machine
 from ..kernels.cache import BUILT, UNBUILT, untrusted
-from ..kernels.identity import complaint, refusal, states
+from ..kernels.identity import compiler_error, states, why_not_built
 from ..machine import version
 from ..runtime import choices
 from ..weights.caches import hub_settings
@@ -69,11 +69,11 @@ def _kernels() -> dict[str, Any]:
     command, known = machine.compiler(), states()
     unbuilt = [name for name, state in known.items() if state == UNBUILT]
     return {
-        "refused": refusal(command),
+        "refused": why_not_built(command),
         "built": [name for name, state in known.items() if state == BUILT],
         "unbuilt": unbuilt,
         "failed": {name: state for name, state in known.items() if state not in (BUILT, UNBUILT)},
-        "complaint": complaint(command) if unbuilt and command else None,
+        "complaint": compiler_error(command) if unbuilt and command else None,
     }
 
 

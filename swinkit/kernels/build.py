@@ -23,7 +23,7 @@ from ..model.attention import DotProduct, Linear, ScaledCosine, WindowAttention
 from ..model.block import DropPath, LayerNorm, Mlp
 from ..model.windows import traced
 from .cache import InVain, cache_folder, opened
-from .identity import call, environment, first_error, refusal, source, stem
+from .identity import cache_stem, compiler_command, environment, first_error, source, why_not_built
 
 DTYPES = {torch.float32: 0, torch.bfloat16: 1}  # that kernels compute with, and how they are told which
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
@@ -75,11 +75,11 @@ def library(name: str, *functions: str) -> tuple[ctypes.CDLL | None, str]:
     ``functions`` are those that it has to have.
     """
     command, path = compiler(), source(name)
-    if why := refusal(command):
+    if why := why_not_built(command):
         return None, why
     assert command is not None, "which would be refused"
     try:
-        found, kept = opened(stem(path, command), functions, functools.partial(_compile, command, path))
+        found, kept = opened(cache_stem(path, command), functions, functools.partial(_compile, command, path))
         return found, f"compiled by {command}, kept as {kept}"
     except (OSError, RuntimeError) as error:  # RuntimeError where there is no home folder
         return None, f"{command} could not build it: {error}"
@@ -88,7 +88,7 @@ def library(name: str, *functions: str) -> tuple[ctypes.CDLL | None, str]:
 def _compile(command: str, path: Path, target: Path) -> None:
     """Raises :class:`OSError` with the compiler's first error; :class:`InVain` where that is at a line of the sources, which it will not
     take the next time either, and after :data:`SECONDS`."""
-    words = [*call(command), "-o", str(target), str(path)]
+    words = [*compiler_command(command), "-o", str(target), str(path)]
     process = subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env=environment(),

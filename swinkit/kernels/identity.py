@@ -28,7 +28,7 @@ def source(name: str) -> Path:
     return Path(__file__).with_name(f"{name}.cpp")
 
 
-def refusal(command: str | None) -> str | None:
+def why_not_built(command: str | None) -> str | None:
     """Why no kernel is built here, nor loaded, by the compiler ``command``; None where one may be. ``SWINKIT_KERNELS=0`` refuses all."""
     if os.environ.get("SWINKIT_KERNELS") == "0":
         return "switched off by SWINKIT_KERNELS=0"
@@ -43,17 +43,17 @@ def refusal(command: str | None) -> str | None:
 def states() -> dict[str, str]:
     """For each kernel by name :data:`~swinkit.kernels.cache.BUILT`, :data:`~swinkit.kernels.cache.UNBUILT`, or why building it was in vain.
 
-    Where :func:`refusal` has a reason there are none.
+    Where :func:`why_not_built` has a reason there are none.
     """
     command = compiler()
-    if command is None or refusal(command):
+    if command is None or why_not_built(command):
         return {}
-    return {path.stem: state(stem(path, command)) for path in sorted(Path(__file__).parent.glob("*.cpp"))}
+    return {path.stem: state(cache_stem(path, command)) for path in sorted(Path(__file__).parent.glob("*.cpp"))}
 
 
-def complaint(command: str) -> str | None:
+def compiler_error(command: str) -> str | None:
     """What the compiler says first of a program that does nothing, compiled as kernels are; None where it takes it. It takes some milliseconds."""
-    words = [*call(command), "-fsyntax-only", "-x", "c++", "-"]
+    words = [*compiler_command(command), "-fsyntax-only", "-x", "c++", "-"]
     try:
         done = subprocess.run(words, input="#include <omp.h>\n", capture_output=True, text=True, timeout=10, env=environment())
     except (OSError, subprocess.SubprocessError) as fault:
@@ -67,7 +67,7 @@ def first_error(said: str) -> str:
     return next((line for line in lines if "error:" in line), lines[0])
 
 
-def call(command: str) -> list[str]:
+def compiler_command(command: str) -> list[str]:
     """The words that begin the call of a compiler: ``$CXX`` with its own options, or ``command``."""
     return [*shlex.split(os.environ.get("CXX") or command), *FLAGS]
 
@@ -77,7 +77,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "LC_ALL": "C"}
 
 
-def stem(source: Path, command: str) -> str:
+def cache_stem(source: Path, command: str) -> str:
     """How the file of a compiled kernel begins: with what it depends on, its sources, how it is compiled, by what, and for which processor."""
     sources = [file.read_bytes() for file in (source, *sorted(source.parent.glob("*.hpp")))]
     rest = [
@@ -85,20 +85,20 @@ def stem(source: Path, command: str) -> str:
         command,
         os.environ.get("CXX", ""),
         str(Path(command).resolve().stat().st_mtime_ns),
-        processor(),
+        processor_identity(),
     ]
     digest = hashlib.sha256(b"\0".join([*sources, *(part.encode() for part in rest)])).hexdigest()
     return f"{source.stem}-{digest[:16]}"
 
 
 @functools.cache
-def code() -> str:
+def sources_digest() -> str:
     """A digest of all kernels' sources: what was measured with others may be otherwise."""
     sources = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in {".cpp", ".hpp"})
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 
-def processor() -> str:
+def processor_identity() -> str:
     """Architecture, model and instruction sets: a home folder may be shared by machines of several kinds."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

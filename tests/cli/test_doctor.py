@@ -157,9 +157,9 @@ def test_kernels_that_are_switched_off_are_told(
 @pytest.mark.skipif(sys.platform == "win32" or machine.compiler() is None, reason="no compiler for kernels")
 def test_kernels_are_told_as_they_are_and_none_is_built(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"0 of \d+ built by .*; the others are compiled when they are first used$", line("kernels", capsys))
-    stem = identity.stem(identity.source("gelu"), str(machine.compiler()))
+    stem = identity.cache_stem(identity.source("gelu"), str(machine.compiler()))
     (cache / f"{stem}-0123.so").touch(mode=0o600)
-    note = cache / f"{identity.stem(identity.source('stage'), str(machine.compiler()))}.txt"
+    note = cache / f"{identity.cache_stem(identity.source('stage'), str(machine.compiler()))}.txt"
     note.write_text("stage.cpp takes longer than 120 s to compile", encoding="utf-8")
     kernels = doctor.examine()["kernels"]
     assert (kernels["built"], kernels["failed"]) == (["gelu"], {"stage": note.read_text("utf-8")})
@@ -185,5 +185,5 @@ def test_another_processor_is_another_key(monkeypatch: pytest.MonkeyPatch) -> No
     found = set()
     for text in texts:
         monkeypatch.setattr(identity.Path, "read_text", lambda path, encoding, text=text: text)
-        found.add(identity.processor())
+        found.add(identity.processor_identity())
     assert len(found) == 3

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ... import __version__
 from ...kernels import attention, dense
-from ...kernels.identity import code, processor
+from ...kernels.identity import processor_identity, sources_digest
 from ...machine import version
 from ...timing import in_turn
 from ..choices import remember, remembered
@@ -75,7 +75,7 @@ def identity(model: Any, precision: str, shape: Any, names: list[str]) -> str:
     """What the choice depends on: the processor with its model, threads, versions, kernels, architecture, shape, precision and candidates."""
     versions = __version__, {name: version(name) for name in ("torch", *names)}
     parts = (
-        processor(), torch.get_num_threads(), versions, names, model.config.model_dump_json(), tuple(shape),
-        precision, code(), attention.KERNEL.available, dense.KERNEL.available,
+        processor_identity(), torch.get_num_threads(), versions, names, model.config.model_dump_json(), tuple(shape),
+        precision, sources_digest(), attention.KERNEL.available, dense.KERNEL.available,
     )  # fmt: skip
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
