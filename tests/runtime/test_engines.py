@@ -322,7 +322,7 @@ def test_auto_measures_and_remembers(monkeypatch):
     asked.clear()
     assert engines.build(model, shape=(1, 3, 64, 64)).name == first.name
     assert not asked
-    monkeypatch.setattr(choice, "code", lambda: "kernels of another release")
+    monkeypatch.setattr(choice, "sources_digest", lambda: "kernels of another release")
     assert engines.build(model, shape=(1, 3, 64, 64)).name in {"eager", "native"}
     assert asked
     asked.clear()
