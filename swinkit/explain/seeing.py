@@ -60,8 +60,8 @@ class Meeting:
 @torch.no_grad()
 def softmax_rows(attention: WindowAttention, x: Tensor, grid: WindowGrid) -> Tensor:
     """Who attends to whom on the map ``x`` (B, H, W, C), (B, nW, h, N, N): Swin, equation 4, or V2, equation 2, with the mask."""
-    q, k, _, bias = attention.operands(grid.split(x), grid.mask)
-    return (q @ k.transpose(-2, -1) + bias).softmax(dim=-1)
+    q, k, _, bias, scale = attention.operands(grid.split(x), grid.mask)
+    return (scale * q @ k.transpose(-2, -1) + bias).softmax(dim=-1)
 
 
 def row_entropy(rows: Tensor) -> Tensor:

@@ -17,22 +17,23 @@ from .position_bias import MlpBias, TableBias
 from .windows import WindowGrid
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-    """softmax(q kᵀ + bias) v inside each window (Swin, equation 4); any scale is already in ``q``.
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, scale: float = 1.0) -> Tensor:
+    """softmax(``scale`` q kᵀ + bias) v inside each window (Swin, equation 4).
 
     q, k, v: (B, nW, h, N, d), and so is the answer; bias (h, N, N), or (nW, h, N, N) with a mask. torch's fused kernels take four axes: windows are a batch to
     them, which copies neither queries, keys nor values.
     """
     bias = bias[None] if bias.ndim == 3 else bias.expand(q.shape[0], -1, -1, -1, -1).flatten(0, 1)
-    out = F.scaled_dot_product_attention(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), attn_mask=bias, scale=1.0)
+    out = F.scaled_dot_product_attention(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), attn_mask=bias, scale=scale)
     return out.view(q.shape)
 
 
 class DotProduct(nn.Module):
-    """Similarity of version 1: q·k / √d (Swin, equation 4)."""
+    """Similarity of version 1: q·k / √d (Swin, equation 4). The factor is left to :func:`attend`, which spares a pass over the queries."""
 
-    def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        return q * q.shape[-1] ** -0.5, k
+    def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor, float]:
+        """What to multiply of queries and keys, and by what their products."""
+        return q, k, q.shape[-1] ** -0.5
 
 
 def l2_normalise(x: Tensor) -> Tensor:
@@ -65,9 +66,10 @@ class ScaledCosine(nn.Module):
         """What cosines are multiplied by, (h, 1, 1)."""
         return self.logit_scale.to(dtype).clamp(max=self.MAXIMUM).exp()
 
-    def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor, float]:
+        """As :meth:`DotProduct.forward`; a scale per head is none that :func:`attend` takes, so that the queries have it."""
         wide = torch.promote_types(q.dtype, torch.float32)
-        return (l2_normalise(q.to(wide)) * self.scale(wide)).to(q.dtype), l2_normalise(k.to(wide)).to(k.dtype)
+        return (l2_normalise(q.to(wide)) * self.scale(wide)).to(q.dtype), l2_normalise(k.to(wide)).to(k.dtype), 1.0
 
 
 # Computes what the module, its first argument, would of the others, faster; None where it does not apply. Whoever knows of one for the
@@ -142,12 +144,12 @@ class WindowAttention(nn.Module):
         return grid.join(torch.cat(done, dim=1), (x.shape[1], x.shape[2]))
 
     def within(self, windows: Tensor, mask: Tensor | None) -> Tensor:
-        """Attention inside each of ``windows`` (B, nW, N, C); ``mask`` (nW, N, N) parts what was wrapped around."""
-        return attend(*self.operands(windows, mask)).transpose(2, 3).reshape(windows.shape)
+        """Attention inside each of ``windows`` (B, nW, N, C), (B, nW, N, h, d); ``mask`` (nW, N, N) parts what was wrapped around."""
+        return attend(*self.operands(windows, mask)).transpose(2, 3)
 
-    def operands(self, windows: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What :func:`attend` takes of ``windows`` (B, nW, N, C): queries, keys, values, and bias with ``mask`` (nW, N, N)."""
+    def operands(self, windows: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
+        """What :func:`attend` takes of ``windows`` (B, nW, N, C): queries, keys, values, bias with ``mask`` (nW, N, N), and scale."""
         q, k, v = self.project(windows)
-        q, k = self.similarity(q, k)
+        q, k, scale = self.similarity(q, k)
         bias = self.bias().to(q.dtype)
-        return q, k, v, bias if mask is None else bias + mask[:, None].to(q.dtype)
+        return q, k, v, bias if mask is None else bias + mask[:, None].to(q.dtype), scale

@@ -6,6 +6,7 @@ Everything here is a pure function of sizes read from the tensors, so that one t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -60,10 +61,11 @@ def window_partition(x: Tensor, window: Size, counts: Size) -> Tensor:
 
 
 def window_reverse(windows: Tensor, window: Size, counts: Size) -> Tensor:
-    """Put windows (B, nW, N, C) back into a map (B, H, W, C): the inverse of :func:`window_partition`."""
-    batch, channels = windows.shape[0], windows.shape[3]
-    x = windows.view(batch, counts[0], counts[1], window[0], window[1], channels)
-    return contiguous(x.transpose(2, 3)).view(batch, counts[0] * window[0], counts[1] * window[1], channels)
+    """Put windows (B, nW, N, C) back into a map (B, H, W, C): the inverse of :func:`window_partition`. Channels may still lie in heads,
+    (B, nW, N, h, d), in whatever order attention left them: one copy puts both right."""
+    batch, channels = windows.shape[0], windows.shape[3:]
+    x = windows.view(batch, counts[0], counts[1], window[0], window[1], *channels)
+    return contiguous(x.transpose(2, 3)).view(batch, counts[0] * window[0], counts[1] * window[1], math.prod(channels))
 
 
 def shift_size(window: Size, counts: Size, always: bool) -> Size:
@@ -140,7 +142,7 @@ class WindowGrid(NamedTuple):
         return window_partition(x, self.window, self.counts)
 
     def join(self, windows: Tensor, size: Size) -> Tensor:
-        """Windows (B, nW, N, C) to the map (B, *size, C): the inverse of :meth:`split`, padding cropped."""
+        """Windows (B, nW, N, C), or (B, nW, N, h, d), to the map (B, *size, C): the inverse of :meth:`split`, padding cropped."""
         x = window_reverse(windows, self.window, self.counts)
         if self.cyclic:
             x = torch.roll(x, self.shift, (1, 2))

@@ -20,6 +20,7 @@ BINS = 15  # of confidence, as published
 # binomial share, summed over equal bins): 15 points at 100 pictures, of which fewer would tell chance.
 ENOUGH_PICTURES = 100
 ENOUGH_MISTAKES = 10  # to fit a temperature to; from fewer, however many are right, it would come out boundlessly sure
+DRAWS = 1000  # of a bootstrap
 TEMPERATURES = (0.05, 20.0)  # between which one is fitted
 
 Array = NDArray[np.floating[Any]]
@@ -169,21 +170,19 @@ def fit_temperature(logits: Array, labels: Whole) -> float:
     return float(np.exp((low + high) / 2))
 
 
-def bootstrap(
-    statistic: Callable[[Whole], float], n: int, *, draws: int = 1000, seed: int = 0, level: float = 0.95
-) -> Interval:
-    """Percentile interval (Efron 1979) of ``statistic``, which gets ``n`` picture positions drawn with replacement."""
+def bootstrap(statistic: Callable[[Whole], float], n: int, *, draws: int = DRAWS, seed: int = 0) -> Interval:
+    """95 % percentile interval (Efron 1979) of ``statistic``, which gets ``n`` picture positions drawn with replacement."""
     generator = np.random.default_rng(seed)
     values = np.array([statistic(generator.integers(0, n, n)) for _ in range(draws)])
-    return quantiles(values, level)
+    return quantiles(values)
 
 
-def quantiles(values: Array, level: float = 0.95) -> Interval:
-    """The middle ``level`` of the entries that are not nan."""
+def quantiles(values: Array) -> Interval:
+    """The middle 95 % of the entries that are not nan."""
     known = values[~np.isnan(values)]
     if not known.size:
         return Interval(float("nan"), float("nan"))
-    return Interval(*map(float, np.quantile(known, [(1 - level) / 2, (1 + level) / 2])))
+    return Interval(*map(float, np.quantile(known, [0.025, 0.975])))
 
 
 def sign_test(better: int, worse: int) -> float:
@@ -196,14 +195,14 @@ def sign_test(better: int, worse: int) -> float:
     return min(1.0, 2 * sum(math.exp(way - total * half) for way in ways))
 
 
-def share_interval(hits: Flags, *, draws: int = 1000, seed: int = 0) -> Interval:
+def share_interval(hits: Flags, *, seed: int = 0) -> Interval:
     """95 % bootstrap interval of the share of True in ``hits`` (n,).
 
     Where all or none are True a resample never differs, which would claim certainty; then it is Wilson's (1927).
     """
     n, share = len(hits), float(np.mean(hits))
     if 0 < share < 1:
-        values = np.random.default_rng(seed).binomial(n, share, draws) / n  # the number of hits in a resample
+        values = np.random.default_rng(seed).binomial(n, share, DRAWS) / n  # the number of hits in a resample
         return quantiles(values)
     bound = 1.96**2 / (n + 1.96**2)
     return Interval(0.0, bound) if share == 0 else Interval(1 - bound, 1.0)

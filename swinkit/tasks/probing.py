@@ -26,6 +26,7 @@ from ..preprocessing import Preprocessing
 NEIGHBOURS, TEMPERATURE = 20, 0.07
 SMALLEST = 1e-6  # deviation of a feature that is the same in all pictures
 MOST_LEARNED, MOST_JUDGED = 5000, 2000  # pictures that are enough to tell features apart
+BATCH = 64  # pictures
 HEAD_DECAY = 1e-2  # a head to go on from is held smaller than one that is only judged
 
 
@@ -37,7 +38,7 @@ class Probe:
     train: Sequence[int]
     test: Sequence[int]
 
-    def measure(self, model: Any, preprocessing: Preprocessing, batch_size: int = 64, workers: int = 0) -> dict[str, float]:
+    def measure(self, model: Any, preprocessing: Preprocessing, batch_size: int = BATCH, workers: int = 0) -> dict[str, float]:
         """Shares of right answers by nearest neighbours ("knn") and by a linear layer ("linear"); ``model`` has ``pooled``."""
         learned, judged = (
             features(model, self.collection, part, preprocessing, batch_size, workers) for part in (self.train, self.test)
@@ -49,11 +50,11 @@ class Probe:
         answers = {"knn": neighbours(learned, truths[0], judged, count), "linear": judged @ weight + bias}
         return {name: float((scores.argmax(dim=1) == truths[1]).float().mean()) for name, scores in answers.items()}
 
-    def seconds(self, model: Any, preprocessing: Preprocessing, batch_size: int = 64) -> float:
+    def seconds(self, model: Any, preprocessing: Preprocessing) -> float:
         """How long :meth:`measure` takes without workers, from one batch; the regression, small beside the features, is left out."""
-        tried = self.train[:batch_size]
+        tried = self.train[:BATCH]
         begun = time.perf_counter()
-        features(model, self.collection, tried, preprocessing, batch_size, 0)
+        features(model, self.collection, tried, preprocessing, BATCH, 0)
         return (time.perf_counter() - begun) * (len(self.train) + len(self.test)) / len(tried)
 
 

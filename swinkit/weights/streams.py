@@ -38,11 +38,11 @@ def write_safetensors(path: Path, state: Mapping[str, Tensor]) -> None:
         os.fsync(file.fileno())
 
 
-def write_pth(path: Path, state: Mapping[str, Tensor], beside: Mapping[str, Any] | None = None, key: str | None = None) -> None:
-    """``state`` as a new PyTorch file of plain tensors, under ``key`` if given, with plain values ``beside`` it."""
+def write_pth(path: Path, state: Mapping[str, Tensor], key: str | None = None) -> None:
+    """``state`` as a new PyTorch file of plain tensors, under ``key`` if given."""
     tensors = {name: _own(tensor) for name, tensor in state.items()}
     with open(path, "xb") as file:
-        torch.save({key: tensors, **(beside or {})} if key else tensors, file)
+        torch.save({key: tensors} if key else tensors, file)
         file.flush()
         os.fsync(file.fileno())
 

@@ -14,15 +14,16 @@ from swinkit.model.block import Block, DropPath
 def test_attend_is_softmax_of_the_biased_products(bias_of):
     q, k, v = torch.randn(3, 2, 4, 3, 5, 6, dtype=torch.float64)
     bias = torch.randn(bias_of, dtype=torch.float64)
-    expected = (q @ k.transpose(-1, -2) + bias).softmax(-1) @ v
-    torch.testing.assert_close(attend(q, k, v, bias), expected)
+    expected = (0.4 * q @ k.transpose(-1, -2) + bias).softmax(-1) @ v
+    torch.testing.assert_close(attend(q, k, v, bias, 0.4), expected)
 
 
 def test_cosine_scale_is_clamped_at_100():
     similarity = ScaledCosine(2)
     with torch.no_grad():
         similarity.logit_scale.copy_(torch.tensor([math.log(200), math.log(20)])[:, None, None])
-    q, k = similarity(*torch.randn(2, 1, 1, 2, 4, 8))
+    q, k, scale = similarity(*torch.randn(2, 1, 1, 2, 4, 8))
+    assert scale == 1
     torch.testing.assert_close(q.norm(dim=-1)[0, 0], torch.tensor([[100.0] * 4, [20.0] * 4]))
     torch.testing.assert_close(k.norm(dim=-1), torch.ones(1, 1, 2, 4))
 
@@ -30,7 +31,7 @@ def test_cosine_scale_is_clamped_at_100():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_a_zero_key_stays_zero_and_has_a_finite_gradient(dtype):
     keys = torch.zeros(1, 1, 1, 3, 4, dtype=dtype, requires_grad=True)
-    _, k = ScaledCosine(1)(torch.ones_like(keys), keys)
+    _, k, _ = ScaledCosine(1)(torch.ones_like(keys), keys)
     assert k.dtype == dtype
     assert not k.any()
     k.sum().backward()

@@ -8,10 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...model.attention import ScaledCosine
+from ...config import Masking
+from ...model.attention import DotProduct, ScaledCosine
 from ...model.block import Block
 from ...model.classifier import SwinClassifier
 from ...model.position_bias import MlpBias, log_spaced_coordinates
+from ...model.simmim import VISIBLE, cell_grid, random_mask
 from ...weights.resize import bicubic
 from ..atlas import atlas
 from .packing import pack
@@ -73,11 +75,12 @@ def logit_ranges(watched: Watched) -> dict[str, Any]:
     attention, x = watched.block.attention, watched.parts["attention"][0]
     q, k, _ = attention.project(watched.grid.split(x))
     cosine = ScaledCosine(attention.heads)
-    product, scaled = [], []
+    product: list[float] = []
+    scaled: list[float] = []
     for factor in FACTORS:
-        product.append(float((factor * q @ (factor * k).transpose(-1, -2)).abs().max()) * q.shape[-1] ** -0.5)
-        a, b = cosine(factor * q, factor * k)
-        scaled.append(float((a @ b.transpose(-1, -2)).abs().max()))
+        for found, similarity in ((product, DotProduct()), (scaled, cosine)):
+            a, b, scale = similarity(factor * q, factor * k)
+            found.append(scale * float((a @ b.transpose(-1, -2)).abs().max()))
     start = float(cosine.logit_scale.exp().max())
     return {"factors": list(FACTORS), "product": product, "cosine": scaled, "start": start, "ceiling": 100}
 
@@ -142,7 +145,11 @@ def imitate(surface: Tensor, window: tuple[int, int]) -> tuple[MlpBias, float, f
     return network, level, left / float(target.std().clamp_min(1e-6))
 
 
-def mask_cells(side: int = 192, cell: int = 32, ratio: float = 0.6) -> dict[str, Any]:
-    """SimMIM's mask in numbers: cells of a square picture, and how many are hidden (SimMIM, section 4.1)."""
-    cells = (side // cell) ** 2
-    return {"side": side, "cell": cell, "ratio": ratio, "cells": cells, "hidden": -int(-(cells * ratio) // 1)}
+def mask_cells() -> dict[str, Any]:
+    """SimMIM's mask in numbers: cells of a picture as published, and how many are hidden (SimMIM, section 4.1)."""
+    side, masking = 192, Masking()
+    mask = random_mask(torch.rand(1, *cell_grid((side, side), masking)), masking.ratio)
+    return {
+        "side": side, "cell": masking.cell, "ratio": masking.ratio,
+        "cells": mask.numel(), "hidden": int((mask != VISIBLE).sum()),
+    }  # fmt: skip

@@ -107,9 +107,9 @@ def run_on(run: Run, batches: Iterable[np.ndarray]) -> np.ndarray:
     return np.concatenate([run(batch) for batch in batches])
 
 
-def median_seconds(runs: dict[str, Run], image: np.ndarray, rounds: int = ROUNDS) -> dict[str, float]:
+def median_seconds(runs: dict[str, Run], image: np.ndarray) -> dict[str, float]:
     """Of each of ``runs`` on ``image``."""
-    taken = in_turn({name: partial(run, image) for name, run in runs.items()}, rounds, unmeasured=3)
+    taken = in_turn({name: partial(run, image) for name, run in runs.items()}, ROUNDS, unmeasured=3)
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
