@@ -28,7 +28,7 @@ from swinkit.data.transforms import evaluation
 from swinkit.kernels.accelerate import accelerate
 from swinkit.preprocessing import Preprocessing
 from swinkit.tasks.classification import ClassificationTask
-from swinkit.tasks.devices import computes_bfloat16
+from swinkit.devices import computes_bfloat16
 from swinkit.train.feed import Feed
 from swinkit.train.loop import Trainer
 from swinkit.train.session import make_fabric

@@ -154,7 +154,7 @@ def prepared(model: str, picture: Path, options: dict[str, Any]) -> Explainer:
     from ..data.decode import decode
     from ..explain.explanation import Explainer
     from ..tasks import load
-    from ..tasks.devices import find_device
+    from ..devices import find_device
 
     network: Any = load(model, image_size=options["image_size"]).to(find_device(options["device"]))
     if not network.config.num_classes:

@@ -12,7 +12,7 @@ from PIL import Image
 from ..data.decode import decode
 from ..explain.reconstruction import load_painter, reconstructions
 from ..report.page import Headline, ReportData, Sheet, write_report
-from ..tasks.devices import find_device
+from ..devices import find_device
 from ..tasks.pretraining import sheet
 from ..train.place import first_free
 from ..weights.atomic import write_atomically, write_json

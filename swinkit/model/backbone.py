@@ -16,8 +16,15 @@ from .windows import WindowGrid, counts_of, pad_to
 
 def check_pictures(images: Tensor, channels: int) -> None:
     """Raises :class:`ValueError` unless ``images`` are (batch, ``channels``, height, width)."""
-    if images.ndim != 4 or images.shape[1] != channels:
-        raise ValueError(f"expected pictures of shape (batch, {channels}, height, width), got {tuple(images.shape)}")
+    if images.ndim == 4 and images.shape[1] == channels:
+        return
+    shape = tuple(images.shape)
+    mend = ""
+    if images.ndim == 3:
+        mend = ". Mend: images[None] makes one picture a batch"
+    elif images.ndim == 4 and shape[-1] == channels:
+        mend = ". Mend: images.permute(0, 3, 1, 2) puts the channels before height and width"
+    raise ValueError(f"expected pictures of shape (batch, {channels}, height, width), got {shape}{mend}")
 
 
 class PatchEmbed(nn.Module):

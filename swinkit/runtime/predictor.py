@@ -25,7 +25,7 @@ from ..errors import DataError, UsageError
 from ..model.classifier import SwinClassifier
 from ..results import Classification, Failure
 from ..tasks import decoder_of
-from ..tasks.devices import computes_bfloat16
+from ..devices import computes_bfloat16
 from ..weights.saved import weights_digest
 from .engines import Engine, available, build, check
 from .export.answering import load_any, place_of, refuse_embeddings

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..config import SwinConfig
 from ..errors import UsageError
-from ..tasks.devices import onednn_packs
+from ..devices import onednn_packs
 
 
 @dataclass(frozen=True)

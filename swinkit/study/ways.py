@@ -16,7 +16,7 @@ from ..kernels.accelerate import apart
 from ..kernels.attention import KERNEL
 from ..runtime import engines
 from ..runtime.engines.fixed import folded
-from ..tasks.devices import computes_bfloat16
+from ..devices import computes_bfloat16
 from ..timing import in_turn
 from .models import PLAIN
 

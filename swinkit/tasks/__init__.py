@@ -138,7 +138,10 @@ def load(
     file = open_saved(path, variant, image_size)
     model = SwinClassifier(file.config)
     if "norm.weight" not in file.state:
-        raise WeightsError(f"{path} holds a backbone without its last norm, of which no classifier can be made")
+        raise WeightsError(
+            f"{path} holds a backbone without its last norm, of which no classifier can be made. "
+            "Mend: take the checkpoint of the whole network, before a detector was made of it"
+        )
     model.load_state_dict({name: file.state[name] for name in model.state_dict()})
     model.metadata, model.task = dict(file.metadata), "pretraining" if file.masking else "classification"  # type: ignore[assignment]
     return described(model, file.classes, file.preprocessing, file.multi_label).eval()

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..tasks.devices import computes_bfloat16
+from ..devices import computes_bfloat16
 
 BATCH = 2**18  # elements turned at once: products of larger matrices are as fast one by one
 

@@ -17,7 +17,7 @@ from .. import memory
 from ..data.collection import counted
 from ..machine import available_memory
 from ..tasks import Task
-from ..tasks.devices import computes_bfloat16
+from ..devices import computes_bfloat16
 from ..timing import duration
 from .feed import Feed
 from .loop import in_parts, ran_out_of_memory, too_large

@@ -20,7 +20,7 @@ from ..extras import is_installed
 from ..kernels.accelerate import accelerate
 from ..machine import usable_cores
 from ..tasks import Task
-from ..tasks.devices import computes_bfloat16, find_device
+from ..devices import computes_bfloat16, find_device
 from .feed import Feed
 from .frozen import check_agreement
 from .plan import IN_TIME, LOOKING, Plan, change_seconds, epoch_seconds, load_first, peak_gigabytes, published_weights, rehearse

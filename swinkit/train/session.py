@@ -16,7 +16,7 @@ from ..data.collection import Collection, counted
 from ..data.split import Split
 from ..data.workers import explained_workers
 from ..errors import DataError, Interrupted, UsageError
-from ..tasks.devices import find_device
+from ..devices import find_device
 from ..validation import validated
 from ..weights.files import read_model
 from ..weights.saved import weights_digest

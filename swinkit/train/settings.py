@@ -22,7 +22,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what torch takes
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-# a path stays one as text, where "digits" alone would be the bundled set
+# a path stays one as text, where "digits" alone would be the bundled set, "swin_t" the variant
 Place = Annotated[str, BeforeValidator(lambda given: str(given.absolute()) if isinstance(given, Path) else given)]
 LearnedFrom = Literal["nothing", "pictures", "labels"]  # what weights to begin with have seen: pictures alone are SimMIM's
 Block = TypeVar("Block", bound=BaseModel)
@@ -71,7 +71,7 @@ class RunSettings(BaseModel):
     val: Annotated[float, Field(gt=0, lt=1)] | None = None
     seed: Seed = 0
 
-    model: str = "auto"
+    model: Place = "auto"
     image_size: Positive | tuple[Positive, Positive] | None = None
     swin: dict[str, Any] | None = None
     preprocessing: Preprocessing | None = None

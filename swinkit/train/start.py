@@ -18,7 +18,7 @@ from ..errors import UsageError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from ..tasks import open_unfitted
-from ..tasks.devices import find_device
+from ..devices import find_device
 from ..validation import validated
 from ..variants import configure, find
 from ..weights.named import is_variant

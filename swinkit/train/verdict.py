@@ -18,7 +18,7 @@ from ..data.split import Split
 from ..data.transforms import evaluation
 from ..errors import DataError, Interrupted, UsageError
 from ..tasks import load
-from ..tasks.devices import find_device
+from ..devices import find_device
 from ..tasks.figures import Figure, share_of
 from ..tasks.metrics import Interval, bootstrap, share_interval, sign_test
 from ..timing import duration

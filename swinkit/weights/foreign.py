@@ -57,7 +57,10 @@ def open_foreign(path: str | Path, variant: str | None = None, image_size: Size 
     config = _configured(recognised, told, variant, image_size)
     swapped = swapped_merges(state, recognised)
     if swapped:
-        raise WeightsError(f"The weights of {path} are in another merge order than {recognised.dialect.title} has: {swapped}")
+        raise WeightsError(
+            f"The weights of {path} are in another merge order than {recognised.dialect.title} has: {swapped}. "
+            "Mend: take the original file; whatever converted this one renamed its tensors and left patch merging in the old order"
+        )
     restored = restore(state, config, recognised.dialect, recognised.prefix)
     classes = told.classes if told.classes and len(told.classes) == config.num_classes else None
     doubts = [*told.notes, *departures(recognised, config)]

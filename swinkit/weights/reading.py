@@ -76,5 +76,5 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except SafetensorError as fault:
         raise WeightsError(f"{path} is not a whole safetensors file ({fault}). Mend: copy or download it again") from None
     if not state:
-        raise WeightsError(f"{path} holds no tensors")
+        raise WeightsError(f"{path} holds no tensors. Mend: name the file with the weights")
     return state, beside

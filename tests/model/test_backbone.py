@@ -65,6 +65,10 @@ def test_channels(channels):
     assert model(torch.randn(2, channels, 20, 20)).shape == (2, 3)
     with pytest.raises(ValueError, match=f"expected pictures of shape .batch, {channels}, height, width"):
         model(torch.randn(2, 3, 20, 20))
+    with pytest.raises(ValueError, match=r"Mend: images\[None\]"):
+        model(torch.randn(channels, 20, 20))
+    with pytest.raises(ValueError, match=r"Mend: images\.permute\(0, 3, 1, 2\)"):
+        model(torch.randn(2, 20, 20, channels))
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -18,7 +18,7 @@ from swinkit.results import Classification, Failure
 from swinkit.runtime.folding import departure
 from swinkit.runtime.inputs import Input
 from swinkit.runtime.predictor import Predictor
-from swinkit.tasks.devices import find_device
+from swinkit.devices import find_device
 
 from .pictures import SIDE, fill, picture
 

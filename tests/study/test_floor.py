@@ -7,7 +7,7 @@ from swinkit.errors import UsageError
 from swinkit.study import floor
 from swinkit.study.macs import count_macs
 from swinkit.tasks import create_model
-from swinkit.tasks.devices import onednn_packs
+from swinkit.devices import onednn_packs
 from swinkit.variants import configure
 
 BATCH = 2

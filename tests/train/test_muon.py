@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from swinkit.tasks.devices import computes_bfloat16
+from swinkit.devices import computes_bfloat16
 from swinkit.train import muon
 from swinkit.train.muon import BatchedMuon, orthogonal
 

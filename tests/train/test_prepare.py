@@ -33,3 +33,9 @@ def test_what_makes_no_sense_is_told_sentence_by_sentence(tmp_path):
     (tmp_path / "m.csv").write_text("file_name,label\ngone.png,a\nlost.png,b\n")
     with pytest.raises(DataError, match=r"relative to the manifest's folder, .*; 2 of 2 classes without a usable picture"):
         checked(TrainSettings(data="m.csv"), open_data(tmp_path / "m.csv"), lambda _: None, None)
+
+
+def test_a_path_is_never_taken_for_a_variant_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert TrainSettings(model="swin_t").model == "swin_t"
+    assert TrainSettings(model=Path("swin_t")).model == str(tmp_path / "swin_t")

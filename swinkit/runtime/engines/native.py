@@ -22,7 +22,7 @@ from ...kernels.build import DTYPES
 from ...kernels.memory import keep_freed_memory
 from ...model.attention import attend, l2_normalise
 from ...model.windows import MASKED, Size, WindowGrid
-from ...tasks.devices import onednn_packs
+from ...devices import onednn_packs
 from ..folding import Affine, Attention, Folded, FoldedStage, Parts, cut_by_reshape
 from .native_stage import WholeStage
 from .remembering import remembered

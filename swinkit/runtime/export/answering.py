@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...config import height_and_width
 from ...errors import SwinkitError, UsageError, WeightsError
 from ...tasks import load
-from ...tasks.devices import find_device
+from ...devices import find_device
 from ...weights.hub import Located
 from .bundle import Bundle, is_bundle, open_bundle
 from .sessions import RUNTIMES, Run, first_line, runtimes_for, version_of
