@@ -25,10 +25,10 @@ from swinkit.data.collection import Collection
 from swinkit.data.layouts import open_data
 from swinkit.data.loader import eval_batches
 from swinkit.data.transforms import evaluation
+from swinkit.devices import computes_bfloat16
 from swinkit.kernels.accelerate import accelerate
 from swinkit.preprocessing import Preprocessing
 from swinkit.tasks.classification import ClassificationTask
-from swinkit.devices import computes_bfloat16
 from swinkit.train.feed import Feed
 from swinkit.train.loop import Trainer
 from swinkit.train.session import make_fabric

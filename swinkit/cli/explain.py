@@ -152,9 +152,9 @@ def prepared(model: str, picture: Path, options: dict[str, Any]) -> Explainer:
     import torch
 
     from ..data.decode import decode
+    from ..devices import find_device
     from ..explain.explanation import Explainer
     from ..tasks import load
-    from ..devices import find_device
 
     network: Any = load(model, image_size=options["image_size"]).to(find_device(options["device"]))
     if not network.config.num_classes:

@@ -10,9 +10,9 @@ from typing import Any
 from PIL import Image
 
 from ..data.decode import decode
+from ..devices import find_device
 from ..explain.reconstruction import load_painter, reconstructions
 from ..report.page import Headline, ReportData, Sheet, write_report
-from ..devices import find_device
 from ..tasks.pretraining import sheet
 from ..train.place import first_free
 from ..weights.atomic import write_atomically, write_json

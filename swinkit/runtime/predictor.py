@@ -21,11 +21,11 @@ from ..config import height_and_width
 from ..data.ahead import made_ahead
 from ..data.decode import Undecodable, decode
 from ..data.transforms import evaluation
+from ..devices import computes_bfloat16
 from ..errors import DataError, UsageError
 from ..model.classifier import SwinClassifier
 from ..results import Classification, Failure
 from ..tasks import decoder_of
-from ..devices import computes_bfloat16
 from ..weights.saved import weights_digest
 from .engines import Engine, available, build, check
 from .export.answering import load_any, place_of, refuse_embeddings

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ..config import SwinConfig
-from ..errors import UsageError
 from ..devices import onednn_packs
+from ..errors import UsageError
 
 
 @dataclass(frozen=True)

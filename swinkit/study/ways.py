@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..devices import computes_bfloat16
 from ..kernels.accelerate import apart
 from ..kernels.attention import KERNEL
 from ..runtime import engines
 from ..runtime.engines.fixed import folded
-from ..devices import computes_bfloat16
 from ..timing import in_turn
 from .models import PLAIN
 

@@ -15,9 +15,9 @@ from torch import nn
 
 from .. import memory
 from ..data.collection import counted
+from ..devices import computes_bfloat16
 from ..machine import available_memory
 from ..tasks import Task
-from ..devices import computes_bfloat16
 from ..timing import duration
 from .feed import Feed
 from .loop import in_parts, ran_out_of_memory, too_large

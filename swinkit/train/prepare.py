@@ -15,12 +15,12 @@ from ..data.check import Findings, examine
 from ..data.collection import Collection
 from ..data.fitting import SMALL
 from ..data.split import Split
+from ..devices import computes_bfloat16, find_device
 from ..errors import DataError
 from ..extras import is_installed
 from ..kernels.accelerate import accelerate
 from ..machine import usable_cores
 from ..tasks import Task
-from ..devices import computes_bfloat16, find_device
 from .feed import Feed
 from .frozen import check_agreement
 from .plan import IN_TIME, LOOKING, Plan, change_seconds, epoch_seconds, load_first, peak_gigabytes, published_weights, rehearse

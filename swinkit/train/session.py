@@ -15,8 +15,8 @@ from lightning_fabric import Fabric
 from ..data.collection import Collection, counted
 from ..data.split import Split
 from ..data.workers import explained_workers
-from ..errors import DataError, Interrupted, UsageError
 from ..devices import find_device
+from ..errors import DataError, Interrupted, UsageError
 from ..validation import validated
 from ..weights.files import read_model
 from ..weights.saved import weights_digest

@@ -14,11 +14,11 @@ from ..config import SwinConfig
 from ..data.collection import Collection
 from ..data.fitting import SMALL, Fitting, Size, evenly, fitting, typical_size
 from ..data.transforms import match_channels, takes
+from ..devices import find_device
 from ..errors import UsageError
 from ..model.classifier import SwinClassifier
 from ..preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from ..tasks import open_unfitted
-from ..devices import find_device
 from ..validation import validated
 from ..variants import configure, find
 from ..weights.named import is_variant

@@ -16,9 +16,9 @@ from ..data.layouts import open_data
 from ..data.loader import eval_batches
 from ..data.split import Split
 from ..data.transforms import evaluation
+from ..devices import find_device
 from ..errors import DataError, Interrupted, UsageError
 from ..tasks import load
-from ..devices import find_device
 from ..tasks.figures import Figure, share_of
 from ..tasks.metrics import Interval, bootstrap, share_interval, sign_test
 from ..timing import duration

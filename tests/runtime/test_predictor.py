@@ -12,13 +12,13 @@ from PIL import Image
 import swinkit
 from swinkit.data.decode import decode
 from swinkit.data.transforms import visible
+from swinkit.devices import find_device
 from swinkit.errors import DataError, UsageError
 from swinkit.preprocessing import Preprocessing
 from swinkit.results import Classification, Failure
 from swinkit.runtime.folding import departure
 from swinkit.runtime.inputs import Input
 from swinkit.runtime.predictor import Predictor
-from swinkit.devices import find_device
 
 from .pictures import SIDE, fill, picture
 

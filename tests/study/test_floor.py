@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from swinkit.devices import onednn_packs
 from swinkit.errors import UsageError
 from swinkit.study import floor
 from swinkit.study.macs import count_macs
 from swinkit.tasks import create_model
-from swinkit.devices import onednn_packs
 from swinkit.variants import configure
 
 BATCH = 2

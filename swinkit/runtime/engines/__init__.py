@@ -11,11 +11,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ...devices import computes_bfloat16
 from ...errors import UsageError
 from ...kernels.accelerate import apart
 from ...kernels.memory import give_back_freed_memory
 from ...model.backbone import check_pictures
-from ...devices import computes_bfloat16
 from ..folding import departure
 from ..kinds import ENGINES, check_engine
 from .choice import fastest

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...devices import onednn_packs
 from ...kernels import attention as attentions
 from ...kernels import dense as layers
 from ...kernels import norm as norms
@@ -22,7 +23,6 @@ from ...kernels.build import DTYPES
 from ...kernels.memory import keep_freed_memory
 from ...model.attention import attend, l2_normalise
 from ...model.windows import MASKED, Size, WindowGrid
-from ...devices import onednn_packs
 from ..folding import Affine, Attention, Folded, FoldedStage, Parts, cut_by_reshape
 from .native_stage import WholeStage
 from .remembering import remembered

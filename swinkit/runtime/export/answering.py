@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ...config import height_and_width
+from ...devices import find_device
 from ...errors import SwinkitError, UsageError, WeightsError
 from ...tasks import load
-from ...devices import find_device
 from ...weights.hub import Located
 from .bundle import Bundle, is_bundle, open_bundle
 from .sessions import RUNTIMES, Run, first_line, runtimes_for, version_of
