@@ -23,7 +23,7 @@ FLOORS = (
     {"tasks"},
     {"weights", "data", "kernels"},
     {"model"},
-    {"config", "variants", "preprocessing", "results", "validation", "extras"},
+    {"config", "variants", "preprocessing", "results", "validation", "extras", "devices"},
     {"interpreter", "machine", "memory", "timing", "errors"},
 )
 HEIGHT = {part: -floor for floor, parts in enumerate(FLOORS) for part in parts}

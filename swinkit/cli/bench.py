@@ -77,7 +77,7 @@ def command(
     check_form(as_json, markdown)
     from ..study import bench
     from ..study.turns import Pace, Until
-    from . import studying
+    from .pages import studying
 
     plan = _plan(model, **asked)
     sizes = _once(sizes)
@@ -132,8 +132,8 @@ def _further(model: str, out: Path | None, plan: BenchPlan) -> tuple[str, ...]:
 
 
 def _print(result: dict[str, Any], markdown: bool) -> None:
-    from . import studying
-    from .tables import macs_table, parameters_table, show, speed_table
+    from .pages import studying
+    from .pages.tables import macs_table, parameters_table, show, speed_table
 
     click.echo(f"{result['model']}, {result['weights']} weights")
     tables = [parameters_table(result["parameters"]), macs_table(result["macs"]["counted"])]

@@ -64,7 +64,7 @@ def command(
     check_new(out)
     check_form(as_json, markdown)
     from ..study import bench, compare
-    from . import studying
+    from .pages import studying
 
     chosen = list(dict.fromkeys(models or compare.MODELS))
     rows = compare.count(chosen, sorted(set(sizes or compare.SIZES)))
@@ -93,8 +93,8 @@ def command(
 
 
 def _print(result: Mapping[str, Any], markdown: bool) -> None:
-    from .studying import machine_table
-    from .tables import show
+    from .pages.studying import machine_table
+    from .pages.tables import show
 
     show(table(result["rows"]), markdown)
     if result["layers"]:
@@ -191,7 +191,7 @@ def remarks(result: Mapping[str, Any]) -> list[str]:
 def page(result: Mapping[str, Any]) -> Any:
     """The page of ``swinkit compare`` from its JSON."""
     from ..report.measures import Chapter, StudyPage, Table
-    from .studying import machine_facts, remarked
+    from .pages.studying import machine_facts, remarked
 
     rows = result["rows"]
     names = list(dict.fromkeys(row["model"] for row in rows))

@@ -15,7 +15,7 @@ from .options import SIZE, at_size, check_new, next_command, print_json, say, sa
 if TYPE_CHECKING:
     from ..explain.explanation import Explainer, View
     from ..explain.scores import Target
-    from .explaining import Looked
+    from .pages.explaining import Looked
 
 WHY = "Bright is what speaks for the class, grey what says nothing or speaks against it. Hatched is what the model never sees."
 WHOM = "The patch in the inner box asks; bright patches are listened to. Nothing outside the outer box can be."
@@ -105,7 +105,7 @@ def command(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | N
         painted(model, picture, as_json, quiet, out, options)
         return
     from ..train.place import first_free
-    from .explaining import Asked, Studio, write
+    from .pages.explaining import Asked, Studio, write
 
     explainer = prepared(model, picture, options)
     say_doubts(explainer.model, quiet)
@@ -135,7 +135,7 @@ def painted(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | N
         raise UsageError(
             f"--reconstruct shows what is painted, at the model's own size; it has no use for {', '.join(given)}. Leave that out"
         )
-    from .reconstructing import write
+    from .pages.reconstructing import write
 
     folder, found = write(model, picture, out, options["seed"] or 0, options["device"])
     if as_json:
@@ -168,7 +168,7 @@ def prepared(model: str, picture: Path, options: dict[str, Any]) -> Explainer:
 def chosen(explainer: Explainer, names: Sequence[str]) -> list[Target]:
     """The classes that were named, each once, else the two likeliest."""
     from ..explain.scores import class_target, find_class
-    from .explaining import ranked
+    from .pages.explaining import ranked
 
     model: Any = explainer.model
     if names:
@@ -178,7 +178,7 @@ def chosen(explainer: Explainer, names: Sequence[str]) -> list[Target]:
 
 def looked(explainer: Explainer, options: dict[str, Any], quiet: bool) -> list[Looked]:
     """Every view that was asked for, in the order of the page."""
-    from .explaining import Looked
+    from .pages.explaining import Looked
 
     methods = dict.fromkeys(options["methods"] or ("cam", "rollout"))
     classes = []

@@ -68,7 +68,7 @@ def command(
         raise UsageError("--resume goes on with a run in its own folder; leave --out and --dry-run out.")
     result = _pretrain(chosen, run, out, dry_run, quiet)
     if not dry_run:
-        from .pretrained import report
+        from .pages.pretrained import report
 
         report(result.path)
         if result.verdict:
@@ -103,7 +103,7 @@ def _pretrain(chosen: dict[str, Any], run: Path | None, out: Path | None, dry_ru
     from ..train.pretraining import announce, begin_pretraining, go_on
     from ..train.session import ready
     from ..train.watch import Display
-    from .pretrained import report
+    from .pages.pretrained import report
 
     display = Display(quiet)
     if run is not None:

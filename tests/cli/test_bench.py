@@ -10,8 +10,9 @@ import pytest
 
 import swinkit
 from swinkit import machine
-from swinkit.cli import compare, studying, tables
+from swinkit.cli import compare
 from swinkit.cli.main import run
+from swinkit.cli.pages import studying, tables
 from swinkit.report.page import render
 from swinkit.study import bench as bench_study
 from swinkit.study import compare as compare_study

@@ -15,9 +15,9 @@ from PIL import Image
 
 import swinkit
 from swinkit.cli.explain import command
-from swinkit.cli.explaining import safe_name
 from swinkit.cli.main import run
-from swinkit.cli.verdicts import judged, meanings
+from swinkit.cli.pages.explaining import safe_name
+from swinkit.cli.pages.verdicts import judged, meanings
 from tests.explain.models import small
 
 

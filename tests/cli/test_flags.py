@@ -74,7 +74,7 @@ def arrivals(place: None, monkeypatch: pytest.MonkeyPatch):
         ),
         ("explain {model} one.png --image-size 28x56", "swinkit.tasks.load", {"image_size": (28, 56)}),
         ("explain {model} one.png --seed 7", "swinkit.explain.explanation.Explainer", {"thorough.seed": 7}),
-        ("explain {model} one.png --reconstruct --seed 7", "swinkit.cli.reconstructing.write", {"seed": 7}),
+        ("explain {model} one.png --reconstruct --seed 7", "swinkit.cli.pages.reconstructing.write", {"seed": 7}),
         ("data digits --seed 7", "swinkit.data.split.make_split", {"seed": 7}),
         (
             "tour --lang ru --repeats 0",
@@ -101,7 +101,7 @@ def test_a_flag_arrives(words: str, function: str, expected: Mapping[str, Any], 
 
 def test_explain_resizes_tables_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[Any, ...]] = []
-    monkeypatch.setattr("swinkit.cli.biases.atlas", lambda _, *how: asked.append(how) or [])
+    monkeypatch.setattr("swinkit.cli.pages.biases.atlas", lambda _, *how: asked.append(how) or [])
     assert run(["explain", MODEL, "one.png", "--no-trust", "--atlas", "--window", "9", "--resizing", "geometric", "-q"]) == 0
     assert asked == [(), (9, "geometric")]
 

@@ -9,7 +9,7 @@ import pytest
 
 import swinkit
 from swinkit.cli.main import run
-from swinkit.cli.tables import SPEED, speed_table
+from swinkit.cli.pages.tables import SPEED, speed_table
 from swinkit.errors import UsageError
 from swinkit.study import plans
 from swinkit.study.training import stepping

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from swinkit.cli.pretrained import report
+from swinkit.cli.pages.pretrained import report
 from swinkit.errors import DataError, Interrupted
 from swinkit.tasks.figures import Figure, share_of
 from swinkit.train import pretrain, resume

@@ -13,7 +13,7 @@ import torch
 
 import swinkit
 from swinkit.cli.main import run
-from swinkit.cli.tables import engine_of
+from swinkit.cli.pages.tables import engine_of
 from swinkit.runtime.export.bundle import Bundle
 from swinkit.runtime.export.sessions import RUNTIMES, runtimes_for
 from swinkit.study import bench, plans, subjects

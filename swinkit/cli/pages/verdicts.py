@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ..explain.explanation import View
-from ..explain.trust import Check
-from ..report.explained import MapVerdict, Proof
-from ..report.svg import percent
+from ...explain.explanation import View
+from ...explain.trust import Check
+from ...report.explained import MapVerdict, Proof
+from ...report.svg import percent
 
 UNSURE = 0.1  # of the way from an even guess to certainty: an answer below it leaves the checks little evidence
 

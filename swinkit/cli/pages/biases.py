@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..explain.atlas import BlockBias, atlas
-from ..explain.explanation import Explainer
-from ..explain.paint import diverging
-from ..report.explained import Figure, Group
+from ...explain.atlas import BlockBias, atlas
+from ...explain.explanation import Explainer
+from ...explain.paint import diverging
+from ...report.explained import Figure, Group
 
 Keep: TypeAlias = Callable[[str, np.ndarray], None]
 

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..data.rgb import as_rgb
-from ..explain.explanation import Explainer, View
-from ..explain.paint import outlined, paint_over, stamped
-from ..explain.scores import Target, class_target
-from ..report.explained import ExplainedPage, Figure, Group, write_explained
-from ..weights.atomic import write_atomically, write_json
-from ..weights.saved import sentences
+from ...data.rgb import as_rgb
+from ...explain.explanation import Explainer, View
+from ...explain.paint import outlined, paint_over, stamped
+from ...explain.scores import Target, class_target
+from ...report.explained import ExplainedPage, Figure, Group, write_explained
+from ...weights.atomic import write_atomically, write_json
+from ...weights.saved import sentences
 from .biases import biases
 from .verdicts import judged, meanings, verdict_of
 

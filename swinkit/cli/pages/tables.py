@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from ..report.measures import Table
-from ..study.statistics import figure, short
+from ...report.measures import Table
+from ...study.statistics import figure, short
 
 PARTS = {
     "patch": "patch embedding", "merging": "patch merging", "qkv": "queries, keys, values", "attention": "QKᵀ and AV",

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..data.collection import counted
-from ..report.contents import TRAINED, RunFiles, headed, read_curves
-from ..report.page import Headline, Remark, ReportData, Rival, Sheet, write_report
-from ..report.svg import percent
-from ..timing import duration
-from ..train.place import METRICS, PAYOFF
-from ..train.settings import PretrainSettings
-from ..train.unlabelled import SHEET
-from ..train.verdict import Verdict, confound, read_verdict
-from ..validation import validated
+from ...data.collection import counted
+from ...report.contents import TRAINED, RunFiles, headed, read_curves
+from ...report.page import Headline, Remark, ReportData, Rival, Sheet, write_report
+from ...report.svg import percent
+from ...timing import duration
+from ...train.place import METRICS, PAYOFF
+from ...train.settings import PretrainSettings
+from ...train.unlabelled import SHEET
+from ...train.verdict import Verdict, confound, read_verdict
+from ...validation import validated
 
 PAYOFF_CURVES = (
     ("Features on labelled pictures", "neighbours", "knn", True, None),

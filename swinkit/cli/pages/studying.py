@@ -9,17 +9,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Interrupted, SwinkitError
-from ..report.measures import Chapter, StudyPage, Table, write_study
-from ..report.page import Headline
-from ..report.plots import Curve
-from ..study.statistics import short
-from ..weights.atomic import write_json
-from .options import say
+from ...errors import Interrupted, SwinkitError
+from ...report.measures import Chapter, StudyPage, Table, write_study
+from ...report.page import Headline
+from ...report.plots import Curve
+from ...study.statistics import short
+from ...weights.atomic import write_json
+from ..options import say
 from .tables import by, engine_of, macs_table, parameters_table, speed_table
 
 if TYPE_CHECKING:
-    from ..study.turns import Until
+    from ...study.turns import Until
 
 COUNTED = (
     "One MAC is a multiplication with its addition; FLOPs by most counters are twice that. All matrix products are counted, padding where "

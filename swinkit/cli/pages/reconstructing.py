@@ -9,13 +9,13 @@ from typing import Any
 
 from PIL import Image
 
-from ..data.decode import decode
-from ..devices import find_device
-from ..explain.reconstruction import load_painter, reconstructions
-from ..report.page import Headline, ReportData, Sheet, write_report
-from ..tasks.pretraining import sheet
-from ..train.place import first_free
-from ..weights.atomic import write_atomically, write_json
+from ...data.decode import decode
+from ...devices import find_device
+from ...explain.reconstruction import load_painter, reconstructions
+from ...report.page import Headline, ReportData, Sheet, write_report
+from ...tasks.pretraining import sheet
+from ...train.place import first_free
+from ...weights.atomic import write_atomically, write_json
 
 LEAD = (
     "From left to right: the picture as the network is given it, what it saw of it, what it painted, and the error, brighter where it is larger. "
