@@ -1,4 +1,4 @@
-"""How much memory this process holds, and the most it has held: from /proc, since the peak that getrusage tells is inherited from a parent process."""
+"""How much memory this process holds, the most it has held, and whether a fault is a lack of it: from /proc, since the peak that getrusage tells is inherited from a parent process."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ def reset_peak() -> None:
     """Let :func:`peak` begin anew, where the system can (Linux)."""
     with contextlib.suppress(OSError):
         FORGET.write_text("5")
+
+
+def ran_out_of_memory(fault: BaseException) -> bool:
+    """Whether Python or an allocator of torch refused: CUDA's and MPS's own error, or the CPU's plain RuntimeError."""
+    return isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(fault)
 
 
 def _status(field: str) -> int | None:

@@ -12,6 +12,7 @@ import click
 
 from .. import __version__
 from ..errors import SwinkitError, nearest
+from ..memory import ran_out_of_memory
 
 # verb -> (where its click command is, its line in --help, kept here so that --help imports none of them)
 VERBS: dict[str, tuple[str, str]] = {
@@ -37,6 +38,9 @@ INTERRUPTED = 130
 # program is at work that keeps the core from the very thread that is waited for. Much less, and helpers fall asleep between any two calls
 # from Python: on an idle machine steps of a small network then take a third longer.
 SPINS = "10000"
+WITHOUT_MEMORY = (
+    "memory did not suffice. Mend: smaller pictures or fewer at once, a smaller model, or a machine with more memory free"
+)
 
 
 class LazyGroup(click.Group):
@@ -105,6 +109,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _report(_describe(error), SwinkitError.exit_code)
     except Exception as error:
+        if ran_out_of_memory(error):
+            return _report(f"{WITHOUT_MEMORY} ({error})" if str(error) else WITHOUT_MEMORY, SwinkitError.exit_code)
         name = type(error).__name__
         return _report(f"{name}: {error}\nThis is a fault of swinkit; SWINKIT_DEBUG=1 shows where.", SwinkitError.exit_code)
 

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn.utils import get_total_norm
 
 from ..errors import SwinkitError
+from ..memory import ran_out_of_memory
 from ..tasks import Meter, Task
 from .ema import WeightAverage
 from .feed import Feed
@@ -259,11 +260,6 @@ def in_parts(size: int, parts: int) -> list[slice]:
     """``size`` pictures in at most ``parts`` slices of equal length, the last one shorter."""
     length = math.ceil(size / parts)
     return [slice(start, min(start + length, size)) for start in range(0, size, length)]
-
-
-def ran_out_of_memory(fault: BaseException) -> bool:
-    """Whether an allocator of torch refused: CUDA's and MPS's own error, or the CPU's plain RuntimeError."""
-    return isinstance(fault, torch.OutOfMemoryError) or "can't allocate memory" in str(fault)
 
 
 def too_large(fault: BaseException) -> SwinkitError:

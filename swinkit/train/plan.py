@@ -20,7 +20,7 @@ from ..machine import available_memory
 from ..tasks import Task
 from ..timing import duration
 from .feed import Feed
-from .loop import in_parts, ran_out_of_memory, too_large
+from .loop import in_parts, too_large
 from .optim import build_optimizers
 from .settings import RunSettings
 
@@ -128,7 +128,7 @@ def _fitting(task: Task, model: nn.Module, batch: Any, precision: str, parts: in
         try:
             return pass_seconds(task, model, batch, precision, parts), parts
         except RuntimeError as fault:
-            if not ran_out_of_memory(fault):
+            if not memory.ran_out_of_memory(fault):
                 raise
             if parts >= len(batch):
                 raise too_large(fault) from None
@@ -155,7 +155,7 @@ def parts_that_fit(task: Task, model: nn.Module, batch: Any) -> int:
         try:
             loss = task.loss(model, mixed[:1])
         except RuntimeError as fault:
-            raise (too_large(fault) if ran_out_of_memory(fault) else fault) from None
+            raise (too_large(fault) if memory.ran_out_of_memory(fault) else fault) from None
     for parameter in model.parameters():
         kept.pop(parameter.untyped_storage().data_ptr(), None)
     del loss

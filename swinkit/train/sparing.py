@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from ..kernels.attention import attends_natively, native_attention
+from ..memory import ran_out_of_memory
 from ..model.attention import WindowAttention
 from ..model.backbone import Stage
 from ..tasks import Task
-from .loop import ran_out_of_memory
 from .plan import ENOUGH, Rehearsal, pass_seconds, undisturbed, wait_for
 
 HALF = {"bf16-mixed": torch.bfloat16}

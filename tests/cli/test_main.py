@@ -133,6 +133,16 @@ def test_exit_codes(error: BaseException, code: int, failing, capsys: pytest.Cap
     assert "Traceback" not in shown.err
     told = "photo.jpg: No such file" if isinstance(error, OSError) else str(error) or "interrupted"
     assert told in shown.err
+    assert ("fault of swinkit" in shown.err) == isinstance(error, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("told", ["", "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"])
+def test_a_lack_of_memory_is_no_fault_of_swinkit(told: str, failing, capsys: pytest.CaptureFixture[str]) -> None:
+    assert failing(RuntimeError(told) if told else MemoryError()) == 1
+    shown = capsys.readouterr().err
+    assert "memory did not suffice. Mend: smaller pictures" in shown
+    assert told in shown
+    assert "fault of swinkit" not in shown
 
 
 def test_a_fault_of_ours_says_how_to_see_more(failing, capsys: pytest.CaptureFixture[str]) -> None:
