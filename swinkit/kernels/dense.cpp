@@ -97,7 +97,7 @@ template <typename U> void product(const Operands<U>& in, const Extent& s, int t
     if (!tiles || !panels) return;
     const int64_t height = s.rows / tiles, higher = s.rows % tiles;  // of a tile; the first ones are a row higher
     const auto row_of = [&](int64_t tile) { return tile * height + std::min(tile, higher); };
-    in_parallel(tiles * panels, threads, [&](int64_t first, int64_t last, int) {
+    in_parallel(tiles * panels, threads, [&](int64_t first, int64_t last) {
         // counted on, since a division takes as long as a third of a small tile
         int64_t begin = first / (block * panels) * block, high = std::min(block, tiles - begin);  // of this block, in tiles
         int64_t turn = (first - begin * panels) % high, index = (first - begin * panels) / high;

@@ -4,7 +4,7 @@
 namespace {
 
 template <typename T> void forward(const T* x, int64_t count, T* out, int threads) {
-    in_parallel(count / LANES, threads, [&](int64_t first, int64_t last, int) {
+    in_parallel(count / LANES, threads, [&](int64_t first, int64_t last) {
         for (int64_t at = first * LANES; at < last * LANES; at += LANES) {
             store(out + at, gelu<T>(load(x + at)));
         }
@@ -13,7 +13,7 @@ template <typename T> void forward(const T* x, int64_t count, T* out, int thread
 
 // out = gelu(x) again, and gradient turned from that of the output to that of the input
 template <typename T> void backward(const T* x, int64_t count, T* out, T* gradient, int threads) {
-    in_parallel(count / LANES, threads, [&](int64_t first, int64_t last, int) {
+    in_parallel(count / LANES, threads, [&](int64_t first, int64_t last) {
         for (int64_t at = first * LANES; at < last * LANES; at += LANES) {
             const Both both = gelu_and_slope<T>(load(x + at));
             store(out + at, both.value);

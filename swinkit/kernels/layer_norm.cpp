@@ -9,7 +9,7 @@ namespace {
 template <typename X, typename Y>
 void forward(const X* x, const float* weight, const float* bias, const Y* residual, float eps, int64_t rows, int C, Y* out,
              Statistics* kept, int threads) {
-    in_parallel(rows, threads, [&](int64_t first, int64_t last, int) {
+    in_parallel(rows, threads, [&](int64_t first, int64_t last) {
         std::vector<float> row(C);
         for (int64_t r = first; r < last; ++r) {
             const X* from = x + r * C;
@@ -99,7 +99,7 @@ void norm_backward(int xhalf, int yhalf, void* x, const float* weight, const Sta
 void add(int xhalf, int yhalf, void* x, void* y, const float* factors, int64_t apart, int64_t count, void* out, int threads) {
     with_types(xhalf, yhalf, [&](auto X, auto Y) {
         const auto* from = static_cast<decltype(X)>(x);
-        in_parallel(count / LANES, threads, [&](int64_t first, int64_t last, int) {
+        in_parallel(count / LANES, threads, [&](int64_t first, int64_t last) {
             for (int64_t at = first * LANES; at < last * LANES; at += LANES) {
                 vec value = load(static_cast<decltype(Y)>(y) + at);
                 if (factors) value *= factors[at / apart];

@@ -32,7 +32,7 @@ Standing standing(int64_t column, int64_t columns, int64_t steps) {
 // from weights (inner, columns): row by row
 template <typename U> void pack_transposed(const float* weights, int64_t columns, int64_t inner, typename U::cell* packed, int threads) {
     const int64_t steps = inner / U::STEP;
-    in_parallel(steps, threads, [&](int64_t first, int64_t last, int) {
+    in_parallel(steps, threads, [&](int64_t first, int64_t last) {
         for (int64_t step = first; step < last; ++step) {
             const float* from = weights + step * U::STEP * columns;
             for (int64_t column = 0; column < columns; column += LANES) {
@@ -46,7 +46,7 @@ template <typename U> void pack_transposed(const float* weights, int64_t columns
 // from weights (columns, inner): blocks of as many rows as a vector has numbers, transposed
 template <typename U> void pack(const float* weights, int64_t columns, int64_t inner, typename U::cell* packed, int threads) {
     const int64_t steps = inner / U::STEP;
-    in_parallel(columns / LANES, threads, [&](int64_t first, int64_t last, int) {
+    in_parallel(columns / LANES, threads, [&](int64_t first, int64_t last) {
         for (int64_t column = first * LANES; column < last * LANES; column += LANES) {
             const Standing place = standing(column, columns, steps);
             for (int64_t step = 0; step < steps; step += LANES) {

@@ -83,7 +83,7 @@ struct Pass {
 // each 2x2 of a map (batch, height, width, bytes of a token), down first, side by side; beyond the map there are zeros
 void merged(const char* from, int64_t batch, int64_t height, int64_t width, size_t bytes, char* to, int threads) {
     const int64_t rows = (height + 1) / 2, columns = (width + 1) / 2;
-    in_parallel(batch * rows, threads, [&](int64_t first, int64_t last, int) {
+    in_parallel(batch * rows, threads, [&](int64_t first, int64_t last) {
         for (int64_t line = first; line < last; ++line)
             for (int64_t column = 0; column < columns; ++column)
                 for (int part = 0; part < 4; ++part) {
@@ -100,7 +100,7 @@ template <typename T>
 void cut(const float* pictures, int64_t batch, int64_t channels, int64_t height, int64_t width, int64_t side, T* to, int threads) {
     const int64_t rows = (height + side - 1) / side, columns = (width + side - 1) / side, long_enough = columns * side + LANES;
     const int64_t apart = channels * side * side;  // from one patch to the next
-    in_parallel(batch * rows, threads, [&](int64_t first, int64_t last, int) {
+    in_parallel(batch * rows, threads, [&](int64_t first, int64_t last) {
         std::vector<float> row(long_enough);
         std::vector<T> line(long_enough);
         for (int64_t at = first; at < last; ++at)

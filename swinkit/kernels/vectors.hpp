@@ -1,6 +1,7 @@
 // What the kernels share: vectors as wide as the processor's, float32 and bfloat16 in memory, a team of threads.
 #pragma once
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -116,7 +117,7 @@ struct Flushed {
 };
 
 // work(first, last, thread) on equal shares of the tasks; which share is whose depends on their number alone
-template <typename Work> void in_parallel(int64_t tasks, int threads, Work work) {
+template <typename Work> void in_shares(int64_t tasks, int threads, Work work) {
 #ifdef _OPENMP
 #pragma omp parallel num_threads(threads) if (threads > 1)
     { const Flushed flushed;
@@ -128,11 +129,32 @@ template <typename Work> void in_parallel(int64_t tasks, int threads, Work work)
 #endif
 }
 
+constexpr int PARTS = 8;  // of a share
+struct alignas(64) Queue { std::atomic<int64_t> next; int64_t end; };
+
+// work(first, last) on parts of the tasks, of which none may depend on another. Each thread begins with its own equal share, whose data its
+// cache holds from the call before, and then takes over parts of those that others have not come to: a core that another program slows
+// down, or that came late, is waited for no longer than for one part.
+template <typename Work> void in_parallel(int64_t tasks, int threads, Work work) {
+    if (threads < 2) return in_shares(tasks, 1, [&](int64_t first, int64_t last, int) { work(first, last); });
+    std::vector<Queue> queues(threads);
+    for (int64_t thread = 0; thread < threads; ++thread)
+        queues[thread].next = tasks * thread / threads, queues[thread].end = tasks * (thread + 1) / threads;
+    const int64_t part = std::max<int64_t>(1, (tasks / threads + PARTS - 1) / PARTS);
+    in_shares(threads, threads, [&](int64_t begin, int64_t, int) {
+        for (int turn = 0; turn < threads; ++turn) {
+            Queue& queue = queues[(begin + turn) % threads];
+            for (int64_t first; (first = queue.next.fetch_add(part, std::memory_order_relaxed)) < queue.end;)
+                work(first, std::min(first + part, queue.end));
+        }
+    });
+}
+
 // The sum over all tasks of what work(first, last, own) adds to own (width). Threads sum apart and are added in their order, so that
 // a result repeats to the bit.
 template <typename Work> std::vector<float> summed(int64_t tasks, int threads, size_t width, Work work) {
     std::vector<std::vector<float>> apart(threads);
-    in_parallel(tasks, threads, [&](int64_t first, int64_t last, int thread) {
+    in_shares(tasks, threads, [&](int64_t first, int64_t last, int thread) {
         apart[thread].assign(width, 0);
         work(first, last, apart[thread].data());
     });

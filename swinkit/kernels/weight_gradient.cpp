@@ -135,7 +135,7 @@ template <typename U> void product(const Operands<typename U::number>& in, float
         std::copy_n(total.begin() + size, in.outputs, sums);
         return;
     }
-    in_parallel(in.outputs / LANES, threads, [&](int64_t first, int64_t last, int) {
+    in_shares(in.outputs / LANES, threads, [&](int64_t first, int64_t last, int) {  // parts of them would each rearrange all of x
         std::fill(sums + first * LANES, sums + last * LANES, 0.0f);
         accumulate<U>(in, 0, steps, first * LANES, last * LANES, out, sums);
     });

@@ -95,7 +95,7 @@ template <typename U, int D> struct Window {
 };
 
 template <typename U, int D, typename T> void forward(const Operands<T>& in, const Shape& s, T* out, int threads) {
-    in_parallel(s.batch * s.windows * s.H, threads, [&](int64_t first, int64_t last, int) {
+    in_parallel(s.batch * s.windows * s.H, threads, [&](int64_t first, int64_t last) {
         Window<U, D> win(s);
         Buffer<typename U::cell> weights((size_t)s.P * s.P);
         Buffer<float> o(s.P * D);
