@@ -63,3 +63,23 @@ def test_a_layer_that_the_kernel_does_not_suit_leaves_the_stage_in_parts():
     model = SwinClassifier(SwinConfig(image_size=32, in_channels=3, version=1, mlp_ratio=33 / 32, **SMALL))
     folded = Folded(model, parts("float32", 256, embed_dim=32))
     assert not any(isinstance(one, WholeStage) for one in folded.stages)
+
+
+@offered
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("version", [1, 2])
+def test_whoever_took_over_whose_work_an_answer_is_the_same_to_the_bit(dtype, version):
+    """More threads than cores: some come late, and others have done what was theirs."""
+    torch.manual_seed(0)
+    model = shake(SwinClassifier(SwinConfig(image_size=32, in_channels=3, version=version, **SMALL)))
+    folded = Folded(model, parts(str(dtype).removeprefix("torch."), 256, embed_dim=32)).eval()
+    images, threads = torch.randn(3, 3, 32, 48), torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        with torch.inference_mode():
+            expected = folded(images)
+            for count in (2, 3, 7) * 10:
+                torch.set_num_threads(count)
+                assert all(map(torch.equal, folded(images), expected))
+    finally:
+        torch.set_num_threads(threads)
