@@ -118,9 +118,8 @@ class ClassificationDecoder:
             raise UsageError(
                 "This model knows no classes. Mend: give a trained one, as a run, a saved folder or from swinkit.load"
             )
-        outputs = getattr(
-            getattr(model, "config", None), "num_classes", len(classes)
-        )  # of another kind of network nothing is known
+        # of another kind of network nothing is known
+        outputs = getattr(getattr(model, "config", None), "num_classes", len(classes))
         if len(classes) != outputs:
             raise UsageError(f"The model has {outputs} outputs and knows {len(classes)} classes. Mend: a name for each output")
         return cls(classes, bool(getattr(model, "multi_label", False)), temperature(model))

@@ -44,7 +44,7 @@ def pretrain(
     ``model`` is a variant's name, or a run, model folder or SimMIM checkpoint to go on with; further keywords are fields of
     :class:`PretrainSettings`. Raises what :func:`swinkit.train.fit` raises.
     """
-    chosen = validated(PretrainSettings, {"data": data, "model": str(model), **settings})
+    chosen = validated(PretrainSettings, {"data": data, "model": model, **settings})
     return begin_pretraining(chosen, out, display or Display(quiet=True))
 
 

@@ -68,7 +68,7 @@ def fit(
     on; :class:`DataError` and :class:`UsageError` before anything is written. A time limit that is over ends it as its last
     step would: the model as it is by then is measured and saved.
     """
-    chosen = validated(TrainSettings, {"data": data, "model": str(model), **settings})
+    chosen = validated(TrainSettings, {"data": data, "model": model, **settings})
     return begin(chosen, out, display or Display(quiet=True))
 
 

@@ -148,7 +148,7 @@ def imitate(surface: Tensor, window: tuple[int, int]) -> tuple[MlpBias, float, f
 def mask_cells() -> dict[str, Any]:
     """SimMIM's mask in numbers: cells of a picture as published, and how many are hidden (SimMIM, section 4.1)."""
     side, masking = 192, Masking()
-    mask = random_mask(torch.rand(1, *cell_grid((side, side), masking)), masking.ratio)
+    mask = random_mask(torch.zeros(1, *cell_grid((side, side), masking)), masking.ratio)
     return {
         "side": side, "cell": masking.cell, "ratio": masking.ratio,
         "cells": mask.numel(), "hidden": int((mask != VISIBLE).sum()),
