@@ -13,21 +13,33 @@ from typing import Any
 
 import torch
 
-from .arms import FAITHFUL, SPARSE, Plan, step_ratio
+from .arms import FAITHFUL, SPARSE, Phase, Plan, step_ratio
 from .cells import Cells, Walk, Walked, main, record, walk_all
 from .mechanism import Claim, judged
 
 PAPER = "UM-MAE, arXiv 2205.10063"
+FAITHFUL_END = (
+    0.2  # of the time, where sparse epochs are followed by faithful ones: the encoder meets whole maps before it is handed over
+)
 
 
 def run(plan: Plan, folder: Path, runs: Path, processes: int = 1) -> dict[str, Any]:
     torch.set_num_threads(plan.threads)
     shared = Cells(runs / "cells" / "shared.json", plan)
     ratio = shared.get("faithful step over sparse step, V1", lambda: step_ratio(plan))
-    epochs = {"sparse, equal time": max(1, round(plan.epochs * ratio))}
-    ways = [Walk(arm, epochs.get(arm.kind, plan.epochs), plan.labels[:1]) for arm in (FAITHFUL[0], *reversed(SPARSE))]
+    ways = [
+        Walk(arm, phases, plan.labels[:1])
+        for arm, phases in reversed(list(zip((*SPARSE, FAITHFUL[0]), ways_to_learn(plan.epochs, ratio), strict=True)))
+    ]
     walked = walk_all(plan, ways, runs, processes)
     return record("sparse", plan, walked, claims(plan, walked), folder, shared.found)
+
+
+def ways_to_learn(epochs: int, ratio: float) -> list[tuple[Phase, ...]]:
+    """How each of :data:`SPARSE` pre-trains, and a faithful arm of ``epochs``, each of which takes as long as ``ratio`` sparse ones."""
+    end = max(1, round(FAITHFUL_END * epochs))
+    whole, before = (max(1, round(ratio * faithful)) for faithful in (epochs, epochs - end))
+    return [(Phase(epochs, True),), (Phase(whole, True),), (Phase(before, True), Phase(end)), (Phase(epochs),)]
 
 
 def claims(plan: Plan, walked: dict[str, Walked]) -> list[dict[str, Any]]:
