@@ -59,6 +59,8 @@ class Predictor:
     uint8 or floating in 0..1; the answer is a :class:`Classification`, and :class:`DataError` is raised when it cannot be read.
     Call it with a list or iterator of them, a folder or a glob pattern: the answer is a list with one entry per input, a
     :class:`Failure` where there is none to give (``ok`` tells them apart).
+
+    A copy, or a pickle for another process or machine, takes the model along and builds its engine where it answers.
     """
 
     def __init__(
@@ -93,6 +95,10 @@ class Predictor:
         check(engine, precision)
         self.precision = available(engine, precision) if by_engine else precision
         self._engine = self._choose(engine, by_engine)
+        self._options = (image_size, "auto", batch_size, engine, self.precision)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.model, *self._options)
 
     def _choose(self, engine: str, by_engine: bool) -> Callable[[], Engine] | None:
         """What makes the engine when the first pictures come, and keeps it; None where the model answers by itself."""
