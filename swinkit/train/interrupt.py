@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request that the loop answers between two steps: save once, then leave."""
+"""Ctrl-C and SIGTERM as a request that the loop answers between two batches: save once, then leave."""
 
 from __future__ import annotations
 

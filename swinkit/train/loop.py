@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from typing import Any, Protocol
 
 import torch
@@ -44,14 +45,18 @@ class Watcher(Protocol):
 
     def save_due(self) -> bool: ...
 
+    def interrupted(self) -> bool: ...
+
     def stop(self) -> str | None: ...
 
 
 @dataclass
 class Progress:
-    """Where a run stands. ``accumulate`` is the parts a batch is computed in, which grows when memory runs out."""
+    """Where a run stands. ``accumulate`` is the parts a batch is computed in, which grows when memory runs out; ``unmeasured`` says that
+    the epoch which ended here was not evaluated yet."""
 
     step: int = 0
+    unmeasured: bool = False
     accumulate: int = 1
     best: float | None = None
     best_step: int = 0
@@ -71,24 +76,34 @@ class Trainer:
 
     def run(self, watcher: Watcher, save: Save) -> str | None:
         """Train to the end: None, or until the watcher names a reason to stop, which is returned after saving."""
-        here = self.progress
-        while here.step < self.steps and not self.exhausted:
-            epoch, start = divmod(here.step, self.feed.steps_per_epoch)
+        here, each = self.progress, self.feed.steps_per_epoch
+        if here.unmeasured and (reason := self.after_step(watcher, save)):
+            return reason
+        while not self.over:
+            epoch, start = divmod(here.step, each)
             for batch in self.feed.training(epoch, start):
                 loss, rate = self.step_or_save(batch, watcher, save)
                 here.step += 1
+                here.unmeasured = here.step % each == 0
                 watcher.stepped(self, loss, rate)
-                if here.step % self.feed.steps_per_epoch == 0:
-                    self.evaluate(watcher)
-                reason = watcher.stop()
-                over = here.step == self.steps or self.exhausted
-                if over or reason or watcher.save_due():
-                    save(self.state_dict(), here.step)
-                if reason and not over:
+                if reason := self.after_step(watcher, save):
                     return reason
-                if over:
+                if self.over:
                     break
         return None
+
+    def after_step(self, watcher: Watcher, save: Save) -> str | None:
+        """Evaluate where an epoch ended, save where that is due, and name the reason to stop here, if there is one."""
+        if self.progress.unmeasured:
+            self.evaluate(watcher)
+        reason = watcher.stop()
+        if self.over or reason or watcher.save_due():
+            save(self.state_dict(), self.progress.step)
+        return None if self.over else reason
+
+    @property
+    def over(self) -> bool:
+        return (self.progress.step == self.steps or self.exhausted) and not self.progress.unmeasured
 
     @property
     def epoch(self) -> int:
@@ -179,10 +194,14 @@ class Trainer:
         return total
 
     def evaluate(self, watcher: Watcher) -> None:
-        metrics = self.measure(self.feed.evaluation()).compute()
+        """Measure the epoch that ended, unless an interruption cuts that short: then whoever resumes does it from its first picture."""
+        judged = self.measure(takewhile(lambda _: not watcher.interrupted(), self.feed.evaluation()))
+        if watcher.interrupted():
+            return
+        here, metrics = self.progress, judged.compute()
+        here.unmeasured = False
         name, direction = self.task.monitor
         value = metrics.get(name)  # absent where the validation pictures cannot tell
-        here = self.progress
         if value is None or math.isnan(value):
             watcher.evaluated(self, metrics, improved=False)
             return

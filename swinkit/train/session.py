@@ -120,7 +120,7 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
         trainer = Trainer(make_fabric(settings), task, model, feed, settings)
         notes, epoch = restored(trainer, run, checkpoint)
         beside = recipe.beside(settings)
-        if trainer.progress.step < trainer.steps and not trainer.exhausted:
+        if not trainer.over:
             for name in beside.keys() & run.data.keys():
                 same_data(run.data[name], beside[name], f" of {name}")
         write_down(run, settings, beside)

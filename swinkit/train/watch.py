@@ -24,11 +24,13 @@ KEEP_EVERY = 60.0  # seconds between two models of a run that keeps its last wei
 
 @dataclass
 class EpochSums:
-    """What the row of metrics.csv for an unfinished epoch is made of: losses summed over ``steps``, and the seconds that these took."""
+    """What the row of metrics.csv for an unfinished epoch is made of: losses summed over ``steps``, the seconds that these took, and the
+    learning rate of the last."""
 
     losses: float = 0.0
     steps: int = 0
     seconds: float = 0.0
+    rate: float = 0.0
 
 
 class Display:
@@ -86,7 +88,7 @@ class RunWatcher:
     def stepped(self, trainer: Trainer, loss: float, rate: float) -> None:
         self.epoch.losses += loss
         self.epoch.steps += 1
-        self.rate = rate
+        self.epoch.rate = rate
         step = trainer.progress.step
         self.display.advance(step, f"epoch {(step - 1) // trainer.feed.steps_per_epoch + 1} loss {loss:.3f}")
         if self.writer and (step % 20 == 0 or step == 1):
@@ -99,7 +101,7 @@ class RunWatcher:
         row: dict[str, Any] = {
             "step": trainer.progress.step,
             "epoch": trainer.epoch,
-            "learning_rate": self.rate,
+            "learning_rate": epoch.rate,
             "train_loss": epoch.losses / epoch.steps,
             **{f"val_{name}": value for name, value in metrics.items()},
             "seconds": round(epoch.seconds, 2),
@@ -155,8 +157,11 @@ class RunWatcher:
     def save_due(self) -> bool:
         return time.monotonic() - self.saved > self.pause
 
+    def interrupted(self) -> bool:
+        return self.interruption.requested
+
     def stop(self) -> str | None:
-        if self.interruption.requested:
+        if self.interrupted():
             return f"{self.interruption.name} was received"
         if self.out_of_time:
             return f"the time limit of {duration(60 * (self.settings.time_limit or 0))} is over"

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -89,6 +90,29 @@ def test_fault_11_a_run_stopped_mid_epoch_ends_with_the_same_weights(step, data,
     rows = [logged(folder) for folder in (whole.path, parts.path)]
     assert rows[0] == rows[1]
     assert len(rows[0]) == 3
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_signal_cuts_an_evaluation_short_and_the_run_ends_as_if_there_had_been_none(epoch, tmp_path, monkeypatch):
+    data, settings = write_pictures(tmp_path / "rows", count=96), {**TINY, "val": 0.4}
+    whole = fit(data, out=tmp_path / "whole", **settings)
+    update, looks = ClassificationMeter.update, {}  # pictures by meter, of which each evaluation has its own
+
+    def signalled(self, model, batch):
+        looks[self] = looks.get(self, 0) + len(batch)
+        update(self, model, batch)
+        if len(looks) == epoch:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ClassificationMeter, "update", signalled)
+        with pytest.raises(Interrupted, match=f"step {epoch * whole.step // 3} of {whole.step}: SIGTERM"):
+            fit(data, out=tmp_path / "parts", **settings)
+    pictures = len(json.loads((whole.path / "data.json").read_text())["split"]["val"])
+    assert list(looks.values()) == [pictures] * (epoch - 1) + [TINY["batch_size"]] != [pictures] * epoch
+    parts = resume(tmp_path / "parts")
+    assert (parts.sha256, parts.validation) == (whole.sha256, whole.validation)
+    assert logged(parts.path) == logged(whole.path)
 
 
 def logged(run):
