@@ -1,6 +1,9 @@
-"""Where a network computes."""
+"""Where a network computes, and by how many threads."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -19,6 +22,17 @@ def find_device(name: str | torch.device = "auto") -> torch.device:
         several = f"; cuda is cuda:0 to cuda:{count - 1}" if count > 1 else ""
         raise UsageError(f"This machine has no device {name!r}; it has {', '.join(here)}{several}")
     return torch.device(name)
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Within, torch computes by ``count`` threads, if that is not None; after it by as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def computes_bfloat16(device: torch.device) -> bool:

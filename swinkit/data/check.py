@@ -14,9 +14,9 @@ import numpy as np
 
 from ..machine import usable_cores
 from .ahead import made_ahead
+from .arrays import Undecodable, channels_first
 from .collection import Collection, counted, shown
-from .decode import Undecodable, channels_first
-from .duplicates import Print, exact, fingerprint, near
+from .duplicates import Print, exact, fingerprint, near, one_view
 from .files import open_regular
 
 FEW = 5  # pictures of a class below which its figures say little
@@ -41,7 +41,7 @@ class Findings:
     """What :func:`examine` found.
 
     ``unusable`` maps index to reason; ``sizes`` is (N, 2), height and width, 0 where unusable; ``alike`` are groups of exact
-    and near duplicates, which a split should keep together.
+    and near duplicates, which a split should keep together: not those of one standpoint, which leave nothing to part.
     """
 
     unusable: dict[int, str]
@@ -79,10 +79,12 @@ class _Look:
     print: Print | None = None
 
 
-def examine(collection: Collection, progress: Callable[[int, int], Any] | None = None, *, labels: bool = True) -> Findings:
+def examine(
+    collection: Collection, progress: Callable[[int, int], Any] | None = None, *, labels: bool = True, folds: bool = False
+) -> Findings:
     """Decodes every picture of ``collection`` once, in threads; ``progress(done, total)`` is told after each.
 
-    Without ``labels`` nothing is said of labels, for who leaves them aside.
+    Without ``labels`` nothing is said of labels, for who leaves them aside; for ``folds`` validation is training, too.
     """
     total = len(collection)
     unusable: dict[int, str] = {}
@@ -96,9 +98,12 @@ def examine(collection: Collection, progress: Callable[[int, int], Any] | None =
             prints[index] = look.print
         if progress is not None:
             progress(index + 1, total)
-    same, similar = exact(prints), near(prints)
-    about_labels = _labels(collection, unusable) if labels else ()
-    items = (*_files(collection, unusable), *_axes(collection, sizes), *about_labels, *_twins(collection, same, similar))
+    same, found = exact(prints), near(prints)
+    similar = [group for group in found if not one_view(group, len(prints))]
+    views = [group for group in found if one_view(group, len(prints))]
+    about_labels = _labels(collection, unusable, folds) if labels else ()
+    about_twins = (*_twins(collection, same, similar), *_views(views, total))
+    items = (*_files(collection, unusable), *_axes(collection, sizes), *about_labels, *about_twins)
     order = {"error": 0, "warning": 1, "note": 2}
     return Findings(unusable, tuple(sorted(items, key=lambda item: order[item.severity])), sizes, (*same, *similar))
 
@@ -121,6 +126,8 @@ def _look(collection: Collection, index: int) -> _Look:
                 digest = hashlib.file_digest(stream, "sha256").digest()  # type: ignore[arg-type]
     except Undecodable as error:
         return _Look(error.reason)
+    except OSError as error:  # gone, since it was decoded
+        return _Look(str(error))
     return _Look(None, picture.shape[:2], fingerprint(picture, digest))
 
 
@@ -161,7 +168,7 @@ def _axes(collection: Collection, sizes: np.ndarray) -> Iterator[Finding]:
         yield Finding("channels-first", "warning", message, tuple(found))
 
 
-def _labels(collection: Collection, unusable: dict[int, str]) -> Iterator[Finding]:
+def _labels(collection: Collection, unusable: dict[int, str], folds: bool) -> Iterator[Finding]:
     if not collection.classes:
         yield Finding("unlabelled", "note", "no labels: fit for pretraining and predicting, not for training a classifier")
         return
@@ -175,7 +182,7 @@ def _labels(collection: Collection, unusable: dict[int, str]) -> Iterator[Findin
     bare = tuple(index for index in usable if not collection.samples[index].labels)
     if bare and not collection.multi_label:
         yield Finding("unlabelled", "warning", f"{counted(len(bare), 'picture')} without a label, left out", bare)
-    yield from _counts(collection, usable)
+    yield from _counts(collection, usable, folds)
     yield from _spellings(collection.classes)
     if 0 < len(usable) < TINY:
         yield Finding(
@@ -186,12 +193,13 @@ def _labels(collection: Collection, unusable: dict[int, str]) -> Iterator[Findin
         )
 
 
-def _counts(collection: Collection, usable: list[int]) -> Iterator[Finding]:
+def _counts(collection: Collection, usable: list[int], folds: bool) -> Iterator[Finding]:
     """Classes without pictures, only outside training, only inside it, with few, and all too uneven ones."""
     parts: dict[str, Counter[int]] = {}
     for index in usable:
         sample = collection.samples[index]
-        parts.setdefault(sample.split or "train", Counter()).update(sample.labels)
+        part = "train" if folds and sample.split == "val" else sample.split or "train"
+        parts.setdefault(part, Counter()).update(sample.labels)
     training, count = parts.get("train", Counter()), sum(parts.values(), Counter[int]())
     number = range(len(collection.classes))
     yield from _named(collection, "empty-class", "error", "without a usable picture", [c for c in number if not count[c]])
@@ -260,6 +268,18 @@ def _twins(collection: Collection, same: list[tuple[int, ...]], similar: list[tu
                 f"{counted(len(inside), 'group')} of {word} duplicates, which a drawn split keeps together",
                 _members(inside),
             )
+
+
+def _views(groups: list[tuple[int, ...]], total: int) -> Iterator[Finding]:
+    """Pictures that look alike since the camera never moved; what they show may differ all the same."""
+    for group in groups:
+        yield Finding(
+            "one-view",
+            "warning",
+            f"{len(group)} of {counted(total, 'picture')} look alike, as from one standpoint. A drawn split parts them one by one, so that validation "
+            "may look better than it is; a column `group` in a manifest, of a day or an object, keeps together what belongs together",
+            group,
+        )
 
 
 def _members(groups: list[tuple[int, ...]]) -> tuple[int, ...]:

@@ -58,7 +58,7 @@ class Collection:
     def read(self, index: int, least: int | None = None) -> np.ndarray:
         """Picture ``index`` as (H, W, C): uint8, or float32 in 0..1 for 16-bit and float files; ``least`` as in :func:`decode`.
 
-        Raises :class:`~swinkit.data.decode.Undecodable`, and :class:`DataError` where memory does not suffice for a sound one.
+        Raises :class:`~swinkit.data.arrays.Undecodable`, and :class:`DataError` where memory does not suffice for a sound one.
         """
         path = self.path(index)
         if path is None:

@@ -24,17 +24,14 @@ import struct
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from ..errors import DataError
+from .arrays import NUMPY, Undecodable, check_size, read_npy, to_channels, unit, values_of
 from .files import ACCEPTED, FORMATS, open_regular
 
-MAX_PIXELS = 89_478_485  # where Pillow begins to warn: 256 MB of RGB
-
-NUMPY = b"\x93NUMPY"
 BITS = 258  # TIFF's tag BitsPerSample; Pillow's mode is "I" for some pictures of 16 bits too
 
 # How files begin that are named like pictures and are none.
@@ -42,18 +39,6 @@ MASQUERADES = (
     (b"%!PS", "PostScript"), (b"\xc5\xd0\xd3\xc6", "PostScript"), (b"%PDF", "PDF"), (b"<!doctype html", "a web page (HTML)"),
     (b"<html", "a web page (HTML)"), (b"<svg", "SVG"), (b"<?xml", "XML"), (b"PK\x03\x04", "a ZIP archive"), (b"\x1f\x8b", "gzip"),
 )  # fmt: skip
-
-
-class Undecodable(DataError):
-    """A picture that cannot be used; ``reason`` is a phrase without the file's name."""
-
-    def __init__(self, reason: str, source: object = None) -> None:
-        super().__init__(f"{source}: {reason}" if source is not None else reason)
-        self.reason = reason
-        self.source = source
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.reason, self.source)
 
 
 def decode(source: Path | str | bytes | Image.Image | np.ndarray, channels: int = 3, least: int | None = None) -> np.ndarray:
@@ -68,7 +53,7 @@ def decode(source: Path | str | bytes | Image.Image | np.ndarray, channels: int 
         if isinstance(source, Image.Image):
             return _from_image(source, channels, least)
         if isinstance(source, np.ndarray):
-            return _to_channels(_values(source), channels)
+            return to_channels(values_of(source), channels)
         stream = io.BytesIO(source) if isinstance(source, bytes) else open_regular(Path(source))
         with stream:
             return _from_stream(stream, channels, least)
@@ -93,7 +78,7 @@ def _from_stream(stream: BinaryIO, channels: int, least: int | None) -> np.ndarr
     if not start:
         raise Undecodable("zero bytes")
     if start.startswith(NUMPY):
-        return _to_channels(_read_npy(stream), channels)
+        return to_channels(read_npy(stream), channels)
     try:
         with _open(stream) as image:
             return _from_image(image, channels, least)
@@ -103,7 +88,7 @@ def _from_stream(stream: BinaryIO, channels: int, least: int | None) -> np.ndarr
 
 def _open(stream: BinaryIO) -> Image.Image:
     """Header of the picture in ``stream``, no pixel of it, as ``Image.open`` reads it but for its warning of large pictures: what
-    silences a warning does so for the whole process, and :func:`_check_size` refuses them with a reason."""
+    silences a warning does so for the whole process, and :func:`check_size` refuses them with a reason."""
     Image.init()
     start = stream.read(16)
     for factory, accepts in (Image.OPEN[name] for name in FORMATS if name in Image.OPEN):
@@ -123,26 +108,17 @@ def _masquerade(start: bytes) -> str:
     return f"no known picture format; expected {ACCEPTED}"
 
 
-def _check_size(height: int, width: int) -> None:
-    if height * width > MAX_PIXELS:
-        raise Undecodable(
-            f"declares {width:,} x {height:,} pixels, more than the {MAX_PIXELS:,} allowed; scale it down or cut it into tiles"
-        )
-    if not height * width:
-        raise Undecodable(f"has no pixels ({width} x {height})")
-
-
 def _from_image(image: Image.Image, channels: int, least: int | None) -> np.ndarray:
-    _check_size(image.height, image.width)
+    check_size(image.height, image.width)
     if least is not None:
         image.draft(None, (least, least))  # both sides, as EXIF may turn it; nothing but a JPEG heeds it
     if channels not in (1, 3):
-        return _to_channels(_bands(image, channels), channels)
+        return to_channels(_bands(image, channels), channels)
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         values = np.asarray(image)
         if image.mode == "I" and getattr(image, "tag_v2", {}).get(BITS) == (32,) and 0 < values.max() <= 255:
             raise Undecodable("0..255 in 32 bits; nothing says what is white. Mend: save as 8 bits")
-        return _to_channels(_turned(_unit(values)[..., None], image), channels)
+        return to_channels(_turned(unit(values)[..., None], image), channels)
     upright = ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
     image = _srgb(_looked_up(upright))
     if image.mode in ("RGBA", "LA", "RGBa", "La"):
@@ -203,98 +179,7 @@ def _bands(image: Image.Image, channels: int) -> np.ndarray:
     stack = []
     for page in range(pages):
         image.seek(page)
-        _check_size(image.height, image.width)
+        check_size(image.height, image.width)
         values = np.asarray(image)
-        stack.append(values if values.dtype == np.uint8 else _unit(values))
+        stack.append(values if values.dtype == np.uint8 else unit(values))
     return _turned(np.stack(stack, axis=-1), image)
-
-
-def stored_channels(path: Path) -> int | None:
-    """How many channels pictures like the one in ``path`` are read with: 3, but for a .npy those that its header says.
-
-    One channel counts as gray and is read as 3 too. None where the file cannot be read.
-    """
-    try:
-        with open_regular(path) as stream:
-            if stream.peek(6)[:6] != NUMPY:
-                return 3 if stream.peek(1) else None
-            shape, dtype = _npy_header(stream)
-            _check_array(shape, dtype)
-    except (OSError, ValueError, Undecodable):
-        return None
-    return shape[2] if len(shape) == 3 and shape[2] != 1 else 3
-
-
-def _npy_header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = np.lib.format.read_magic(stream)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = header(stream)
-    return shape, dtype
-
-
-def _read_npy(stream: BinaryIO) -> np.ndarray:
-    _check_array(*_npy_header(stream))
-    stream.seek(0)
-    return _values(np.load(stream, allow_pickle=False))
-
-
-def _values(array: np.ndarray) -> np.ndarray:
-    """(H, W) or (H, W, C) as (H, W, C), uint8 or float32 in 0..1."""
-    _check_array(array.shape, array.dtype)
-    values = array if array.ndim == 3 else array[..., None]
-    return values if values.dtype == np.uint8 else _unit(values)
-
-
-def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    if len(shape) not in (2, 3) or not (dtype.kind in "bf" or dtype.name in ("uint8", "uint16")):
-        # wider integers have no agreed white: 255 and 65535 are both common
-        raise Undecodable(
-            f"array of shape {shape} and type {dtype}; expected (H, W) or (H, W, C) of uint8, uint16, bool or float"
-        )
-    _check_size(shape[0], shape[1])
-    if len(shape) == 3 and not 1 <= shape[2] <= 1024:
-        hint = channels_first(shape) or "the last axis is the channels, 1 to 1024 of them"
-        raise Undecodable(f"array of shape {shape}; {hint}")
-
-
-def _unit(values: np.ndarray) -> np.ndarray:
-    """``values`` as float32 in 0..1: 16-bit integers by their range, floats as they are; whatever has no agreed white is refused."""
-    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-    if values.dtype.kind == "b":
-        return values.astype(np.float32)
-    if values.dtype.kind in "ui":
-        if low < 0 or high > 65535:
-            raise Undecodable(
-                f"integers from {low:g} to {high:g}; expected 8 or 16 bits. Rescale to 0..65535, or to floats in 0..1"
-            )
-        return (values / np.float32(65535)).astype(np.float32)
-    if not np.isfinite(values).all():
-        raise Undecodable("holds values that are not finite (NaN or infinity)")
-    if low < -1e-6 or high > 1 + 1e-6:
-        raise Undecodable(f"float values from {low:g} to {high:g}; expected 0..1, so rescale the files")
-    return np.clip(values, 0, 1).astype(np.float32)
-
-
-def _to_channels(values: np.ndarray, channels: int) -> np.ndarray:
-    if values.shape[2] == channels:
-        return values
-    if values.shape[2] == 1 and channels == 3:
-        return np.repeat(values, 3, axis=2)
-    if values.shape[2] == 3 and channels == 1:
-        return luma(values)
-    hint = channels_first(values.shape)
-    raise Undecodable(f"has {values.shape[2]} channels; expected {channels}" + (f"; its shape {hint}" if hint else ""))
-
-
-def channels_first(shape: tuple[int, ...]) -> str:
-    """What to say of an array whose ``shape`` has few channels in front, "" of any other."""
-    front = len(shape) == 3 and 1 <= shape[0] <= 16 < shape[2] and shape[0] < shape[1]
-    return "looks like (channels, height, width); expected (H, W, C). Mend: array.transpose(1, 2, 0)" if front else ""
-
-
-def luma(values: np.ndarray) -> np.ndarray:
-    """RGB (..., 3) to gray (..., 1) of the same type, ITU-R 601 as Pillow's "L"."""
-    if values.dtype == np.uint8:
-        weighted = values.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)
-        return ((weighted + 0x8000) >> 16).astype(np.uint8)[..., None]
-    return (values @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]

@@ -15,12 +15,13 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image
 
-from .decode import luma
+from .arrays import luma
 
 FAR = 3  # bits; four bands of 16 bits then share at least one
 ALIKE = 3.0  # mean difference of the thumbnails, of 255
 FLAT = 16  # brightest minus darkest of a thumbnail below which there is nothing to tell it by
 CROWD = 512  # a band shared by more pictures than this is a plain background, not a sign
+VIEW = 10, 0.1  # so many pictures that are alike, and such a share of all, were taken from one standpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Print:
 def fingerprint(picture: np.ndarray, digest: bytes | None = None) -> Print:
     """Of a decoded ``picture`` (H, W, C); ``digest`` is that of its file, where it has one."""
     gray = picture if picture.dtype == np.uint8 else (picture * 255).astype(np.uint8)
-    plane = luma(gray)[..., 0] if gray.shape[2] == 3 else gray[..., 0]
+    plane = luma(gray)[..., 0] if gray.shape[2] == 3 else gray.mean(axis=2).astype(np.uint8)
     thumbnail = np.asarray(Image.fromarray(plane).resize((16, 16), Image.Resampling.BOX))
     return Print(digest or hashlib.sha256(picture.tobytes()).digest(), thumbnail)
 
@@ -67,6 +68,13 @@ def near(prints: dict[int, Print]) -> list[tuple[int, ...]]:
         alike = np.abs(flat[rows] - flat[columns]).mean(1) <= ALIKE
         links.update(zip(chosen[rows[alike]].tolist(), chosen[columns[alike]].tolist(), strict=True))
     return connected(links)
+
+
+def one_view(group: Sequence[int], pictures: int) -> bool:
+    """Whether a group of near duplicates is too large, of so many ``pictures``, to be one picture over again: a camera that never moves
+    sees all things alike."""
+    least, share = VIEW
+    return len(group) > max(least, share * pictures)
 
 
 def _candidates(hashes: np.ndarray, chosen: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -22,10 +22,15 @@ def split_folders(folder: Path, labels: bool = True) -> dict[str, str]:
     a class may be called train."""
     names = subfolders(folder)
     found = {name: SPLITS[name.lower()] for name in names if name.lower() in SPLITS}
-    parted = {name for name in found if subfolders(folder / name)}
-    training = {name for name, split in found.items() if split == "train"}
-    whole = len(found) == len(names) and (training or len(parted) == len(names))
-    return found if whole or (training & parted if labels else training) else {}
+    training = [name for name, split in found.items() if split == "train"]
+
+    def parted(name: str) -> bool:
+        return bool(subfolders(folder / name))
+
+    if len(found) == len(names) and (training or all(map(parted, found))):
+        return found
+    beside_others = any(map(parted, training)) if labels else bool(training)
+    return found if beside_others else {}
 
 
 def open_folders(folder: Path) -> Collection:

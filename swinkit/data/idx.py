@@ -29,27 +29,34 @@ def find_idx(folder: Path) -> list[Path]:
 def open_idx(folder: Path, reason: str = "", layout: str = "idx") -> Collection:
     """The IDX pictures of ``folder`` with their labels; ``train-``, ``val-``, ``t10k-``/``test-`` before the name is the split.
 
-    Class names are the lines of ``classes.txt``, where there is one, else the numbers. Raises :class:`DataError`.
+    Class names are the lines of ``classes.txt``, where there is one, of every label from 0 or of those that occur; else the numbers that
+    occur. Raises :class:`DataError`.
     """
     files = find_idx(folder)
     if not files:
         raise DataError(f"{folder}: no IDX pictures; expected files like train-images-idx3-ubyte.gz")
-    pixels, labels, samples = [], [], []
+    pixels, labels, parts = [], [], []
     for path in files:
         images, numbers = _pair(path)
         part = PICTURES.match(path.name)["part"].lower()  # type: ignore[index]
         split = next((split for mark, split in PARTS if mark in part), None)
         pixels.append(images)
         labels.append(numbers)
-        samples += [Sample(f"{path.name}#{row}", (int(label),), split) for row, label in enumerate(numbers)]
+        parts.append((path.name, split))
     if len({images.shape[1:] for images in pixels}) > 1:
         raise DataError(
             f"{folder}: pictures of unequal size {[images.shape[1:] for images in pixels]}; give them folders of their own"
         )
     stack = pixels[0] if len(pixels) == 1 else np.concatenate(pixels)
-    classes = _classes(folder, max((int(numbers.max()) + 1 for numbers in labels if len(numbers)), default=0))
+    classes = _classes(folder, np.unique(np.concatenate(labels)).tolist())
+    places = {label: place for place, label in enumerate(classes)}
+    samples = [
+        Sample(f"{name}#{row}", (place,), split)
+        for (name, split), numbers in zip(parts, labels, strict=True)
+        for row, place in enumerate(map(places.__getitem__, numbers.tolist()))
+    ]
     reason = reason or f"IDX files {', '.join(path.name for path in files)}"
-    return Collection(folder, layout, reason, classes, tuple(samples), channels=stack.shape[3], pixels=stack)
+    return Collection(folder, layout, reason, tuple(classes.values()), tuple(samples), channels=stack.shape[3], pixels=stack)
 
 
 def _pair(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -87,11 +94,15 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(body, np.uint8).reshape(shape)
 
 
-def _classes(folder: Path, count: int) -> tuple[str, ...]:
-    names = folder / "classes.txt"
-    if not names.exists():
-        return tuple(str(number) for number in range(count))
-    classes = tuple(names.read_text(encoding="utf-8").removesuffix("\n").split("\n"))
-    if len(classes) < count or len(set(classes)) < len(classes):
-        raise DataError(f"{names}: {len(classes)} lines; expected one distinct name for each of the labels 0 to {count - 1}")
-    return classes
+def _classes(folder: Path, labels: list[int]) -> dict[int, str]:
+    """A name for each label, those of ``labels`` among them, in the order of the classes."""
+    file = folder / "classes.txt"
+    if not file.exists():
+        return {label: str(label) for label in labels}
+    names = file.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
+    highest = max(labels, default=-1)
+    if len(set(names)) < len(names) or not (len(names) > highest or len(names) == len(labels)):
+        raise DataError(
+            f"{file}: {len(names)} lines; expected one distinct name for each of the labels 0 to {highest}, or for each of the {len(labels)} that occur"
+        )
+    return dict(enumerate(names)) if len(names) > highest else dict(zip(labels, names, strict=True))

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError, UsageError
+from .arrays import stored_channels
 from .bundled import BUNDLED, find_bundled, is_bundled, open_bundled
 from .collection import Collection, shown
-from .decode import stored_channels
 from .files import is_picture_name, subfolders, walk
 from .folders import open_folders, open_pictures
 from .idx import find_idx, open_idx

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import DataError
+from .arrays import Undecodable
 from .cache import Kept
 from .collection import Collection, shown
-from .decode import Undecodable
 from .randomness import ORDER, keys, mix
 from .transforms import EvaluationTransform, TrainingTransform, sample_keys
 from .workers import TIMEOUT, Workers, patience
@@ -63,15 +63,6 @@ def in_batches(order: np.ndarray, batch_size: int, drop_last: bool) -> list[np.n
     return batches[:-1] if drop_last and len(batches) > 1 and len(batches[-1]) < batch_size else batches
 
 
-def train_batches(
-    collection: Collection, batches: list[np.ndarray], transform: TrainingTransform, epoch: Epoch, workers: int = 0
-) -> Iterator[Batch]:
-    """:meth:`Loader.training`, once."""
-    timeout = patience(max(map(len, batches), default=0))
-    with Loader(collection, transform, None, min(workers, len(batches)), timeout=timeout) as loader:
-        yield from loader.training(batches, epoch)
-
-
 def eval_batches(
     collection: Collection,
     indices: Sequence[int],
@@ -90,7 +81,7 @@ class Loader:
     """Batches of one collection, pass after pass, by ``workers`` processes that stay, from pictures that are kept, ``room`` bytes of them.
 
     Where pictures are kept, each batch is parted among the workers: a picture always comes from the same one, who keeps it. Pictures held
-    in memory need neither. A pass ends the one before. It raises :class:`~swinkit.data.decode.Undecodable` naming a picture that broke,
+    in memory need neither. A pass ends the one before. It raises :class:`~swinkit.data.arrays.Undecodable` naming a picture that broke,
     and :class:`SwinkitError` for a worker that died or gave nothing for ``timeout`` seconds.
     """
 

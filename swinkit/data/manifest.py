@@ -113,7 +113,7 @@ def _json_row(path: Path, line: int, text: str) -> dict[str, Any]:
         raise DataError(f"{shown(path)}, line {line}: no valid JSON ({error})") from None
     if not isinstance(row, dict):
         raise DataError(f"{shown(path)}, line {line}: {type(row).__name__}; expected an object with file_name and label")
-    return row
+    return {name: value for name, value in row.items() if value == value}  # NaN, which tables write where a cell is empty
 
 
 def _record(path: Path, line: int, row: dict[str, Any]) -> tuple[str, list[str], str | None, str | None, bool]:
@@ -132,7 +132,7 @@ def _record(path: Path, line: int, row: dict[str, Any]) -> tuple[str, list[str],
     if isinstance(value, list):
         labels = [_name(item) for item in value]
     elif field == "labels":
-        labels = [part for part in SEPARATOR.split(str(value).strip()) if part]
+        labels = [part for part in SEPARATOR.split(_name(value).strip()) if part]
     else:
         labels = [] if value is None else [_name(value)]
     split = row.get("split") or None

@@ -155,9 +155,8 @@ def _part(collection: Collection, units: Sequence[Unit], shares: Sequence[float]
     for unit, content in contents.items():
         for label in content:
             bearers.setdefault(label, []).append(unit)
-    wanted = {
-        label: _wanted(sum(contents[unit][label] for unit in having), having, shares) for label, having in bearers.items()
-    }
+    totals = {label: sum(contents[unit][label] for unit in having) for label, having in bearers.items()}
+    wanted = {label: [share * total for share in shares] for label, total in totals.items()}
     room = [share * sum(map(len, units)) for share in shares]
     home: dict[Unit, int] = {}
     for rarest in sorted(bearers, key=lambda label: (len(bearers[label]), label)):
@@ -176,13 +175,10 @@ def _part(collection: Collection, units: Sequence[Unit], shares: Sequence[float]
 def _fill_gaps(
     home: dict[Unit, int], contents: dict[Unit, Counter[int]], bearers: dict[int, list[Unit]], shares: Sequence[float]
 ) -> None:
-    """Changes ``home`` so that each part has a label that three or more units have: it gets the smallest that can be spared.
-
-    Labels whose pictures all stand alone stay as they were dealt, so that a seed means the split that it always meant.
-    """
+    """Changes ``home`` so that each part has a label that three or more units have: it gets the smallest that can be spared."""
     held = Counter((label, part) for unit, part in home.items() for label in contents[unit])
     for label, having in bearers.items():
-        if len(having) < 3 or all(len(unit) == 1 for unit in having):
+        if len(having) < 3:
             continue
         for part, share in enumerate(shares):
             if not share or held[label, part]:
@@ -193,12 +189,6 @@ def _fill_gaps(
                 held.subtract((other, home[unit]) for other in contents[unit])
                 held.update((other, part) for other in contents[unit])
                 home[unit] = part
-
-
-def _wanted(total: int, having: list[Unit], shares: Sequence[float]) -> list[float]:
-    """How many of a label's pictures each part should get: its share, and at least one where three or more units have it."""
-    floor = 1.0 if len(having) >= 3 else 0.0
-    return [share and max(share * total, floor) for share in shares]
 
 
 def _units(collection: Collection, indices: Sequence[int], alike: Iterable[Sequence[int]]) -> list[Unit]:

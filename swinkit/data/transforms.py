@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from ..errors import DataError, UsageError
 from ..preprocessing import Preprocessing
+from .arrays import MAX_PIXELS, Undecodable, luma
 from .augment import Augmentation
-from .decode import MAX_PIXELS, Undecodable, luma
 from .randomness import AUGMENTATION, keys, uniforms
 
 SIDES = (3 / 4, 4 / 3)  # of a random crop, width to height

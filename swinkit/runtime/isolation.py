@@ -20,7 +20,8 @@ from typing import IO, Any, BinaryIO
 
 import numpy as np
 
-from ..data.decode import Undecodable, decode
+from ..data.arrays import Undecodable
+from ..data.decode import decode
 from ..errors import SwinkitError
 from ..interpreter import python
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from ..config import height_and_width
 from ..data.ahead import made_ahead
-from ..data.decode import Undecodable, decode
+from ..data.arrays import Undecodable
+from ..data.decode import decode
 from ..data.transforms import evaluation
 from ..devices import computes_bfloat16
 from ..errors import DataError, UsageError

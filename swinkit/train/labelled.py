@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -25,6 +26,10 @@ from .run import RunFolder
 from .settings import DataFacts, TrainSettings, settle
 from .start import Start, gray, starting_point
 
+UNJUDGED = (
+    ("val", "is in validation, whose figures say nothing of it"),
+    ("test", "is in the test, whose figures say nothing of it"),
+)
 TINY = 30  # validation pictures; their share of right answers is then uncertain by some 15 points
 _LOOKED_AT: dict[tuple[str, str], Findings] = {}  # of the set on which features are measured, by its place and fingerprint
 
@@ -51,10 +56,10 @@ class Labelled:
             )
         if settings.per_class:
             split = split.few(collection, settings.per_class, settings.seed, alike)
-        if names := untaught(collection, split):
-            say(
-                f"warning: no picture of {counted(len(names), 'class')} is left to learn from: {', '.join(map(repr, names[:8]))}"
-            )
+        told = settings.folds or any(item.kind == "class-not-judged" for item in findings.items)
+        for part, what in (("train", "is left to learn from"), *(() if told else UNJUDGED)):
+            if names := lacking(collection, getattr(split, part)):
+                say(f"warning: no picture of {counted(len(names), 'class')} {what}: {', '.join(map(repr, names[:8]))}")
         return split
 
     def start(self, settings: TrainSettings, collection: Collection, split: Split, saved: Saved | None) -> Start:
@@ -95,10 +100,10 @@ class Labelled:
         return ""
 
 
-def untaught(collection: Collection, split: Split) -> list[str]:
-    """Classes without a training picture, as where the only one of a class validates."""
-    taught = {label for index in split.train for label in collection.samples[index].labels}
-    return [shown(name) for label, name in enumerate(collection.classes) if label not in taught]
+def lacking(collection: Collection, indices: Sequence[int]) -> list[str]:
+    """Classes without a picture among ``indices``, if there are any: as in training where the only one of a class validates."""
+    there = {label for index in indices for label in collection.samples[index].labels}
+    return [shown(name) for label, name in enumerate(collection.classes) if label not in there] if indices else []
 
 
 def examined(data: str, progress: Checked | None = None) -> tuple[Collection, Findings]:

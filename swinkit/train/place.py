@@ -21,9 +21,9 @@ FOLDS = "folds.json"  # in the folder of a cross-validation, whose runs lie in i
 
 
 def run_of(model: str) -> Path | None:
-    """The run that ``model`` names, itself or its model folder; None for a model without one."""
+    """The run that ``model`` names, itself, its model folder or the weights in that; None for a model without one."""
     path = Path(model)
-    for folder in (path, path.parent):
+    for folder in (path, path.parent, *([path.parent.parent] if path.is_file() else [])):
         if (folder / CONFIG).is_file() and (folder / DATA).is_file():
             return folder
     return None
@@ -76,9 +76,9 @@ def check_free(path: Path) -> None:
             f"{shown(path)} is not valid text, which the folder of a run must be. Mend: choose another --out"
         ) from None
     if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or never_began(path))):
-        raise UsageError(
-            f"{path} already exists, and a run is never overwritten. Mend: go on with it by --resume {path}, or choose another --out"
-        )
+        begun = any((path / name).is_file() for name in (CONFIG, FOLDS))
+        further = f"go on with it by --resume {path}, or " if begun else ""
+        raise UsageError(f"{path} already exists, and nothing is ever overwritten. Mend: {further}choose another --out")
 
 
 def never_began(path: Path) -> bool:

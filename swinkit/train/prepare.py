@@ -15,7 +15,7 @@ from ..data.check import Findings, examine
 from ..data.collection import Collection
 from ..data.fitting import SMALL
 from ..data.split import Split
-from ..devices import computes_bfloat16, find_device
+from ..devices import computes_bfloat16, find_device, threads
 from ..errors import DataError
 from ..extras import is_installed
 from ..kernels.accelerate import accelerate
@@ -61,6 +61,11 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
     ``say`` is told what was found and decided, ``progress`` how many pictures are checked, and of how many.
     Raises :class:`DataError` for data that cannot be learned from, :class:`UsageError` for settings that do not fit it.
     """
+    with threads(settings.threads):
+        return _prepared(settings, say, progress)
+
+
+def _prepared(settings: RunSettings, say: Say, progress: Checked | None) -> Prepared:
     recipe, device = recipe_of(settings.task), find_device(settings.device)
     check_agreement(settings)
     saved = open_start(settings)
@@ -76,7 +81,6 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
         say(f"warning: this {device.type} does not multiply bfloat16: it is emulated, and slower than --set precision=32-true.")
     ground = Ground(recipe, collection, split, start, recipe.facts(collection, split, start))
     settled = recipe.settle(settings, ground.facts, start)
-    torch.set_num_threads(settings.threads or torch.get_num_threads())
     model = first_network(settled, collection, split, start)
     settled, plan = rehearsed(settings, settled, model, ground)
     if not start.state and ground.facts.side > SMALL and (name := published_weights(ground.facts.side)):
@@ -114,7 +118,8 @@ def empty_network(settings: RunSettings) -> nn.Module:
 
 def checked(settings: RunSettings, collection: Collection, say: Say, progress: Checked | None) -> Findings:
     """Examine every picture and say what was found; raises :class:`DataError` where no training makes sense."""
-    findings = examine(collection, progress, labels=recipe_of(settings.task).labels)
+    folds = bool(getattr(settings, "folds", None))
+    findings = examine(collection, progress, labels=recipe_of(settings.task).labels, folds=folds)
     for item in findings.items:
         say(f"{item.severity}: {item.message}")
     if findings.errors:
@@ -194,7 +199,10 @@ def make_feed(settings: RunSettings, collection: Collection, split: Split) -> Fe
         grouped = any(sample.group is not None for sample in collection.samples)
         of_each = "three groups of each class or more" if grouped else "more pictures of each class"
         more = of_each if recipe_of(settings.task).labels else "more pictures that differ"
-        raise DataError(f"{settings.data}: no validation pictures. Mend: {more}, or a larger share, --set val=0.5")
+        raise DataError(
+            f"{settings.data}: no validation pictures; groups and duplicates are drawn whole. Mend: {more}, a larger share, --set val=0.5, or a "
+            "folder or manifest that says which they are"
+        )
     assert settings.preprocessing is not None
     assert settings.augment is not None
     assert settings.batch_size is not None

@@ -9,13 +9,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning_fabric import Fabric
 
 from ..data.collection import Collection, counted
 from ..data.split import Split
 from ..data.workers import explained_workers
-from ..devices import find_device
+from ..devices import find_device, threads
 from ..errors import DataError, Interrupted, UsageError
 from ..validation import validated
 from ..weights.files import read_model
@@ -91,7 +90,7 @@ def run_prepared(prepared: Prepared, out: str | Path | None, display: Display) -
     display.say(str(prepared.plan))
     name = Path(settings.data or "run").name
     run = RunFolder.create(out, name, settings.model_dump(mode="json"), prepared.data, recipe_of(settings.task).folder)
-    with run, closing(prepared.feed), explained_workers():
+    with run, threads(settings.threads), closing(prepared.feed), explained_workers():
         run.log(str(prepared.plan))
         for note in run.notes:
             run.log(note)
@@ -112,24 +111,28 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
         recipe = recipe_of(run.config.get("task", ""))
         settings = unchanged(validated(recipe.settings, run.config), changes or {})
         collection = same_pictures(run, settings, display)
-        split = Split.from_dict(run.data["split"])
-        torch.set_num_threads(settings.threads or torch.get_num_threads())
-        task, feed = recipe.task(settings, collection, split), make_feed(settings, collection, split)
-        checkpoint = run.checkpoints.newest_valid()  # none when it was killed before the first step
-        model = empty_network(settings) if checkpoint else initial_network(settings, collection, split)
-        trainer = Trainer(make_fabric(settings), task, model, feed, settings)
-        notes, epoch = restored(trainer, run, checkpoint)
-        beside = recipe.beside(settings)
-        if not trainer.over:
-            for name in beside.keys() & run.data.keys():
-                same_data(run.data[name], beside[name], f" of {name}")
-        write_down(run, settings, beside)
-        run.truncate_metrics(trainer.progress.step)
-        for note in [*notes, f"Going on from step {trainer.progress.step} of {trainer.steps}."]:
-            run.log(note)
-            display.say(note)
-        with closing(feed), explained_workers():
-            return finish(run, trainer, split, display, epoch)
+        with threads(settings.threads):
+            return _gone_on(run, settings, collection, display)
+
+
+def _gone_on(run: RunFolder, settings: RunSettings, collection: Collection, display: Display) -> RunResult:
+    recipe, split = recipe_of(settings.task), Split.from_dict(run.data["split"])
+    task, feed = recipe.task(settings, collection, split), make_feed(settings, collection, split)
+    checkpoint = run.checkpoints.newest_valid()  # none when it was killed before the first step
+    model = empty_network(settings) if checkpoint else initial_network(settings, collection, split)
+    trainer = Trainer(make_fabric(settings), task, model, feed, settings)
+    notes, epoch = restored(trainer, run, checkpoint)
+    beside = recipe.beside(settings)
+    if not trainer.over:
+        for name in beside.keys() & run.data.keys():
+            same_data(run.data[name], beside[name], f" of {name}")
+    write_down(run, settings, beside)
+    run.truncate_metrics(trainer.progress.step)
+    for note in [*notes, f"Going on from step {trainer.progress.step} of {trainer.steps}."]:
+        run.log(note)
+        display.say(note)
+    with closing(feed), explained_workers():
+        return finish(run, trainer, split, display, epoch)
 
 
 def same_pictures(run: RunFolder, settings: RunSettings, display: Display) -> Collection:

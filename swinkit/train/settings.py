@@ -107,6 +107,10 @@ class RunSettings(BaseModel):
     def _one_device(self) -> Self:
         if self.devices > 1:
             raise ValueError(f"devices={self.devices}: a run uses one device so far. Mend: leave devices out")
+        if self.strategy != "auto":
+            raise ValueError(
+                f"strategy={self.strategy}: is for several devices, and a run uses one so far. Mend: leave strategy out"
+            )
         return self
 
 

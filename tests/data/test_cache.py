@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swinkit.data import cache
+from swinkit.data.arrays import Undecodable
 from swinkit.data.augment import Augmentation
 from swinkit.data.cache import Kept, room
 from swinkit.data.collection import Collection
-from swinkit.data.decode import Undecodable
 from swinkit.data.layouts import open_data
-from swinkit.data.loader import Batch, Epoch, Loader, epoch_order, eval_batches, in_batches, joined, train_batches
+from swinkit.data.loader import Batch, Epoch, Loader, epoch_order, eval_batches, in_batches, joined
 from swinkit.data.transforms import evaluation, training
 from swinkit.preprocessing import Preprocessing
 
 from .pictures import class_folders, colourful
-from .test_loader import FULL, same
+from .test_loader import FULL, same, train_batches
 
 SEED, COUNT, SIZE = 4, 14, 4
 LOOK = Preprocessing(size=(8, 8), interpolation="bilinear")
@@ -43,7 +43,7 @@ def plan(number: int) -> tuple[list[np.ndarray], Epoch]:
 def anew(data: Collection, number: int, look: Augmentation = FULL) -> list[Batch]:
     """An epoch as it is without a memory."""
     batches, epoch = plan(number)
-    return list(train_batches(data, batches, training(LOOK, look), epoch))
+    return train_batches(data, batches, training(LOOK, look), epoch)
 
 
 def judged(data: Collection) -> list[Batch]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from swinkit.data.check import examine
 from swinkit.data.duplicates import connected, exact, fingerprint, near
@@ -54,6 +55,14 @@ def test_classes_that_the_own_validation_lacks_are_named(tmp_path):
     )
     class_folders(tmp_path / "val", ("bird", "dog"), 2)
     assert "class-not-judged" not in kinds(tmp_path)
+
+
+def test_folds_train_on_what_the_data_validates_on(tmp_path):
+    class_folders(tmp_path / "train", ("cat", "dog"))
+    class_folders(tmp_path / "val", ("bird", "cat", "dog"))
+    data = open_data(tmp_path)
+    assert [item.kind for item in examine(data).errors] == ["class-not-in-training"]
+    assert examine(data, folds=True).errors == ()
 
 
 def test_exact_duplicates_across_splits_and_labels(tmp_path):
@@ -171,3 +180,30 @@ def test_bundled_sets_are_sound():
         findings = examine(open_data(name))
         assert not findings.unusable
         assert not findings.items
+
+
+@pytest.mark.parametrize("labels", [1, 2])
+def test_pictures_from_one_standpoint_are_parted_one_by_one(labels, tmp_path):
+    """A camera that never moves: all look alike, and what they show differs."""
+    chance = np.random.default_rng(0)
+    scene = np.asarray(colourful(999), np.int16)
+    class_folders(tmp_path, ("other",), 40)
+    for number in range(40):
+        frame = np.clip(scene + chance.integers(-2, 3, scene.shape), 0, 255).astype(np.uint8)
+        name = tmp_path / ("bad" if number % labels else "good") / f"{number}.png"
+        name.parent.mkdir(exist_ok=True)
+        Image.fromarray(frame).save(name)
+    data = open_data(tmp_path)
+    findings = examine(data)
+    assert findings.alike == ()
+    (found,) = [item for item in findings.items if item.kind == "one-view"]
+    assert (found.severity, len(found.samples)) == ("warning", 40)
+    split = make_split(data, (), 0, 0.1, alike=findings.alike)
+    assert {label for index in split.val for label in data.samples[index].labels} == set(range(len(data.classes)))
+
+
+def test_channels_that_differ_are_not_alike_since_the_first_is_the_same():
+    chance = np.random.default_rng(0)
+    first = np.tile(np.arange(0, 128, 8, np.uint8), (16, 1))
+    pictures = [np.stack([first, *chance.integers(0, 256, (3, 16, 16), np.uint8)], axis=-1) for _ in range(2)]
+    assert near({number: fingerprint(picture) for number, picture in enumerate(pictures)}) == []

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from swinkit.data.decode import MAX_PIXELS, Undecodable, decode, luma
+from swinkit.data.arrays import MAX_PIXELS, Undecodable, luma
+from swinkit.data.decode import decode
 
 from .pictures import colourful, encoded
 

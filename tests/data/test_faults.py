@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from swinkit.data.arrays import Undecodable
 from swinkit.data.check import examine
-from swinkit.data.collection import shown
-from swinkit.data.decode import Undecodable, decode
+from swinkit.data.collection import Collection, shown
+from swinkit.data.decode import decode
 from swinkit.data.layouts import open_data
 from swinkit.data.split import make_split
 from swinkit.errors import DataError
@@ -128,6 +131,39 @@ def test_a_sound_picture_for_which_memory_does_not_suffice_is_not_left_out(tmp_p
     monkeypatch.setattr("swinkit.data.decode._from_image", short)
     with pytest.raises(DataError, match=r"cat/0\.png: there is not enough memory to decode it. Mend"):
         examine(open_data(class_folders(tmp_path)))
+
+
+def test_arrays_that_declare_what_is_not_there_and_damaged_headers_are_left_out(tmp_path):
+    class_folders(tmp_path)
+    array = io.BytesIO()
+    np.save(array, np.zeros((12, 16, 3), np.uint8))
+    sound = array.getvalue()
+    broken = sound.replace(b"(12, 16, 3)", b"(12, 16, 3 ")
+    assert broken != sound
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (9000, 9000, 1024)})
+    for name, content in (("0broken", broken), ("0huge", header.getvalue()), ("0short", sound[:-1])):
+        (tmp_path / "cat" / f"{name}.npy").write_bytes(content)
+    found = reasons(tmp_path)  # the broken one comes first, and does not say how many channels there are
+    assert found["cat/0broken.npy"].startswith("damaged: ")
+    assert found["cat/0huge.npy"] == f"truncated: holds 0 bytes, its header declares {9000 * 9000 * 1024 * 8:,}"
+    assert found["cat/0short.npy"].startswith("truncated: ")
+    assert len(found) == 3
+
+
+@posix
+def test_a_file_that_vanishes_while_it_is_looked_at_is_left_out(tmp_path, monkeypatch):
+    class_folders(tmp_path)
+    read = Collection.read
+
+    def gone(self, index, *rest):
+        picture = read(self, index, *rest)
+        if self.samples[index].source == "cat/3.png":
+            self.path(index).unlink()
+        return picture
+
+    monkeypatch.setattr(Collection, "read", gone)
+    assert set(reasons(tmp_path)) == {"cat/3.png"}
 
 
 ODD = ["line\nbreak.png", "🦢.png", "-rf.png", " space .png", "quote'\".png", "<img onerror=x>.png", "é.png"]

@@ -213,6 +213,20 @@ def test_idx(tmp_path, ending):
         assert collection.path(index) is None
 
 
+def test_idx_labels_may_begin_anywhere_and_leave_some_out(tmp_path):
+    write_idx(tmp_path / "train-images-idx3-ubyte", np.zeros((3, 3, 3), np.uint8))
+    write_idx(tmp_path / "train-labels-idx1-ubyte", np.array([3, 1, 26], np.uint8))
+    data = open_data(tmp_path)
+    assert (data.classes, [sample.labels for sample in data.samples]) == (("1", "3", "26"), [(1,), (0,), (2,)])
+    (tmp_path / "classes.txt").write_text("a\nc\nz\n", encoding="utf-8-sig")
+    assert open_data(tmp_path).classes == ("a", "c", "z")
+    (tmp_path / "classes.txt").write_text("a\nc\n")
+    with pytest.raises(
+        DataError, match="2 lines; expected one distinct name for each of the labels 0 to 26, or for each of the 3 that occur"
+    ):
+        open_data(tmp_path)
+
+
 def test_idx_errors(tmp_path):
     images = tmp_path / "train-images-idx3-ubyte"
     write_idx(images, np.zeros((2, 3, 3), np.uint8))

@@ -13,17 +13,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from swinkit.data.arrays import Undecodable
 from swinkit.data.augment import Augmentation
 from swinkit.data.collection import Collection
-from swinkit.data.decode import Undecodable
 from swinkit.data.layouts import open_data
 from swinkit.data.loader import (
     Batch,
     Epoch,
+    Loader,
     epoch_order,
     eval_batches,
     in_batches,
-    train_batches,
 )
 from swinkit.data.transforms import evaluation, training
 from swinkit.data.workers import _sigterm_held_back, explained_workers
@@ -50,11 +50,17 @@ def same(one: list[Batch], other: list[Batch]) -> bool:
     )
 
 
+def train_batches(data, batches, transform, epoch, workers=0) -> list[Batch]:
+    """An epoch of its own, with nothing kept before or after it."""
+    with Loader(data, transform, None, workers) as loader:
+        return list(loader.training(batches, epoch))
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_any_number_of_workers_gives_the_same_bits(folder, workers):
     def batches(count: int) -> list[Batch]:
         plan = in_batches(epoch_order(range(14), Epoch(5, 2)), 3, drop_last=False)
-        return list(train_batches(folder, plan, training(SMALL, FULL), Epoch(5, 2), count))
+        return train_batches(folder, plan, training(SMALL, FULL), Epoch(5, 2), count)
 
     torch.manual_seed(1)
     expected = torch.rand(2)
@@ -74,8 +80,8 @@ def test_starting_late_yields_the_very_same_batches(seed, epoch, size, start, dr
     indices, transform = range(100, 130), training(GRAY, LIGHT)
     this = Epoch(seed, epoch)
     plan = in_batches(epoch_order(indices, this), size, drop)
-    whole = list(train_batches(data, plan, transform, this))
-    assert same(list(train_batches(data, plan[start:], transform, this)), whole[start:])
+    whole = train_batches(data, plan, transform, this)
+    assert same(train_batches(data, plan[start:], transform, this), whole[start:])
     assert {batch.epoch for batch in whole} == {epoch}
     seen = torch.cat([batch.indices for batch in whole]).tolist()
     assert len(set(seen)) == len(seen)

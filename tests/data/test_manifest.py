@@ -92,3 +92,17 @@ def test_whole_numbers_are_one_class_however_json_has_them(tmp_path):
     collection = open_data(tmp_path / "m.jsonl")
     assert collection.classes == ("0.5", "1", "2")
     assert collection.samples[1].group == collection.samples[3].group == "2"
+
+
+def test_cells_that_a_table_left_empty_are_none_and_a_number_is_one_name(tmp_path):
+    rows = [
+        {"file_name": "a.png", "label": "cat", "group": float("nan")},
+        {"file_name": "b.png", "label": float("nan"), "split": float("nan")},
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = open_data(tmp_path / "m.jsonl")
+    assert data.classes == ("cat",)
+    assert [(sample.labels, sample.split, sample.group) for sample in data.samples] == [((0,), None, None), ((), None, None)]
+    rows = [{"file_name": "a.png", "labels": 1.0}, {"file_name": "b.png", "labels": [1.0, 2]}]
+    (tmp_path / "n.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert open_data(tmp_path / "n.jsonl").classes == ("1", "2")

@@ -5,7 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from swinkit.data.decode import Undecodable, decode
+from swinkit.data.arrays import Undecodable
+from swinkit.data.decode import decode
 from swinkit.errors import SwinkitError
 from swinkit.runtime import isolation
 from swinkit.runtime.isolation import Decoders

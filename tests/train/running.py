@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +37,9 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 def skip_rehearsal(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.1) -> None:
     """Have a step be taken to last so many ``seconds``, and to fit in memory."""
     monkeypatch.setattr("swinkit.train.prepare.rehearse", lambda *_: Rehearsal(seconds, "32-true", 1))
+
+
+def logged(run: Path) -> list[dict[str, str]]:
+    """The rows of metrics.csv but for what the clock says."""
+    rows = csv.DictReader((run / "metrics.csv").open())
+    return [{name: value for name, value in row.items() if "second" not in name} for row in rows]

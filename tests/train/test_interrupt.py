@@ -1,10 +1,17 @@
+import json
 import os
 import signal
 import threading
 
 import pytest
 
+from swinkit.errors import Interrupted
+from swinkit.tasks.classification import ClassificationMeter
+from swinkit.train import fit, resume
 from swinkit.train.interrupt import Interruption
+
+from .pictures import TINY, write_pictures
+from .running import logged
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows delivers no signals to oneself")
 
@@ -44,3 +51,26 @@ def test_outside_the_main_thread_it_is_inert():
     thread.start()
     thread.join()
     assert seen == [(False, "")]
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_signal_cuts_an_evaluation_short_and_the_run_ends_as_if_there_had_been_none(epoch, tmp_path, monkeypatch):
+    data, settings = write_pictures(tmp_path / "rows", count=96), {**TINY, "val": 0.4}
+    whole = fit(data, out=tmp_path / "whole", **settings)
+    update, looks = ClassificationMeter.update, {}  # pictures by meter, of which each evaluation has its own
+
+    def signalled(self, model, batch):
+        looks[self] = looks.get(self, 0) + len(batch)
+        update(self, model, batch)
+        if len(looks) == epoch:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ClassificationMeter, "update", signalled)
+        with pytest.raises(Interrupted, match=f"step {epoch * whole.step // 3} of {whole.step}: SIGTERM"):
+            fit(data, out=tmp_path / "parts", **settings)
+    pictures = len(json.loads((whole.path / "data.json").read_text())["split"]["val"])
+    assert list(looks.values()) == [pictures] * (epoch - 1) + [TINY["batch_size"]] != [pictures] * epoch
+    parts = resume(tmp_path / "parts")
+    assert (parts.sha256, parts.validation) == (whole.sha256, whole.validation)
+    assert logged(parts.path) == logged(whole.path)

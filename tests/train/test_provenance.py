@@ -7,8 +7,10 @@ import pytest
 
 import swinkit
 from swinkit.cli.main import run as command
+from swinkit.data.layouts import open_data
 from swinkit.data.split import Split
 from swinkit.train import fit, pretrain, resume
+from swinkit.train.provenance import seen_by
 from swinkit.train.session import ready
 from swinkit.train.settings import TrainSettings
 
@@ -87,6 +89,12 @@ def test_the_same_parts_are_no_cause_for_doubt(first, pictures, tmp_path, capsys
     assert not [note for note in heard.said if "kept aside" in note]
     where, told = judged(again, capsys, "-q")
     assert (where["trained_on"], where["seen_without_labels"], told) == (0, 0, "")
+
+
+def test_a_run_is_known_by_its_weights_too(first, pictures):
+    trained = list(recorded(first)[1].train)
+    for name in (first, first / "model", first / "model" / "model.safetensors"):
+        assert list(seen_by(str(name), open_data(pictures)).labels) == trained
 
 
 @pytest.mark.parametrize(

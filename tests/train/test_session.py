@@ -7,7 +7,6 @@ import logging
 import math
 import os
 import shutil
-import signal
 import sys
 from pathlib import Path
 
@@ -32,7 +31,7 @@ from swinkit.weights.saved import weights_digest
 
 from ..data.pictures import class_folders
 from .pictures import TINY, write_pictures
-from .running import Heard, skip_rehearsal, stop_at
+from .running import Heard, logged, skip_rehearsal, stop_at
 
 
 @pytest.fixture
@@ -90,35 +89,6 @@ def test_fault_11_a_run_stopped_mid_epoch_ends_with_the_same_weights(step, data,
     rows = [logged(folder) for folder in (whole.path, parts.path)]
     assert rows[0] == rows[1]
     assert len(rows[0]) == 3
-
-
-@pytest.mark.parametrize("epoch", [1, 3])
-def test_a_signal_cuts_an_evaluation_short_and_the_run_ends_as_if_there_had_been_none(epoch, tmp_path, monkeypatch):
-    data, settings = write_pictures(tmp_path / "rows", count=96), {**TINY, "val": 0.4}
-    whole = fit(data, out=tmp_path / "whole", **settings)
-    update, looks = ClassificationMeter.update, {}  # pictures by meter, of which each evaluation has its own
-
-    def signalled(self, model, batch):
-        looks[self] = looks.get(self, 0) + len(batch)
-        update(self, model, batch)
-        if len(looks) == epoch:
-            signal.raise_signal(signal.SIGTERM)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(ClassificationMeter, "update", signalled)
-        with pytest.raises(Interrupted, match=f"step {epoch * whole.step // 3} of {whole.step}: SIGTERM"):
-            fit(data, out=tmp_path / "parts", **settings)
-    pictures = len(json.loads((whole.path / "data.json").read_text())["split"]["val"])
-    assert list(looks.values()) == [pictures] * (epoch - 1) + [TINY["batch_size"]] != [pictures] * epoch
-    parts = resume(tmp_path / "parts")
-    assert (parts.sha256, parts.validation) == (whole.sha256, whole.validation)
-    assert logged(parts.path) == logged(whole.path)
-
-
-def logged(run):
-    """The rows of metrics.csv but for what the clock says."""
-    rows = csv.DictReader((run / "metrics.csv").open())
-    return [{name: value for name, value in row.items() if "second" not in name} for row in rows]
 
 
 def test_the_time_of_a_stopped_epoch_counts_and_a_checkpoint_that_knows_nothing_of_the_epoch_is_gone_on_from(
@@ -352,9 +322,31 @@ def test_precision_is_told_by_the_plan_alone(caplog):
     assert not caplog.records
 
 
-def test_a_strategy_that_there_is_not_is_a_usage_error():
-    with pytest.raises(UsageError, match=r"strategy=nonsense.*leave strategy out"):
-        make_fabric(RunSettings(task="classification", strategy="nonsense", device="cpu"))
+@pytest.mark.parametrize("strategy", ["ddp", "nonsense"])
+def test_a_strategy_for_several_devices_is_refused_before_a_folder_is_taken(strategy, data, tmp_path):
+    with pytest.raises(UsageError, match=rf"strategy={strategy}.*leave strategy out"):
+        fit(data, out=tmp_path / "run", **TINY, strategy=strategy)
+    assert not (tmp_path / "run").exists()
+
+
+def test_threads_of_a_run_are_its_own(data, tmp_path, monkeypatch):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run = interrupted_run(data, tmp_path, monkeypatch, threads=1)
+        assert torch.get_num_threads() == 2
+        assert resume(run).finished
+        assert torch.get_num_threads() == 2
+        other = fit(data, out=tmp_path / "other", **{**TINY, "threads": None, "epochs": 1})
+        assert yaml.safe_load((other.path / "config.yaml").read_text())["threads"] == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_folder_that_is_no_run_is_not_said_to_be_one(data, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"ever overwritten\. Mend: choose another --out"):
+        fit(data, out=tmp_path, **TINY)
 
 
 def test_a_run_whose_files_were_edited_says_what_does_not_fit(finished, tmp_path):
