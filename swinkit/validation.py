@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,6 +15,7 @@ EXAMPLES = {
     "int": ("a whole number", "10"),
     "bool": ("true or false", "false"),
     "tuple": ("a list", "[2,2,6,2]"),
+    "pair": ("two numbers", "[224,224]"),
 }
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -46,7 +47,7 @@ def _explain(schema: type[BaseModel], place: tuple[str, ...], fault: Any) -> str
         return f"{where}[{indices[0]}]: {fault['msg']}, got {fault['input']!r}."
     kind = fault["type"].partition("_")[0]
     if kind in EXAMPLES and fault["type"].endswith(("_parsing", "_type", "_from_float")):
-        expected, example = EXAMPLES[kind]
+        expected, example = EXAMPLES["pair" if kind == "tuple" and _is_pair(schema, place) else kind]
         return f"{where}: expected {expected}, got {fault['input']!r}. Mend: give one, as in {where}={example}"
     if fault["type"] != "extra_forbidden":
         return f"{where}: {fault['msg']}, got {fault['input']!r}."
@@ -55,6 +56,14 @@ def _explain(schema: type[BaseModel], place: tuple[str, ...], fault: Any) -> str
     known = _known(schema, parents)
     full = [".".join([*parents, one]) for one in known]
     return f"No such setting {where!r}. {nearest(where, full, 'Known: ' + ', '.join(known) + '.')}"
+
+
+def _is_pair(schema: type[BaseModel], place: Sequence[str]) -> bool:
+    """Whether the setting at ``place`` is a tuple of two, as sizes are."""
+    *parents, name = place
+    annotation = _inner(schema, parents).model_fields[name].annotation
+    kinds = (annotation, *get_args(annotation))
+    return any(get_origin(kind) is tuple and len(get_args(kind)) == 2 and ... not in get_args(kind) for kind in kinds)
 
 
 def _meant(schema: type[BaseModel], place: Sequence[str]) -> str | None:
@@ -66,11 +75,17 @@ def _meant(schema: type[BaseModel], place: Sequence[str]) -> str | None:
 
 
 def _known(schema: type[BaseModel], parents: Sequence[str]) -> list[str]:
+    inner = _inner(schema, parents)
+    return list(inner.model_fields) if inner else []
+
+
+def _inner(schema: type[BaseModel], parents: Sequence[str]) -> Any:
+    """The schema of the block that ``parents`` lead to; None where they lead to none."""
+    found: Any = schema
     for parent in parents:
-        annotation = schema.model_fields[parent].annotation
-        candidates = (annotation, *getattr(annotation, "__args__", ()))
-        inner = next((kind for kind in candidates if hasattr(kind, "model_fields")), None)
-        if inner is None:
-            return []
-        schema = inner
-    return list(schema.model_fields)
+        annotation = found.model_fields[parent].annotation
+        candidates = (annotation, *get_args(annotation))
+        found = next((kind for kind in candidates if hasattr(kind, "model_fields")), None)
+        if found is None:
+            return None
+    return found

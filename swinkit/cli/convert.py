@@ -97,16 +97,16 @@ def command(model: str, out: Path, format: str, dry_run: bool, as_json: bool, qu
 
 
 def publish(plan: ConversionPlan, name: str, pictures: Any) -> Conversion:
-    """Convert into a folder that goes to the hub, if the certificate holds; a card that is there is kept."""
+    """Convert into a folder that goes to the hub, if the certificate holds; what others wrote in a card that is there is kept."""
     from ..weights.conversion import convert
-    from ..weights.publishing import CARD, upload
+    from ..weights.publishing import upload
 
     done: list[Conversion] = []
     with tempfile.TemporaryDirectory(prefix="swinkit-") as scratch:
         done.append(convert(plan, Path(scratch) / "model", pictures, PICTURES))
 
-        def build(folder: Path, carded: bool) -> None:
-            shutil.copytree(done[0].out, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*([CARD] if carded else [])))
+        def build(folder: Path) -> None:
+            shutil.copytree(done[0].out, folder, dirs_exist_ok=True)
 
         say(f"Published: {upload(name, build)}")
     return done[0]

@@ -19,7 +19,7 @@ from ..variants import configure
 from ..weights.files import check_replaceable, read_model, save_model
 from ..weights.foreign import is_foreign, open_foreign
 from ..weights.hub import Located, locate
-from ..weights.saved import Saved, at_other_size, fitted, handed_over
+from ..weights.saved import Saved, at_other_size, fitted, handed_over, lasting
 from .classification import temperature
 
 
@@ -201,5 +201,7 @@ def save(model: SwinClassifier, folder: str | Path) -> Path:
     :class:`UsageError`, and leaves all as it is, where ``folder`` belongs to a run or holds something else that would be overwritten.
     """
     check_replaceable(folder)
-    known = {"temperature": temperature(model)} if temperature(model) != 1 else {}
+    told = lasting(getattr(model, "metadata", None) or {})
+    known = {"temperature": temperature(model) if temperature(model) != 1 else None, "resizing": told.get("resizing")}
+    known = {name: value for name, value in known.items() if value is not None}
     return save_model(model, folder, multi_label=bool(getattr(model, "multi_label", False)), extra=known)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -22,6 +22,7 @@ from .atomic import TEMPORARY, sweep_stale, sync_folder, write_atomically
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PIECE = 1 << 20
+AS_THEY_ARE = "%/:=&?~#+!$,;'@()*[] "  # of an address; a blank is left for http.client to refuse
 SECONDS = 30  # without an answer or another byte
 
 
@@ -55,7 +56,12 @@ def download(url: str, folder: Path, sha256: str = "", say: Callable[[str], None
     if offline():
         refuse_offline(url)
     check_protected(url)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise SwinkitError(
+            f"{folder} cannot hold what is fetched: {fault.strerror}. Mend: set SWINKIT_CACHE to a folder"
+        ) from None
     sweep_stale(folder)  # of downloads that were killed, as large as what they fetched
     temporary = folder / f"{TEMPORARY}{secrets.token_hex(4)}-{target.name}"
     try:
@@ -99,7 +105,7 @@ def unreachable(name: str, fault: BaseException) -> str:
 
 
 def _fetch(url: str, target: Path, say: Callable[[str], None]) -> str:
-    request = urllib.request.Request(url, headers={"User-Agent": "swinkit"})
+    request = urllib.request.Request(quote(url, safe=AS_THEY_ARE), headers={"User-Agent": "swinkit"})
     opener = urllib.request.build_opener(Redirects)
     with opener.open(request, timeout=SECONDS) as reply, open(target, "xb") as file:
         total = int(reply.headers.get("Content-Length") or 0)

@@ -99,6 +99,10 @@ def save_model(
         **(extra or {}),
     )
     refuse(differences(_expected(made), signatures(state)), "this model")
+    if (prepared := made.preprocessing.channels) != config.in_channels:
+        raise UsageError(
+            f"The model takes {config.in_channels} channels, and its preprocessing makes {prepared}. Mend: a preprocessing of as many channels"
+        )
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -229,7 +233,7 @@ def _classes(model: nn.Module, count: int, classes: Sequence[str] | None) -> tup
         return tuple(str(index) for index in range(count))
     if len(names) != count:
         raise UsageError(f"The model has {count} outputs, but {len(names)} classes were given; give one name per output")
-    return tuple(names)
+    return tuple(map(str, names))
 
 
 def default_preprocessing(config: SwinConfig) -> Preprocessing:

@@ -41,6 +41,8 @@ def is_foreign(path: str | Path) -> bool:
     folder = path if path.is_dir() else path.parent
     if path.is_file() and path.name not in (*FILES, DESCRIPTION):
         return True
+    if all((path / "model" / name).is_file() for name in (DESCRIPTION, WEIGHTS)) and not (path / DESCRIPTION).is_file():
+        return False  # a run, whatever weights lie beside its model
     return "swin" not in _read_json(folder / DESCRIPTION) and (path.is_file() or bool(_weights_in(folder)))
 
 

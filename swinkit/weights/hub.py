@@ -19,7 +19,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import parse_qs, urldefrag, urlsplit
+from urllib.parse import urldefrag, urlsplit
 
 from ..errors import UsageError, WeightsError
 from ..extras import required
@@ -54,7 +54,9 @@ class Located:
 def is_remote(name: str | Path) -> bool:
     """Whether ``name`` means weights that may have to be fetched, rather than a path or a variant."""
     text = str(name)
-    return text.startswith((HUB, "https://", "http://")) or bool(re.fullmatch(r"Swin_(V2_)?[TSB]_Weights\.\w+", text))
+    if text.startswith((HUB, "https://", "http://")):
+        return True
+    return bool(re.fullmatch(r"Swin_(V2_)?[TSB]_Weights\.\w+", text)) and not os.path.exists(text)
 
 
 def locate(name: str | Path | Located, say: Callable[[str], None] | None = None) -> Located:
@@ -73,7 +75,10 @@ def locate(name: str | Path | Located, say: Callable[[str], None] | None = None)
     if text.startswith("Swin_"):
         return _from_torchvision(text, say)
     url, fragment = urldefrag(text)
-    sha256 = parse_qs(fragment).get("sha256", [""])[0]
+    told = re.fullmatch(r"sha256=([0-9a-fA-F]{8,64})", fragment)
+    if fragment and told is None:
+        raise UsageError(f"{text} ends in #{fragment}. Expected nothing, or the file's hash, as in #sha256=e3b0c442")
+    sha256 = told[1].lower() if told else ""
     stem = Path(urlsplit(url).path).stem
     if not stem:
         raise UsageError(f"{text} names no file. Expected an address like https://…/swin_tiny_patch4_window7_224.pth")

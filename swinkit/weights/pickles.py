@@ -117,6 +117,7 @@ STAND_INS: dict[str, Any] = {
     "torch._utils._rebuild_parameter": _first,
     "torch._utils._rebuild_parameter_with_state": _first,
     **{f"torch.{name}": name for name in STORAGES},
+    **{f"torch.{dtype}": dtype for dtype, _ in STORAGES.values()},
     **dict.fromkeys(  # configurations, which are dicts
         ("yacs.config.CfgNode", "fvcore.common.config.CfgNode", "mmengine.config.config.ConfigDict", "mmcv.utils.config.ConfigDict",
          "addict.addict.Dict"), OrderedDict,

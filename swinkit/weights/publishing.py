@@ -18,9 +18,10 @@ from .caches import hub_settings
 from .download import offline, unreachable
 from .files import check_replaceable, config_of, read_model, save_model
 from .hub import HUB, REPOSITORY, hub_client
-from .saved import OF_LOADING
+from .saved import lasting
 
 CARD = "README.md"
+BEGIN, END = "<!-- written by swinkit: begin -->", "<!-- written by swinkit: end; what stands outside is kept -->"
 MOST_CLASSES = 50  # named in the card; config.json has them all
 
 
@@ -30,13 +31,13 @@ def save_pretrained(
     """Write ``model`` into ``folder`` as :func:`~swinkit.weights.files.save_model` does, and a model card beside it.
 
     ``licence`` is the hub's word for it, such as "apache-2.0"; ``extra`` goes into ``config.json``, its ``metrics`` into the card.
-    A card that lies there is kept: people write on in them. Raises :class:`UsageError` as :func:`swinkit.save` does.
+    Of a card that lies there only what tells of the model is written anew: people write on in them. Raises :class:`UsageError` as :func:`swinkit.save` does.
     """
     check_replaceable(folder)
-    known = {name: value for name, value in (getattr(model, "metadata", None) or {}).items() if name not in OF_LOADING}
+    known = lasting(getattr(model, "metadata", None) or {})
     folder = save_model(model, folder, multi_label=bool(getattr(model, "multi_label", False)), extra={**known, **(extra or {})})
-    if not (folder / CARD).exists():
-        write_atomically(folder / CARD, model_card(folder, licence).encode())
+    card, there = model_card(folder, licence), folder / CARD
+    write_atomically(there, (renewed(there.read_text("utf-8"), card) if there.exists() else card).encode())
     return folder
 
 
@@ -50,21 +51,19 @@ def push_to_hub(
     """
     config_of(model)
 
-    def build(folder: Path, carded: bool) -> None:
+    def build(folder: Path) -> None:
         save_pretrained(model, folder, licence=licence)
-        if carded:
-            (folder / CARD).unlink()
 
     return upload(repository, build, private=private, message=message, token=token)
 
 
 def upload(
-    repository: str, build: Callable[[Path, bool], object], *, private: bool = False, message: str = "A model of swinkit",
+    repository: str, build: Callable[[Path], object], *, private: bool = False, message: str = "A model of swinkit",
     token: str | None = None,
 ) -> str:  # fmt: skip
     """Upload what ``build`` puts into the folder it is given; returns the address of the commit.
 
-    ``build`` is told whether the repository has a card already, which is not overwritten. Raises as :func:`push_to_hub`.
+    Of a card that the repository has already only what tells of the model is written anew. Raises as :func:`push_to_hub`.
     """
     repository = repository.removeprefix(HUB)
     if not REPOSITORY.fullmatch(repository):
@@ -76,7 +75,11 @@ def upload(
     with tempfile.TemporaryDirectory(prefix="swinkit-") as folder:
         try:
             hub.create_repo(repository, private=private, exist_ok=True)
-            build(Path(folder), hub.file_exists(repository, CARD))
+            build(Path(folder))
+            if hub.file_exists(repository, CARD):
+                card = Path(folder) / CARD
+                there = client.hf_hub_download(repository, CARD, token=token, **hub_settings())
+                card.write_text(renewed(Path(there).read_text("utf-8"), card.read_text("utf-8")), "utf-8")
             return str(hub.upload_folder(repo_id=repository, folder_path=folder, commit_message=message).commit_url)
         except client.errors.HfHubHTTPError as fault:
             status = getattr(getattr(fault, "response", None), "status_code", None)
@@ -89,41 +92,60 @@ def upload(
 def model_card(folder: Path, licence: str | None = None) -> str:
     """The card of the model in ``folder``, Markdown with the hub's YAML header; figures only where they were measured."""
     file = read_model(folder)
-    metrics = {
-        name: value for name, value in dict(file.metadata.get("metrics") or {}).items() if isinstance(value, int | float)
-    }
     header = {
         "library_name": "swinkit", "pipeline_tag": "image-classification", "tags": ["swin-transformer", "image-classification"],
         **({"license": licence} if licence else {}),
     }  # fmt: skip
-    lines = [
-        "---",
-        *(f"{name}: {json.dumps(value)}" for name, value in header.items()),
-        "---",
-        "",
-        f"# {_title(file.config)}",
-        "",
-    ]
-    lines += [
-        f"Made with swinkit {file.metadata['swinkit']}. Nothing in these files can run code.",
-        "",
-        "```python",
-        "import swinkit",
-        "",
-    ]
-    lines += ['model = swinkit.load("hf-hub:org/name")  # the name of this repository', "```", "", "## Pictures", ""]
-    lines += [_pictures(file.preprocessing), "", "## Classes", "", _classes(file.classes, file.multi_label), ""]
-    if metrics:
-        lines += [
-            "## Measured",
-            "",
-            "| | |",
-            "|---|---|",
-            *(f"| {name} | {value:.4g} |" for name, value in metrics.items()),
-            "",
-        ]
-    lines += ["## Files", "", f"`model.safetensors` SHA-256 `{file.sha256}`, described by `config.json`.", ""]
-    return "\n".join(lines)
+    told = "\n".join(f"{name}: {json.dumps(value)}" for name, value in header.items())
+    return f"""---
+{told}
+---
+
+{BEGIN}
+# {_title(file.config)}
+
+Made with swinkit {file.metadata["swinkit"]}. Nothing in these files can run code.
+
+```python
+import swinkit
+
+model = swinkit.load("hf-hub:org/name")  # the name of this repository
+```
+
+## Pictures
+
+{_pictures(file.preprocessing)}
+
+## Classes
+
+{_classes(file.classes, file.multi_label)}
+{_measured(file.metadata.get("metrics"))}
+## Files
+
+`model.safetensors` SHA-256 `{file.sha256}`, described by `config.json`.
+{END}
+"""
+
+
+def renewed(card: str, model: str) -> str:
+    """``card`` as it lies there, which people write on in, with what :func:`model_card` says of the model that lies there now in the place
+    of what it said of another; one without these marks is its author's alone."""
+    before, begun, rest = card.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not (begun and ended):
+        return card
+    return before + BEGIN + model.partition(BEGIN)[2].partition(END)[0] + END + after
+
+
+def _measured(metrics: Any) -> str:
+    """Figures of the test, or of the validation, as a run tells them; or those that an author gave."""
+    told = dict(metrics or {})
+    part = next((name for name in ("test", "validation") if isinstance(told.get(name), Mapping)), None)
+    figures = {name: value for name, value in (told[part] if part else told).items() if isinstance(value, int | float)}
+    if not figures:
+        return ""
+    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in figures.items())
+    return f"\n## Measured{f' in {part}' if part else ''}\n\n| | |\n|---|---|\n{rows}\n"
 
 
 def _title(config: SwinConfig) -> str:
@@ -150,4 +172,8 @@ def _pictures(preprocessing: Preprocessing) -> str:
 def _classes(names: tuple[str, ...], multi_label: bool) -> str:
     shown = ", ".join(f"`{json.dumps(name, ensure_ascii=False)[1:-1].replace('`', chr(39))}`" for name in names[:MOST_CLASSES])
     more = f", and {len(names) - MOST_CLASSES} more in `config.json`" if len(names) > MOST_CLASSES else ""
-    return f"{len(names)}, {'several' if multi_label else 'one'} per picture: {shown}{more}."
+    return (
+        f"{len(names)}, {'several' if multi_label else 'one'} per picture: {shown}{more}."
+        if names
+        else "None: its answers are embeddings."
+    )

@@ -64,6 +64,11 @@ def recognise(state: Mapping[str, Tensor]) -> Recognised:
     found = [answer for dialect in DIALECTS.values() for answer in _readings(state, dialect)]
     if not found:
         some = ", ".join(list(state)[:4])
+        if any(name.startswith("backbone.stages.") for name in state):
+            raise WeightsError(
+                f"These {len(state)} tensors ({some}, …) have swinkit's own names, without the config.json that says what they are. "
+                "Mend: put it beside them as model.safetensors, or save the model anew, swinkit.save(model, folder)"
+            )
         raise WeightsError(
             f"There is no Swin among these {len(state)} tensors ({some}, …). Expected the names of one of: {', '.join(DIALECTS)}"
         )

@@ -46,6 +46,7 @@ def from_compacted(table: Tensor, window: Size, target: Size) -> Tensor:
     return (rows @ picture @ columns.T).flatten(1).T.to(table.dtype)
 
 
+USUAL = "bicubic"
 METHODS: dict[str, Callable[[Tensor, Size, Size], Tensor]] = {
     "bicubic": bicubic,
     "geometric": geometric,

@@ -82,7 +82,7 @@ def check_link(path: Path) -> None:
     blobs = folder.parent.parent / "blobs"
     inside_cache = folder.parent.name == "snapshots" and real.parent == blobs
     if path.is_symlink() and real.parent != folder and not inside_cache:
-        refuse_file(path, f"it is a link out of its folder, to {real}")
+        raise WeightsError(f"{path} is refused: it is a link out of its folder, to {real}. Mend: give that path")
 
 
 def shards(index: Path) -> list[Path]:

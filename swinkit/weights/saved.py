@@ -17,10 +17,11 @@ from ..model.simmim import compacted
 from ..model.windows import Size
 from ..preprocessing import Preprocessing
 from .formats import DIALECTS
-from .resize import fit, moved, on_whole_pictures, with_pretrained_windows
+from .resize import METHODS, USUAL, fit, moved, on_whole_pictures, with_pretrained_windows
 
 HEAD = "head."
 PUBLISHED_NORMALISE = 47  # pixels around each, of V2
+OF_ANSWERS = ("metrics", "temperature")  # of the metadata, what holds for these classes alone
 FEWEST = 3  # tokens along a window; in smaller ones hardly any token attends to another
 
 
@@ -52,10 +53,24 @@ def meant_for(saved: Saved, image_size: Size, window_size: Size | None = None) -
     """``saved`` with the configuration for such pictures and windows, its weights as they are."""
     preprocessing = saved.preprocessing.model_copy(update={"size": image_size})
     config = moved(saved.config, image_size, window_size)
-    return replace(saved, config=config, trained=saved.config, preprocessing=preprocessing)
+    same = (config, preprocessing) == (saved.config, saved.preprocessing)
+    metadata = saved.metadata if same else without(saved.metadata, "metrics")
+    return replace(saved, config=config, trained=saved.config, preprocessing=preprocessing, metadata=metadata)
 
 
 OF_LOADING = ("swinkit", "format", "notes", "doubts")  # of the metadata, what loading says and no file shall repeat
+
+
+def without(metadata: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """``metadata`` but for ``names``: what was measured of another network than it will now belong to."""
+    return {name: value for name, value in metadata.items() if name not in names}
+
+
+def lasting(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file of our own shall repeat of ``metadata``, and how its bias tables are resized, if that is not as Microsoft's are."""
+    origin = DIALECTS.get(str(metadata.get("format")))
+    resizing = {"resizing": origin.resizing} if origin and origin.resizing != USUAL else {}
+    return {**resizing, **without(metadata, *OF_LOADING)}
 
 
 def at_other_size(saved: Saved, image_size: Size) -> Saved:
@@ -66,7 +81,7 @@ def at_other_size(saved: Saved, image_size: Size) -> Saved:
     meant = meant_for(saved, image_size, scaled_window(saved.config, image_size) if is_pretrained(saved) else None)
     doubts = interpolated(saved.config, meant.config)
     told = {name: [*sentences(saved.metadata, name), *doubts] for name in ("notes", "doubts")}
-    return replace(meant, metadata={**saved.metadata, **told})
+    return replace(meant, metadata={**meant.metadata, **told})
 
 
 def sentences(metadata: Mapping[str, Any], name: str) -> list[str]:
@@ -110,7 +125,8 @@ def convention(saved: Saved) -> str:
     if is_pretrained(saved):
         return "geometric"  # SimMIM's own fine-tuning, whoever wrote the file
     origin = DIALECTS.get(str(saved.metadata.get("format")))
-    return origin.resizing if origin else "bicubic"
+    told = origin.resizing if origin else saved.metadata.get("resizing")  # as a file of ours repeats it
+    return str(told) if told in METHODS else USUAL
 
 
 def is_pretrained(saved: Saved) -> bool:
@@ -162,14 +178,16 @@ def in_geometry(saved: Saved, geometry: str, method: str | None = None) -> Saved
     """
     config = SwinConfig.model_validate({**saved.config.model_dump(), "geometry": geometry})
     config = with_pretrained_windows(config, saved.config)
-    return replace(saved, config=config, state=fit(saved.state, saved.config, config, method or convention(saved)))
+    state, metadata = fit(saved.state, saved.config, config, method or convention(saved)), without(saved.metadata, "metrics")
+    return replace(saved, config=config, state=state, metadata=metadata)
 
 
 def backbone_alone(saved: Saved, *, keep_norms: bool) -> Saved:
     """``saved`` without head and reconstruction, and unless ``keep_norms`` without the norms of its earlier outputs."""
     left = (HEAD, "reconstruction.", *(() if keep_norms else ("output_norms.",)))
     state = {name: tensor for name, tensor in saved.state.items() if not name.startswith(left)}
-    return replace(saved, config=saved.config.model_copy(update={"num_classes": 0}), classes=(), state=state)
+    config, metadata = saved.config.model_copy(update={"num_classes": 0}), without(saved.metadata, *OF_ANSWERS)
+    return replace(saved, config=config, classes=(), state=state, metadata=metadata)
 
 
 def with_outputs(saved: Saved, rows: Sequence[int], classes: Sequence[str]) -> Saved:
@@ -178,7 +196,7 @@ def with_outputs(saved: Saved, rows: Sequence[int], classes: Sequence[str]) -> S
     for name in [name for name in state if name.startswith(HEAD)]:
         state[name] = state[name][torch.tensor(list(rows))]
     config = saved.config.model_copy(update={"num_classes": len(rows)})
-    return replace(saved, config=config, classes=tuple(classes), state=state)
+    return replace(saved, config=config, classes=tuple(classes), state=state, metadata=without(saved.metadata, *OF_ANSWERS))
 
 
 def mapped(saved: Saved, path: Path) -> Saved:
@@ -224,7 +242,7 @@ def renamed(saved: Saved, path: Path) -> Saved:
 def read_lines(path: Path) -> list[str]:
     """Lines of a text file without what surrounds them; blank ones at its end do not count."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as fault:
         raise UsageError(f"{path} cannot be read as text: {fault}") from None
     lines = [line.strip() for line in text.rstrip().splitlines()]

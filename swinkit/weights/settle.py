@@ -45,6 +45,11 @@ def _published(recognised: Recognised) -> SwinConfig | None:
 
 
 def _question(recognised: Recognised) -> str:
+    if recognised.version == 1:  # of which a table shows a square window, and there is no other published one
+        return (
+            "The position bias tables of this Swin V1 are of no square window, and the file does not record of which. "
+            "Mend: put the config.json beside it that names the window, and open the folder"
+        )
     candidates = recognised.variants
     asked = (
         f"The file does not record the window of this Swin V{recognised.version}: its weights are the same for every window. "

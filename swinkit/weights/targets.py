@@ -17,7 +17,7 @@ from .descriptions.beside import Beside
 from .files import DESCRIPTION, FORMAT, WEIGHTS, Description, WeightsEntry
 from .formats import ALIASES, DIALECTS
 from .formats.table import Dialect
-from .saved import OF_LOADING, Saved, is_pretrained
+from .saved import Saved, is_pretrained, lasting
 from .streams import write_pth, write_safetensors
 from .translation import export
 
@@ -90,10 +90,9 @@ def _own_folder(saved: Saved, state: Mapping[str, Tensor], folder: Path) -> Writ
     weights = folder / WEIGHTS
     write_safetensors(weights, state)
     entry = WeightsEntry(bytes=weights.stat().st_size, sha256=sha256_of(weights))
-    known = {name: value for name, value in saved.metadata.items() if name not in OF_LOADING}
     described = Description(
         format=FORMAT, swinkit=__version__, task="classification", swin=saved.config, classes=saved.classes,
-        multi_label=saved.multi_label, preprocessing=saved.preprocessing, weights=entry, **known,
+        multi_label=saved.multi_label, preprocessing=saved.preprocessing, weights=entry, **lasting(saved.metadata),
     )  # fmt: skip
     write_json(folder / DESCRIPTION, described.model_dump(mode="json", exclude_none=True))
     return [weights, folder / DESCRIPTION]

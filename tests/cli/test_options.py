@@ -30,6 +30,7 @@ class Outer(BaseModel):
     augment: Inner | None = None
     size: int | tuple[int, int] | None = None
     depths: tuple[int, ...] = ()
+    sides: tuple[int, int] = (0, 0)
 
 
 def test_flags_win_over_set_and_set_over_file(tmp_path: Path) -> None:
@@ -81,10 +82,11 @@ def test_scientific_notation_is_a_number() -> None:
         ({"augment": {"flp": 1}}, "No such setting 'augment.flp'. Did you mean 'augment.flip'?"),
         ({"flip": 1}, "No such setting 'flip'. Did you mean 'augment.flip'?"),
         ({"learning_rate": 1}, "No such setting 'learning_rate'. Did you mean 'lr'?"),
-        ({"zzz": 1}, "No such setting 'zzz'. Known: lr, augment, size, depths."),
+        ({"zzz": 1}, "No such setting 'zzz'. Known: lr, augment, size, depths, sides."),
         ({"lr": "fast"}, "lr: expected a number, got 'fast'. Mend: give one, as in lr=0.001"),
         ({"size": "large"}, "size: expected a whole number, got 'large'. Mend: give one, as in size=10"),  # first of two kinds
         ({"depths": "2,2"}, "depths: expected a list, got '2,2'. Mend: give one, as in depths=[2,2,6,2]"),
+        ({"sides": "7x7"}, "sides: expected two numbers, got '7x7'. Mend: give one, as in sides=[224,224]"),
         ({"depths": [2, "x"]}, "depths[1]: Input should be a valid integer, unable to parse string as an integer, got 'x'."),
     ],
 )

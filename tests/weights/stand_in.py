@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 COMMIT = "c0ffee" * 6 + "abcd"
 LOOPBACK, HOST = "127.0.0.1", "localhost"  # two hosts, as the hub and the place of its large files are
@@ -93,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
         if match := re.fullmatch(r"/cdn/([^/]+/[^/]+)/(.+)", path):
             return self._bytes(self.hub.repositories[match[1]][match[2]], body)
         if match := re.fullmatch(r"/releases/download/(.+)", path):
-            return self._bytes(self.hub.repositories["releases"][match[1]], body)
+            return self._bytes(self.hub.repositories["releases"][unquote(match[1])], body)
         return self._json({"error": "no such thing"}, 404, body)
 
     def _info(self, name: str, revision: str, body: bool) -> None:

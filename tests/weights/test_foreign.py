@@ -226,6 +226,13 @@ def test_a_folder_with_one_file_of_any_name_is_a_model(tmp_path: Path) -> None:
         swinkit.load(tmp_path, image_size=32)
 
 
+def test_oblong_windows_that_no_description_names_are_asked_for(tmp_path: Path) -> None:
+    config = SwinConfig.model_validate({**SMALL, "window_size": (4, 2)})
+    write_pth(tmp_path / "it.pth", export(SwinClassifier(config).state_dict(), config, DIALECTS["timm"]))
+    with pytest.raises(UsageError, match="tables of this Swin V1 are of no square window"):
+        swinkit.load(tmp_path / "it.pth")
+
+
 @pytest.mark.parametrize("dialect", ["timm", "transformers", "microsoft"])
 def test_an_mlp_of_any_width_is_read(tmp_path: Path, dialect: str) -> None:
     config = SwinConfig.model_validate({**SMALL, "mlp_ratio": 2.7})

@@ -166,6 +166,35 @@ def test_a_release_is_fetched_once_and_its_name_tells_the_variant(hub: Hub) -> N
     assert len(hub.requests) == 1
 
 
+@pytest.mark.parametrize("fragment", ["sha256:deadbeef", "SHA256=deadbeef", "deadbeef00", "sha256=", "sha256=dead"])
+def test_a_hash_that_is_misspelt_is_not_passed_over(hub: Hub, fragment: str) -> None:
+    url, _ = release(hub)
+    with pytest.raises(UsageError, match=f"ends in #{fragment}. Expected nothing, or the file's hash"):
+        locate(f"{url}#{fragment}")
+    assert hub.requests == []
+
+
+def test_an_address_with_letters_beyond_ascii_is_fetched(hub: Hub) -> None:
+    release(hub, "größe.pth")
+    found = locate(f"{hub.address}/releases/download/v1.0.0/größe.pth")
+    assert found.path.name.endswith("größe.pth")
+
+
+def test_a_cache_that_cannot_be_is_said(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, _ = release(hub)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SWINKIT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(SwinkitError, match=r"cannot hold what is fetched: .*Mend: set SWINKIT_CACHE"):
+        locate(url)
+
+
+def test_a_file_that_is_there_is_no_enum_of_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert is_remote("Swin_T_Weights.pth")
+    Path("Swin_T_Weights.pth").write_bytes(b"")
+    assert not is_remote("Swin_T_Weights.pth")
+
+
 def test_a_release_with_another_hash_is_refused_and_not_kept(hub: Hub, tmp_path: Path) -> None:
     url, _ = release(hub)
     with pytest.raises(WeightsError, match="SHA-256"):
@@ -248,6 +277,17 @@ def test_a_second_push_keeps_the_card_and_takes_all_that_the_first_took(hub: Hub
     assert hub.repositories["org/mine"]["config.json"] == first
     assert b"1.5" in first
     assert hub.repositories["org/mine"]["README.md"] == b"written on by people"
+
+
+def test_a_second_push_tells_of_its_own_model_in_a_card_that_people_wrote_on_in(hub: Hub, model: SwinClassifier) -> None:
+    push_to_hub(model, "org/mine")
+    hub.repositories["org/mine"]["README.md"] += b"\nThanks to all bees.\n"
+    model.metadata = {"metrics": {"top1": 0.25}}  # type: ignore[assignment]
+    push_to_hub(model, "org/mine")
+    card = hub.repositories["org/mine"]["README.md"].decode()
+    assert card.endswith("\nThanks to all bees.\n")
+    assert "| top1 | 0.25 |" in card
+    assert "0.9" not in card
 
 
 def test_pushing_is_refused_offline_and_where_the_hub_is_gone(

@@ -19,7 +19,7 @@ FIXED = {"hidden_act": "gelu", "layer_norm_eps": 1e-5}
 
 
 def read(config: Mapping[str, Any], preprocessor: Mapping[str, Any] | None = None) -> Told:
-    """What the two files say; a composite (UPerNet, MaskFormer) is asked for its backbone.
+    """What the two files say; a composite such as UPerNet is asked for its backbone.
 
     Raises :class:`WeightsError` for another architecture, and for options under which our network would answer otherwise.
     """
