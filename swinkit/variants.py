@@ -100,7 +100,10 @@ ROWS = (
 VARIANTS = {row.name: row for row in ROWS}
 ALIASES = {row.alias: row for row in ROWS if row.alias}
 # what tells variants apart, beside the size of their pictures
-SHAPE = ("version", "patch_size", "embed_dim", "depths", "num_heads", "window_size", "pretrained_window_sizes")
+SHAPE = (
+    "version", "patch_size", "embed_dim", "depths", "num_heads", "window_size", "pretrained_window_sizes", "mlp_ratio", "qkv_bias", "ape",
+    "extra_norm_every",
+)  # fmt: skip
 
 
 def near_variants(name: str, also: Sequence[str] = ()) -> str:

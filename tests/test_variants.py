@@ -50,6 +50,8 @@ def test_a_variant_is_found_by_its_architecture(name):
     assert matching(config.model_copy(update={"image_size": (512, 512)}), any_size=True) == [name]
     assert timm.published(config) == (None if "nano" in name else name)
     assert matching(config.model_copy(update={"patch_size": 8}), any_size=True) == []
+    for other in ({"mlp_ratio": 2.0}, {"qkv_bias": False}, {"ape": True}):
+        assert matching(config.model_copy(update=other), any_size=True) == []
     assert timm.published(config.model_copy(update={"patch_size": 8})) is None
 
 
