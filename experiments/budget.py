@@ -60,5 +60,6 @@ def gain(result: dict[str, Any], arm: Arm, labels: int) -> list[str]:
 
 
 def minutes(cells: list[dict[str, Any]]) -> str:
-    """The mean of ``cells``."""
-    return f"{fmean(cell['processor_seconds'] for cell in cells) / 60:.1f}"
+    """The mean of those ``cells`` that were not killed in the middle."""
+    known = [cell["processor_seconds"] for cell in cells if cell["processor_seconds"] is not None]
+    return f"{fmean(known) / 60:.1f}" if known else NONE

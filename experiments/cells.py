@@ -25,34 +25,42 @@ from .mechanism import RESULTS, interval, precision, show
 from .processes import shared_out
 
 RUNS = Path("runs/simmim_pays")
+OPTIONS = ("epochs", "seeds", "threads")  # of a plan, as the command line names them
 DECIDE = ("epochs", "pictures", "held", "test", "precision")  # what cells depend on, beside their names
 
 
 class Cells:
-    """Results by name, written as soon as one is there."""
+    """Results by name, written as soon as one is there; what a cell took is None where it was killed in the middle of it."""
 
     def __init__(self, path: Path, plan: Plan) -> None:
         self.path, self.plan = path, {key: asdict(plan)[key] for key in DECIDE}
-        stored = json.loads(path.read_text("utf-8")) if path.is_file() else {"plan": self.plan, "cells": {}}
+        stored = json.loads(path.read_text("utf-8")) if path.is_file() else {"plan": self.plan, "cells": {}, "begun": None}
         if changed := [key for key in DECIDE if stored["plan"][key] != self.plan[key]]:
             raise SystemExit(
                 f"{path} was begun with another plan ({', '.join(changed)}). Mend: the same options, or move it away"
             )
         self.found: dict[str, Any] = stored["cells"]
+        self.killed = stored.get("begun")
 
     def get(self, name: str, make: Callable[[], Any]) -> Any:
         if name not in self.found:
+            self.write(begun=name)
             begun, processor = time.perf_counter(), time.process_time()
             value = make()
+            taken = time.perf_counter() - begun, time.process_time() - processor
+            whole = name != self.killed
             seconds = {
-                "seconds": round(time.perf_counter() - begun, 1),
-                "processor_seconds": round(time.process_time() - processor, 1),
+                key: round(value, 1) if whole else None
+                for key, value in zip(("seconds", "processor_seconds"), taken, strict=True)
             }
             self.found[name] = {"value": value, **seconds}
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(self.path, {"plan": self.plan, "cells": self.found})
-            print(f"{name}: {value}  ({seconds['processor_seconds']:.0f} s)", flush=True)
+            self.write(begun=None)
+            print(f"{name}: {value}  ({f'{taken[1]:.0f} s' if whole else 'begun before'})", flush=True)
         return self.found[name]["value"]
+
+    def write(self, begun: str | None) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self.path, {"plan": self.plan, "cells": self.found, "begun": begun})
 
 
 @dataclass(frozen=True)
@@ -122,11 +130,11 @@ def record(
 ) -> dict[str, Any]:
     """Write results/``name``.json: the claims, what they rest on, and every cell, those ``shared`` by all arms among them."""
     cells = (shared or {}) | {key: value for one in walked.values() for key, value in one.cells.items()}
-    epochs = f" --epochs {plan.epochs}" if plan.epochs != Plan.epochs else ""
+    given = [f" --{name} {getattr(plan, name)}" for name in OPTIONS if getattr(plan, name) != getattr(Plan, name)]
     whole = {
-        "experiment": name, "command": f"python -m experiments.{name}{epochs}", "data": "Fashion-MNIST", "plan": asdict(plan),
+        "experiment": name, "command": f"python -m experiments.{name}{''.join(given)}", "data": "Fashion-MNIST", "plan": asdict(plan),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "minutes of processor": round(sum(value["processor_seconds"] for value in cells.values()) / 60, 1),
+        "minutes of processor": round(sum(value["processor_seconds"] or 0 for value in cells.values()) / 60, 1),
         "claims": claims, "summary": summary(plan, walked), "cells": cells,
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from .arms import FAITHFUL, SPARSE, Phase, Plan, step_ratio
+from .arms import FAITHFUL, SPARSE, Arm, Phase, Plan, step_ratio
 from .cells import Cells, Walk, Walked, main, record, walk_all
 from .mechanism import Claim, judged
 
@@ -27,19 +27,24 @@ def run(plan: Plan, folder: Path, runs: Path, processes: int = 1) -> dict[str, A
     torch.set_num_threads(plan.threads)
     shared = Cells(runs / "cells" / "shared.json", plan)
     ratio = shared.get("faithful step over sparse step, V1", lambda: step_ratio(plan))
-    ways = [
-        Walk(arm, phases, plan.labels[:1])
-        for arm, phases in reversed(list(zip((*SPARSE, FAITHFUL[0]), ways_to_learn(plan.epochs, ratio), strict=True)))
-    ]
+    ways = [Walk(arm, phases(arm, plan.epochs, ratio), plan.labels[:1]) for arm in (FAITHFUL[0], *reversed(SPARSE))]
     walked = walk_all(plan, ways, runs, processes)
     return record("sparse", plan, walked, claims(plan, walked), folder, shared.found)
 
 
-def ways_to_learn(epochs: int, ratio: float) -> list[tuple[Phase, ...]]:
-    """How each of :data:`SPARSE` pre-trains, and a faithful arm of ``epochs``, each of which takes as long as ``ratio`` sparse ones."""
+def phases(arm: Arm, epochs: int, ratio: float) -> tuple[Phase, ...]:
+    """How ``arm`` pre-trains beside a faithful one of ``epochs``, each of which takes as long as ``ratio`` sparse ones."""
     end = max(1, round(FAITHFUL_END * epochs))
-    whole, before = (max(1, round(ratio * faithful)) for faithful in (epochs, epochs - end))
-    return [(Phase(epochs, True),), (Phase(whole, True),), (Phase(before, True), Phase(end)), (Phase(epochs),)]
+
+    def sparse(faithful: int) -> Phase:
+        return Phase(max(1, round(ratio * faithful)), sparse=True)
+
+    return {
+        "faithful": (Phase(epochs),),
+        "sparse, equal epochs": (Phase(epochs, sparse=True),),
+        "sparse, equal time": (sparse(epochs),),
+        "sparse, then faithful, equal time": (sparse(epochs - end), Phase(end)),
+    }[arm.kind]
 
 
 def claims(plan: Plan, walked: dict[str, Walked]) -> list[dict[str, Any]]:

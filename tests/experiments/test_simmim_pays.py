@@ -53,12 +53,15 @@ def test_it_runs_goes_on_where_it_was_killed_and_judges(fashion, tmp_path, monke
     monkeypatch.setattr(cells, "tuned", killed)
     with pytest.raises(KeyboardInterrupt):
         run(TINY, tmp_path, tmp_path / "runs")
-    stored = json.loads((tmp_path / "runs" / "cells" / "faithful-V1.json").read_text())["cells"]
+    kept = json.loads((tmp_path / "runs" / "cells" / "faithful-V1.json").read_text())
+    stored, begun = kept["cells"], kept["begun"]
     assert not (tmp_path / "simmim_pays.json").exists()
     result = run(TINY, tmp_path, tmp_path / "runs")
     assert json.loads((tmp_path / "simmim_pays.json").read_text())["claims"] == result["claims"]
     assert len(calls) == 1 + (4 + 4) * 2  # arms with few and with more labels, two seeds each, and the killed one again
     assert all(result["cells"][name] == value for name, value in stored.items())
+    assert result["command"] == "python -m experiments.simmim_pays --epochs 1 --seeds 2"
+    assert [name for name, cell in result["cells"].items() if cell["processor_seconds"] is None] == [begun]
     assert len(result["claims"]) == 2 * 2 + 2
     assert {cell["value"]["epochs"] for name, cell in result["cells"].items() if name.startswith("encoder: faithful")} == {1}
     both = sparse.run(TINY, tmp_path, tmp_path / "runs")
