@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +122,10 @@ def pretrained(plan: Plan, arm: Arm, phases: tuple[Phase, ...], runs: Path) -> d
 
 
 def step_ratio(plan: Plan, repeats: int = 6) -> float:
-    """Processor time of a faithful step over that of a sparse one, the two taken in turn; the median of ``repeats``."""
+    """Processor time of a faithful step over that of a sparse one, each with what loads its batch, the two taken in turn; the median of
+    ``repeats``."""
     collection, recipe = fashion(), Unlabelled()
-    trainers = []
+    ways = []
     for sparse in (False, True):
         settings = pretraining(plan, "swin_nano", Phase(1, sparse))
         split = recipe.part(settings, collection, Findings({}, (), np.zeros((0, 2), np.int64)), lambda _: None)
@@ -131,14 +133,14 @@ def step_ratio(plan: Plan, repeats: int = 6) -> float:
         settled = recipe.settle(settings, recipe.facts(collection, split, start), start)
         feed = Feed(collection, split.train, split.val, preprocessing(SIDE), LOOKS, 128, 0)
         task = PretrainingTask(settled.masking, 0)
-        trainers.append(Trainer(make_fabric(settled), task, accelerate(start.network(0, 0.0)), feed, settled))
-    batch = next(trainers[0].feed.training(0))
+        trainer = Trainer(make_fabric(settled), task, accelerate(start.network(0, 0.0)), feed, settled)
+        ways.append((trainer, chain.from_iterable(map(feed.training, count()))))
     ratios = []
     for _ in range(repeats):
         seconds = []
-        for trainer in trainers:
+        for trainer, batches in ways:
             begun = time.process_time()
-            trainer.step(batch)
+            trainer.step(next(batches))
             seconds.append(time.process_time() - begun)
         ratios.append(seconds[0] / seconds[1])
     return float(np.median(ratios[1:] or ratios))
