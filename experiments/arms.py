@@ -70,7 +70,7 @@ class Arm:
 
     name: str
     version: int
-    kind: str = "nothing"  # or "faithful", or one of SPARSE's
+    kind: str = "nothing"  # or "faithful", "sparse, equal epochs", "sparse, equal time"
 
     @property
     def encoder(self) -> str:
@@ -83,42 +83,25 @@ class Arm:
 
 NOTHING = [Arm(f"from nothing, V{version}", version) for version in (1, 2)]
 FAITHFUL = [Arm(f"SimMIM, V{version}", version, "faithful") for version in (1, 2)]
-SPARSE = [Arm(kind, 1, kind) for kind in ("sparse, equal epochs", "sparse, equal time", "sparse, then faithful, equal time")]
+SPARSE = [Arm("sparse, equal epochs", 1, "sparse, equal epochs"), Arm("sparse, equal time", 1, "sparse, equal time")]
 
 
-@dataclass(frozen=True)
-class Phase:
-    """``epochs`` of one way of pre-training."""
-
-    epochs: int
-    sparse: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.epochs} {'sparse' if self.sparse else 'faithful'}"
-
-
-def pretraining(plan: Plan, model: str, phase: Phase) -> PretrainSettings:
+def pretraining(plan: Plan, arm: Arm, epochs: int) -> PretrainSettings:
+    name = "swin_nano" if arm.version == 1 else "swinv2_nano"
     settings: dict[str, Any] = {
-        "data": "fashion", "model": model, "epochs": phase.epochs, "sparse": phase.sparse, "augment": LOOKS, "device": "cpu",
+        "data": "fashion", "model": name, "epochs": epochs, "sparse": arm.kind.startswith("sparse"), "augment": LOOKS, "device": "cpu",
         "image_size": SIDE, "preprocessing": preprocessing(SIDE), "threads": plan.threads, "precision": plan.precision,
         "tensorboard": False, "batch_size": 128,
     }  # fmt: skip
     return PretrainSettings.model_validate(settings)
 
 
-def pretrained(plan: Plan, arm: Arm, phases: tuple[Phase, ...], runs: Path) -> dict[str, Any]:
-    """Pre-train, phase by phase, or finish what was begun; the run of the last phase is the record."""
-    model, display = "swin_nano" if arm.version == 1 else "swinv2_nano", Display(quiet=True)
-    for number, phase in enumerate(phases, 1):
-        out = runs / (arm.slug if number == len(phases) else f"{arm.slug}-{number}")
-        run = (
-            resume(out, {}, display)
-            if (out / "config.yaml").is_file()
-            else begin(pretraining(plan, model, phase), out, display)
-        )
-        model = str(out)
-    told = " + ".join(map(str, phases)) if len(phases) > 1 else phases[0].epochs
-    return {"run": model, "epochs": told, "validation_loss": run.validation["loss"], "sha256": run.sha256}
+def pretrained(plan: Plan, arm: Arm, epochs: int, runs: Path) -> dict[str, Any]:
+    """Pre-train, or finish what was begun; the run is its own record."""
+    out = runs / arm.slug
+    display = Display(quiet=True)
+    run = resume(out, {}, display) if (out / "config.yaml").is_file() else begin(pretraining(plan, arm, epochs), out, display)
+    return {"run": str(out), "epochs": run.epochs, "validation_loss": run.validation["loss"], "sha256": run.sha256}
 
 
 def step_ratio(plan: Plan, repeats: int = 6) -> float:
@@ -126,8 +109,8 @@ def step_ratio(plan: Plan, repeats: int = 6) -> float:
     ``repeats``."""
     collection, recipe = fashion(), Unlabelled()
     ways = []
-    for sparse in (False, True):
-        settings = pretraining(plan, "swin_nano", Phase(1, sparse))
+    for arm in (FAITHFUL[0], SPARSE[0]):
+        settings = pretraining(plan, arm, 1)
         split = recipe.part(settings, collection, Findings({}, (), np.zeros((0, 2), np.int64)), lambda _: None)
         start = recipe.start(settings, collection, split, None)
         settled = recipe.settle(settings, recipe.facts(collection, split, start), start)

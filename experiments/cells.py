@@ -20,7 +20,7 @@ import torch
 
 from swinkit.weights.atomic import write_json
 
-from .arms import Arm, Phase, Plan, measured, pretrained, tuned
+from .arms import Arm, Plan, measured, pretrained, tuned
 from .mechanism import RESULTS, interval, precision, show
 from .processes import shared_out
 
@@ -65,10 +65,10 @@ class Cells:
 
 @dataclass(frozen=True)
 class Walk:
-    """``arm`` after the ``phases`` of its pre-training (none for one from nothing), and the numbers of ``labels`` that it learns from."""
+    """``arm`` after ``epochs`` of pre-training (none for one from nothing), and the numbers of ``labels`` that it learns from."""
 
     arm: Arm
-    phases: tuple[Phase, ...]
+    epochs: int
     labels: tuple[int, ...]
 
 
@@ -101,9 +101,9 @@ def walk(plan: Plan, way: Walk, runs: Path) -> Walked:
     torch.set_num_threads(plan.threads)
     arm = way.arm
     cells = Cells(runs / "cells" / f"{arm.slug}.json", plan)
-    run, once = None, bool(way.phases)
+    run, once = None, arm.kind != "nothing"
     if once:
-        run = cells.get(f"encoder: {arm.encoder}", lambda: pretrained(plan, arm, way.phases, runs))["run"]
+        run = cells.get(f"encoder: {arm.encoder}", lambda: pretrained(plan, arm, way.epochs, runs))["run"]
     seeds = range(1 if once else plan.seeds)
     probes = [cells.get(f"probe: {arm.name}; seed {seed}", lambda seed=seed: measured(plan, arm, run, seed)) for seed in seeds]
     reached = {}

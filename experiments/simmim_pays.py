@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .arms import FAITHFUL, NOTHING, Phase, Plan
+from .arms import FAITHFUL, NOTHING, Plan
 from .cells import Walk, Walked, main, record, walk_all
 from .mechanism import Claim, judged
 
@@ -19,10 +19,7 @@ PAPER = "SimMIM, arXiv 2111.09886"
 
 
 def run(plan: Plan, folder: Path, runs: Path, processes: int = 1) -> dict[str, Any]:
-    ways = [
-        *(Walk(arm, (Phase(plan.epochs),), plan.labels) for arm in FAITHFUL),
-        *(Walk(arm, (), plan.labels) for arm in NOTHING),
-    ]
+    ways = [Walk(arm, plan.epochs, plan.labels) for arm in (*FAITHFUL, *NOTHING)]
     walked = walk_all(plan, ways, runs, processes)
     return record("simmim_pays", plan, walked, claims(plan, walked), folder)
 
