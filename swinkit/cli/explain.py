@@ -167,13 +167,12 @@ def prepared(model: str, picture: Path, options: dict[str, Any]) -> Explainer:
 
 def chosen(explainer: Explainer, names: Sequence[str]) -> list[Target]:
     """The classes that were named, each once, else the two likeliest."""
-    from ..explain.scores import class_target, find_class
-    from .pages.explaining import ranked
+    from ..explain.scores import class_target, find_class, likeliest
 
     model: Any = explainer.model
     if names:
         return [class_target(model, index) for index in dict.fromkeys(find_class(model.classes, name) for name in names)]
-    return ranked(explainer)[:2]
+    return likeliest(model, explainer.outputs, 2)
 
 
 def looked(explainer: Explainer, options: dict[str, Any], quiet: bool) -> list[Looked]:

@@ -116,8 +116,7 @@ class Explainer:
             return target.share(model(images))
 
         explain = maker(target)
-        known = [other.name for other in self.targets]
-        chance = self._class_chance[..., known.index(target.name)] if self.checked and target.name in known else None
+        chance = self._class_chance.get(target) if self.checked and target in self.targets else None
         verdict = self._verdict(explain, worth, self._settings(self.config.strides[-1]), chance)
         return View(
             f"{method}-{target.name}",
@@ -209,14 +208,15 @@ class Explainer:
         return [(rows // 2, columns // 2) for rows, columns in grids]
 
     @cached_property
-    def _class_chance(self) -> Tensor:
-        """Shares of all ``targets`` along random orders, (2 pairs, points, targets)."""
+    def _class_chance(self) -> dict[Target, Tensor]:
+        """Shares of each of ``targets`` along random orders, (2 pairs, points)."""
 
         def worth(model: nn.Module, images: Tensor) -> Tensor:
             outputs = model(images)
             return torch.stack([target.share(outputs) for target in self.targets], dim=-1)
 
-        return random_deletions(self.model, self.image, worth, self._settings(self.config.strides[-1]))
+        found = random_deletions(self.model, self.image, worth, self._settings(self.config.strides[-1]))
+        return dict(zip(self.targets, found.unbind(-1), strict=True))
 
     @cached_property
     def _field_chance(self) -> Tensor:

@@ -52,6 +52,22 @@ def test_every_file_that_is_named_is_there(explained: tuple[Path, dict]) -> None
             image.verify()
 
 
+def test_two_classes_of_one_name_have_a_map_and_a_verdict_each(place: Path) -> None:
+    model = swinkit.load(place / "model")
+    model.classes = ("crane", "crane", "crane", "dog")
+    swinkit.save(model, place / "cranes")
+    out = place / "of-cranes"
+    arguments = [str(place / "cranes"), str(place / "picture.png"), "--class", "0", "--class", "2", "--method", "cam"]
+    done = CliRunner().invoke(command, [*arguments, "--out", str(out), "--json", "-q"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    first, second = found["maps"][:2]
+    assert [first["of_class"], second["of_class"]] == ["crane (0)", "crane (2)"]
+    assert first["file"] != second["file"]
+    assert {path.name for path in out.iterdir()} == {*found["files"], "explain.html", "explanation.json"}
+    assert first["trust"]["curves"]["random"] != second["trust"]["curves"]["random"]
+
+
 def test_every_map_has_its_checks_and_failures_are_on_its_face(explained: tuple[Path, dict]) -> None:
     folder, found = explained
     page = (folder / "explain.html").read_text("utf-8")

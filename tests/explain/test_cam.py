@@ -18,7 +18,7 @@ from swinkit.explain.cam import Reading, cam, cam_tokens, reading_of, traced_cam
 from swinkit.explain.field import receptive_field
 from swinkit.explain.gradients import integrated_gradients, smoothgrad
 from swinkit.explain.rollout import traced_back
-from swinkit.explain.scores import class_target, find_class
+from swinkit.explain.scores import class_target, find_class, likeliest
 from swinkit.explain.seeing import leaf_at, meetings, upsampled
 from swinkit.model.backbone import space_to_depth
 from tests.explain.models import VERSIONS, small
@@ -155,6 +155,16 @@ def test_classes_by_name_and_number() -> None:
     assert find_class(("ant", "bee"), "0") == 0
     with pytest.raises(UsageError, match=r"no class 'been'.*bee"):
         find_class(("ant", "bee"), "been")
+
+
+def test_of_two_classes_of_one_name_the_number_tells_which() -> None:
+    model = small(1)
+    model.classes = ("crane", "bee", "crane", "dog")
+    assert [class_target(model, index).name for index in range(3)] == ["crane (0)", "bee", "crane (2)"]
+    assert [target.name for target in likeliest(model, torch.tensor([[1.0, 4, 2, 3]]), 3)] == ["bee", "dog", "crane (2)"]
+    with pytest.raises(UsageError, match=r"2 classes called 'crane'.*0 or 2"):
+        find_class(model.classes, "crane")
+    assert find_class(model.classes, "2") == 2
 
 
 def test_a_model_with_a_norm_for_each_stage_says_so() -> None:
