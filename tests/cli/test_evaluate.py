@@ -130,7 +130,7 @@ def test_a_model_without_its_run_says_what_it_learned_from(trained, tmp_path, ca
     assert "whether they are among the judged ones is not known" in (tmp_path / "out" / "report.html").read_text("utf-8")
 
 
-def test_a_broken_picture_of_new_data_is_left_out_and_remarked(trained, tmp_path):
+def test_a_broken_picture_of_new_data_is_left_out_and_remarked(trained, tmp_path, capsys):
     for label in CLASSES:
         (tmp_path / label).mkdir()
         Image.new("RGB", (16, 16)).save(tmp_path / label / "a.png")
@@ -138,6 +138,10 @@ def test_a_broken_picture_of_new_data_is_left_out_and_remarked(trained, tmp_path
     material = find_material(str(trained), str(tmp_path), "auto", None, True)
     assert len(material.indices) == 2
     assert any(remark.severity in ("warning", "error") for remark in material.remarks)
+    assert run(["evaluate", str(trained), str(tmp_path), "--json", "-q"]) == 0
+    printed = capsys.readouterr()
+    assert "warning: 1 of 3 pictures cannot be used, left out: " in printed.err
+    assert list(json.loads(printed.out)["data"]["unusable"]) == ["dark/broken.png"]
 
 
 def test_a_class_without_a_judged_picture_is_told(trained, tmp_path, capsys):
