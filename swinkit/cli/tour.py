@@ -53,10 +53,11 @@ def command(
     swinkit tour photo.jpg --model runs/classify/shoes --lang ru --out shoes.html
     swinkit tour photo.jpg --simmim runs/pretrain/photos
     """
-    from ..weights.atomic import check_absent
+    from ..weights.atomic import check_absent, check_room
 
     path = out or Path(f"tour.{lang}.html")
     check_absent(path)
+    check_room(path.parent)
     from ..explain.tour.measured import Effort
     from ..explain.tour.pages import write_tour
     from ..explain.tour.painting import choose_painter
@@ -64,7 +65,6 @@ def command(
 
     subject = open_subject(picture, model)
     painter = choose_painter(subject.model_name, simmim)
-    path.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written to is said before a minute of work
     given = [word for option, value in (("--model", model), ("--simmim", simmim)) if value for word in (option, value)]
     given += ["--repeats", str(repeats)] if repeats != REPEATS else []
     words = ["swinkit", "tour", *([str(picture)] if picture else []), *given, "--lang", lang]

@@ -211,6 +211,18 @@ def test_a_folder_that_is_taken(place: Path, capsys: pytest.CaptureFixture[str])
     assert "not overwritten" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("options", [[], ["--reconstruct"]])
+def test_a_place_for_the_next_folder_is_looked_at_before_the_work(
+    options: list[str], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").touch()
+    monkeypatch.setattr("swinkit.tasks.load", None)
+    monkeypatch.setattr("swinkit.explain.reconstruction.load_painter", None)
+    assert run(["explain", str(place / "model"), str(place / "picture.png"), *options]) == 2
+    assert "runs is no folder that can be written to. Mend: choose another --out" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "name"), [("cam-a/b", "cam-a_b"), ("..", "map"), ("x" * 300, "x" * 80), ("鞋" * 90, "鞋" * 26)]
 )

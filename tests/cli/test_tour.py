@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from swinkit.cli.main import run
+from swinkit.explain.tour.pages import write_tour
 
 PAINTER = "swin_nano.simmim_fashion_mnist"
 
@@ -46,6 +47,23 @@ def test_what_comes_next_is_not_what_was_done(
 ) -> None:
     assert toured(*words) == 0
     assert capsys.readouterr().err.splitlines()[-1] == f"Next: swinkit {following}"
+
+
+def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(toured, capsys: pytest.CaptureFixture[str]) -> None:
+    assert toured("--out", "small.png/page.html") == 2
+    printed = capsys.readouterr().err
+    assert "small.png is no folder that can be written to. Mend: choose another --out" in printed
+    assert "Computing" not in printed
+
+
+def test_an_interrupted_tour_leaves_no_folder(toured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("swinkit.explain.tour.pages.gather", interrupted)
+    monkeypatch.setattr("swinkit.explain.tour.pages.write_tour", write_tour)
+    assert toured("--out", "new/sub/page.html") == 130
+    assert not (tmp_path / "new").exists()
 
 
 def test_on_a_terminal_a_bar_says_which_chapter_is_computed(toured, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
