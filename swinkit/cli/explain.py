@@ -152,8 +152,6 @@ def painted(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | N
 
 def prepared(model: str, picture: Path, options: dict[str, Any]) -> Explainer:
     """The model and the picture, on the device that was asked for."""
-    import torch
-
     from ..data.decode import decode
     from ..devices import find_device
     from ..explain.explanation import Explainer
@@ -163,7 +161,6 @@ def prepared(model: str, picture: Path, options: dict[str, Any]) -> Explainer:
     if not network.config.num_classes:
         mend = "--reconstruct shows what it paints" if network.task == "pretraining" else "choose a classifier"
         raise UsageError(f"{model} has no classes, so there is no answer to explain. Mend: {mend}")
-    torch.manual_seed(options["seed"] or 0)
     pixels = decode(picture, network.preprocessing.channels)
     return Explainer(network, pixels, options["checked"], seed=options["seed"] or 0)
 

@@ -15,6 +15,7 @@ from torch import nn
 from swinkit.errors import UsageError
 from swinkit.explain.blank import blank, blurred
 from swinkit.explain.cam import Reading, cam, cam_tokens, reading_of, traced_cam
+from swinkit.explain.explanation import METHODS, Explainer
 from swinkit.explain.field import receptive_field
 from swinkit.explain.gradients import integrated_gradients, smoothgrad
 from swinkit.explain.rollout import traced_back
@@ -147,6 +148,27 @@ def test_integrated_gradients_add_up() -> None:
 def test_smoothgrad_is_not_negative() -> None:
     model = small(2)
     assert float(smoothgrad(model, pictures(40, 40), class_target(model, 2).score).min()) >= 0
+
+
+def test_smoothgrad_of_a_seed_is_one_map_and_draws_nothing_from_torchs_chance() -> None:
+    model, images = small(2), pictures(40, 40)
+    score, before = class_target(model, 2).score, torch.get_rng_state()
+    first = smoothgrad(model, images, score, seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(smoothgrad(model, images, score, seed=3), first)
+    assert not torch.equal(smoothgrad(model, images, score, seed=4), first)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_map_that_is_checked_is_the_one_that_is_shown(method: str) -> None:
+    model = small(1)
+    shown = [
+        Explainer(model, np.arange(56 * 56 * 3, dtype=np.uint8).reshape(56, 56, 3), checked, pairs=9, models=1, seed=5)
+        .of_target(class_target(model, 1), method)
+        .values
+        for checked in (True, False)
+    ]
+    assert torch.equal(*shown)
 
 
 def test_classes_by_name_and_number() -> None:
