@@ -177,13 +177,14 @@ def chosen(explainer: Explainer, names: Sequence[str]) -> list[Target]:
 
 def looked(explainer: Explainer, options: dict[str, Any], quiet: bool) -> list[Looked]:
     """Every view that was asked for, in the order of the page."""
+    from ..data.collection import shown
     from .pages.explaining import Looked
 
     methods = dict.fromkeys(options["methods"] or ("cam", "rollout"))
     classes = []
     for method in methods:
         for target in explainer.targets if method != "rollout" else explainer.targets[:1]:
-            say(f"{method}: {target.name}", quiet)
+            say(f"{method}: {shown(target.name)}", quiet)
             classes.append(explainer.of_target(target, method))
     say("attention", quiet)
     attention = attended(explainer, classes[0], options)
@@ -216,8 +217,10 @@ def attended(explainer: Explainer, first: View, options: dict[str, Any]) -> list
 
 def tell(found: dict[str, Any]) -> None:
     """Answers and maps with their verdicts, and what failed ones mean, on stdout."""
+    from ..data.collection import shown
+
     for answer in found["answers"]:
-        click.echo(f"{answer['class']:40} {answer['share']:6.1%}")
+        click.echo(f"{shown(answer['class']):40} {answer['share']:6.1%}")
     click.echo()
     for view in found["maps"]:
         trust = view["trust"]
@@ -225,6 +228,6 @@ def tell(found: dict[str, Any]) -> None:
         if trust:
             failed = [check["name"] for check in trust["checks"] if not check["passed"]]
             verdict = f"FAILS {' and '.join(failed)}" if failed else "passed every check"
-        click.echo(f"{view['title']:72} {verdict}")
+        click.echo(f"{shown(view['title']):72} {verdict}")
     if found["notes"]:
-        click.echo("\n" + "\n".join(found["notes"]))
+        click.echo("\n" + "\n".join(map(shown, found["notes"])))

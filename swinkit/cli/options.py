@@ -237,10 +237,11 @@ def say(message: str, quiet: bool = False) -> None:
 
 def say_doubts(model: Any, quiet: bool = False) -> None:
     """Why ``model`` may answer otherwise than where its weights come from, on stderr."""
+    from ..data.collection import shown
     from ..weights.saved import sentences
 
     for doubt in sentences(getattr(model, "metadata", {}), "doubts"):
-        say(f"note: {doubt}", quiet)
+        say(f"note: {shown(doubt)}", quiet)
 
 
 def next_command(*words: str | Path, quiet: bool = False) -> None:

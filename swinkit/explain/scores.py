@@ -61,5 +61,5 @@ def find_class(classes: tuple[str, ...], name: str) -> int:
         return places[0]
     if name.isdecimal() and int(name) < len(classes):
         return int(name)
-    some = f"It has {len(classes)}, among them {', '.join(classes[:5])}"
+    some = f"It has {len(classes)}, among them {', '.join(map(repr, classes[:5]))}"
     raise UsageError(f"The model has no class {name!r}. {nearest(name, classes, some, most=3, likeness=0.4)}")

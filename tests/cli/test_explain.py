@@ -211,6 +211,25 @@ def test_a_folder_that_is_taken(place: Path, capsys: pytest.CaptureFixture[str])
     assert "not overwritten" in capsys.readouterr().err
 
 
+def test_names_of_foreign_weights_cannot_steer_the_terminal(place: Path, tmp_path: Path, capsys) -> None:
+    model = swinkit.load(place / "model")
+    model.classes = ("\x1b[31mant\x07", "\x1b]0;title\x07", "b\nee", "\x9bdog")
+    swinkit.save(model, tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    written = json.loads(config.read_text("utf-8"))
+    written["doubts"] = ["\x1b[2Jdoubt"]
+    config.write_text(json.dumps(written), "utf-8")
+    arguments = [str(tmp_path / "model"), str(place / "picture.png")]
+    assert run(["explain", *arguments, "--method", "cam", "--out", str(tmp_path / "why")]) == 0
+    assert run(["explain", *arguments, "--class", "wasp"]) == 2
+    assert run(["inspect", str(tmp_path / "model")]) == 0
+    printed = capsys.readouterr()
+    assert "\\x1b[31mant" in printed.out
+    assert "\\x1b[2Jdoubt" in printed.err
+    assert all(char.isprintable() for char in (printed.out + printed.err).replace("\n", ""))
+    assert "b\nee" not in printed.out
+
+
 @pytest.mark.parametrize("options", [[], ["--reconstruct"]])
 def test_a_place_for_the_next_folder_is_looked_at_before_the_work(
     options: list[str], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
