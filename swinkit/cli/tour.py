@@ -84,13 +84,16 @@ def command(
         )
     else:
         click.echo(path)
-    next_command("swinkit", *following(picture, model, subject), quiet=quiet)
+    next_command("swinkit", *following(picture, model, subject, painter.own), quiet=quiet)
 
 
-def following(picture: Path | None, model: str | None, subject: Subject) -> Sequence[str | Path]:
-    """What is worth doing after the tour of ``subject``: an own picture, why the model answers as it does, or a model that has learned."""
+def following(picture: Path | None, model: str | None, subject: Subject, paints: bool) -> Sequence[str | Path]:
+    """What is worth doing after the tour of ``subject``: an own picture, why the model answers as it does or, if it ``paints``, what, or a
+    model that has learned."""
     if picture is None:
         return "tour", "photo.jpg", *(["--model", model] if model else [])
     if not subject.trained:
         return "train", "photos/"
-    return "explain", subject.model_name, picture, *([] if subject.model.classes else ["--reconstruct"])
+    if not subject.model.config.num_classes and not paints:
+        return "train", "photos/", "--init", subject.model_name
+    return "explain", subject.model_name, picture, *(["--reconstruct"] if paints else [])

@@ -245,6 +245,12 @@ def test_shards_are_each_named(photos, tmp_path):
     assert all(hashlib.sha256((folder / part).read_bytes()).hexdigest() in page for part in set(place.values()))
 
 
+def test_what_comes_next_judges_the_same_pictures(trained, photos, capsys):
+    words = [str(trained), str(photos), "--split", "train", "--format", "folders", "--image-size", "16x16"]
+    assert run(["evaluate", *words]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == f"Next: swinkit evaluate {' '.join(words)} --out evaluation"
+
+
 def test_the_table_goes_to_stdout_and_the_rest_to_stderr(trained, capsys):
     assert run(["evaluate", str(trained)]) == 0
     printed = capsys.readouterr()

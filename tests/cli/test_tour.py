@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import swinkit
 from swinkit.cli.main import run
 from swinkit.explain.tour.pages import write_tour
+from swinkit.preprocessing import Preprocessing
+from swinkit.weights.files import save_model
 
 PAINTER = "swin_nano.simmim_fashion_mnist"
 
@@ -27,8 +30,11 @@ def toured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("swinkit.explain.tour.pages.write_tour", write)
     monkeypatch.chdir(tmp_path)
     Image.new("L", (28, 28)).save("small.png")
+    Image.new("L", (28, 28)).save("-s.png")
+    backbone = swinkit.create_model("swin_nano", num_classes=0)
+    save_model(backbone, tmp_path / "backbone", preprocessing=Preprocessing(size=(28, 28)))
     Image.new("RGB", (200, 160)).save("large.png")
-    return lambda *words: run(["tour", *words])
+    return lambda *words: run(["tour", *(["--"] if words and words[0].startswith("-s") else []), *words])
 
 
 @pytest.mark.parametrize(
@@ -38,6 +44,8 @@ def toured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (["--model", "swin_t"], "tour photo.jpg --model swin_t"),
         (["small.png"], "explain swin_nano.fashion_mnist small.png"),
         (["small.png", "--model", PAINTER], f"explain {PAINTER} small.png --reconstruct"),
+        (["small.png", "--model", "backbone"], "train photos/ --init backbone"),
+        (["-s.png"], "explain swin_nano.fashion_mnist ./-s.png"),
         (["large.png"], "train photos/"),
         (["large.png", "--model", "swin_t"], "train photos/"),
     ],
