@@ -42,7 +42,11 @@ class At(click.ParamType):
 @click.argument("model", type=MODEL)
 @click.argument("picture", type=PICTURE)
 @click.option(
-    "--class", "names", multiple=True, metavar="NAME", help="Explain this class; repeatable. By default the two likeliest."
+    "--class",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Explain this class, by name or number; repeatable. By default the two likeliest.",
 )
 @click.option(
     "--method", "methods", multiple=True, type=click.Choice(METHODS), help="How; repeatable. By default cam and rollout."
