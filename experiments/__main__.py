@@ -1,4 +1,4 @@
-"""Every experiment in turn with its own budget: ``python -m experiments``; --scale 0.1 makes all of them ten times shorter."""
+"""The shorter experiments on claims of the papers in turn, each with its own budget: ``python -m experiments``; --scale 0.1 makes all of them ten times shorter."""
 
 from __future__ import annotations
 

@@ -221,6 +221,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--versions", type=int, nargs="+", choices=MODELS, default=list(MODELS), help="1, 2 or both")
     arguments = parser.parse_args()
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)  # what cannot be made is said before the training
     found: dict[str, object] = {
         "seed": arguments.seed,
         "classes": CLASSES,
@@ -236,7 +237,6 @@ def main() -> None:
             "training_seconds": seconds,
             **judge(model, arguments.scenes, arguments.shuffles, arguments.seed),
         }  # type: ignore[index]
-    arguments.out.parent.mkdir(exist_ok=True)
     arguments.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

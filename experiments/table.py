@@ -38,9 +38,9 @@ def budget_table(name: str, result: dict[str, Any]) -> str:
 def origin(result: dict[str, Any]) -> str:
     """The command, seeds and data of ``result``."""
     plan = result.get("budget") or result["plan"]
-    seeds = f"{plan['seeds']} seeds"
-    if f"top-1 with {(more := plan.get('labels', (0,))[-1])} labels" in result.get("summary", {}) and more != plan["labels"][0]:
-        seeds += f" with {plan['labels'][0]} labels, {plan['more_seeds']} with {more:,}"
+    seeds, labels = f"{plan['seeds']} seeds", plan.get("labels", ())
+    if len(labels) > 1 and f"top-1 with {labels[-1]} labels" in result["summary"]:
+        seeds += f" with {labels[0]} labels, {plan['more_seeds']} with {labels[-1]:,}"
     return f"`{result['command']}`: {seeds}, {result['data']}, torch {result['versions']['torch']}"
 
 

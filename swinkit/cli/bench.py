@@ -9,7 +9,19 @@ import click
 
 from ..errors import UsageError
 from .given import engine, network
-from .options import SIZE, as_tables, check_form, check_new, measuring, next_command, print_json, say, shared, warn
+from .options import (
+    SIZE,
+    as_tables,
+    check_form,
+    check_new,
+    measuring,
+    next_command,
+    print_json,
+    same_command,
+    say,
+    shared,
+    warn,
+)
 
 if TYPE_CHECKING:
     from ..study.plans import BenchPlan
@@ -103,7 +115,11 @@ def command(
     if out is not None:
         say(f"Written: {studying.keep(result, studying.bench_page(result, Path(model).name), out, 'bench')}", quiet)
     studying.check_measured(result["rows"], until)
-    next_command("swinkit", *_further(model, out, plan), quiet=quiet)
+    if out is None:
+        same_command("bench", dry_run, quiet)
+    else:
+        further = ("verify", model) if plan.exported else ("compare", model, "--out", "compare")
+        next_command("swinkit", *further, quiet=quiet)
 
 
 def _plan(
@@ -122,13 +138,6 @@ def _plan(
 
 def _once(asked: tuple[Asked, ...]) -> tuple[Asked, ...]:
     return tuple(dict.fromkeys(asked))
-
-
-def _further(model: str, out: Path | None, plan: BenchPlan) -> tuple[str, ...]:
-    """What was not done yet."""
-    if out is None:
-        return ("bench", model, *(["--train"] if plan.step == "training" else []), "--out", "bench")
-    return ("verify", model) if plan.exported else ("compare", model, "--out", "compare")
 
 
 def _print(result: dict[str, Any], markdown: bool) -> None:

@@ -11,7 +11,7 @@ import click
 
 from .given import engine as engines
 from .given import network
-from .options import as_tables, check_form, check_new, measuring, next_command, print_json, say, shared, warn
+from .options import as_tables, check_form, check_new, measuring, next_command, print_json, same_command, say, shared, warn
 
 
 def _transformers() -> Sequence[str]:
@@ -87,9 +87,11 @@ def command(
     if out is not None:
         say(f"Written: {studying.keep(result, page(result), out, 'compare')}", quiet)
     studying.check_measured(rows, until)
+    if out is None:
+        same_command("compare", dry_run, quiet)
+        return
     swins = [model for model in chosen if model not in _transformers()] or ["swin_t"]
-    further = ("compare", *models, "--out", "compare") if out is None else ("bench", swins[0], "--out", "bench")
-    next_command("swinkit", *further, quiet=quiet)
+    next_command("swinkit", "bench", swins[0], "--out", "bench", quiet=quiet)
 
 
 def _print(result: Mapping[str, Any], markdown: bool) -> None:

@@ -32,7 +32,8 @@ def command(task: str, out: Path | None, epochs: int | None, seed: int | None, a
     """Watch a small Swin judge clothes, then learn digits from 20 examples of each.
 
     The bundled swin_nano, trained on Fashion-MNIST, is evaluated on test pictures, fine-tuned on hand-written digits that it
-    has never seen, and compared with the same budget from nothing. Everything is kept as runs with a report each.
+    has never seen, and compared with the same budget from nothing. The folder keeps
+    clothes, its figures with a report, and two runs: digits, with a report that compares them, and digits-from-nothing.
     """
     from ..train.place import claim, first_free
 

@@ -42,7 +42,11 @@ class At(click.ParamType):
 @click.argument("model", type=MODEL)
 @click.argument("picture", type=PICTURE)
 @click.option(
-    "--class", "names", multiple=True, metavar="NAME", help="Explain this class; repeatable. By default the two likeliest."
+    "--class",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Explain this class, by name or number; repeatable. By default the two likeliest.",
 )
 @click.option(
     "--method", "methods", multiple=True, type=click.Choice(METHODS), help="How; repeatable. By default cam and rollout."
@@ -98,9 +102,12 @@ def command(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | N
     swinkit explain runs/classify/shoes photo.jpg --atlas --window 12 --no-trust
     swinkit explain runs/pretrain/photos photo.jpg --reconstruct
     """
+    from ..weights.atomic import check_room
+
     if options["window"] and not options["atlas"]:
         raise UsageError("--window says at which window the bias atlas is shown too; it needs --atlas")
     check_new(out)
+    check_room(out or Path("runs"))
     if reconstruct:
         painted(model, picture, as_json, quiet, out, options)
         return
@@ -149,8 +156,6 @@ def painted(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | N
 
 def prepared(model: str, picture: Path, options: dict[str, Any]) -> Explainer:
     """The model and the picture, on the device that was asked for."""
-    import torch
-
     from ..data.decode import decode
     from ..devices import find_device
     from ..explain.explanation import Explainer
@@ -160,31 +165,30 @@ def prepared(model: str, picture: Path, options: dict[str, Any]) -> Explainer:
     if not network.config.num_classes:
         mend = "--reconstruct shows what it paints" if network.task == "pretraining" else "choose a classifier"
         raise UsageError(f"{model} has no classes, so there is no answer to explain. Mend: {mend}")
-    torch.manual_seed(options["seed"] or 0)
     pixels = decode(picture, network.preprocessing.channels)
     return Explainer(network, pixels, options["checked"], seed=options["seed"] or 0)
 
 
 def chosen(explainer: Explainer, names: Sequence[str]) -> list[Target]:
     """The classes that were named, each once, else the two likeliest."""
-    from ..explain.scores import class_target, find_class
-    from .pages.explaining import ranked
+    from ..explain.scores import class_target, find_class, likeliest
 
     model: Any = explainer.model
     if names:
         return [class_target(model, index) for index in dict.fromkeys(find_class(model.classes, name) for name in names)]
-    return ranked(explainer)[:2]
+    return likeliest(model, explainer.outputs, 2)
 
 
 def looked(explainer: Explainer, options: dict[str, Any], quiet: bool) -> list[Looked]:
     """Every view that was asked for, in the order of the page."""
+    from ..data.collection import shown
     from .pages.explaining import Looked
 
     methods = dict.fromkeys(options["methods"] or ("cam", "rollout"))
     classes = []
     for method in methods:
         for target in explainer.targets if method != "rollout" else explainer.targets[:1]:
-            say(f"{method}: {target.name}", quiet)
+            say(f"{method}: {shown(target.name)}", quiet)
             classes.append(explainer.of_target(target, method))
     say("attention", quiet)
     attention = attended(explainer, classes[0], options)
@@ -217,8 +221,10 @@ def attended(explainer: Explainer, first: View, options: dict[str, Any]) -> list
 
 def tell(found: dict[str, Any]) -> None:
     """Answers and maps with their verdicts, and what failed ones mean, on stdout."""
+    from ..data.collection import shown
+
     for answer in found["answers"]:
-        click.echo(f"{answer['class']:40} {answer['share']:6.1%}")
+        click.echo(f"{shown(answer['class']):40} {answer['share']:6.1%}")
     click.echo()
     for view in found["maps"]:
         trust = view["trust"]
@@ -226,6 +232,6 @@ def tell(found: dict[str, Any]) -> None:
         if trust:
             failed = [check["name"] for check in trust["checks"] if not check["passed"]]
             verdict = f"FAILS {' and '.join(failed)}" if failed else "passed every check"
-        click.echo(f"{view['title']:72} {verdict}")
+        click.echo(f"{shown(view['title']):72} {verdict}")
     if found["notes"]:
-        click.echo("\n" + "\n".join(found["notes"]))
+        click.echo("\n" + "\n".join(map(shown, found["notes"])))

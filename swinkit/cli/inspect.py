@@ -24,6 +24,7 @@ def command(model: str, as_json: bool, quiet: bool) -> None:
     swinkit inspect swin_tiny_patch4_window7_224.pth
     swinkit inspect runs/classify/shoes --json
     """
+    from ..data.collection import shown
     from ..weights.hub import locate
     from ..weights.inspection import inspect_weights
 
@@ -35,10 +36,10 @@ def command(model: str, as_json: bool, quiet: bool) -> None:
     for name, value in found.items():
         if name != "problems" and (name != "trained_windows" or found["version"] == 2):  # version 1 has none to record
             nowhere = name == "converts_to" and not value and not found["problems"]
-            shown = "nothing as it is, see convert --backbone" if nowhere else _shown(value)
-            click.echo(f"{name.replace('_', ' '):>18}  {shown}")
+            told = "nothing as it is, see convert --backbone" if nowhere else shown(_told(value))
+            click.echo(f"{name.replace('_', ' '):>18}  {told}")
     for problem in found["problems"] or ["none found"]:
-        click.echo(f"{'problem':>18}  {problem}")
+        click.echo(f"{'problem':>18}  {shown(problem)}")
     if not quiet and not found["problems"]:
         _propose(model, found["converts_to"])
 
@@ -53,7 +54,7 @@ def _propose(model: str, formats: list[str]) -> None:
     next_command("swinkit", "convert", model, "OUT" if TARGETS[name].folder else "OUT.pth", "--to", name)
 
 
-def _shown(value: Any) -> str:
+def _told(value: Any) -> str:
     if value is None or value == []:
         return UNKNOWN
     if isinstance(value, list) and len(value) > 12 and isinstance(value[0], str):

@@ -7,7 +7,7 @@ import io
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ WORDS = {"train": "training", "val": "validation", "test": "test", "all": "given
 
 @dataclass(frozen=True)
 class Material:
-    """Pictures ``indices`` of ``collection``; ``part`` is the name of the split; ``remarks`` are what was found in them.
+    """Pictures ``indices`` of ``collection``; ``part`` is the name of the split; ``remarks`` are what was found in it, ``unusable`` names with reasons.
 
     ``trained_on`` is how many of them the model learned from, None where that is not known; ``seen`` how many more without labels;
     ``traced`` whether the run knows all that the weights that it began with had learned from; ``learned`` what a model without its run says of what it learned from.
@@ -49,6 +49,7 @@ class Material:
     indices: Sequence[int]
     part: str
     remarks: tuple[Remark, ...] = ()
+    unusable: Mapping[str, str] = field(default_factory=dict)
     trained_on: int | None = None
     seen: int = 0
     traced: bool = True
@@ -101,6 +102,7 @@ class Judged:
             "split": self.material.part,
             "trained_on": self.material.trained_on,
             "seen_without_labels": self.material.seen,
+            "unusable": dict(self.material.unusable),
             "fingerprint": collection.fingerprint(),
         }
 
@@ -185,11 +187,11 @@ def judge(
     if expected:
         named: Any = tuple(network.classes)  # type: ignore[arg-type]
         material = replace(material, collection=by_synset(material.collection, named))
-    for doubt in material.doubts:
-        if doubt.severity == "warning":
-            warn(doubt.message)
+    for remark in (*material.remarks, *material.doubts):
+        if remark.severity == "note":
+            say(f"note: {remark.message}", quiet)
         else:
-            say(f"{doubt.severity}: {doubt.message}", quiet)
+            warn(remark.message)
     recognised = f" Recognised: {material.collection.reason}." if data else ""
     say(f"Judging on {counted(len(material.indices), f'{WORDS[material.part]} picture')}.{recognised}", quiet)
     workers = 0 if material.collection.pixels is not None else min(2, usable_cores())
@@ -232,7 +234,8 @@ def _new_material(collection: Collection, split: str, quiet: bool) -> Material:
     usable = [index for index in labelled(collection) if index not in findings.unusable]
     own = {part: [index for index in usable if collection.samples[index].split == part] for part in ("train", "val", "test")}
     remarks = [Remark(item.severity, item.message) for item in findings.items if item.kind not in OF_TRAINING]
-    return _part(collection, {**own, "all": usable}, split, tuple(remarks))
+    unusable = {collection.samples[index].source: reason for index, reason in findings.unusable.items()}
+    return replace(_part(collection, {**own, "all": usable}, split, tuple(remarks)), unusable=unusable)
 
 
 def _part(collection: Collection, parts: dict[str, Sequence[int]], split: str, remarks: tuple[Remark, ...]) -> Material:

@@ -237,15 +237,26 @@ def say(message: str, quiet: bool = False) -> None:
 
 def say_doubts(model: Any, quiet: bool = False) -> None:
     """Why ``model`` may answer otherwise than where its weights come from, on stderr."""
+    from ..data.collection import shown
     from ..weights.saved import sentences
 
     for doubt in sentences(getattr(model, "metadata", {}), "doubts"):
-        say(f"note: {doubt}", quiet)
+        say(f"note: {shown(doubt)}", quiet)
 
 
 def next_command(*words: str | Path, quiet: bool = False) -> None:
     """End a verb with the command to type next, on stderr: ``next_command("swinkit", "evaluate", run)``."""
-    say(f"Next: {shlex.join(str(word) for word in words)}", quiet)
+    say(f"Next: {shlex.join(no_option(word) if isinstance(word, Path) else word for word in words)}", quiet)
+
+
+def no_option(name: str | Path) -> str:
+    """The ``name`` of a file as it can stand in any command; one that begins with a dash would be taken for an option."""
+    return f"./{name}" if str(name).startswith("-") else str(name)
+
+
+def same_command(out: str, dry_run: bool = False, quiet: bool = False) -> None:
+    """End a verb whose many options are not repeated with what keeps its result; ``dry_run`` where there is none yet."""
+    say(f"Next: the same command with --out {out}{' instead of --dry-run' if dry_run else ''}", quiet)
 
 
 class bar:

@@ -14,7 +14,19 @@ import click
 from ..errors import DataError, Interrupted, UsageError
 from ..machine import usable_cores
 from .given import MODEL, engine
-from .options import SIZE, FiniteRange, at_size, next_command, print_json, say, say_doubts, shared, warn
+from .options import (
+    SIZE,
+    FiniteRange,
+    at_size,
+    next_command,
+    no_option,
+    print_json,
+    same_command,
+    say,
+    say_doubts,
+    shared,
+    warn,
+)
 
 if TYPE_CHECKING:
     from ..runtime.inputs import Input
@@ -137,9 +149,9 @@ def _answer(
 def _propose(model: str, inputs: tuple[str, ...], options: dict[str, Any]) -> None:
     """The command that keeps what has only been shown."""
     if len(inputs) > FEW or "-" in inputs:  # a shell writes out *.jpg, and a list came from another command
-        say("Next: the same command with --out predictions.csv, which keeps the rows", options["quiet"])
+        same_command("predictions.csv", quiet=options["quiet"])
     else:
-        further = (*inputs, *at_size(options["image_size"]), "--out", "predictions.csv")
+        further = (*map(no_option, inputs), *at_size(options["image_size"]), "--out", "predictions.csv")
         next_command("swinkit", "predict", model, *further, quiet=options["quiet"])
 
 

@@ -53,10 +53,11 @@ def command(
     swinkit tour photo.jpg --model runs/classify/shoes --lang ru --out shoes.html
     swinkit tour photo.jpg --simmim runs/pretrain/photos
     """
-    from ..weights.atomic import check_absent
+    from ..weights.atomic import check_absent, check_room
 
     path = out or Path(f"tour.{lang}.html")
     check_absent(path)
+    check_room(path.parent)
     from ..explain.tour.measured import Effort
     from ..explain.tour.pages import write_tour
     from ..explain.tour.painting import choose_painter
@@ -64,7 +65,6 @@ def command(
 
     subject = open_subject(picture, model)
     painter = choose_painter(subject.model_name, simmim)
-    path.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written to is said before a minute of work
     given = [word for option, value in (("--model", model), ("--simmim", simmim)) if value for word in (option, value)]
     given += ["--repeats", str(repeats)] if repeats != REPEATS else []
     words = ["swinkit", "tour", *([str(picture)] if picture else []), *given, "--lang", lang]
@@ -84,13 +84,16 @@ def command(
         )
     else:
         click.echo(path)
-    next_command("swinkit", *following(picture, model, subject), quiet=quiet)
+    next_command("swinkit", *following(picture, model, subject, painter.own), quiet=quiet)
 
 
-def following(picture: Path | None, model: str | None, subject: Subject) -> Sequence[str | Path]:
-    """What is worth doing after the tour of ``subject``: an own picture, why the model answers as it does, or a model that has learned."""
+def following(picture: Path | None, model: str | None, subject: Subject, paints: bool) -> Sequence[str | Path]:
+    """What is worth doing after the tour of ``subject``: an own picture, why the model answers as it does or, if it ``paints``, what, or a
+    model that has learned."""
     if picture is None:
         return "tour", "photo.jpg", *(["--model", model] if model else [])
     if not subject.trained:
         return "train", "photos/"
-    return "explain", subject.model_name, picture, *([] if subject.model.classes else ["--reconstruct"])
+    if not subject.model.config.num_classes and not paints:
+        return "train", "photos/", "--init", subject.model_name
+    return "explain", subject.model_name, picture, *(["--reconstruct"] if paints else [])

@@ -48,33 +48,33 @@ class View:
         return row, column
 
 
-# name -> (title, what it shows, map for a target)
+# name -> (title, what it shows, map for a target by the seed of whatever is drawn for it)
 METHODS: dict[str, tuple[str, str, Any]] = {
     "cam": (
         "Class activation map, traced back",
         "What speaks for the class where the head reads the map, behind the last norm, followed back through every true window to "
         "the patches that it came from.",
-        lambda target: lambda model, images: traced_cam(model, images, target.score),
+        lambda target, _: lambda model, images: traced_cam(model, images, target.score),
     ),
     "cam-tokens": (
         "Class activation map of the last tokens",
         "Which tokens of the last map speak for the class; their mean is the score. Each has listened to its whole window before.",
-        lambda target: lambda model, images: cam(model, images, target.score),
+        lambda target, _: lambda model, images: cam(model, images, target.score),
     ),
     "integrated-gradients": (
         "Integrated gradients",
         "What each pixel adds to the score on the way from the blurred picture to the picture.",
-        lambda target: lambda model, images: integrated_gradients(model, images, target.score),
+        lambda target, _: lambda model, images: integrated_gradients(model, images, target.score),
     ),
     "smoothgrad": (
         "SmoothGrad",
         "How strongly the score reacts to each pixel, for or against, averaged over noisy pictures.",
-        lambda target: lambda model, images: smoothgrad(model, images, target.score),
+        lambda target, seed: lambda model, images: smoothgrad(model, images, target.score, seed=seed),
     ),
     "rollout": (
         "Attention rollout",
         "Where information can come from, through every window back to the patches. It knows of no class.",
-        lambda target: lambda model, images: rollout(model, images),
+        lambda target, _: lambda model, images: rollout(model, images),
     ),
 }
 
@@ -115,10 +115,10 @@ class Explainer:
         def worth(model: nn.Module, images: Tensor) -> Tensor:
             return target.share(model(images))
 
-        explain = maker(target)
-        known = [other.name for other in self.targets]
-        chance = self._class_chance[..., known.index(target.name)] if self.checked and target.name in known else None
-        verdict = self._verdict(explain, worth, self._settings(self.config.strides[-1]), chance)
+        settings = self._settings(self.config.strides[-1])
+        explain = maker(target, settings.seed)
+        chance = self._class_chance.get(target) if self.checked and target in self.targets else None
+        verdict = self._verdict(explain, worth, settings, chance)
         return View(
             f"{method}-{target.name}",
             f"{title}: {target.name}",
@@ -209,14 +209,15 @@ class Explainer:
         return [(rows // 2, columns // 2) for rows, columns in grids]
 
     @cached_property
-    def _class_chance(self) -> Tensor:
-        """Shares of all ``targets`` along random orders, (2 pairs, points, targets)."""
+    def _class_chance(self) -> dict[Target, Tensor]:
+        """Shares of each of ``targets`` along random orders, (2 pairs, points)."""
 
         def worth(model: nn.Module, images: Tensor) -> Tensor:
             outputs = model(images)
             return torch.stack([target.share(outputs) for target in self.targets], dim=-1)
 
-        return random_deletions(self.model, self.image, worth, self._settings(self.config.strides[-1]))
+        found = random_deletions(self.model, self.image, worth, self._settings(self.config.strides[-1]))
+        return dict(zip(self.targets, found.unbind(-1), strict=True))
 
     @cached_property
     def _field_chance(self) -> Tensor:

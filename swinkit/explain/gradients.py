@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from ..extras import required
@@ -23,17 +24,22 @@ def integrated_gradients(model: nn.Module, images: Tensor, score: Score, steps: 
     return given.sum(dim=1).detach()
 
 
-def smoothgrad(model: nn.Module, images: Tensor, score: Score, samples: int = 8, noise: float = 0.15) -> Tensor:
+def smoothgrad(
+    model: nn.Module, images: Tensor, score: Score, samples: int = 8, noise: float = 0.15, seed: int | None = None
+) -> Tensor:
     """Smilkov et al. (arXiv 1706.03825): the gradient's size, averaged over noisy pictures: (B, H, W), not negative.
 
-    ``noise`` is its standard deviation in units of the pictures' own. Draws from torch's global generator.
+    ``noise`` is its standard deviation in units of the pictures' own. It is the noise of ``seed``, by default torch's global generator's.
     """
     attributions = required("captum.attr", "explain")
     method = attributions.NoiseTunnel(attributions.Saliency(_scored(model, score)))
     deviation = float(noise * images.std())
-    given = method.attribute(
-        images, nt_type="smoothgrad", nt_samples=samples, nt_samples_batch_size=AT_ONCE, stdevs=deviation, abs=True
-    )
+    with torch.random.fork_rng([images.device] if images.is_cuda else [], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        given = method.attribute(
+            images, nt_type="smoothgrad", nt_samples=samples, nt_samples_batch_size=AT_ONCE, stdevs=deviation, abs=True
+        )
     return given.sum(dim=1).detach()
 
 

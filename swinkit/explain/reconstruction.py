@@ -13,6 +13,7 @@ from ..config import Masking
 from ..data.transforms import evaluation
 from ..errors import UsageError
 from ..model.simmim import SimMIM
+from ..model.windows import Size
 from ..preprocessing import Preprocessing
 from ..tasks import open_saved
 from ..tasks.pretraining import Reconstruction, reconstruct, sample_masks
@@ -28,6 +29,10 @@ class Painter(NamedTuple):
     network: SimMIM
     preprocessing: Preprocessing
     learned_from: dict[str, Any]
+
+    def sees(self, picture: np.ndarray) -> Size:
+        """(height, width) in pixels at which the network is shown ``picture`` (H, W, C)."""
+        return self.preprocessing.cropped(*picture.shape[:2])[2:]
 
 
 def find_painter(path: str | Path) -> Painter | None:
@@ -64,10 +69,7 @@ def reconstructions(
     painter: Painter, picture: np.ndarray, seed: int = 0, count: int = 4, source: str = ""
 ) -> list[Reconstruction]:
     """``picture`` (H, W, C) with ``count`` masks, those of ``seed``, each painted anew."""
-    network = painter.network
-    look = painter.preprocessing
-    size = look.size if look.resize != "none" else (picture.shape[0], picture.shape[1])
-    mask = sample_masks(size, network.masking, seed, 0, np.arange(count))
+    mask = sample_masks(painter.sees(picture), painter.network.masking, seed, 0, np.arange(count))
     return repainted(painter, picture, mask, source)
 
 

@@ -13,7 +13,8 @@ from .cam import Score
 
 @dataclass(frozen=True)
 class Target:
-    """``score`` is what gradients are taken of, ``share`` what is shown and measured, in 0..1; both map outputs to (B,).
+    """``score`` is what gradients are taken of, ``share`` what is shown and measured, in 0..1; both map outputs to (B,). ``name`` is unlike
+    that of any other target of the model.
 
     A detector's would be the score of one of its boxes, a segmenter's the mean score of a class over a region.
     """
@@ -28,6 +29,7 @@ def class_target(model: nn.Module, index: int) -> Target:
 
     Between classes that exclude one another only differences of logits mean anything, since adding the same to all changes no
     probability. So the score is the logit less the mean of all: another map for each class. Of independent labels it is the logit.
+    Where several classes have one name, as ImageNet's two cranes, the index is added to it.
     """
     classes = tuple(getattr(model, "classes", ()))
     decoder = ClassificationDecoder(classes, bool(getattr(model, "multi_label", False)), temperature(model))
@@ -38,14 +40,26 @@ def class_target(model: nn.Module, index: int) -> Target:
     def share(logits: Tensor) -> Tensor:
         return decoder.probabilities(logits)[:, index]
 
-    return Target(classes[index] if classes else f"class {index}", score, share)
+    name = classes[index] if classes else f"class {index}"
+    return Target(f"{name} ({index})" if classes.count(name) > 1 else name, score, share)
+
+
+def likeliest(model: nn.Module, logits: Tensor, count: int) -> list[Target]:
+    """The ``count`` classes of which a classifier gives most to one picture, ``logits`` (1, classes), in order."""
+    return [class_target(model, index) for index in logits[0].argsort(descending=True, stable=True)[:count].tolist()]
 
 
 def find_class(classes: tuple[str, ...], name: str) -> int:
-    """Index of the class called ``name``, or numbered so where no class has that name; raises :class:`UsageError`."""
-    if name in classes:
-        return classes.index(name)
+    """Index of the class called ``name``, or numbered so where no class has that name; raises :class:`UsageError` for none, and for several."""
+    places = [index for index, known in enumerate(classes) if known == name]
+    if len(places) > 1:
+        numbers = " or ".join(map(str, places))
+        raise UsageError(
+            f"The model has {len(places)} classes called {name!r}; expected one. Mend: give its number instead, {numbers}"
+        )
+    if places:
+        return places[0]
     if name.isdecimal() and int(name) < len(classes):
         return int(name)
-    some = f"It has {len(classes)}, among them {', '.join(classes[:5])}"
+    some = f"It has {len(classes)}, among them {', '.join(map(repr, classes[:5]))}"
     raise UsageError(f"The model has no class {name!r}. {nearest(name, classes, some, most=3, likeness=0.4)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ def evaluate(
     The model stays on its device and is set to evaluation. Classes are matched by name, so data may have them in another
     order, or fewer. Logits are divided by the temperature that the model carries, so that what is judged is what
     :class:`~swinkit.Predictor` answers in float32. Unlabelled pictures are left out. ``progress(done, total)`` is told after each batch. Raises
-    :class:`DataError` for labels that the model does not know, and for a picture that cannot be read; :class:`SwinkitError` where an
+    :class:`DataError` for labels that the model does not know or has twice, and for a picture that cannot be read; :class:`SwinkitError` where an
     answer is not finite.
     """
     places = match_classes(tuple(model.classes), collection)
@@ -70,12 +71,24 @@ def _labelled(collection: Collection, index: int) -> bool:
 
 
 def match_classes(classes: tuple[str, ...], collection: Collection) -> np.ndarray:
-    """For each class of ``collection`` its place in the model's ``classes``; raises :class:`DataError` for one it lacks."""
-    unknown = [name for name in collection.classes if name not in classes]
+    """For each class of ``collection`` its place in the model's ``classes``; raises :class:`DataError` for one it lacks, or has twice.
+
+    Where both name the same in the same order nothing is matched, so that two classes may have one name, as ImageNet's cranes.
+    """
+    if collection.classes == classes:
+        return np.arange(len(classes))
+    count = Counter(classes)
+    unknown = [name for name in collection.classes if name not in count]
     if unknown:
         raise DataError(
             f"{collection.root} has classes that the model does not know: {_list(unknown)}. It knows: {_list(classes)}. "
             "Mend: rename or leave out those folders or labels, or train on this data"
+        )
+    twice = [name for name in collection.classes if count[name] > 1]
+    if twice:
+        raise DataError(
+            f"{collection.root} has classes that are several outputs of the model: {_list(twice)}. Expected one output for each. "
+            "Mend: give the outputs names that differ, by swinkit convert --class-names"
         )
     return np.array([classes.index(name) for name in collection.classes], dtype=np.int64)
 

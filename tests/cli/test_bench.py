@@ -90,6 +90,17 @@ def test_what_is_written_is_followed_by_what_was_not_done(words, following, tmp_
     assert capsys.readouterr().err.splitlines()[-1] == f"Next: swinkit {following}"
 
 
+@pytest.mark.parametrize(
+    "words", [["bench", "swin_nano", "--image-size", "28"], ["compare", "swin_nano", "--image-size", "28"]]
+)
+def test_what_is_not_written_is_kept_by_the_same_command(words, capsys):
+    assert run([*words, "--dry-run"]) == 0
+    told = f"Next: the same command with --out {words[0]} instead of --dry-run"
+    assert capsys.readouterr().err.splitlines()[-1] == told
+    assert run([*words, "--rounds", "1", "--max-seconds", "1"]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == f"Next: the same command with --out {words[0]}"
+
+
 def test_a_dry_run_counts_and_measures_nothing(capsys):
     result = answer(capsys, "bench", "swinv2_t", "--dry-run")
     counted = result["macs"]["counted"][0]

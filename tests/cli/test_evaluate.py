@@ -130,7 +130,7 @@ def test_a_model_without_its_run_says_what_it_learned_from(trained, tmp_path, ca
     assert "whether they are among the judged ones is not known" in (tmp_path / "out" / "report.html").read_text("utf-8")
 
 
-def test_a_broken_picture_of_new_data_is_left_out_and_remarked(trained, tmp_path):
+def test_a_broken_picture_of_new_data_is_left_out_and_remarked(trained, tmp_path, capsys):
     for label in CLASSES:
         (tmp_path / label).mkdir()
         Image.new("RGB", (16, 16)).save(tmp_path / label / "a.png")
@@ -138,6 +138,10 @@ def test_a_broken_picture_of_new_data_is_left_out_and_remarked(trained, tmp_path
     material = find_material(str(trained), str(tmp_path), "auto", None, True)
     assert len(material.indices) == 2
     assert any(remark.severity in ("warning", "error") for remark in material.remarks)
+    assert run(["evaluate", str(trained), str(tmp_path), "--json", "-q"]) == 0
+    printed = capsys.readouterr()
+    assert "warning: 1 of 3 pictures cannot be used, left out: " in printed.err
+    assert list(json.loads(printed.out)["data"]["unusable"]) == ["dark/broken.png"]
 
 
 def test_a_class_without_a_judged_picture_is_told(trained, tmp_path, capsys):
@@ -239,6 +243,12 @@ def test_shards_are_each_named(photos, tmp_path):
     assert run(["evaluate", str(folder), str(photos), "--out", str(tmp_path / "judged"), "-q"]) == 0
     page = (tmp_path / "judged" / "report.html").read_text("utf-8")
     assert all(hashlib.sha256((folder / part).read_bytes()).hexdigest() in page for part in set(place.values()))
+
+
+def test_what_comes_next_judges_the_same_pictures(trained, photos, capsys):
+    words = [str(trained), str(photos), "--split", "train", "--format", "folders", "--image-size", "16x16"]
+    assert run(["evaluate", *words]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == f"Next: swinkit evaluate {' '.join(words)} --out evaluation"
 
 
 def test_the_table_goes_to_stdout_and_the_rest_to_stderr(trained, capsys):

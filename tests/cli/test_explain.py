@@ -52,6 +52,22 @@ def test_every_file_that_is_named_is_there(explained: tuple[Path, dict]) -> None
             image.verify()
 
 
+def test_two_classes_of_one_name_have_a_map_and_a_verdict_each(place: Path) -> None:
+    model = swinkit.load(place / "model")
+    model.classes = ("crane", "crane", "crane", "dog")
+    swinkit.save(model, place / "cranes")
+    out = place / "of-cranes"
+    arguments = [str(place / "cranes"), str(place / "picture.png"), "--class", "0", "--class", "2", "--method", "cam"]
+    done = CliRunner().invoke(command, [*arguments, "--out", str(out), "--json", "-q"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    first, second = found["maps"][:2]
+    assert [first["of_class"], second["of_class"]] == ["crane (0)", "crane (2)"]
+    assert first["file"] != second["file"]
+    assert {path.name for path in out.iterdir()} == {*found["files"], "explain.html", "explanation.json"}
+    assert first["trust"]["curves"]["random"] != second["trust"]["curves"]["random"]
+
+
 def test_every_map_has_its_checks_and_failures_are_on_its_face(explained: tuple[Path, dict]) -> None:
     folder, found = explained
     page = (folder / "explain.html").read_text("utf-8")
@@ -193,6 +209,37 @@ def test_what_cannot_be_meant(
 def test_a_folder_that_is_taken(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain", str(place / "model"), str(place / "picture.png"), "--out", str(place / "model")]) == 2
     assert "not overwritten" in capsys.readouterr().err
+
+
+def test_names_of_foreign_weights_cannot_steer_the_terminal(place: Path, tmp_path: Path, capsys) -> None:
+    model = swinkit.load(place / "model")
+    model.classes = ("\x1b[31mant\x07", "\x1b]0;title\x07", "b\nee", "\x9bdog")
+    swinkit.save(model, tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    written = json.loads(config.read_text("utf-8"))
+    written["doubts"] = ["\x1b[2Jdoubt"]
+    config.write_text(json.dumps(written), "utf-8")
+    arguments = [str(tmp_path / "model"), str(place / "picture.png")]
+    assert run(["explain", *arguments, "--method", "cam", "--out", str(tmp_path / "why")]) == 0
+    assert run(["explain", *arguments, "--class", "wasp"]) == 2
+    assert run(["inspect", str(tmp_path / "model")]) == 0
+    printed = capsys.readouterr()
+    assert "\\x1b[31mant" in printed.out
+    assert "\\x1b[2Jdoubt" in printed.err
+    assert all(char.isprintable() for char in (printed.out + printed.err).replace("\n", ""))
+    assert "b\nee" not in printed.out
+
+
+@pytest.mark.parametrize("options", [[], ["--reconstruct"]])
+def test_a_place_for_the_next_folder_is_looked_at_before_the_work(
+    options: list[str], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").touch()
+    monkeypatch.setattr("swinkit.tasks.load", None)
+    monkeypatch.setattr("swinkit.explain.reconstruction.load_painter", None)
+    assert run(["explain", str(place / "model"), str(place / "picture.png"), *options]) == 2
+    assert "runs is no folder that can be written to. Mend: choose another --out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def place(tmp_path: Path) -> Path:
         ("train digits --format picture", 2, "No layout is called 'picture'"),
         ("train digits --model nomodel", 2, "nomodel"),
         ("train digits --set leraning=1", 2, "No such setting 'leraning'"),
-        ("train digits --out full", 2, "never overwritten"),
+        ("train digits --out full", 2, "nothing is ever overwritten"),
         ("train digits --set devices=2", 2, "one device"),
         ("train digits --set fold=7", 2, "one of folds, which are not given"),
         ("train . --format pictures --out empty", 2, "lies among the pictures"),

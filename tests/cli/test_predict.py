@@ -108,7 +108,9 @@ def test_a_name_with_a_leading_dash_is_given_behind_two_dashes(model_folder, tmp
     monkeypatch.chdir(tmp_path)
     picture(0).save("-q.png")
     assert run(["predict", "--format", "csv", "--", str(model_folder), "-q.png"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].startswith("'-q.png,ok,")
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[1].startswith("'-q.png,ok,")
+    assert f"Next: swinkit predict {model_folder} ./-q.png --out predictions.csv" in printed.err
 
 
 def test_what_comes_next_can_be_typed(model_folder, folder, monkeypatch, capsys):  # noqa: F811

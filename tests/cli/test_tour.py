@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import swinkit
 from swinkit.cli.main import run
+from swinkit.explain.tour.pages import write_tour
+from swinkit.preprocessing import Preprocessing
+from swinkit.weights.files import save_model
 
 PAINTER = "swin_nano.simmim_fashion_mnist"
 
@@ -26,8 +30,11 @@ def toured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("swinkit.explain.tour.pages.write_tour", write)
     monkeypatch.chdir(tmp_path)
     Image.new("L", (28, 28)).save("small.png")
+    Image.new("L", (28, 28)).save("-s.png")
+    backbone = swinkit.create_model("swin_nano", num_classes=0)
+    save_model(backbone, tmp_path / "backbone", preprocessing=Preprocessing(size=(28, 28)))
     Image.new("RGB", (200, 160)).save("large.png")
-    return lambda *words: run(["tour", *words])
+    return lambda *words: run(["tour", *(["--"] if words and words[0].startswith("-s") else []), *words])
 
 
 @pytest.mark.parametrize(
@@ -37,6 +44,8 @@ def toured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (["--model", "swin_t"], "tour photo.jpg --model swin_t"),
         (["small.png"], "explain swin_nano.fashion_mnist small.png"),
         (["small.png", "--model", PAINTER], f"explain {PAINTER} small.png --reconstruct"),
+        (["small.png", "--model", "backbone"], "train photos/ --init backbone"),
+        (["-s.png"], "explain swin_nano.fashion_mnist ./-s.png"),
         (["large.png"], "train photos/"),
         (["large.png", "--model", "swin_t"], "train photos/"),
     ],
@@ -46,6 +55,23 @@ def test_what_comes_next_is_not_what_was_done(
 ) -> None:
     assert toured(*words) == 0
     assert capsys.readouterr().err.splitlines()[-1] == f"Next: swinkit {following}"
+
+
+def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(toured, capsys: pytest.CaptureFixture[str]) -> None:
+    assert toured("--out", "small.png/page.html") == 2
+    printed = capsys.readouterr().err
+    assert "small.png is no folder that can be written to. Mend: choose another --out" in printed
+    assert "Computing" not in printed
+
+
+def test_an_interrupted_tour_leaves_no_folder(toured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("swinkit.explain.tour.pages.gather", interrupted)
+    monkeypatch.setattr("swinkit.explain.tour.pages.write_tour", write_tour)
+    assert toured("--out", "new/sub/page.html") == 130
+    assert not (tmp_path / "new").exists()
 
 
 def test_on_a_terminal_a_bar_says_which_chapter_is_computed(toured, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,7 @@ def test_a_run_prints_its_folder_says_what_comes_next_and_has_a_report(data, tmp
         (["--resume", "{data}"], 2, "not a run that can be resumed"),
         (["--resume", "{data}", "--out", "x"], 2, "leave --out out"),
         (["--resume", "{data}", "--set", "leraning=1"], 2, "No such setting 'leraning'"),
-        (["{data}", "--out", "{data}"], 2, "never overwritten"),
+        (["{data}", "--out", "{data}"], 2, "nothing is ever overwritten"),
         (["{data}", "--set", "precision=16-mixed"], 2, "precision"),
         (["--resume", "{data}", "--dry-run"], 2, "does not go with --resume"),
     ],

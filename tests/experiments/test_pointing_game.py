@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from argparse import Namespace
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -68,6 +71,20 @@ def test_a_preference_for_the_middle_is_no_merit(scenes: Scenes) -> None:
     middle[28, 28] = 1
     found = game.play(nn.Identity(), lambda model, images, index: middle.expand(len(images), -1, -1), scenes, 200)
     assert found["hits"] == pytest.approx(found["chance"], abs=0.07)
+
+
+def test_a_place_for_the_results_is_made_before_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "new" / "sub" / "found.json"
+
+    def ready(version: int, name: str, arguments: Namespace) -> tuple[None, float]:
+        assert out.parent.is_dir()
+        return None, 0.0
+
+    monkeypatch.setattr(game, "ready", ready)
+    monkeypatch.setattr(game, "judge", lambda *_: {})
+    monkeypatch.setattr("sys.argv", ["pointing_game", "--versions", "1", "--out", str(out)])
+    game.main()
+    assert list(json.loads(out.read_text("utf-8"))["models"]) == ["swin_nano"]
 
 
 def test_every_method_draws_a_map() -> None:

@@ -15,10 +15,11 @@ from torch import nn
 from swinkit.errors import UsageError
 from swinkit.explain.blank import blank, blurred
 from swinkit.explain.cam import Reading, cam, cam_tokens, reading_of, traced_cam
+from swinkit.explain.explanation import METHODS, Explainer
 from swinkit.explain.field import receptive_field
 from swinkit.explain.gradients import integrated_gradients, smoothgrad
 from swinkit.explain.rollout import traced_back
-from swinkit.explain.scores import class_target, find_class
+from swinkit.explain.scores import class_target, find_class, likeliest
 from swinkit.explain.seeing import leaf_at, meetings, upsampled
 from swinkit.model.backbone import space_to_depth
 from tests.explain.models import VERSIONS, small
@@ -149,12 +150,43 @@ def test_smoothgrad_is_not_negative() -> None:
     assert float(smoothgrad(model, pictures(40, 40), class_target(model, 2).score).min()) >= 0
 
 
+def test_smoothgrad_of_a_seed_is_one_map_and_draws_nothing_from_torchs_chance() -> None:
+    model, images = small(2), pictures(40, 40)
+    score, before = class_target(model, 2).score, torch.get_rng_state()
+    first = smoothgrad(model, images, score, seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(smoothgrad(model, images, score, seed=3), first)
+    assert not torch.equal(smoothgrad(model, images, score, seed=4), first)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_map_that_is_checked_is_the_one_that_is_shown(method: str) -> None:
+    model = small(1)
+    shown = [
+        Explainer(model, np.arange(56 * 56 * 3, dtype=np.uint8).reshape(56, 56, 3), checked, pairs=9, models=1, seed=5)
+        .of_target(class_target(model, 1), method)
+        .values
+        for checked in (True, False)
+    ]
+    assert torch.equal(*shown)
+
+
 def test_classes_by_name_and_number() -> None:
     assert find_class(("ant", "bee"), "bee") == 1
     assert find_class(("1", "0"), "1") == 0
     assert find_class(("ant", "bee"), "0") == 0
     with pytest.raises(UsageError, match=r"no class 'been'.*bee"):
         find_class(("ant", "bee"), "been")
+
+
+def test_of_two_classes_of_one_name_the_number_tells_which() -> None:
+    model = small(1)
+    model.classes = ("crane", "bee", "crane", "dog")
+    assert [class_target(model, index).name for index in range(3)] == ["crane (0)", "bee", "crane (2)"]
+    assert [target.name for target in likeliest(model, torch.tensor([[1.0, 4, 2, 3]]), 3)] == ["bee", "dog", "crane (2)"]
+    with pytest.raises(UsageError, match=r"2 classes called 'crane'.*0 or 2"):
+        find_class(model.classes, "crane")
+    assert find_class(model.classes, "2") == 2
 
 
 def test_a_model_with_a_norm_for_each_stage_says_so() -> None:

@@ -51,6 +51,16 @@ def test_an_unknown_class_is_named_with_the_known_ones(model):
         evaluate(model, collection((*CLASSES, "sandal")))
 
 
+def test_classes_of_one_name_keep_their_places_or_are_refused(model_folder):
+    model, data = swinkit.load(model_folder), collection()
+    model.classes = ("crane", "crane", *CLASSES[2:])
+    same = dataclasses.replace(data, classes=model.classes)
+    assert np.array_equal(evaluate(model, same).truth, data.label_matrix(range(len(data))))
+    with pytest.raises(DataError, match=r"several outputs of the model: 'crane'\. .*Mend"):
+        match_classes(model.classes, collection(("crane", CLASSES[2])))
+    assert match_classes(model.classes, collection(CLASSES[2:])).tolist() == list(range(2, len(CLASSES)))
+
+
 def test_unlabelled_pictures_are_left_out_and_none_at_all_is_an_error(model):
     data = collection()
     bare = [dataclasses.replace(sample, labels=()) for sample in data.samples]

@@ -143,7 +143,7 @@ def test_fault_09_second_run_in_one_folder_is_refused(tmp_path):
         outcome = python(code, tmp_path)
         lines = outcome.stdout.splitlines()
         assert f"is in use by process {os.getpid()} on" in lines[0], outcome
-        assert "already exists, and a run is never overwritten" in lines[1]
+        assert "already exists, and nothing is ever overwritten" in lines[1]
         with pytest.raises(UsageError, match="in use by this process"):
             RunFolder.resume(tmp_path / "run")
 

@@ -16,7 +16,7 @@ from PIL import Image
 from ...data.rgb import as_rgb
 from ...explain.explanation import Explainer, View
 from ...explain.paint import outlined, paint_over, stamped
-from ...explain.scores import Target, class_target
+from ...explain.scores import likeliest
 from ...report.explained import ExplainedPage, Figure, Group, write_explained
 from ...weights.atomic import write_atomically, write_json
 from ...weights.saved import sentences
@@ -177,7 +177,7 @@ def write(studio: Studio, looked: Sequence[Looked], asked: Asked) -> dict[str, A
         heads = [head for view in part.views if "heads" in view.facts for head in studio.heads(view)]
         groups.append(Group(part.heading, part.lead, [*figures, *heads]))
     groups += biases(explainer, asked.options, studio.keep)
-    answers = [(target.name, explainer.share(target)) for target in ranked(explainer)[:5]]
+    answers = [(target.name, explainer.share(target)) for target in likeliest(explainer.model, explainer.outputs, 5)]
     views = [view for part in looked for view in part.views]
     notes, doubts = (
         meanings(views, answers, even_guess(explainer)),
@@ -197,12 +197,6 @@ def write(studio: Studio, looked: Sequence[Looked], asked: Asked) -> dict[str, A
     }  # fmt: skip
     write_json(studio.folder / "explanation.json", found)
     return found
-
-
-def ranked(explainer: Explainer) -> list[Target]:
-    """Every class, likeliest first."""
-    model: Any = explainer.model
-    return sorted((class_target(model, index) for index in range(model.config.num_classes)), key=explainer.share, reverse=True)
 
 
 def even_guess(explainer: Explainer) -> float | None:

@@ -40,7 +40,9 @@ def write_tour(
     """Compute the tour of ``subject`` and put its page at ``path``, whole or not at all; ``painter`` and ``progress`` as in :func:`gather`."""
     path = Path(path)
     facts = gather(subject, effort or Effort(), painter, progress)
-    write_atomically(path, render(facts, language, command).encode("utf-8"))
+    page = render(facts, language, command).encode("utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, page)
     return path
 
 

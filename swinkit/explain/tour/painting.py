@@ -11,6 +11,7 @@ from torch import Tensor
 from ...config import Masking
 from ...data.decode import decode
 from ...data.rgb import as_rgb
+from ...data.transforms import takes
 from ...model.simmim import VISIBLE
 from ...model.windows import Size
 from ...tasks.pretraining import Reconstruction, sample_masks
@@ -49,17 +50,20 @@ def choose_painter(model: str, simmim: str | None = None) -> Chosen:
 
 def reconstruction(subject: Subject, chosen: Chosen) -> dict[str, Any]:
     """The tour's picture, repainted under several masks. Beside it, if the network is the bundled one, a picture of the kind it
-    learned from, though none of those."""
-    masking, size = chosen.painter.network.masking, chosen.painter.preprocessing.size
+    learned from, though none of those; and that alone, if the network cannot be shown a picture of so many channels."""
+    channels, masking = chosen.painter.preprocessing.channels, chosen.painter.network.masking
+    strange = chosen.bundled and not takes(channels, subject.image.shape[1])
+    pictures = [] if strange else [("yours", subject.picture_name, decode(subject.source, channels))]
+    if strange or (chosen.bundled and not isinstance(subject.source, np.ndarray)):
+        known, name, _ = bundled_picture()
+        pictures.append(("known", name, known))
+    size = chosen.painter.sees(pictures[0][2])  # the bundled network sees every picture at one size
     mask = masks(size, masking)
     shares = [float((one != VISIBLE).float().mean()) for one in mask]
-    pictures = [("yours", subject.source, subject.picture_name)]
-    if chosen.bundled and not isinstance(subject.source, np.ndarray):
-        pictures.append(("known", *bundled_picture()[:2]))
-    scenes = [{"whose": whose, "name": name, **scene(chosen.painter, source, mask)} for whose, source, name in pictures]
+    scenes = [{"whose": whose, "name": name, **scene(chosen.painter, picture, mask)} for whose, name, picture in pictures]
     return {
         "model": chosen.name, "own": chosen.own, "bundled": chosen.bundled, "size": list(size), "tiny": max(size) <= LARGE,
-        "channels": chosen.painter.preprocessing.channels, "cell": masking.cell, "sparse": masking.sparse,
+        "channels": channels, "left_out": subject.image.shape[1] if strange else None, "cell": masking.cell, "sparse": masking.sparse,
         "ratio": masking.ratio, "shares": shares, "start": 0 if masking.sparse else ratios(masking).index(masking.ratio),
         "learned_from": chosen.painter.learned_from, "cells": mask[0].numel(), "scenes": scenes,
     }  # fmt: skip
@@ -78,9 +82,9 @@ def masks(size: Size, masking: Masking) -> Tensor:
     return torch.cat(drawn)
 
 
-def scene(painter: Painter, source: Any, mask: Tensor) -> dict[str, Any]:
-    """One picture under every mask, as the page shows it."""
-    rows = repainted(painter, decode(source, painter.preprocessing.channels), mask)
+def scene(painter: Painter, picture: np.ndarray, mask: Tensor) -> dict[str, Any]:
+    """One ``picture`` (H, W, C) under every mask, as the page shows it."""
+    rows = repainted(painter, picture, mask)
     return {"original": png(as_rgb(rows[0].original)), "steps": [step(row) for row in rows]}
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...model.windows import counts_of, pad_to
 from ...study.vit import VITS, count_vit_macs
 from ...variants import find
-from ..scores import class_target
+from ..scores import likeliest
 from .costs import VIT
 from .packing import pack
 from .subject import Subject
@@ -83,11 +83,9 @@ def hierarchy(subject: Subject, traced: Trace) -> dict[str, Any]:
             }
         )  # fmt: skip
     answer: dict[str, Any] = {"stages": stages, "depths": list(config.depths)}
-    classes = subject.model.classes
-    if subject.trained and classes:
-        targets = [class_target(subject.model, index) for index in range(len(classes))]
-        scored = sorted(((float(target.share(traced.logits)), target.name) for target in targets), reverse=True)
-        answer["top"] = [{"label": label, "score": score} for score, label in scored[:3]]
+    if subject.trained and subject.model.classes:
+        first = likeliest(subject.model, traced.logits, 3)
+        answer["top"] = [{"label": target.name, "score": float(target.share(traced.logits))} for target in first]
     return answer
 
 

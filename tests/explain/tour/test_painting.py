@@ -11,7 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+import swinkit
 from experiments import strangers
+from swinkit import create_model
 from swinkit.config import Masking
 from swinkit.data.bundled import open_bundled
 from swinkit.errors import UsageError
@@ -19,6 +21,8 @@ from swinkit.explain.tour import foreign
 from swinkit.explain.tour.painting import BUNDLED_PAINTER, choose_painter, masks, ratios, reconstruction
 from swinkit.explain.tour.subject import BUNDLED_MODEL, open_subject
 from swinkit.model.simmim import COVERED, DROPPED, SimMIM
+from swinkit.preprocessing import Preprocessing
+from swinkit.tasks import described
 from swinkit.tasks.pretraining import Reconstruction, sheet
 from swinkit.weights.files import read_model, save_model
 
@@ -90,6 +94,24 @@ def test_a_model_that_was_pre_trained_paints_itself_and_a_classifier_is_refused(
     assert choose_painter("swin_t", str(tmp_path / "own")).own is False
     with pytest.raises(UsageError, match="paints nothing"):
         choose_painter("swin_t", BUNDLED_MODEL)
+
+
+def test_a_picture_of_other_channels_leaves_its_place_to_one_of_clothes(tmp_path: Path) -> None:
+    five = Preprocessing(size=(28, 28), channels=5, mean=(0.5,) * 5, std=(0.5,) * 5)
+    swinkit.save(described(create_model("swin_nano", num_classes=2, in_channels=5), ("a", "b"), five), tmp_path / "five")
+    np.save(tmp_path / "five.npy", np.zeros((30, 40, 5), np.uint8))
+    subject = open_subject(tmp_path / "five.npy", str(tmp_path / "five"))
+    found = reconstruction(subject, choose_painter(subject.model_name))
+    assert ([scene["whose"] for scene in found["scenes"]], found["left_out"]) == (["known"], 5)
+
+
+def test_a_network_of_pictures_as_they_are_paints_them_so(tmp_path: Path) -> None:
+    file = read_model(BUNDLED_PAINTER)
+    look = file.preprocessing.model_copy(update={"resize": "none"})
+    save_model(SimMIM(file.config, Masking(cell=4)), tmp_path / "own", task="pretraining", preprocessing=look)
+    Image.new("L", (60, 44), 90).save(tmp_path / "wide.png")
+    found = reconstruction(open_subject(tmp_path / "wide.png", BUNDLED_MODEL), choose_painter("swin_t", str(tmp_path / "own")))
+    assert (found["size"], found["cells"]) == ([44, 60], 11 * 15)
 
 
 def test_a_digit_is_foreign_to_the_clothes_model_and_clothes_are_not(tmp_path: Path) -> None:
