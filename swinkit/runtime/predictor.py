@@ -29,6 +29,7 @@ from ..results import Classification, Failure
 from ..tasks import decoder_of
 from ..weights.saved import weights_digest
 from .engines import Engine, available, build, check
+from .engines.eager import ask
 from .export.answering import load_any, place_of, refuse_embeddings
 from .folding import departure
 from .inputs import Input, expand
@@ -196,8 +197,8 @@ class Predictor:
         """Logits and pooled embeddings, both float32."""
         if self._engine is not None:
             return self._engine().answers(pictures)
-        pooled = self.model.pooled(pictures.to(self.device))
-        return self.model.head(pooled).float(), pooled.float()
+        logits, pooled = ask(self.model, pictures.to(self.device))
+        return logits.float(), pooled.float()
 
     @torch.inference_mode()
     def _answer_batch(self, names: Sequence[str | None], pictures: Tensor, embeddings: bool) -> Sequence[Answer]:

@@ -190,64 +190,6 @@ def test_an_attention_forgets_sizes(monkeypatch):
     assert max(kept) <= 2
 
 
-def scaled(module, given, answer):
-    return 0.5 * answer
-
-
-class Adapter(nn.Module):
-    """A linear layer with something beside it, which gives its weight to whoever asks."""
-
-    def __init__(self, layer):
-        super().__init__()
-        self.layer = layer
-
-    weight, bias = property(lambda self: self.layer.weight), property(lambda self: self.layer.bias)
-
-    def forward(self, x):
-        return self.layer(x) + x.mean()
-
-
-CHANGES = {
-    "another activation": lambda block: setattr(block.mlp, "act", nn.ReLU()),
-    "the activation by its approximation": lambda block: setattr(block.mlp, "act", nn.GELU("tanh")),
-    "an adapter": lambda block: setattr(block.attention, "qkv", Adapter(block.attention.qkv)),
-    "a hook": lambda block: block.attention.proj.register_forward_hook(scaled),
-    "a hook on a block": lambda block: block.register_forward_hook(scaled),
-    "a forward of its own": lambda block: setattr(block.mlp, "forward", lambda x: 0 * x),
-    "another epsilon": lambda block: setattr(block.norm1, "eps", 0.1),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("engine", ["native", "auto"])
-def test_what_folding_would_pass_over_is_heard(change, engine, capsys):
-    model, images = model_of(1), torch.randn(2, 3, 64, 64)
-    CHANGES[change](model.backbone.stages[1].blocks[0])
-    engines._said.clear()
-    run = engines.build(model, shape=tuple(images.shape), engine=engine)
-    with torch.no_grad():
-        torch.testing.assert_close(run(images), model(images))
-    assert run.name == "eager"
-    assert "eager is used instead" in capsys.readouterr().err
-
-
-class Listener:
-    def __init__(self):
-        self.heard = 0
-
-    def hear(self, module, given, answer):
-        self.heard += 1
-
-
-@pytest.mark.parametrize("engine", ["eager", "native"])
-def test_the_one_who_hooked_hears_and_a_hook_at_the_model_decides(engine):
-    model, images, listener = model_of(1), torch.randn(1, 3, 64, 64), Listener()
-    model.norm.register_forward_hook(listener.hear)
-    model.register_forward_hook(lambda module, given, answer: 0 * answer)
-    assert not engines.build(model, shape=tuple(images.shape), engine=engine)(images).any()
-    assert listener.heard
-
-
 def test_threads_with_maps_of_several_sizes_get_their_own_position_embedding():
     model = model_of(1, depths=(1, 1), num_heads=(1, 2), ape=True)
     run = engines.build(model, shape=(1, 3, 32, 32), engine="native")

@@ -36,12 +36,12 @@ class Answering(nn.Module):
         self.identity = nn.Parameter(torch.frombuffer(bytearray(self._digest()), dtype=torch.uint8), requires_grad=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        manifest = self.bundle.manifest
-        return torch.from_numpy(self.run(manifest.input.from_normalised(images.numpy(), manifest.preprocessing)))
+        return self.head(self.pooled(images))
 
     def pooled(self, images: Tensor) -> Tensor:
         """Logits, of which ``head`` makes logits: a graph gives no embedding away."""
-        return self(images)
+        manifest = self.bundle.manifest
+        return torch.from_numpy(self.run(manifest.input.from_normalised(images.numpy(), manifest.preprocessing)))
 
     def _digest(self) -> bytes:
         return b"".join(bytes.fromhex(entry.sha256) for entry in self.bundle.manifest.files.values())
