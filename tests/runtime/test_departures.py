@@ -37,6 +37,12 @@ CHANGES = {
     "a hook": lambda block: block.attention.proj.register_forward_hook(scaled),
     "a hook on a block": lambda block: block.register_forward_hook(scaled),
     "a forward of its own": lambda block: setattr(block.mlp, "forward", lambda x: 0 * x),
+    "a method of its own": lambda block: setattr(
+        block.attention, "within", lambda windows, mask: windows.new_zeros(*windows.shape[:3], block.attention.heads, 32)
+    ),
+    "a branch of its own": lambda block: setattr(
+        block, "branch", lambda norm, layer, drop, x, *rest: x + 2 * drop(layer(norm(x), *rest))
+    ),
     "another epsilon": lambda block: setattr(block.norm1, "eps", 0.1),
 }
 
