@@ -35,6 +35,10 @@ class Answering(nn.Module):
         # its bytes tell one bundle from another in fingerprints, and say where the graph computes
         self.identity = nn.Parameter(torch.frombuffer(bytearray(self._digest()), dtype=torch.uint8), requires_grad=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The bundle goes along, and its graph is opened where it answers: a runtime's session cannot travel."""
+        return type(self), (self.bundle,), {"preprocessing": self.preprocessing, "training": self.training}
+
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.pooled(images))
 
