@@ -83,10 +83,36 @@ def test_a_model_in_half_precision_is_taken_for_what_its_weights_say(engine):
 
 
 @pytest.mark.parametrize("engine", ["eager", "native", "onednn"])
-@pytest.mark.parametrize("kind", ["v1", "v1 dense, ape", "heads of 8"])
+@pytest.mark.parametrize("kind", ["v1", "v1 dense, ape", "v2", "heads of 8"])
 def test_no_pictures_get_no_answers(engine, kind):
     run = engines.build(model_of(**KINDS[kind]), shape=(1, 3, 64, 64), engine=engine)
-    assert run(torch.empty(0, 3, 64, 64)).shape == (0, 5)
+    assert [tuple(answer.shape) for answer in run.answers(torch.empty(0, 3, 64, 64))] == [(0, 5), (0, 128)]
+
+
+@pytest.mark.parametrize("engine", ["compiled", "openvino", "onnxruntime"])
+def test_for_no_pictures_no_program_is_built(engine):
+    answers = engines.Run(model_of(2), engine, "float32").answers(torch.empty(0, 3, 64, 64))
+    assert [tuple(answer.shape) for answer in answers] == [(0, 5), (0, 128)]
+
+
+@pytest.mark.parametrize("engine", ["eager", "native", "onednn", "openvino", "onnxruntime"])
+def test_every_engine_takes_the_same_pictures(engine):
+    model = model_of(1, depths=(1,), num_heads=(1,))
+    run, images = engines.build(model, shape=(2, 3, 32, 32), engine=engine), torch.randint(0, 2, (2, 3, 32, 32))
+    expected = run(images.float())
+    in_another_order = images.float().contiguous(memory_format=torch.channels_last)
+    for given in (images.double(), images.bfloat16(), images.byte(), images.float().requires_grad_(), in_another_order):
+        torch.testing.assert_close(run(given), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["eager", "native", "openvino", "onnxruntime"])
+def test_others_may_learn_from_what_an_engine_answers(engine):
+    run = engines.build(model_of(1, depths=(1,), num_heads=(1,)), shape=(2, 3, 32, 32), engine=engine)
+    probe = nn.Linear(32, 2)
+    for answer in run.answers(torch.randn(2, 3, 32, 32)):
+        answer += 1
+    probe(run.answers(torch.randn(2, 3, 32, 32))[1]).sum().backward()
+    assert probe.weight.grad.any()
 
 
 @pytest.mark.parametrize("version", [1, 2])
