@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.config import recompile_limit
 from torch._dynamo.utils import counters
 
 from swinkit.cli.bench import command as bench
@@ -16,7 +17,7 @@ from swinkit.config import SwinConfig
 from swinkit.errors import MissingExtra, UsageError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.runtime import choices, engines, kinds
-from swinkit.runtime.engines import choice, eager, native
+from swinkit.runtime.engines import choice, compiled, eager, native
 from tests.shaking import shake
 
 SIZES = [(64, 64), (37, 150), (90, 112)]
@@ -146,6 +147,21 @@ def test_what_is_compiled_serves_tensors_of_either_mode(version):
     for given in (images, others):
         torch.testing.assert_close(run(given), expected, rtol=1e-4, atol=1e-4)
     assert graphs > 0
+    assert counters["stats"]["unique_graphs"] == graphs
+
+
+def test_more_programs_are_compiled_in_a_process_than_torch_takes_for_one_function(monkeypatch):
+    compile_by = nn.Module.compile
+    # which is compiled in no time
+    monkeypatch.setattr(nn.Module, "compile", lambda network, **how: compile_by(network, backend="eager", **how))
+    model = model_of(1, depths=(1,), num_heads=(1,))
+    shapes = [(1, 3, 32, 32 + 4 * place) for place in range(recompile_limit + 2)]
+    programs = [compiled.build(model, "float32", shape) for shape in shapes]
+    graphs = counters["stats"]["unique_graphs"]
+    for program, shape in zip(programs, shapes, strict=True):
+        images = torch.randn(shape)
+        for given in (images, images.contiguous(memory_format=torch.channels_last)):
+            torch.testing.assert_close(program(given)[0], model(images).detach(), rtol=1e-4, atol=1e-5)
     assert counters["stats"]["unique_graphs"] == graphs
 
 
