@@ -196,8 +196,9 @@ class Predictor:
     @torch.inference_mode()
     def _answer_batch(self, names: Sequence[str | None], pictures: Sequence[Tensor], embeddings: bool) -> Sequence[Answer]:
         """Of pictures of one size; for those that are too many for the memory, of each by itself."""
+        # a lack of memory while an engine is built is no picture's fault
         if self._by_engine:
-            self._engine()  # a lack of memory while it is built is no picture's fault
+            self._engine()
         try:
             outputs, pooled = self._compute(torch.stack(list(pictures)))
         except Exception as fault:
