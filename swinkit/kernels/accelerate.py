@@ -30,8 +30,8 @@ def accelerate(model: Model) -> Model:
     """Let every block, branch, window attention, MLP, linear layer and norm of ``model`` use its kernel where that applies; returns
     ``model``.
 
-    Where a hook or an adapter stands at a layer that a kernel would pass over, that layer goes the plain way, and those around it a
-    kernel each. The model loses its second derivatives, and gradients by the batch: asked for, they raise :class:`RuntimeError`
+    Where a hook, an adapter or a formula of somebody's own stands at a layer that a kernel would pass over, that layer goes the plain
+    way, and those around it a kernel each. The model loses its second derivatives, and gradients by the batch: asked for, they raise :class:`RuntimeError`
     (``derivative.py``).
     On a processor the process also keeps the memory that it frees (:func:`~swinkit.kernels.memory.keep_freed_memory`).
     """

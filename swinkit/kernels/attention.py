@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..model.attention import ScaledCosine, WindowAttention
 from ..model.windows import Size, WindowGrid, shift_regions, token_places
-from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer, structure, untouched
+from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, patched, pointer, structure, untouched
 from .dense import NativeLinear
 from .derivative import first_derivative
 
@@ -143,7 +143,11 @@ def attends_natively(module: WindowAttention, tokens: int, dtype: torch.dtype) -
 
     It has no use for ``module.chunk``: it goes window by window anyway, and holds the scores of one head of one window in each thread.
     """
-    return untouched(module.qkv, module.similarity) and applies(module.qkv.in_features // module.heads, tokens, dtype)
+    # hooks at the attention itself are heard, since it is called
+    itself = type(module) is WindowAttention and not patched(module)
+    return (
+        itself and untouched(module.qkv, module.similarity) and applies(module.qkv.in_features // module.heads, tokens, dtype)
+    )
 
 
 def native_attention(module: WindowAttention, x: Tensor, grid: WindowGrid) -> Tensor | None:

@@ -18,7 +18,7 @@ from ..model.block import Block, post_norm, pre_norm
 from ..model.windows import WindowGrid
 from . import attention, dense, norm
 from .attention import Grid, grid_of, pad_bias, scale_of
-from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer, structure, untouched
+from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, patched, pointer, structure, untouched
 from .derivative import first_derivative
 
 # as declared in the kernel's source
@@ -198,7 +198,9 @@ def applies(block: Block, x: Tensor, tokens: int, dtype: torch.dtype) -> bool:
     """Whether the kernels compute all of ``block`` with ``x``, windows of ``tokens`` and layers in ``dtype``: nothing in it is replaced,
     heard or parametrised, each part has its kernel still, and what it learns is float32."""
     module, mlp = block.attention, block.mlp
-    if not (type(block) is Block and block.branch in (pre_norm, post_norm) and x.ndim == 4 and x.numel()):
+    if not (type(block) is Block and not patched(block) and block.branch in (pre_norm, post_norm)):
+        return False
+    if not (x.ndim == 4 and x.numel()):
         return False
     layers = (module.qkv, module.proj, mlp.fc1, mlp.fc2)
     inside = (block.norm1, block.norm2, module, *layers, module.similarity, mlp, mlp.act, block.drop_path)

@@ -129,12 +129,22 @@ def eager_on_cpu(x: Tensor) -> bool:
     return not (torch._C._functorch.peek_interpreter_stack() or _get_current_dispatch_mode())  # type: ignore[attr-defined]
 
 
+@functools.cache
+def _methods(kind: type) -> frozenset[str]:
+    return frozenset(name for name in dir(kind) if callable(getattr(kind, name, None)))
+
+
+def patched(module: nn.Module) -> bool:
+    """Whether ``module`` computes something by a function of its own in place of one of its class's methods."""
+    return not _methods(type(module)).isdisjoint(vars(module))  # type: ignore[arg-type]  # a class is hashable
+
+
 def untouched(*modules: nn.Module) -> bool:
     """Whether ``modules``, which a kernel computes without calling them, are the model's own: no adapter stands in their place, none
     computes by another formula, and no hook would go unheard."""
     return not _has_any_global_hook() and all(
         type(one) in OWN
-        and "forward" not in vars(one)
+        and not patched(one)
         and getattr(one, "approximate", "none") == "none"  # GELU's error function, not its approximation by tanh
         and not any(getattr(one, hooks) for hooks in HOOKS)
         for one in modules

@@ -69,7 +69,8 @@ def first_error(said: str) -> str:
 
 def compiler_command(command: str) -> list[str]:
     """The words that begin the call of a compiler: ``$CXX`` with its own options, or ``command``."""
-    return [*shlex.split(os.environ.get("CXX") or command), *FLAGS]
+    given = os.environ.get("CXX")
+    return [*(shlex.split(given) if given else [command]), *FLAGS]
 
 
 def environment() -> dict[str, str]:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..model.block import Block, LayerNorm, pre_norm
-from .build import DTYPES, autocast_dtype, pointer, untouched
+from ..model.block import Block, LayerNorm, post_norm, pre_norm
+from .build import DTYPES, autocast_dtype, eager_on_cpu, pointer, untouched
 from .derivative import first_derivative
 from .norm import KERNEL, computes, layer_norm, layer_norm_backward
 
@@ -95,7 +95,9 @@ class NormSum(torch.autograd.Function):
 def native_residual(block: Block, norm: LayerNorm, layer: nn.Module, x: Tensor, *rest: Any) -> Tensor | None:
     """What ``block.branch`` computes while it learns, or None where the kernel does not apply."""
     dtype = autocast_dtype(x)
-    if not (torch.is_grad_enabled() and untouched(norm) and computes(norm, x, dtype)):
+    if not (torch.is_grad_enabled() and eager_on_cpu(x) and block.branch in (pre_norm, post_norm)):
+        return None
+    if not (untouched(norm) and computes(norm, x, dtype)):
         return None
     x = x.contiguous()
     if block.branch is pre_norm:

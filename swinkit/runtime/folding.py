@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
-from ..kernels.build import HOOKS
+from ..kernels.build import HOOKS, patched
 from ..model.attention import ScaledCosine, WindowAttention
 from ..model.backbone import PatchEmbed, PatchMerging, Stage, space_to_depth
-from ..model.block import Block, DropPath, pre_norm
+from ..model.block import Block, DropPath, post_norm, pre_norm
 from ..model.classifier import SwinClassifier
 from ..model.windows import Size, WindowGrid, counts_of, pad_to, shift_size
 from ..weights.verify import ShapesOnly
@@ -81,8 +81,8 @@ class Parts:
 
 
 def departure(model: SwinClassifier) -> str | None:
-    """Where ``model`` computes what its folded form would not: a layer other than its configuration makes, or a hook; None where it does
-    not. Of its head there is nothing to say, which is called as it is."""
+    """Where ``model`` computes what its folded form would not: a layer other than its configuration makes, one with a method or branch of
+    its own, or a hook; None where it does not. Of its head there is nothing to say, which is called as it is."""
     if _has_any_global_hook():
         return "all modules have a hook"
     with ShapesOnly():
@@ -92,8 +92,10 @@ def departure(model: SwinClassifier) -> str | None:
         if name.split(".")[0] == "head":
             continue
         as_made = own is not None and type(module) is type(own) and module.extra_repr() == own.extra_repr()
-        if not (as_made or type(module) is type(own) is DropPath) or "forward" in vars(module):
+        if not (as_made or type(module) is type(own) is DropPath) or patched(module):
             return f"{name or 'the model'}, of type {type(module).__name__}, is not what the configuration makes"
+        if isinstance(module, Block) and module.branch not in (pre_norm, post_norm):
+            return f"{name} has a branch of its own"
         if any(getattr(module, hooks) for hooks in HOOKS):
             return f"{name or 'the model'} has a hook"
     return None

@@ -28,17 +28,14 @@ def expand(arguments: Iterable[str]) -> Iterator[Input]:
     """Files, folders (recursively) and glob patterns as single inputs; an argument that gives none becomes one with its fault.
 
     A name that exists is never taken for a pattern. Folders and patterns are read in the order of their names; links to folders
-    are followed, each folder once; hidden entries (leading dot) are left out, as a shell's ``*`` does.
+    are followed, each folder once; hidden entries (leading dot) are left out, as a shell's ``*`` does. What a pattern finds twice, by
+    name and inside a folder that it finds, is one input.
     """
     for argument in arguments:
         if os.path.lexists(argument) or not glob.has_magic(argument):
             yield from _inside(argument)
         else:
-            found = sorted(glob.iglob(argument, recursive=True))
-            for name in found:
-                yield from _inside(name)
-            if not found:
-                yield Input(argument, "no file matches this pattern")
+            yield from _matching(argument)
 
 
 def read_list(stream: BinaryIO, null: bool = False) -> Iterator[Input]:
@@ -71,6 +68,19 @@ def typed(name: str) -> Input:
     except (OSError, ValueError):
         beside = []
     return Input(name, f"{item.fault}. {nearest(last, beside, f'Expected the file of a picture, {ACCEPTED}')}")
+
+
+def _matching(pattern: str) -> Iterator[Input]:
+    found = sorted(set(glob.iglob(pattern, recursive=True)))
+    folders: set[Path] = set()
+    for name in found:
+        # a folder brings all that is below it, which "**" finds as well
+        if folders.isdisjoint(Path(name).parents):
+            yield from _inside(name)
+            if os.path.isdir(name):
+                folders.add(Path(name))
+    if not found:
+        yield Input(pattern, "no file matches this pattern")
 
 
 def _inside(name: str) -> Iterator[Input]:

@@ -102,9 +102,15 @@ class _Process:
         timer.start()
         try:
             return self._ask(os.fsencode(path), channels)
+        except Undecodable:
+            raise
         except (EOFError, OSError, ValueError):  # the last where leaving has closed the pipes meanwhile
             self.end()
             raise Undecodable(f"not decoded within {seconds:g} s" if late.is_set() else self._crash()) from None
+        except BaseException:
+            # the rest of the answer is still in the pipe, where the next file would meet it
+            self.end()
+            raise
         finally:
             timer.cancel()
             timer.join()

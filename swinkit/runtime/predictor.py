@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import glob
 import hashlib
 import os
@@ -24,11 +23,13 @@ from ..data.decode import decode
 from ..data.transforms import evaluation
 from ..devices import computes_bfloat16
 from ..errors import DataError, UsageError
+from ..memory import ran_out_of_memory
 from ..model.classifier import SwinClassifier
 from ..results import Classification, Failure
 from ..tasks import decoder_of
 from ..weights.saved import weights_digest
 from .engines import Engine, available, build, check
+from .engines.eager import ask
 from .export.answering import load_any, place_of, refuse_embeddings
 from .folding import departure
 from .inputs import Input, expand
@@ -95,30 +96,23 @@ class Predictor:
             precision = "bfloat16" if rounds else "float32"
         check(engine, precision)
         self.precision = available(engine, precision) if by_engine else precision
-        self._engine = self._choose(engine, by_engine)
+        if not by_engine:
+            _refuse_options(engine, precision)
+        self._by_engine, self._named = by_engine, engine
+        self._built: Engine | None = None
+        self._building = threading.Lock()
         self._options = (image_size, "auto", batch_size, engine, self.precision)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.model, *self._options)
 
-    def _choose(self, engine: str, by_engine: bool) -> Callable[[], Engine] | None:
-        """What makes the engine when the first pictures come, and keeps it; None where the model answers by itself."""
-        if not by_engine:
-            for option, value, own in (("precision", self.precision, ("float32",)), ("engine", engine, BY_ITSELF)):
-                if value not in own:
-                    raise UsageError(
-                        f"{option} {value} is for models of swinkit on the CPU; an exported graph, another network and one on another device compute "
-                        "as they are. Mend: leave it out"
-                    )
-            return None
-        shape = (self.batch_size, self.preprocessing.channels, *self.preprocessing.size)
-        built, building = functools.cache(lambda: build(self.model, self.precision, shape, engine)), threading.Lock()
-
-        def one() -> Engine:
-            with building:  # threads that ask first together share what is built
-                return built()
-
-        return one
+    def _engine(self) -> Engine:
+        """Built when the first pictures come; threads that ask first together share it."""
+        with self._building:
+            if self._built is None:
+                shape = (self.batch_size, self.preprocessing.channels, *self.preprocessing.size)
+                self._built = build(self.model, self.precision, shape, self._named)
+            return self._built
 
     def __call__(self, inputs: Picture | Iterable[Picture], embeddings: bool = False) -> Classification | list[Answer]:
         if isinstance(inputs, str | Path) and _names_several(str(inputs)):
@@ -188,21 +182,45 @@ class Predictor:
                 same_size[item[1].shape].append(place)
         for places in same_size.values():
             names, pictures = zip(*(answers[place] for place in places), strict=True)
-            for place, answer in zip(places, self._answer_batch(names, torch.stack(pictures), embeddings), strict=True):
+            for place, answer in zip(places, self._answer_batch(names, pictures, embeddings), strict=True):
                 answers[place] = answer
         return answers
 
     def _compute(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and pooled embeddings, both float32."""
-        if self._engine is not None:
+        if self._by_engine:
             return self._engine().answers(pictures)
-        pooled = self.model.pooled(pictures.to(self.device))
-        return self.model.head(pooled).float(), pooled.float()
+        logits, pooled = ask(self.model, pictures.to(self.device))
+        return logits.float(), pooled.float()
 
     @torch.inference_mode()
-    def _answer_batch(self, names: Sequence[str | None], pictures: Tensor, embeddings: bool) -> Sequence[Answer]:
-        outputs, pooled = self._compute(pictures)
-        return self._decoder(outputs, names, pooled.tolist() if embeddings else None)
+    def _answer_batch(self, names: Sequence[str | None], pictures: Sequence[Tensor], embeddings: bool) -> Sequence[Answer]:
+        """Of pictures of one size; for those that are too many for the memory, of each by itself."""
+        # a lack of memory while an engine is built is no picture's fault
+        if self._by_engine:
+            self._engine()
+        try:
+            outputs, pooled = self._compute(torch.stack(list(pictures)))
+        except Exception as fault:
+            if not ran_out_of_memory(fault):
+                raise
+        else:
+            return self._decoder(outputs, names, pooled.tolist() if embeddings else None)
+        # here what the fault held is free again
+        if len(names) == 1:
+            return [Failure(names[0], "not enough memory")]
+        alone = zip(names, pictures, strict=True)
+        return [answer for name, picture in alone for answer in self._answer_batch([name], [picture], embeddings)]
+
+
+def _refuse_options(engine: str, precision: str) -> None:
+    """Raise :class:`UsageError` for what is asked of an engine where the model answers by itself."""
+    for option, value, own in (("precision", precision, ("float32",)), ("engine", engine, BY_ITSELF)):
+        if value not in own:
+            raise UsageError(
+                f"{option} {value} is for models of swinkit on the CPU; an exported graph, another network and one on another device compute "
+                "as they are. Mend: leave it out"
+            )
 
 
 def _array(picture: Tensor) -> np.ndarray:

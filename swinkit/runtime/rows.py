@@ -9,7 +9,7 @@
     embedding  where asked for; in CSV a JSON list
 
 A name may hold any byte. JSON Lines escapes what is no valid text as a lone surrogate (``\\udcff`` is the byte ff, PEP 383). Parquet
-shows it escaped and keeps the exact bytes in ``path_bytes``. CSV writes it percent-encoded behind ``'%``, and puts ``'`` before
+shows it escaped and keeps the exact bytes in ``path_bytes``; of a class, whose folder may be called so too, it keeps the escaped name only. CSV writes it percent-encoded behind ``'%``, and puts ``'`` before
 a text that a spreadsheet would run as a formula (or that itself begins with ``'``). :func:`read_rows` undoes all of this.
 """
 
@@ -66,7 +66,7 @@ def to_row(answer: Classification | Failure, columns: Columns) -> Row:
     if columns.embeddings:
         row["embedding"] = None
     if isinstance(answer, Failure):
-        return row | {"status": "error", "reason": answer.reason.encode("utf-8", "backslashreplace").decode()}
+        return row | {"status": "error", "reason": _valid(answer.reason)}
     top = [{"label": label, "score": _digits(score, 6)} for label, score in answer.top(columns.top)]
     row |= {**top[0], "top": top}
     if columns.multi_label:
@@ -78,7 +78,16 @@ def to_row(answer: Classification | Failure, columns: Columns) -> Row:
 
 def to_line(row: Row) -> bytes:
     """``row`` as one line of JSON in UTF-8; only what is no valid text is escaped."""
-    return json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    return _json(row).encode() + b"\n"
+
+
+def _json(value: Any) -> str:
+    return _valid(json.dumps(value, ensure_ascii=False))
+
+
+def _valid(text: str) -> str:
+    """``text`` with its bytes that are no valid text escaped, which inside JSON is read back as it was."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def to_text(row: Row, width: int) -> str:
@@ -114,7 +123,7 @@ def write_csv(rows: Iterable[Row], file: BinaryIO, columns: Columns) -> None:
         top = row["top"] or []
         others = [cell for one in top[1:] for cell in (escape(one["label"]), one["score"])]
         head = [escape(row["path"]), row["status"], escape(row["reason"]), escape(row["label"]), row["score"]]
-        tail = [row[name] and json.dumps(row[name], ensure_ascii=False) for name in lists]
+        tail = [row[name] and _json(row[name]) for name in lists]
         writer.writerow([*head, *others, *[None] * (len(rest) - len(others)), *tail])
     text.detach()
 
@@ -144,8 +153,13 @@ def _schema(columns: Columns) -> Any:
 
 
 def _with_bytes(row: Row) -> Row:
-    shown = row["path"].encode("utf-8", "backslashreplace").decode()
-    return {**row, "path": shown, "path_bytes": None if shown == row["path"] else os.fsencode(row["path"])}
+    shown = _valid(row["path"])
+    valid = {**row, "path": shown, "path_bytes": None if shown == row["path"] else os.fsencode(row["path"])}
+    if row["status"] == "ok":
+        valid |= {"label": _valid(row["label"]), "top": [{**one, "label": _valid(one["label"])} for one in row["top"]]}
+    if row.get("labels"):
+        valid["labels"] = [_valid(label) for label in row["labels"]]
+    return valid
 
 
 def escape(text: str | None) -> str | None:

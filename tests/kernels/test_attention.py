@@ -13,6 +13,7 @@ from swinkit.config import SwinConfig
 from swinkit.kernels import attention, build
 from swinkit.kernels.accelerate import accelerate
 from swinkit.kernels.attention import meeting
+from swinkit.model.attention import WindowAttention
 from swinkit.model.classifier import SwinClassifier
 from swinkit.model.windows import WindowGrid, counts_of, shift_size
 from tests.shaking import shake
@@ -141,6 +142,38 @@ def test_stands_aside_for_other_heads_compilers_and_transforms():
     plain, fast = pair(small(1, num_heads=(4, 8, 16)))
     images = torch.randn(1, 3, 40, 40)
     torch.testing.assert_close(fast(images), plain(images), rtol=1e-5, atol=1e-5)
+
+
+class Sharper(WindowAttention):
+    def operands(self, windows, mask):
+        q, k, v, bias, scale = super().operands(windows, mask)
+        return 3 * q, k, v, bias, scale
+
+
+def another_class(attention):
+    attention.__class__ = Sharper
+
+
+def another_method(attention):
+    attention.within = lambda windows, mask: 2 * WindowAttention.within(attention, windows, mask)
+
+
+def another_projection(attention):
+    attention.project = lambda windows: WindowAttention.project(attention, windows.flip(3))
+
+
+@pytest.mark.parametrize("learning", [True, False])
+@pytest.mark.parametrize("change", [another_class, another_method, another_projection])
+def test_an_attention_of_somebodys_own_is_asked_itself(change, learning):
+    plain, fast = pair(small(1))
+    images = torch.randn(1, 3, 64, 64)
+    with torch.set_grad_enabled(learning):
+        before = plain(images)
+        for model in (plain, fast):
+            change(model.backbone.stages[1].blocks[0].attention)
+        after = plain(images)
+        assert (after - before).abs().max() > 1e-3
+        torch.testing.assert_close(fast(images), after, rtol=1e-5, atol=1e-5)
 
 
 def test_float64_and_float16_go_the_plain_way():

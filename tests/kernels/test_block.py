@@ -199,6 +199,25 @@ def test_what_it_does_not_compute_goes_another_way(change):
     assert not whole.applies(block, x, 49, torch.float32)
 
 
+def another_branch(block):
+    block.branch = lambda norm, layer, drop, x, *rest: 0.5 * x + drop(layer(norm(x), *rest))
+
+
+def another_residual(block):
+    block.residual = lambda norm, layer, x, *rest: 0.5 * x + layer(norm(x), *rest)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("change", [another_branch, another_residual])
+def test_a_formula_of_somebodys_own_is_what_is_computed(version, change, calls):
+    block, x = some_block(version)
+    change(block)
+    plain = gradients(block, x)
+    for ours, torchs in zip(gradients(accelerate(block), x), plain, strict=True):
+        torch.testing.assert_close(ours, torchs, rtol=0, atol=1e-5 * float(torchs.abs().max()))
+    assert calls == []
+
+
 def test_tokens_of_another_width_are_refused_and_none_are_none(calls):
     block, x = some_block(2)
     accelerate(block)

@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from swinkit import create_model
 from swinkit.kernels import build, mlp
 from swinkit.kernels.accelerate import accelerate
+from swinkit.kernels.identity import FLAGS, compiler_command
 from swinkit.machine import compiler
 from swinkit.model.windows import WindowGrid
 from tests.shaking import shake
@@ -36,6 +37,13 @@ def test_every_kernel_compiles(name):
     """One that does not would otherwise only look like a machine that has no use for it, and its tests would be skipped."""
     found, reason = build.library(name)
     assert found is not None, reason
+
+
+def test_a_compilers_path_may_have_a_space_and_the_environments_may_have_options(monkeypatch):
+    monkeypatch.delenv("CXX", raising=False)
+    assert compiler_command("/opt/my tools/g++")[:2] == ["/opt/my tools/g++", *FLAGS[:1]]
+    monkeypatch.setenv("CXX", "'/opt/my tools/g++' -m64")
+    assert compiler_command("/opt/my tools/g++")[:3] == ["/opt/my tools/g++", "-m64", *FLAGS[:1]]
 
 
 @compiles

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.config import recompile_limit
 from torch._dynamo.utils import counters
 
 from swinkit.cli.bench import command as bench
@@ -16,7 +17,7 @@ from swinkit.config import SwinConfig
 from swinkit.errors import MissingExtra, UsageError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.runtime import choices, engines, kinds
-from swinkit.runtime.engines import choice, eager, native
+from swinkit.runtime.engines import choice, compiled, eager, native
 from tests.shaking import shake
 
 SIZES = [(64, 64), (37, 150), (90, 112)]
@@ -83,10 +84,36 @@ def test_a_model_in_half_precision_is_taken_for_what_its_weights_say(engine):
 
 
 @pytest.mark.parametrize("engine", ["eager", "native", "onednn"])
-@pytest.mark.parametrize("kind", ["v1", "v1 dense, ape", "heads of 8"])
+@pytest.mark.parametrize("kind", ["v1", "v1 dense, ape", "v2", "heads of 8"])
 def test_no_pictures_get_no_answers(engine, kind):
     run = engines.build(model_of(**KINDS[kind]), shape=(1, 3, 64, 64), engine=engine)
-    assert run(torch.empty(0, 3, 64, 64)).shape == (0, 5)
+    assert [tuple(answer.shape) for answer in run.answers(torch.empty(0, 3, 64, 64))] == [(0, 5), (0, 128)]
+
+
+@pytest.mark.parametrize("engine", ["compiled", "openvino", "onnxruntime"])
+def test_for_no_pictures_no_program_is_built(engine):
+    answers = engines.Run(model_of(2), engine, "float32").answers(torch.empty(0, 3, 64, 64))
+    assert [tuple(answer.shape) for answer in answers] == [(0, 5), (0, 128)]
+
+
+@pytest.mark.parametrize("engine", ["eager", "native", "onednn", "openvino", "onnxruntime"])
+def test_every_engine_takes_the_same_pictures(engine):
+    model = model_of(1, depths=(1,), num_heads=(1,))
+    run, images = engines.build(model, shape=(2, 3, 32, 32), engine=engine), torch.randint(0, 2, (2, 3, 32, 32))
+    expected = run(images.float())
+    in_another_order = images.float().contiguous(memory_format=torch.channels_last)
+    for given in (images.double(), images.bfloat16(), images.byte(), images.float().requires_grad_(), in_another_order):
+        torch.testing.assert_close(run(given), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["eager", "native", "openvino", "onnxruntime"])
+def test_others_may_learn_from_what_an_engine_answers(engine):
+    run = engines.build(model_of(1, depths=(1,), num_heads=(1,)), shape=(2, 3, 32, 32), engine=engine)
+    probe = nn.Linear(32, 2)
+    for answer in run.answers(torch.randn(2, 3, 32, 32)):
+        answer += 1
+    probe(run.answers(torch.randn(2, 3, 32, 32))[1]).sum().backward()
+    assert probe.weight.grad.any()
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -120,6 +147,21 @@ def test_what_is_compiled_serves_tensors_of_either_mode(version):
     for given in (images, others):
         torch.testing.assert_close(run(given), expected, rtol=1e-4, atol=1e-4)
     assert graphs > 0
+    assert counters["stats"]["unique_graphs"] == graphs
+
+
+def test_more_programs_are_compiled_in_a_process_than_torch_takes_for_one_function(monkeypatch):
+    compile_by = nn.Module.compile
+    # which is compiled in no time
+    monkeypatch.setattr(nn.Module, "compile", lambda network, **how: compile_by(network, backend="eager", **how))
+    model = model_of(1, depths=(1,), num_heads=(1,))
+    shapes = [(1, 3, 32, 32 + 4 * place) for place in range(recompile_limit + 2)]
+    programs = [compiled.build(model, "float32", shape) for shape in shapes]
+    graphs = counters["stats"]["unique_graphs"]
+    for program, shape in zip(programs, shapes, strict=True):
+        images = torch.randn(shape)
+        for given in (images, images.contiguous(memory_format=torch.channels_last)):
+            torch.testing.assert_close(program(given)[0], model(images).detach(), rtol=1e-4, atol=1e-5)
     assert counters["stats"]["unique_graphs"] == graphs
 
 
@@ -188,64 +230,6 @@ def test_an_attention_forgets_sizes(monkeypatch):
     kept = [len(module.constants) for module in run.program((1, 3, 32, 32)).modules() if hasattr(module, "constants")]
     assert kept
     assert max(kept) <= 2
-
-
-def scaled(module, given, answer):
-    return 0.5 * answer
-
-
-class Adapter(nn.Module):
-    """A linear layer with something beside it, which gives its weight to whoever asks."""
-
-    def __init__(self, layer):
-        super().__init__()
-        self.layer = layer
-
-    weight, bias = property(lambda self: self.layer.weight), property(lambda self: self.layer.bias)
-
-    def forward(self, x):
-        return self.layer(x) + x.mean()
-
-
-CHANGES = {
-    "another activation": lambda block: setattr(block.mlp, "act", nn.ReLU()),
-    "the activation by its approximation": lambda block: setattr(block.mlp, "act", nn.GELU("tanh")),
-    "an adapter": lambda block: setattr(block.attention, "qkv", Adapter(block.attention.qkv)),
-    "a hook": lambda block: block.attention.proj.register_forward_hook(scaled),
-    "a hook on a block": lambda block: block.register_forward_hook(scaled),
-    "a forward of its own": lambda block: setattr(block.mlp, "forward", lambda x: 0 * x),
-    "another epsilon": lambda block: setattr(block.norm1, "eps", 0.1),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("engine", ["native", "auto"])
-def test_what_folding_would_pass_over_is_heard(change, engine, capsys):
-    model, images = model_of(1), torch.randn(2, 3, 64, 64)
-    CHANGES[change](model.backbone.stages[1].blocks[0])
-    engines._said.clear()
-    run = engines.build(model, shape=tuple(images.shape), engine=engine)
-    with torch.no_grad():
-        torch.testing.assert_close(run(images), model(images))
-    assert run.name == "eager"
-    assert "eager is used instead" in capsys.readouterr().err
-
-
-class Listener:
-    def __init__(self):
-        self.heard = 0
-
-    def hear(self, module, given, answer):
-        self.heard += 1
-
-
-@pytest.mark.parametrize("engine", ["eager", "native"])
-def test_the_one_who_hooked_hears_and_a_hook_at_the_model_decides(engine):
-    model, images, listener = model_of(1), torch.randn(1, 3, 64, 64), Listener()
-    model.norm.register_forward_hook(listener.hear)
-    model.register_forward_hook(lambda module, given, answer: 0 * answer)
-    assert not engines.build(model, shape=tuple(images.shape), engine=engine)(images).any()
-    assert listener.heard
 
 
 def test_threads_with_maps_of_several_sizes_get_their_own_position_embedding():

@@ -38,6 +38,17 @@ def test_a_pattern_expands_only_where_no_such_file_exists(tmp_path):
     assert names(expand([f"{tmp_path}/[x].png"])) == [f"{tmp_path}/[x].png"]
 
 
+@pytest.mark.parametrize("pattern", ["ph/**", "ph/**/*", "p*", "ph/**/**", "./ph/**", "**"])
+def test_a_pattern_gives_each_file_once_whatever_folders_it_finds(tmp_path, monkeypatch, pattern):
+    monkeypatch.chdir(tmp_path)
+    expected = ["ph/a.png", "ph/sub/b.png", "ph/sub/deep/c.png", "ph/sub-2/d.png"]
+    for name in expected:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "ph" / "empty").mkdir()
+    assert sorted(os.path.normpath(item.name) for item in expand([pattern]) if not item.fault) == sorted(expected)
+
+
 @pytest.mark.parametrize("what", ["missing.png", "empty", "no*match"])
 def test_what_gives_nothing_is_one_input_with_its_reason(tmp_path, what):
     (tmp_path / "empty").mkdir()

@@ -155,6 +155,22 @@ def test_memory_of_a_decoder_is_bounded(monkeypatch, tmp_path):
         decoders(tmp_path / "picture.png", 3)
 
 
+@pytest.mark.parametrize("fault", [MemoryError, KeyboardInterrupt])
+def test_fault_16_a_picture_that_does_not_fit_in_here_does_the_next_no_harm(tmp_path, monkeypatch, fault):
+    for number in (5, 6):
+        picture(number).save(tmp_path / f"{number}.png")
+
+    def full(*given):
+        raise fault
+
+    with Decoders() as decoders:
+        with monkeypatch.context() as patch:
+            patch.setattr(isolation.np, "empty", full)
+            with pytest.raises(fault):
+                decoders(tmp_path / "5.png", 3)
+        np.testing.assert_array_equal(decoders(tmp_path / "6.png", 3), np.asarray(picture(6)))
+
+
 def test_leaving_ends_every_process_that_threads_started_at_once(fragile, tmp_path):
     decoders, together, faults = Decoders(seconds=60), threading.Barrier(5), []
 

@@ -61,6 +61,18 @@ def test_rows_come_back_whole(tmp_path, kind, columns):
     assert found == written
 
 
+@pytest.mark.parametrize("columns", [Columns(2), Columns(1, multi_label=True)])
+@pytest.mark.parametrize("kind", WRITERS)
+def test_fault_21_a_class_may_be_called_anything_too(tmp_path, kind, columns):
+    name = os.fsdecode(b"caf\xe9")
+    written = to_row(Classification((name, "b"), (0.75, 0.25), "x.png", columns.multi_label), columns)
+    with (tmp_path / f"rows.{kind}").open("wb") as file:
+        WRITERS[kind](iter([written]), file, columns)
+    (found,) = read_rows(tmp_path / f"rows.{kind}")
+    shown = "caf\\udce9" if kind == "parquet" else name
+    assert (found["label"], found["top"][0]["label"], found.get("labels", [shown])) == (shown, shown, [shown])
+
+
 @given(st.text(max_size=10) | FILE_NAMES)
 @example("'%41")
 @example(" =1+1")

@@ -29,7 +29,8 @@ KEPT = 8  # programs of one shape each, so that pictures of many sizes do not fi
 
 
 class Engine(Protocol):
-    """What :func:`build` gives: call it with pictures (B, C, H, W), float32, of any size; the answer is float32 logits (B, classes)."""
+    """What :func:`build` gives: call it with pictures (B, C, H, W) of any size, which are taken as float32; the answer is float32 logits
+    (B, classes), of which others may learn, but which lead no gradient back."""
 
     name: str
     precision: str
@@ -57,15 +58,21 @@ class Run:
     def __call__(self, images: Tensor) -> Tensor:
         return self.answers(images)[0]
 
-    @torch.inference_mode()
     def answers(self, images: Tensor) -> tuple[Tensor, Tensor]:
         check_pictures(images, self._channels)
         if 0 in images.shape[2:]:
             raise ValueError(f"expected pictures with pixels, got {tuple(images.shape)}")
-        program = self.program(tuple(images.shape))  # type: ignore[arg-type]
-        with torch.autocast("cpu", enabled=False):
-            logits, pooled = program(images)
-        return logits.float(), pooled.float()
+        with torch.inference_mode(), torch.autocast("cpu", enabled=False):
+            logits, pooled = self._compute(images.detach().float())
+        # copies from outside inference mode, of which others may learn
+        return logits.float().clone(), pooled.float().clone()
+
+    def _compute(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        if len(images) or ENGINES[self.name].any_size:
+            return self.program(tuple(images.shape))(images)  # type: ignore[arg-type]
+        # no program is built for no pictures, for which a runtime may have none
+        pooled = images.new_empty(0, self._model.config.widths[-1])
+        return self._model.head(pooled), pooled
 
     def program(self, shape: Shape) -> Program:
         """The program for pictures of ``shape``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
@@ -17,14 +18,19 @@ def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
     A graph is for tensors made in inference mode or for others, so that both kinds would compile it, and only the first with frozen
     weights. It is for the others, whatever the caller has. Raises :class:`SwinkitError` where torch fails to compile.
     """
+    from torch._dynamo import config as tracing
     from torch._dynamo.exc import TorchDynamoException
-    from torch._inductor import config
+    from torch._inductor import config as generating
 
     with torch.inference_mode(False), torch.no_grad():
         network = folded(model, shape, getattr(torch, precision))
         network.compile(fullgraph=True, dynamic=False)
         try:
-            with config.patch(freezing=True):
+            # torch counts as one function what all networks of this class are compiled from, and would give up at the ninth
+            with (
+                tracing.patch(recompile_limit=sys.maxsize, accumulated_recompile_limit=sys.maxsize),
+                generating.patch(freezing=True),
+            ):
                 network(torch.zeros(shape))
         except TorchDynamoException as fault:
             raise SwinkitError(
@@ -33,6 +39,8 @@ def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
 
     def run(images: Tensor) -> tuple[Tensor, Tensor]:
         with torch.inference_mode(False), torch.no_grad():
+            # pixels in another order would ask for a further graph
+            images = images.contiguous()
             return network(images.clone() if images.is_inference() else images)
 
     return run

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...kernels.accelerate import apart
-from ...kernels.build import HOOKS
 
 
 def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
     """A callable from pictures to (logits, pooled) for pictures of any size."""
     dtype = getattr(torch, precision)
     network = apart(model).eval().to(dtype)
-    heard = any(getattr(network, hooks) for hooks in HOOKS)  # at the model itself, so that it must be called
 
     def run(images: Tensor) -> tuple[Tensor, Tensor]:
-        x = images.to(dtype)
-        pooled = network.pooled(x)
-        return network(x) if heard else network.head(pooled), pooled
+        return ask(network, images.to(dtype))
 
     return run
+
+
+def ask(network: Any, images: Tensor) -> tuple[Tensor, Tensor]:
+    """What ``network`` answers for ``images``, called as a whole, so that hooks at it and a ``forward`` of its own count; and the pooled
+    embeddings (B, C) that its head was given. Where the head was called otherwise than once, with one embedding a picture, ``network.pooled`` is asked."""
+    asking, given = threading.get_ident(), []
+
+    def hear(head: nn.Module, entering: tuple[Any, ...]) -> None:
+        if threading.get_ident() == asking:
+            given.append(entering)
+
+    hearing = network.head.register_forward_pre_hook(hear, prepend=True)
+    try:
+        logits = network(images)
+    finally:
+        hearing.remove()
+    match given:
+        case [(Tensor() as pooled,)] if pooled.ndim == 2 and len(pooled) == len(images):
+            return logits, pooled
+    return logits, network.pooled(images)

@@ -35,13 +35,17 @@ class Answering(nn.Module):
         # its bytes tell one bundle from another in fingerprints, and say where the graph computes
         self.identity = nn.Parameter(torch.frombuffer(bytearray(self._digest()), dtype=torch.uint8), requires_grad=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The bundle goes along, and its graph is opened where it answers: a runtime's session cannot travel."""
+        return type(self), (self.bundle,), {"preprocessing": self.preprocessing, "training": self.training}
+
     def forward(self, images: Tensor) -> Tensor:
-        manifest = self.bundle.manifest
-        return torch.from_numpy(self.run(manifest.input.from_normalised(images.numpy(), manifest.preprocessing)))
+        return self.head(self.pooled(images))
 
     def pooled(self, images: Tensor) -> Tensor:
         """Logits, of which ``head`` makes logits: a graph gives no embedding away."""
-        return self(images)
+        manifest = self.bundle.manifest
+        return torch.from_numpy(self.run(manifest.input.from_normalised(images.numpy(), manifest.preprocessing)))
 
     def _digest(self) -> bytes:
         return b"".join(bytes.fromhex(entry.sha256) for entry in self.bundle.manifest.files.values())

@@ -69,7 +69,7 @@ def quantise_with_fallback(
     """
     expected = run_on(compiled(model), pictures)
     ranked = rank_layers(model, pictures[:RANKED], expected[:RANKED], progress)
-    for count in (1, 2, 4, 8, MOST_IN_FLOAT):
+    for count in dict.fromkeys(min(count, len(ranked)) for count in (1, 2, 4, 8, MOST_IN_FLOAT)):
         quantised = quantise(model, pictures, ranked[:count])
         answers = run_on(compiled(quantised), pictures)
         if agrees(expected, answers):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,15 @@ def test_a_bundle_predicts_as_its_model(model: str, bundle: str, channels: int, 
         assert np.abs(np.array(got.probabilities) - np.array(wanted.probabilities)).max() < 1e-4
     assert graph.precision == "float32"
     assert graph.fingerprint() == Predictor(exported.path).fingerprint() != original.fingerprint()
+
+
+@pytest.mark.parametrize("carried", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))], ids=["copied", "pickled"])
+def test_a_predictor_of_a_bundle_goes_elsewhere(onnx_bundle: Bundle, carried: Any) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (40, 50, 1), dtype=np.uint8)
+    first = Predictor(onnx_bundle.path, image_size=32)
+    second = carried(first)
+    assert second.fingerprint() == first.fingerprint()
+    assert second(picture) == first(picture)
 
 
 def test_a_bundle_gives_no_embeddings(onnx_bundle: Bundle, plain: Any) -> None:

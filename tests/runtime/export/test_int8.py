@@ -117,6 +117,16 @@ def test_harm_that_cannot_be_undone_is_refused_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_same_layers_are_not_quantised_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[tuple[str, ...]] = []
+    monkeypatch.setattr(quantising, "rank_layers", lambda *_: ["a", "b", "c"])
+    monkeypatch.setattr(quantising, "compiled", lambda model: lambda image: image)
+    monkeypatch.setattr(quantising, "quantise", lambda model, pictures, in_float: tried.append(tuple(in_float)))
+    _, in_float = quantising.quantise_with_fallback(None, [np.zeros((1, 2))], lambda *_: False, lambda _: None)
+    assert tried == [("a",), ("a", "b"), ("a", "b", "c")]
+    assert in_float == ("a", "b", "c")
+
+
 def verdict_of(right: list[int], float32: list[int], quantised: list[int], **seconds: float) -> Verdict:
     answers = Answers(np.array(float32), np.array(quantised), np.array(right))
     return Verdict(answers, ("a", "b"), (), {"float32": 2.0, "int8": 1.0, **seconds}, Gate())
