@@ -41,11 +41,11 @@ def test_default_folder_is_the_first_free_number(tmp_path, monkeypatch):
     assert names == ["runs/classify/shoes", "runs/classify/shoes-2", "runs/classify/shoes-3"]
 
 
-@pytest.mark.parametrize("content", ["config.yaml", "somebody.txt"])
-def test_existing_folder_is_never_overwritten(out, content):
+@pytest.mark.parametrize(("content", "mend"), [("config.yaml", "go on with it by --resume .*, or "), ("somebody.txt", "")])
+def test_existing_folder_is_never_overwritten(out, content, mend):
     out.mkdir()
     (out / content).write_text("mine")
-    with pytest.raises(UsageError, match=r"already exists.*--resume .*another --out"):
+    with pytest.raises(UsageError, match=rf"already exists.*Mend: {mend}choose another --out"):
         RunFolder.create(out, "x", {}, {})
     assert [(path.name, path.read_text()) for path in out.iterdir()] == [(content, "mine")]
 
