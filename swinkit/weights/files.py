@@ -79,7 +79,7 @@ def save_model(
 
     ``classes`` and ``preprocessing`` default to the attributes of that name that loading leaves on a model, then to numbers
     and to the default at the configured size. ``extra`` goes into ``config.json`` beside the rest. Raises
-    :class:`UsageError` when the number of classes is not the model's, :class:`WeightsError` when its tensors are not those of its
+    :class:`UsageError` when the number of classes, or the channels of the preprocessing, are not the model's, :class:`WeightsError` when its tensors are not those of its
     configuration or not finite, so that they could not be read again, :class:`SwinkitError` when the disk refuses.
     """
     model = getattr(model, "_orig_mod", model)  # torch.compile puts this before the names of all tensors

@@ -62,7 +62,7 @@ def test_what_cannot_be_meant_is_refused(words, message, capsys):
 
 
 def test_a_network_without_classes_learns_none(tmp_path: Path):
-    encoder = swinkit.create_model("swin_nano", num_classes=0)
+    encoder = swinkit.create_model("swin_nano", num_classes=0, in_channels=1)
     swinkit.save(described(encoder, (), swinkit.load(MODEL).preprocessing), tmp_path / "encoder")
     with pytest.raises(UsageError, match="has no classes to learn"):
         plans.plan_training(str(tmp_path / "encoder"), [], [], None)
