@@ -46,7 +46,11 @@ class Cells:
         if name not in self.found:
             self.write(begun=name)
             begun, processor = time.perf_counter(), time.process_time()
-            value = make()
+            try:
+                value = make()
+            except Exception:  # which a kill is not
+                self.write(begun=self.killed)
+                raise
             taken = time.perf_counter() - begun, time.process_time() - processor
             whole = name != self.killed
             seconds = {
@@ -135,6 +139,7 @@ def record(
         "experiment": name, "command": f"python -m experiments.{name}{''.join(given)}", "data": "Fashion-MNIST", "plan": asdict(plan),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "minutes of processor": round(sum(value["processor_seconds"] or 0 for value in cells.values()) / 60, 1),
+        "cells without a time": sum(value["processor_seconds"] is None for value in cells.values()),
         "claims": claims, "summary": summary(plan, walked), "cells": cells,
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)

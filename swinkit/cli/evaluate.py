@@ -10,7 +10,7 @@ import click
 
 from ..errors import UsageError
 from .given import MODEL, check_data, source_of
-from .options import LAYOUTS, SIZE, check_new, next_command, print_json, say, shared
+from .options import LAYOUTS, SIZE, check_new, next_command, no_option, print_json, say, shared
 
 if TYPE_CHECKING:
     from ..tasks.evaluation import Evaluation
@@ -89,7 +89,7 @@ def command(
         say(f"Written: {out / 'report.html'}", quiet)
         next_command("swinkit", "predict", model, "PICTURE", quiet=quiet)
     else:
-        again = [*([data] if data else []), *(["--split", split] if split != "auto" else []), *judged.options]
+        again = [*([no_option(data)] if data else []), *(["--split", split] if split != "auto" else []), *judged.options]
         next_command("swinkit", "evaluate", model, *again, "--out", "evaluation", quiet=quiet)
 
 

@@ -233,9 +233,15 @@ def _new_material(collection: Collection, split: str, quiet: bool) -> Material:
         findings = examine(collection, progress)
     usable = [index for index in labelled(collection) if index not in findings.unusable]
     own = {part: [index for index in usable if collection.samples[index].split == part] for part in ("train", "val", "test")}
-    remarks = [Remark(item.severity, item.message) for item in findings.items if item.kind not in OF_TRAINING]
-    unusable = {collection.samples[index].source: reason for index, reason in findings.unusable.items()}
-    return replace(_part(collection, {**own, "all": usable}, split, tuple(remarks)), unusable=unusable)
+    found = _part(collection, {**own, "all": usable}, split, ())
+    unusable = {
+        sample.source: reason
+        for index, reason in findings.unusable.items()
+        if found.part in ("all", (sample := collection.samples[index]).split)
+    }
+    untold = OF_TRAINING if unusable else {*OF_TRAINING, "unusable"}  # what is the matter with parts that are not judged
+    remarks = [Remark(item.severity, item.message) for item in findings.items if item.kind not in untold]
+    return replace(found, unusable=unusable, remarks=tuple(remarks))
 
 
 def _part(collection: Collection, parts: dict[str, Sequence[int]], split: str, remarks: tuple[Remark, ...]) -> Material:
@@ -291,8 +297,5 @@ def _size(network: Any) -> str:
     """Parameters; of an exported graph, which does not tell them, what it is."""
     if isinstance(network, Answering):
         return f"an exported {network.bundle.manifest.target} graph in {network.bundle.manifest.precision}"
-    return f"{_millions(sum(parameter.numel() for parameter in network.parameters()))} parameters"
-
-
-def _millions(count: int) -> str:
-    return f"{count / 1e6:.2f} million" if count >= 1e5 else f"{count:,}"
+    count = sum(parameter.numel() for parameter in network.parameters())
+    return f"{count / 1e6:.2f} million parameters" if count >= 1e5 else f"{count:,} parameters"

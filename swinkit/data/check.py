@@ -23,7 +23,7 @@ FEW = 5  # pictures of a class below which its figures say little
 TINY = 200  # pictures below which one split says little
 SKEW = 10  # largest class to smallest
 # kinds that a set only judged on leaves open
-OF_TRAINING = frozenset({"class-not-in-training", "class-not-judged", "few", "skewed", "tiny"})
+OF_TRAINING = frozenset({"class-not-in-training", "class-not-judged", "few", "one-view", "skewed", "tiny"})
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,11 @@ def examine(
         if progress is not None:
             progress(index + 1, total)
     same, found = exact(prints), near(prints)
-    similar = [group for group in found if not one_view(group, len(prints))]
-    views = [group for group in found if one_view(group, len(prints))]
+    labels_of = {index: collection.samples[index].labels for index in prints}
+    views = [group for group in found if one_view(group, labels_of)]
+    similar = [group for group in found if group not in views]
     about_labels = _labels(collection, unusable, folds) if labels else ()
-    about_twins = (*_twins(collection, same, similar), *_views(views, total))
+    about_twins = (*_twins(collection, same, found, views), *_views(collection, views))
     items = (*_files(collection, unusable), *_axes(collection, sizes), *about_labels, *about_twins)
     order = {"error": 0, "warning": 1, "note": 2}
     return Findings(unusable, tuple(sorted(items, key=lambda item: order[item.severity])), sizes, (*same, *similar))
@@ -241,11 +242,14 @@ def _spellings(classes: tuple[str, ...]) -> Iterator[Finding]:
             )
 
 
-def _twins(collection: Collection, same: list[tuple[int, ...]], similar: list[tuple[int, ...]]) -> Iterator[Finding]:
+def _twins(
+    collection: Collection, same: list[tuple[int, ...]], similar: list[tuple[int, ...]], views: list[tuple[int, ...]]
+) -> Iterator[Finding]:
+    """Of groups of exact and near duplicates; a drawn split keeps all of them together but the ``views``."""
     for kind, word, groups in (("duplicates", "exact", same), ("near-duplicates", "near", similar)):
         across = [group for group in groups if len({collection.samples[index].split or "train" for index in group}) > 1]
         torn = [group for group in groups if len({collection.samples[index].labels for index in group}) > 1]
-        parted = set(across)
+        parted = {*across, *views}
         inside = [group for group in groups if group not in parted]
         if across:
             yield Finding(
@@ -270,15 +274,20 @@ def _twins(collection: Collection, same: list[tuple[int, ...]], similar: list[tu
             )
 
 
-def _views(groups: list[tuple[int, ...]], total: int) -> Iterator[Finding]:
-    """Pictures that look alike since the camera never moved; what they show may differ all the same."""
-    for group in groups:
+def _views(collection: Collection, views: list[tuple[int, ...]]) -> Iterator[Finding]:
+    """Pictures that look alike since the camera never moved, and that a drawn split parts all the same; whose ``group`` is given stay with it."""
+    drawn = [
+        index
+        for index in _members(views)
+        if collection.samples[index].split is None and collection.samples[index].group is None
+    ]
+    if drawn:
         yield Finding(
             "one-view",
             "warning",
-            f"{len(group)} of {counted(total, 'picture')} look alike, as from one standpoint. A drawn split parts them one by one, so that validation "
-            "may look better than it is; a column `group` in a manifest, of a day or an object, keeps together what belongs together",
-            group,
+            f"{len(drawn)} of {counted(len(collection), 'picture')} look alike, as from one standpoint. A drawn split parts them one by one, so that "
+            "validation may look better than it is; a column `group` in a manifest, of a day or an object, keeps together what belongs together",
+            tuple(drawn),
         )
 
 

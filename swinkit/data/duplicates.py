@@ -7,8 +7,8 @@ most three bits; the thumbnails then decide, since plain pictures share hashes w
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,7 +21,10 @@ FAR = 3  # bits; four bands of 16 bits then share at least one
 ALIKE = 3.0  # mean difference of the thumbnails, of 255
 FLAT = 16  # brightest minus darkest of a thumbnail below which there is nothing to tell it by
 CROWD = 512  # a band shared by more pictures than this is a plain background, not a sign
-VIEW = 10, 0.1  # so many pictures that are alike, and such a share of all, were taken from one standpoint
+VIEW = (
+    10,
+    0.5,
+)  # more pictures than this that are alike, and more than such a share of all or of a class, were taken from one standpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,17 @@ def near(prints: dict[int, Print]) -> list[tuple[int, ...]]:
     return connected(links)
 
 
-def one_view(group: Sequence[int], pictures: int) -> bool:
-    """Whether a group of near duplicates is too large, of so many ``pictures``, to be one picture over again: a camera that never moves
-    sees all things alike."""
+def one_view(group: Sequence[int], labels: Mapping[int, tuple[int, ...]]) -> bool:
+    """Whether ``group``, near duplicates of those pictures whose ``labels`` are given, is no picture over again but what a camera saw that
+    never moved: so large that to keep it together would leave a part without pictures, or without some class."""
     least, share = VIEW
-    return len(group) > max(least, share * pictures)
+    if len(group) <= least:
+        return False
+    whole, part = (
+        Counter(kind for kinds in labels.values() for kind in kinds),
+        Counter(kind for one in group for kind in labels[one]),
+    )
+    return len(group) > share * len(labels) or any(count > max(least, share * whole[kind]) for kind, count in part.items())
 
 
 def _candidates(hashes: np.ndarray, chosen: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -29,8 +29,8 @@ def find_idx(folder: Path) -> list[Path]:
 def open_idx(folder: Path, reason: str = "", layout: str = "idx") -> Collection:
     """The IDX pictures of ``folder`` with their labels; ``train-``, ``val-``, ``t10k-``/``test-`` before the name is the split.
 
-    Class names are the lines of ``classes.txt``, where there is one, of every label from 0 or of those that occur; else the numbers that
-    occur. Raises :class:`DataError`.
+    Class names are the lines of ``classes.txt``, where there is one, of every label from 0, or from 1 where just these occur; else the
+    numbers that occur. Raises :class:`DataError`.
     """
     files = find_idx(folder)
     if not files:
@@ -100,9 +100,13 @@ def _classes(folder: Path, labels: list[int]) -> dict[int, str]:
     if not file.exists():
         return {label: str(label) for label in labels}
     names = file.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
-    highest = max(labels, default=-1)
-    if len(set(names)) < len(names) or not (len(names) > highest or len(names) == len(labels)):
-        raise DataError(
-            f"{file}: {len(names)} lines; expected one distinct name for each of the labels 0 to {highest}, or for each of the {len(labels)} that occur"
-        )
-    return dict(enumerate(names)) if len(names) > highest else dict(zip(labels, names, strict=True))
+    highest, count = max(labels, default=-1), len(names)
+    if len(set(names)) == count:
+        if labels == list(range(1, count + 1)):
+            return dict(zip(labels, names, strict=True))
+        # with one line more the first may be of a label 0 that does not occur, or the last of one that does not
+        if count > highest and not (min(labels, default=0) == 1 and count == highest + 1):
+            return dict(enumerate(names))
+    raise DataError(
+        f"{file}: {count} lines; expected one distinct name for each of the labels 0 to {highest}, or, where they begin at 1, 1 to {highest}"
+    )

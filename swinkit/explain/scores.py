@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -40,8 +42,19 @@ def class_target(model: nn.Module, index: int) -> Target:
     def share(logits: Tensor) -> Tensor:
         return decoder.probabilities(logits)[:, index]
 
-    name = classes[index] if classes else f"class {index}"
-    return Target(f"{name} ({index})" if classes.count(name) > 1 else name, score, share)
+    return Target(told_apart(classes)[index] if classes else f"class {index}", score, share)
+
+
+def told_apart(classes: Sequence[str]) -> list[str]:
+    """A name for each of ``classes`` that no other has: with its number where several are called so."""
+    names = list(classes)
+    for _ in range(2):  # a class may be called like another with its number
+        often = Counter(names)
+        names = [
+            f"{known} ({index})" if often[name] > 1 else name
+            for index, (known, name) in enumerate(zip(classes, names, strict=True))
+        ]
+    return names
 
 
 def likeliest(model: nn.Module, logits: Tensor, count: int) -> list[Target]:
@@ -50,7 +63,7 @@ def likeliest(model: nn.Module, logits: Tensor, count: int) -> list[Target]:
 
 
 def find_class(classes: tuple[str, ...], name: str) -> int:
-    """Index of the class called ``name``, or numbered so where no class has that name; raises :class:`UsageError` for none, and for several."""
+    """Index of the class called ``name``, told apart so, or numbered so where no class has that name; raises :class:`UsageError` for none, and for several."""
     places = [index for index, known in enumerate(classes) if known == name]
     if len(places) > 1:
         numbers = " or ".join(map(str, places))
@@ -59,7 +72,11 @@ def find_class(classes: tuple[str, ...], name: str) -> int:
         )
     if places:
         return places[0]
+    if name in (apart := told_apart(classes)):
+        return apart.index(name)
     if name.isdecimal() and int(name) < len(classes):
         return int(name)
     some = f"It has {len(classes)}, among them {', '.join(map(repr, classes[:5]))}"
-    raise UsageError(f"The model has no class {name!r}. {nearest(name, classes, some, most=3, likeness=0.4)}")
+    raise UsageError(
+        f"The model has no class {name!r}. {nearest(name, list(dict.fromkeys(classes)), some, most=3, likeness=0.4)}"
+    )

@@ -22,7 +22,7 @@ from torch.nn.modules.module import _has_any_global_hook
 from ..kernels.build import HOOKS, patched
 from ..model.attention import ScaledCosine, WindowAttention
 from ..model.backbone import PatchEmbed, PatchMerging, Stage, space_to_depth
-from ..model.block import Block, DropPath, post_norm, pre_norm
+from ..model.block import Block, DropPath, pre_norm
 from ..model.classifier import SwinClassifier
 from ..model.windows import Size, WindowGrid, counts_of, pad_to, shift_size
 from ..weights.verify import ShapesOnly
@@ -94,7 +94,7 @@ def departure(model: SwinClassifier) -> str | None:
         as_made = own is not None and type(module) is type(own) and module.extra_repr() == own.extra_repr()
         if not (as_made or type(module) is type(own) is DropPath) or patched(module):
             return f"{name or 'the model'}, of type {type(module).__name__}, is not what the configuration makes"
-        if isinstance(module, Block) and module.branch not in (pre_norm, post_norm):
+        if isinstance(module, Block) and isinstance(own, Block) and module.branch is not own.branch:
             return f"{name} has a branch of its own"
         if any(getattr(module, hooks) for hooks in HOOKS):
             return f"{name or 'the model'} has a hook"

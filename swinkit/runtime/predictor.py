@@ -40,6 +40,7 @@ Prepared: TypeAlias = tuple[str | None, Tensor] | Failure  # name and model inpu
 Decode: TypeAlias = Callable[[Any, int], np.ndarray]
 
 # engines that may be asked for where the model answers by itself: the defaults, and what it does
+SHORT = "not enough memory"
 BY_ITSELF = ("native", "auto", "eager")
 
 
@@ -62,7 +63,7 @@ class Predictor:
     Call it with a list or iterator of them, a folder or a glob pattern: the answer is a list with one entry per input, a
     :class:`Failure` where there is none to give (``ok`` tells them apart).
 
-    A copy, or a pickle for another process or machine, takes the model along and builds its engine where it answers.
+    A deep copy, or a pickle for another process or machine, takes the model along and builds its engine where it answers.
     """
 
     def __init__(
@@ -101,10 +102,12 @@ class Predictor:
         self._by_engine, self._named = by_engine, engine
         self._built: Engine | None = None
         self._building = threading.Lock()
-        self._options = (image_size, "auto", batch_size, engine, self.precision)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.model, *self._options)
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_building"} | {"_built": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _building=threading.Lock())
 
     def _engine(self) -> Engine:
         """Built when the first pictures come; threads that ask first together share it."""
@@ -172,7 +175,7 @@ class Predictor:
         except Undecodable as error:
             return Failure(name, error.reason)
         except (DataError, MemoryError, RuntimeError, OSError) as error:  # torch reports lack of memory as RuntimeError
-            return Failure(name, str(error) or "not enough memory")
+            return Failure(name, SHORT if ran_out_of_memory(error) else str(error))
 
     def _answers(self, waiting: list[Prepared], embeddings: bool) -> list[Answer]:
         same_size: defaultdict[torch.Size, list[int]] = defaultdict(list)
@@ -208,7 +211,7 @@ class Predictor:
             return self._decoder(outputs, names, pooled.tolist() if embeddings else None)
         # here what the fault held is free again
         if len(names) == 1:
-            return [Failure(names[0], "not enough memory")]
+            return [Failure(names[0], SHORT)]
         alone = zip(names, pictures, strict=True)
         return [answer for name, picture in alone for answer in self._answer_batch([name], [picture], embeddings)]
 

@@ -5,11 +5,26 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 AGAIN = b"\nAlready saving; one moment.\n"
+
+
+class CutShort(Exception):
+    """An interruption came while pictures were judged."""
+
+
+def until(interrupted: Callable[[], bool], batches: Iterable[Any]) -> Iterator[Any]:
+    """All of ``batches``; raises :class:`CutShort` once ``interrupted``, even behind the last."""
+    for batch in batches:
+        if interrupted():
+            raise CutShort
+        yield batch
+    if interrupted():
+        raise CutShort
 
 
 class Interruption:

@@ -56,8 +56,9 @@ class Labelled:
             )
         if settings.per_class:
             split = split.few(collection, settings.per_class, settings.seed, alike)
-        told = settings.folds or any(item.kind == "class-not-judged" for item in findings.items)
-        for part, what in (("train", "is left to learn from"), *(() if told else UNJUDGED)):
+        named = {sample.split for sample in collection.samples}  # of which what was found tells
+        drawn = () if settings.folds else tuple(one for one in UNJUDGED if one[0] not in named)
+        for part, what in (("train", "is left to learn from"), *drawn):
             if names := lacking(collection, getattr(split, part)):
                 say(f"warning: no picture of {counted(len(names), 'class')} {what}: {', '.join(map(repr, names[:8]))}")
         return split

@@ -10,7 +10,6 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from itertools import takewhile
 from typing import Any, Protocol
 
 import torch
@@ -23,9 +22,11 @@ from ..memory import ran_out_of_memory
 from ..tasks import Meter, Task
 from .ema import WeightAverage
 from .feed import Feed
+from .interrupt import CutShort, until
 from .optim import build_optimizers, set_learning_rate
 from .schedule import learning_rate_factor
 from .settings import RunSettings
+from .shortage import half_changed, too_large
 
 Save = Callable[[dict[str, Any], int], Any]  # state, step
 
@@ -61,6 +62,11 @@ class Progress:
     best: float | None = None
     best_step: int = 0
     stale: int = 0
+
+    @property
+    def told(self) -> int:
+        """The last step of which tables may hold a row."""
+        return self.step - self.unmeasured
 
 
 class Trainer:
@@ -195,8 +201,9 @@ class Trainer:
 
     def evaluate(self, watcher: Watcher) -> None:
         """Measure the epoch that ended, unless an interruption cuts that short: then whoever resumes does it from its first picture."""
-        judged = self.measure(takewhile(lambda _: not watcher.interrupted(), self.feed.evaluation()))
-        if watcher.interrupted():
+        try:
+            judged = self.measure(until(watcher.interrupted, self.feed.evaluation()))
+        except CutShort:
             return
         here, metrics = self.progress, judged.compute()
         here.unmeasured = False
@@ -279,19 +286,3 @@ def in_parts(size: int, parts: int) -> list[slice]:
     """``size`` pictures in at most ``parts`` slices of equal length, the last one shorter."""
     length = math.ceil(size / parts)
     return [slice(start, min(start + length, size)) for start in range(0, size, length)]
-
-
-def too_large(fault: BaseException) -> SwinkitError:
-    """The error for a network of which not even one picture fits."""
-    return SwinkitError(
-        f"Out of memory with a single picture at once ({fault}). Mend: a smaller --model or --image-size, or "
-        "--set swin.gradient_checkpointing=true"
-    )
-
-
-def half_changed(fault: BaseException, step: int) -> SwinkitError:
-    """The error for weights of which only some may have changed: neither taking the step again nor saving them would be right."""
-    return SwinkitError(
-        f"Out of memory at step {step} while the weights changed ({fault}). This step is not saved. Mend: free memory, or a smaller "
-        "--model, and go on from the last save with --resume"
-    )

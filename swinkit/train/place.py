@@ -11,6 +11,7 @@ from ..data.collection import shown
 from ..data.folders import split_folders
 from ..data.layouts import layout_of
 from ..errors import DataError, UsageError
+from ..weights import DESCRIPTION, WEIGHTS
 from ..weights.atomic import TEMPORARY, check_room
 from .settings import MAKING, RunSettings
 
@@ -21,9 +22,12 @@ FOLDS = "folds.json"  # in the folder of a cross-validation, whose runs lie in i
 
 
 def run_of(model: str) -> Path | None:
-    """The run that ``model`` names, itself, its model folder or the weights in that; None for a model without one."""
+    """The run that ``model`` names, itself, its model folder or a file of that; None for any other model, wherever it lies."""
     path = Path(model)
-    for folder in (path, path.parent, *([path.parent.parent] if path.is_file() else [])):
+    if path.is_file() and path.name in (WEIGHTS, DESCRIPTION):
+        path = path.parent
+    inside = path.resolve().name == "model"
+    for folder in (path, *([path.parent if path.name == "model" else path.resolve().parent] if inside else [])):
         if (folder / CONFIG).is_file() and (folder / DATA).is_file():
             return folder
     return None

@@ -20,9 +20,10 @@ from ..machine import available_memory
 from ..tasks import Task
 from ..timing import duration
 from .feed import Feed
-from .loop import in_parts, too_large
+from .loop import in_parts
 from .optim import build_optimizers
 from .settings import RunSettings
+from .shortage import too_large
 
 WORTHWHILE = 1.1  # how many times faster half precision must be
 ENOUGH, TURNS = 2, 5  # measurements of each precision, and where they are close

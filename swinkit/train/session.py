@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,11 +16,12 @@ from ..data.split import Split
 from ..data.workers import explained_workers
 from ..devices import find_device, threads
 from ..errors import DataError, Interrupted, UsageError
+from ..tasks import Meter
 from ..validation import validated
 from ..weights.files import read_model
 from ..weights.saved import weights_digest
 from .checkpoint import Checkpoint
-from .interrupt import Interruption
+from .interrupt import CutShort, Interruption, until
 from .loop import Trainer
 from .place import check_place, resumable
 from .prepare import Prepared, empty_network, identity, initial_network, make_feed, places, prepare
@@ -127,7 +128,7 @@ def _gone_on(run: RunFolder, settings: RunSettings, collection: Collection, disp
         for name in beside.keys() & run.data.keys():
             same_data(run.data[name], beside[name], f" of {name}")
     write_down(run, settings, beside)
-    run.truncate_metrics(trainer.progress.step)
+    run.truncate_metrics(trainer.progress.told)
     for note in [*notes, f"Going on from step {trainer.progress.step} of {trainer.steps}."]:
         run.log(note)
         display.say(note)
@@ -164,6 +165,7 @@ def restored(trainer: Trainer, run: RunFolder, checkpoint: Checkpoint | None) ->
 
 def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display, epoch: EpochSums | None = None) -> RunResult:
     """The loop, the choice of weights, and the test; ``epoch`` is what was seen of the epoch before."""
+    further = f"Go on with: swinkit {MAKING[trainer.settings.task].verb} --resume {resumable(run.path)}"
     with Interruption() as interruption:
         watcher = RunWatcher(run, trainer, display, interruption, epoch)
         display.begin(trainer.progress.step, trainer.steps)
@@ -171,39 +173,47 @@ def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display, epo
             reason = trainer.run(watcher, watcher.save)
         finally:
             watcher.close()
-    here = f"step {trainer.progress.step} of {trainer.steps}"
-    if reason is None and trainer.progress.step == trainer.steps:
-        return measure_and_save(run, trainer, split, display)
-    if reason is None:
-        best = trainer.progress.best_step
-        stopped = (
-            f"Stopped early at {here}: no better for {counted(trainer.progress.stale, 'evaluation')}; best at step {best}."
-        )
-        watcher.noted(stopped)
-        return replace(measure_and_save(run, trainer, split, display), stopped=stopped)
-    stopped = f"Stopped at {here}: {reason}."
-    further = f"Go on with: swinkit {MAKING[trainer.settings.task].verb} --resume {resumable(run.path)}"
+        stopped = f"Stopped at step {trainer.progress.step} of {trainer.steps}: {reason}."
+        try:
+            if reason is None:
+                return ended(run, trainer, split, watcher)
+            if watcher.out_of_time:
+                run.log(stopped)
+                display.say(f"{stopped} The model as it is now is measured and kept. {further}")
+                result = measure_and_save(run, trainer, split, watcher)
+                return replace(result, stopped=f"{stopped} {further}", finished=False)
+        except CutShort:
+            stopped = f"Stopped at step {trainer.progress.step} of {trainer.steps}: {watcher.stop()}."
     run.log(stopped)
-    if not watcher.out_of_time:
-        raise Interrupted(f"{stopped} All is saved. {further}")
-    display.say(f"{stopped} The model as it is now is measured and kept. {further}")
-    return replace(measure_and_save(run, trainer, split, display), stopped=f"{stopped} {further}", finished=False)
+    raise Interrupted(f"{stopped} All is saved. {further}")
 
 
-def measure_and_save(run: RunFolder, trainer: Trainer, split: Split, display: Display) -> RunResult:
-    """Settle the final weights, measure them, and write the model."""
+def ended(run: RunFolder, trainer: Trainer, split: Split, watcher: RunWatcher) -> RunResult:
+    """What the loop came to, at its last step or where it grew no better."""
+    here = trainer.progress
+    if here.step == trainer.steps:
+        return measure_and_save(run, trainer, split, watcher)
+    stopped = f"Stopped early at step {here.step} of {trainer.steps}: no better for {counted(here.stale, 'evaluation')}; best at step {here.best_step}."
+    watcher.noted(stopped)
+    return replace(measure_and_save(run, trainer, split, watcher), stopped=stopped)
+
+
+def measure_and_save(run: RunFolder, trainer: Trainer, split: Split, watcher: RunWatcher) -> RunResult:
+    """Settle the final weights, measure them, and write the model. Raises :class:`CutShort` at an interruption."""
     model = trainer.average.model
     if trainer.settings.keep == "best" and trainer.progress.best is not None and run.model.exists():
         model.load_state_dict(read_model(run.model).state)
-    judged = trainer.measure(trainer.feed.evaluation())
+
+    def measured(*pictures: Sequence[int]) -> Meter:
+        return trainer.measure(until(watcher.interrupted, trainer.feed.evaluation(*pictures)))
+
+    judged = measured()
     validation = judged.compute()
-    test = trainer.measure(trainer.feed.evaluation(split.test)).compute() if split.test else None
+    test = measured(split.test).compute() if split.test else None
     save_trained(run, trainer, {"metrics": {"validation": validation, "test": test}, **judged.calibration()})
     for name, metrics in (("validation", validation), ("test", test)):
         if metrics:
-            text = f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in metrics.items())
-            run.log(text)
-            display.say(text)
+            watcher.noted(f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in metrics.items()))
     return RunResult(
         path=run.path, epochs=trainer.epoch, step=trainer.progress.step, validation=validation, test=test,
         sha256=weights_digest(model.state_dict()), parameters=sum(p.numel() for p in model.parameters()),
@@ -211,16 +221,13 @@ def measure_and_save(run: RunFolder, trainer: Trainer, split: Split, display: Di
 
 
 def make_fabric(settings: RunSettings) -> Fabric:
-    """Raises :class:`UsageError` for a strategy that there is not, and a device that this machine lacks."""
+    """Raises :class:`UsageError` for a device that this machine lacks."""
     device = find_device(settings.device)
     devices: Any = [device.index] if device.index is not None else settings.devices
     precision: Any = settings.precision or "32-true"
     chatter = logging.getLogger("lightning_fabric.utilities.rank_zero")
     chatter.setLevel(logging.WARNING)  # the plan has named the precision, and -q means quiet
-    try:
-        return Fabric(accelerator=device.type, devices=devices, strategy=settings.strategy, precision=precision)
-    except ValueError as fault:
-        raise UsageError(f"strategy={settings.strategy}: {fault}. Mend: leave strategy out") from None
+    return Fabric(accelerator=device.type, devices=devices, strategy=settings.strategy, precision=precision)
 
 
 def unchanged(settings: Kind, changes: Mapping[str, Any]) -> Kind:

@@ -83,7 +83,7 @@ class RunWatcher:
         self.kept = -KEEP_EVERY
         self.looked = self.longest = 0.0  # seconds of all looks, and of the longest
         self.pause = min(self.settings.save_every * 60, 10.0)
-        self.writer = self._writer(trainer.progress.step) if self.settings.tensorboard else None
+        self.writer = self._writer(trainer.progress.told) if self.settings.tensorboard else None
 
     def stepped(self, trainer: Trainer, loss: float, rate: float) -> None:
         self.epoch.losses += loss

@@ -30,14 +30,14 @@ def save_pretrained(
 ) -> Path:
     """Write ``model`` into ``folder`` as :func:`~swinkit.weights.files.save_model` does, and a model card beside it.
 
-    ``licence`` is the hub's word for it, such as "apache-2.0"; ``extra`` goes into ``config.json``, its ``metrics`` into the card.
+    ``licence`` is the hub's word for it, such as "apache-2.0", for the head of a new card; ``extra`` goes into ``config.json``, its ``metrics`` into the card.
     Of a card that lies there only what tells of the model is written anew: people write on in them. Raises :class:`UsageError` as :func:`swinkit.save` does.
     """
     check_replaceable(folder)
     known = lasting(getattr(model, "metadata", None) or {})
     folder = save_model(model, folder, multi_label=bool(getattr(model, "multi_label", False)), extra={**known, **(extra or {})})
-    card, there = model_card(folder, licence), folder / CARD
-    write_atomically(there, (renewed(there.read_text("utf-8"), card) if there.exists() else card).encode())
+    card, there = model_card(folder, licence).encode(), folder / CARD
+    write_atomically(there, renewed(there.read_bytes(), card) if there.exists() else card)
     return folder
 
 
@@ -79,7 +79,7 @@ def upload(
             if hub.file_exists(repository, CARD):
                 card = Path(folder) / CARD
                 there = client.hf_hub_download(repository, CARD, token=token, **hub_settings())
-                card.write_text(renewed(Path(there).read_text("utf-8"), card.read_text("utf-8")), "utf-8")
+                card.write_bytes(renewed(Path(there).read_bytes(), card.read_bytes()))
             return str(hub.upload_folder(repo_id=repository, folder_path=folder, commit_message=message).commit_url)
         except client.errors.HfHubHTTPError as fault:
             status = getattr(getattr(fault, "response", None), "status_code", None)
@@ -127,14 +127,15 @@ model = swinkit.load("hf-hub:org/name")  # the name of this repository
 """
 
 
-def renewed(card: str, model: str) -> str:
+def renewed(card: bytes, model: bytes) -> bytes:
     """``card`` as it lies there, which people write on in, with what :func:`model_card` says of the model that lies there now in the place
-    of what it said of another; one without these marks is its author's alone."""
-    before, begun, rest = card.partition(BEGIN)
-    _, ended, after = rest.partition(END)
+    of what it said of another; one without these marks is its author's alone. Every other byte stays."""
+    begin, end = BEGIN.encode(), END.encode()
+    before, begun, rest = card.partition(begin)
+    _, ended, after = rest.partition(end)
     if not (begun and ended):
         return card
-    return before + BEGIN + model.partition(BEGIN)[2].partition(END)[0] + END + after
+    return before + begin + model.partition(begin)[2].partition(end)[0] + end + after
 
 
 def _measured(metrics: Any) -> str:

@@ -144,6 +144,19 @@ def test_a_broken_picture_of_new_data_is_left_out_and_remarked(trained, tmp_path
     assert list(json.loads(printed.out)["data"]["unusable"]) == ["dark/broken.png"]
 
 
+def test_of_pictures_that_are_not_judged_anyway_nothing_is_said(trained, tmp_path, capsys):
+    for part in ("train", "val"):
+        for label in CLASSES:
+            (tmp_path / part / label).mkdir(parents=True)
+            Image.new("RGB", (16, 16)).save(tmp_path / part / label / "a.png")
+    (tmp_path / "train" / "dark" / "broken.png").write_bytes(b"no picture")
+    for part, left in (("val", []), ("train", ["train/dark/broken.png"]), ("all", ["train/dark/broken.png"])):
+        assert run(["evaluate", str(trained), str(tmp_path), "--split", part, "--json", "-q"]) == 0
+        printed = capsys.readouterr()
+        assert list(json.loads(printed.out)["data"]["unusable"]) == left
+        assert ("cannot be used" in printed.err) == bool(left)
+
+
 def test_a_class_without_a_judged_picture_is_told(trained, tmp_path, capsys):
     (tmp_path / "new" / "dark").mkdir(parents=True)
     Image.new("RGB", (16, 16)).save(tmp_path / "new" / "dark" / "a.png")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -207,3 +208,34 @@ def test_channels_that_differ_are_not_alike_since_the_first_is_the_same():
     first = np.tile(np.arange(0, 128, 8, np.uint8), (16, 1))
     pictures = [np.stack([first, *chance.integers(0, 256, (3, 16, 16), np.uint8)], axis=-1) for _ in range(2)]
     assert near({number: fingerprint(picture) for number, picture in enumerate(pictures)}) == []
+
+
+def test_many_copies_of_a_few_pictures_stay_together(tmp_path):
+    for number in range(60):
+        name = tmp_path / ("cat" if number % 2 else "dog") / f"{number}.jpg"
+        name.parent.mkdir(exist_ok=True)
+        colourful(number % 5 * 2 + number % 2).save(name, quality=70 + number // 10)
+    data = open_data(tmp_path)
+    findings = examine(data)
+    assert sorted(map(len, findings.alike)) == [6] * 10
+    assert "one-view" not in {item.kind for item in findings.items}
+
+
+def test_of_one_standpoint_the_splits_of_the_data_are_told_and_groups_are_heeded(tmp_path):
+    chance, scene = np.random.default_rng(0), np.asarray(colourful(999), np.int16)
+    rows = []
+    for number in range(24):
+        frame = np.clip(scene + chance.integers(-2, 3, scene.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(frame).save(tmp_path / f"{number}.png")
+        rows.append({"file_name": f"{number}.png", "label": "ab"[number % 2], "split": ("train", "val")[number % 3 == 0]})
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text("\n".join(map(json.dumps, rows)))
+    assert {"near-duplicates-across-splits", "near-duplicates-across-labels"} <= kinds(manifest).keys()
+    assert "one-view" not in kinds(manifest)
+    grouped = [
+        {"file_name": row["file_name"], "label": row["label"], "group": str(number // 4)} for number, row in enumerate(rows)
+    ]
+    manifest.write_text("\n".join(map(json.dumps, grouped)))
+    assert "one-view" not in kinds(manifest)
+    manifest.write_text("\n".join(json.dumps({key: row[key] for key in ("file_name", "label")}) for row in rows))
+    assert "24 of 24 pictures look alike" in kinds(manifest)["one-view"]

@@ -215,14 +215,24 @@ def test_idx(tmp_path, ending):
 
 def test_idx_labels_may_begin_anywhere_and_leave_some_out(tmp_path):
     write_idx(tmp_path / "train-images-idx3-ubyte", np.zeros((3, 3, 3), np.uint8))
-    write_idx(tmp_path / "train-labels-idx1-ubyte", np.array([3, 1, 26], np.uint8))
+    write_idx(tmp_path / "train-labels-idx1-ubyte", np.array([3, 1, 2], np.uint8))
     data = open_data(tmp_path)
-    assert (data.classes, [sample.labels for sample in data.samples]) == (("1", "3", "26"), [(1,), (0,), (2,)])
-    (tmp_path / "classes.txt").write_text("a\nc\nz\n", encoding="utf-8-sig")
-    assert open_data(tmp_path).classes == ("a", "c", "z")
-    (tmp_path / "classes.txt").write_text("a\nc\n")
+    assert (data.classes, [sample.labels for sample in data.samples]) == (("1", "2", "3"), [(2,), (0,), (1,)])
+    (tmp_path / "classes.txt").write_text("a\nb\nc\n", encoding="utf-8-sig")
+    assert (open_data(tmp_path).classes, open_data(tmp_path).samples[0].labels) == (("a", "b", "c"), (2,))
+    (tmp_path / "classes.txt").write_text("none\na\nb\nc\nd\n")
+    assert (open_data(tmp_path).classes[3], open_data(tmp_path).samples[0].labels) == ("c", (3,))
+
+
+@pytest.mark.parametrize(("labels", "names"), [((3, 1, 2), "abcd"), ((1, 3, 5), "abc"), ((0, 1, 9), "abc"), ((0, 1, 1), "aab")])
+def test_names_that_may_be_of_other_labels_are_refused(tmp_path, labels, names):
+    """A line more than labels that begin at 1 may be of 0, or of one behind the last."""
+    write_idx(tmp_path / "train-images-idx3-ubyte", np.zeros((3, 3, 3), np.uint8))
+    write_idx(tmp_path / "train-labels-idx1-ubyte", np.array(labels, np.uint8))
+    (tmp_path / "classes.txt").write_text("\n".join(names) + "\n")
     with pytest.raises(
-        DataError, match="2 lines; expected one distinct name for each of the labels 0 to 26, or for each of the 3 that occur"
+        DataError,
+        match=f"{len(names)} lines; expected one distinct name for each of the labels 0 to {max(labels)}, or, where they begin at 1",
     ):
         open_data(tmp_path)
 

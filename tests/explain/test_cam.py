@@ -19,7 +19,7 @@ from swinkit.explain.explanation import METHODS, Explainer
 from swinkit.explain.field import receptive_field
 from swinkit.explain.gradients import integrated_gradients, smoothgrad
 from swinkit.explain.rollout import traced_back
-from swinkit.explain.scores import class_target, find_class, likeliest
+from swinkit.explain.scores import class_target, find_class, likeliest, told_apart
 from swinkit.explain.seeing import leaf_at, meetings, upsampled
 from swinkit.model.backbone import space_to_depth
 from tests.explain.models import VERSIONS, small
@@ -186,7 +186,8 @@ def test_of_two_classes_of_one_name_the_number_tells_which() -> None:
     assert [target.name for target in likeliest(model, torch.tensor([[1.0, 4, 2, 3]]), 3)] == ["bee", "dog", "crane (2)"]
     with pytest.raises(UsageError, match=r"2 classes called 'crane'.*0 or 2"):
         find_class(model.classes, "crane")
-    assert find_class(model.classes, "2") == 2
+    assert find_class(model.classes, "2") == find_class(model.classes, "crane (2)") == 2
+    assert told_apart(("crane", "crane", "crane (0)")) == ["crane (0)", "crane (1)", "crane (0) (2)"]
 
 
 def test_a_model_with_a_norm_for_each_stage_says_so() -> None:

@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from swinkit.model.block import post_norm
 from swinkit.model.classifier import SwinClassifier
 from swinkit.preprocessing import Preprocessing
 from swinkit.runtime import engines
+from swinkit.runtime.engines.eager import ask
 from swinkit.runtime.predictor import Predictor
 from tests.runtime.test_engines import model_of, own_memory  # noqa: F401  # the last is a fixture
 
@@ -43,6 +45,7 @@ CHANGES = {
     "a branch of its own": lambda block: setattr(
         block, "branch", lambda norm, layer, drop, x, *rest: x + 2 * drop(layer(norm(x), *rest))
     ),
+    "the other version's branch": lambda block: setattr(block, "branch", post_norm),
     "another epsilon": lambda block: setattr(block.norm1, "eps", 0.1),
 }
 
@@ -128,3 +131,22 @@ def test_a_predictor_asks_the_forward_of_a_models_own(by_engine, monkeypatch):
     for place, answer in enumerate(Predictor(model).stream(pictures, embeddings=True)):
         assert answer.probabilities == pytest.approx(expected[place].tolist(), abs=1e-5)
         assert answer.embedding == pytest.approx(embeddings[place].tolist(), abs=1e-5)
+
+
+def test_a_model_that_torch_compiles_is_asked_without_its_graph():
+    """To hear in a graph what the head is given would break it."""
+    images = torch.randn(1, 3, 64, 64)
+    for whole in (True, False):
+        model = model_of(1)
+        with torch.no_grad():
+            expected = model(images)
+        model.preprocessing = Preprocessing(size=(64, 64))
+        if whole:
+            answer = torch.compile(model, fullgraph=True, backend="eager")
+        else:
+            model.compile(fullgraph=True, backend="eager")
+            answer = model
+        with torch.no_grad():
+            logits, pooled = ask(answer, images)
+        torch.testing.assert_close(logits, expected)
+        torch.testing.assert_close(model.head(pooled), expected)

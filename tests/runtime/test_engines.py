@@ -14,6 +14,7 @@ from torch._dynamo.utils import counters
 from swinkit.cli.bench import command as bench
 from swinkit.cli.predict import command as predict
 from swinkit.config import SwinConfig
+from swinkit.devices import threads
 from swinkit.errors import MissingExtra, UsageError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.runtime import choices, engines, kinds
@@ -163,6 +164,8 @@ def test_more_programs_are_compiled_in_a_process_than_torch_takes_for_one_functi
         for given in (images, images.contiguous(memory_format=torch.channels_last)):
             torch.testing.assert_close(program(given)[0], model(images).detach(), rtol=1e-4, atol=1e-5)
     assert counters["stats"]["unique_graphs"] == graphs
+    with threads(torch.get_num_threads() + 1):
+        torch.testing.assert_close(programs[-1](images)[0], model(images).detach(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("engine", ["eager", "native", "onednn"])

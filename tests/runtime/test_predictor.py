@@ -1,7 +1,6 @@
 import copy
 import io
 import json
-import pickle
 import threading
 from pathlib import Path
 
@@ -378,18 +377,3 @@ def test_stochastic_depth_means_nothing_in_an_answer(predictor):
     deep = copy.deepcopy(predictor.model)
     deep.backbone.stages[0].blocks[0].drop_path.rate = 0.3
     assert departure(deep) is None
-
-
-@pytest.mark.parametrize("carried", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))], ids=["copied", "pickled"])
-def test_a_predictor_goes_elsewhere_with_its_model_and_builds_its_engine_there(model_folder, carried):
-    first = Predictor(model_folder, image_size=2 * SIDE, batch_size=2)
-    expected = first(picture(3))
-    second = carried(first)
-    assert (second.fingerprint(), second.batch_size) == (first.fingerprint(), 2)
-    assert second.preprocessing.size == (2 * SIDE, 2 * SIDE)
-    assert second(picture(3)) == expected
-    changed = carried(first)
-    with torch.no_grad():
-        changed.model.head.bias[0] += 5
-    assert changed(picture(3)).probabilities != expected.probabilities
-    assert first(picture(3)) == expected

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import threading
 
@@ -53,8 +54,9 @@ def test_outside_the_main_thread_it_is_inert():
     assert seen == [(False, "")]
 
 
-@pytest.mark.parametrize("epoch", [1, 3])
-def test_a_signal_cuts_an_evaluation_short_and_the_run_ends_as_if_there_had_been_none(epoch, tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [1, 3, 4], ids=["first", "last", "final"])
+def test_a_signal_cuts_an_evaluation_short_and_the_run_ends_as_if_there_had_been_none(number, tmp_path, monkeypatch):
+    """Of one after each of three epochs, and one of the weights that are kept."""
     data, settings = write_pictures(tmp_path / "rows", count=96), {**TINY, "val": 0.4}
     whole = fit(data, out=tmp_path / "whole", **settings)
     update, looks = ClassificationMeter.update, {}  # pictures by meter, of which each evaluation has its own
@@ -62,15 +64,19 @@ def test_a_signal_cuts_an_evaluation_short_and_the_run_ends_as_if_there_had_been
     def signalled(self, model, batch):
         looks[self] = looks.get(self, 0) + len(batch)
         update(self, model, batch)
-        if len(looks) == epoch:
+        if len(looks) == number:
             signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patched:
         patched.setattr(ClassificationMeter, "update", signalled)
-        with pytest.raises(Interrupted, match=f"step {epoch * whole.step // 3} of {whole.step}: SIGTERM"):
+        with pytest.raises(Interrupted, match=f"step {min(number, 3) * whole.step // 3} of {whole.step}: SIGTERM.*--resume"):
             fit(data, out=tmp_path / "parts", **settings)
     pictures = len(json.loads((whole.path / "data.json").read_text())["split"]["val"])
-    assert list(looks.values()) == [pictures] * (epoch - 1) + [TINY["batch_size"]] != [pictures] * epoch
+    assert list(looks.values()) == [pictures] * (number - 1) + [TINY["batch_size"]] != [pictures] * number
+    shutil.copytree(tmp_path / "parts", tmp_path / "again")
     parts = resume(tmp_path / "parts")
     assert (parts.sha256, parts.validation) == (whole.sha256, whole.validation)
     assert logged(parts.path) == logged(whole.path)
+    # killed behind the evaluation and before the next checkpoint: the row is there already
+    shutil.copy(parts.path / "metrics.csv", tmp_path / "again")
+    assert logged(resume(tmp_path / "again").path) == logged(whole.path)

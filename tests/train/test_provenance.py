@@ -97,6 +97,14 @@ def test_a_run_is_known_by_its_weights_too(first, pictures):
         assert list(seen_by(str(name), open_data(pictures)).labels) == trained
 
 
+@pytest.mark.parametrize("place", ["downloads/model.safetensors", "model/theirs.pth", "best.pth"])
+def test_weights_that_lie_in_a_run_are_not_the_runs_own(place, first, pictures, tmp_path):
+    theirs = shutil.copytree(first, tmp_path / "run") / place
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_bytes(b"")
+    assert not seen_by(str(theirs), open_data(pictures)).labels
+
+
 @pytest.mark.parametrize(
     ("file", "text"), [("data.json", None), ("data.json", "{"), ("data.json", "[]"), ("config.yaml", "- no settings")]
 )

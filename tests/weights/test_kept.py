@@ -80,11 +80,11 @@ def test_a_card_shows_the_figures_of_a_run_and_tells_of_the_model_that_lies_ther
     first = card.read_text("utf-8")
     assert "## Measured in test" in first
     assert "| top1 | 0.9412 |" in first
-    card.write_text(first.replace("license", "licence_of_ours") + "\nOurs: thanks to all bees.\n", "utf-8")
+    card.write_bytes(first.replace("license", "licence_of_ours").encode() + "\nOurs: thanks to Bj\xf6rn.\r\n".encode("latin-1"))
     save_pretrained(made(1, ("dog", "elk")), card.parent)
-    second = card.read_text("utf-8")
+    second = card.read_bytes().decode("latin-1")
     assert second.startswith('---\nlibrary_name: "swinkit"')
-    assert second.endswith(f"{END}\n\nOurs: thanks to all bees.\n")
+    assert second.endswith(f"{END}\n\nOurs: thanks to Bj\xf6rn.\r\n")
     assert second.count(BEGIN) == 1
     assert "`dog`, `elk`" in second
     assert read_model(card.parent).sha256 in second
@@ -122,6 +122,12 @@ def test_our_own_weights_without_their_description_are_known_for_what_they_are(t
         WeightsError, match=r"swinkit's own names, without the config\.json.*Mend: .*swinkit\.save\(model, folder\)"
     ):
         swinkit.load(tmp_path / "mine.pth")
+
+
+def test_weights_that_are_no_swin_are_not_taken_for_ours(tmp_path: Path) -> None:
+    torch.save({"backbone.stages.0.0.depthwise_conv.weight": torch.ones(3)}, tmp_path / "convnext.pth")
+    with pytest.raises(WeightsError, match="There is no Swin among these 1 tensors"):
+        swinkit.load(tmp_path / "convnext.pth")
 
 
 def test_a_checkpoint_that_names_a_type_of_numbers_is_read(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
 def ask(network: Any, images: Tensor) -> tuple[Tensor, Tensor]:
     """What ``network`` answers for ``images``, called as a whole, so that hooks at it and a ``forward`` of its own count; and the pooled
     embeddings (B, C) that its head was given. Where the head was called otherwise than once, with one embedding a picture, ``network.pooled`` is asked."""
+    network = getattr(network, "_orig_mod", network)  # a compiled one, whose graph could not be heard in
+    call = network._call_impl if getattr(network, "_compiled_call_impl", None) else network
     asking, given = threading.get_ident(), []
 
     def hear(head: nn.Module, entering: tuple[Any, ...]) -> None:
@@ -33,7 +35,7 @@ def ask(network: Any, images: Tensor) -> tuple[Tensor, Tensor]:
 
     hearing = network.head.register_forward_pre_hook(hear, prepend=True)
     try:
-        logits = network(images)
+        logits = call(images)
     finally:
         hearing.remove()
     match given:
