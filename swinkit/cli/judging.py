@@ -281,10 +281,8 @@ def predictions(evaluation: Evaluation) -> bytes:
         if isinstance(evaluation, MultiLabel):
             truth, said = evaluation.truth[row], scores >= evaluation.threshold
             right = bool((truth == said).all())
-            names = [
-                json.dumps([name for name, there in zip(evaluation.classes, flags, strict=True) if there])
-                for flags in (truth, said)
-            ]
+            pairs = (zip(evaluation.classes, flags, strict=True) for flags in (truth, said))
+            names = [json.dumps([name for name, there in pair if there]) for pair in pairs]
         else:
             best = int(scores.argmax())
             right = best == evaluation.truth[row]
