@@ -24,7 +24,7 @@ FLOORS = (
     {"weights", "data", "kernels"},
     {"model"},
     {"config", "variants", "preprocessing", "results", "validation", "extras", "devices"},
-    {"interpreter", "machine", "memory", "timing", "errors"},
+    {"interpreter", "lazy", "machine", "memory", "timing", "errors"},
 )
 HEIGHT = {part: -floor for floor, parts in enumerate(FLOORS) for part in parts}
 

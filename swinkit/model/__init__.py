@@ -1,15 +1,5 @@
 """The mathematics of Swin Transformers, with torch alone. Submodules are imported when they are first named."""
 
-from __future__ import annotations
+from ..lazy import submodules
 
-import importlib
-import pkgutil
-from typing import Any
-
-__all__ = [found.name for found in pkgutil.iter_modules(__path__)]
-
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__, __getattr__ = submodules(__name__, __path__)
