@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from swinkit.report.explained import ExplainedPage, Figure, Group, write_explained
+from swinkit.report.measures import Chapter, StudyPage, Table, write_study
+from swinkit.report.plots import Curve
 
 BROWSER = pytest.mark.xdist_group("chromium")
 LONG = "a" * 100
@@ -38,4 +40,22 @@ def test_printed_commands_are_whole(browser: Any, explained: str) -> None:
     tab.goto(explained)
     tab.emulate_media(media="print")
     assert tab.evaluate("(pre => pre.scrollWidth <= pre.clientWidth)(document.querySelector('pre'))")
+    tab.close()
+
+
+@BROWSER
+def test_a_study_can_be_read_on_a_phone(browser: Any, tmp_path: Path) -> None:
+    """Letters of charts keep their size, and figures of neighbouring columns do not touch."""
+    curve = Curve("Latency", {"openvino, float32": [(224, 10.0), (448, 40.0)]}, wide=True)
+    table = Table(("engine", "224", "448"), [("openvino", "5.186 (21.2%)", "20.742 (22.4%)")], words=1)
+    page = StudyPage("What it costs", "", chapters=[Chapter("Speed", charts=[curve], tables=[table])])
+    tab = browser.new_page(viewport={"width": 380, "height": 800})
+    tab.goto(write_study(tmp_path / "bench.html", page).as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 380
+    letters = "[...document.querySelectorAll('svg .tick')].map(text => text.getBoundingClientRect().height)"
+    assert min(tab.evaluate(letters)) >= 12
+    gaps = "[...document.querySelectorAll('td:not(:last-child)')].map(cell => parseFloat(getComputedStyle(cell).paddingRight))"
+    assert min(tab.evaluate(gaps)) >= 8
+    one_line = "(th => th.getBoundingClientRect().height)(document.querySelector('tbody th'))"
+    assert tab.evaluate(one_line) < 40, "a name is not broken inside a word"
     tab.close()
