@@ -8,7 +8,7 @@ N pictures of F features, K classes.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ NEIGHBOURS, TEMPERATURE = 20, 0.07
 SMALLEST = 1e-6  # deviation of a feature that is the same in all pictures
 MOST_LEARNED, MOST_JUDGED = 5000, 2000  # pictures that are enough to tell features apart
 BATCH = 64  # pictures
+Heeding = Callable[[Iterable[Any]], Iterable[Any]]
 HEAD_DECAY = 1e-2  # a head to go on from is held smaller than one that is only judged
 
 
@@ -38,10 +39,14 @@ class Probe:
     train: Sequence[int]
     test: Sequence[int]
 
-    def measure(self, model: Any, preprocessing: Preprocessing, batch_size: int = BATCH, workers: int = 0) -> dict[str, float]:
-        """Shares of right answers by nearest neighbours ("knn") and by a linear layer ("linear"); ``model`` has ``pooled``."""
+    def measure(
+        self, model: Any, preprocessing: Preprocessing, batch_size: int = BATCH, workers: int = 0, heeding: Heeding = iter
+    ) -> dict[str, float]:
+        """Shares of right answers by nearest neighbours ("knn") and by a linear layer ("linear"); ``model`` has ``pooled``, and batches pass
+        through ``heeding``, which may end it by raising."""
         learned, judged = (
-            features(model, self.collection, part, preprocessing, batch_size, workers) for part in (self.train, self.test)
+            features(model, self.collection, part, preprocessing, batch_size, workers, heeding)
+            for part in (self.train, self.test)
         )
         truths = [torch.from_numpy(self.collection.label_matrix(part)) for part in (self.train, self.test)]
         learned, judged = standardised(learned, judged)
@@ -91,15 +96,17 @@ def drawn(indices: Sequence[int], most: int, chance: np.random.Generator) -> lis
 
 @torch.inference_mode()
 def features(
-    model: Any, collection: Collection, indices: Sequence[int], preprocessing: Preprocessing, batch_size: int, workers: int
-) -> Tensor:
+    model: Any, collection: Collection, indices: Sequence[int], preprocessing: Preprocessing, batch_size: int, workers: int,
+    heeding: Heeding = iter,
+) -> Tensor:  # fmt: skip
     """Pooled embeddings (N, F) in float32 of ``indices``, on the CPU."""
     device, mode = next(model.parameters()).device, model.training
     model.eval()
     batches = eval_batches(collection, indices, evaluation(preprocessing), batch_size, workers=workers)
-    answer = torch.cat([model.pooled(batch.images.to(device)).float().cpu() for batch in batches])
-    model.train(mode)
-    return answer
+    try:
+        return torch.cat([model.pooled(batch.images.to(device)).float().cpu() for batch in heeding(batches)])
+    finally:
+        model.train(mode)
 
 
 def standardised(learned: Tensor, judged: Tensor) -> tuple[Tensor, Tensor]:

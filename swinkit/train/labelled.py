@@ -17,7 +17,7 @@ from ..errors import DataError
 from ..model.classifier import SwinClassifier
 from ..tasks import Task, find_task
 from ..tasks.classification import balancing_weights
-from ..tasks.probing import fit_head
+from ..tasks.probing import Heeding, fit_head
 from ..weights.saved import Saved, fitted
 from .loop import Trainer
 from .prepare import anchored, checked
@@ -97,7 +97,7 @@ class Labelled:
     def looking_seconds(self, settings: TrainSettings, model: nn.Module) -> float:
         return 0.0
 
-    def observe(self, run: RunFolder, trainer: Trainer) -> str:
+    def observe(self, run: RunFolder, trainer: Trainer, heeding: Heeding) -> str:
         return ""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -40,7 +40,8 @@ class Watcher(Protocol):
 
     def stepped(self, trainer: Trainer, loss: float, rate: float) -> None: ...
 
-    def evaluated(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None: ...
+    def evaluated(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
+        """Raises :class:`CutShort`, with nothing written, where an interruption came while it looked further."""
 
     def noted(self, message: str) -> None: ...
 
@@ -201,22 +202,27 @@ class Trainer:
 
     def evaluate(self, watcher: Watcher) -> None:
         """Measure the epoch that ended, unless an interruption cuts that short: then whoever resumes does it from its first picture."""
+        before = replace(self.progress)
         try:
-            judged = self.measure(until(watcher.interrupted, self.feed.evaluation()))
+            metrics = self.measure(until(watcher.interrupted, self.feed.evaluation())).compute()
+            improved = self.judge(metrics)
+            watcher.evaluated(self, metrics, improved)
         except CutShort:
-            return
-        here, metrics = self.progress, judged.compute()
+            self.progress = before
+
+    def judge(self, metrics: dict[str, float]) -> bool:
+        """Note where the run stands by the ``metrics`` of its evaluation; whether they are the best so far."""
+        here = self.progress
         here.unmeasured = False
         name, direction = self.task.monitor
         value = metrics.get(name)  # absent where the validation pictures cannot tell
         if value is None or math.isnan(value):
-            watcher.evaluated(self, metrics, improved=False)
-            return
+            return False
         improved = here.best is None or (value >= here.best if direction == "max" else value <= here.best)
         here.stale = 0 if here.best is None or (improved and value != here.best) else here.stale + 1
         if improved:
             here.best, here.best_step = value, here.step
-        watcher.evaluated(self, metrics, improved)
+        return improved
 
     @torch.inference_mode()
     def measure(self, batches: Any) -> Meter:

@@ -13,6 +13,7 @@ from ..data.collection import Collection
 from ..data.split import Split
 from ..errors import DataError
 from ..tasks import Task
+from ..tasks.probing import Heeding
 from ..weights.saved import Saved
 from .loop import Trainer
 from .run import RunFolder
@@ -57,8 +58,9 @@ class Recipe(Protocol):
     def looking_seconds(self, settings: Any, model: nn.Module) -> float:
         """How long all that :meth:`observe` measures in a run of settled ``settings`` will take, about."""
 
-    def observe(self, run: RunFolder, trainer: Trainer) -> str:
-        """What to write into the run and to say after an evaluation, beside the metrics; empty for nothing."""
+    def observe(self, run: RunFolder, trainer: Trainer, heeding: Heeding) -> str:
+        """What to write into the run and to say after an evaluation, beside the metrics; empty for nothing. Pictures are looked at through
+        ``heeding``, which raises :class:`CutShort` at an interruption; nothing is written then."""
 
 
 def recipe_of(task: str) -> Recipe:

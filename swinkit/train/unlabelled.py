@@ -24,7 +24,7 @@ from ..model.simmim import SimMIM, compacted
 from ..preprocessing import Preprocessing
 from ..tasks import Task, find_task
 from ..tasks.pretraining import Reconstruction, check_visible, reconstruct, sheet
-from ..tasks.probing import Probe, make_probe
+from ..tasks.probing import Heeding, Probe, make_probe
 from ..variants import ALIASES, VARIANTS, find
 from ..weights.atomic import write_atomically
 from ..weights.resize import fit, with_pretrained_windows
@@ -128,16 +128,17 @@ class Unlabelled:
         probe, looks = probe_of(settings.probe, settings.seed), PROBES + 1
         return looks * probe.seconds(as_handed_over(model, settings.preprocessing), settings.preprocessing)
 
-    def observe(self, run: RunFolder, trainer: Trainer) -> str:
+    def observe(self, run: RunFolder, trainer: Trainer, heeding: Heeding) -> str:
         """Draw the reconstruction sheet, and every few epochs measure the features, a line of payoff.csv."""
         settings: Any = trainer.settings
         if trainer.epoch % settings.probe_every and trainer.epoch < settings.epochs and not trainer.exhausted:
             return ""
-        draw(run, trainer)
         if settings.probe is None:
+            draw(run, trainer)
             return ""
         probe, model = probe_of(settings.probe, settings.seed), as_handed_over(trainer.average.model, settings.preprocessing)
-        figures = probe.measure(model, settings.preprocessing, workers=settings.workers or 0)
+        figures = probe.measure(model, settings.preprocessing, workers=settings.workers or 0, heeding=heeding)
+        draw(run, trainer)
         run.append_metrics({"step": trainer.progress.step, "epoch": trainer.epoch, **figures}, PAYOFF)
         return f"features: linear probe {figures['linear']:.4f}, nearest neighbours {figures['knn']:.4f}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..timing import duration
 from ..weights.files import save_model
-from .interrupt import Interruption
+from .interrupt import Interruption, until
 from .loop import Trainer
 from .plan import LOOKING
 from .provenance import learned_from
@@ -97,6 +98,8 @@ class RunWatcher:
 
     def evaluated(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
         self._count_seconds()
+        # first, so that a look which a signal cuts short leaves nothing behind: it is taken again with the evaluation
+        seen = self._look(trainer) if self._may_look(trainer) else ""
         epoch, self.epoch = self.epoch, EpochSums()
         row: dict[str, Any] = {
             "step": trainer.progress.step,
@@ -120,8 +123,8 @@ class RunWatcher:
         self.noted(
             f"epoch {row['epoch']}/{epochs}: train loss {row['train_loss']:.4f}; validation {scores}{best}; {row['seconds']:.0f} s"
         )
-        if self._may_look(trainer):
-            self._look(trainer)
+        if seen:
+            self.noted(seen)
         self.counted = time.monotonic()  # what was measured beside it is no part of the next epoch
 
     def _may_look(self, trainer: Trainer) -> bool:
@@ -130,12 +133,12 @@ class RunWatcher:
             return True
         return self.looked + self.longest <= LOOKING * (time.monotonic() - self.begun)
 
-    def _look(self, trainer: Trainer) -> None:
+    def _look(self, trainer: Trainer) -> str:
         begun = time.monotonic()
-        if seen := self.observe(self.run, trainer):
-            self.noted(seen)
+        seen = self.observe(self.run, trainer, self.heeding)
         taken = time.monotonic() - begun
         self.looked, self.longest = self.looked + taken, max(self.longest, taken)
+        return seen
 
     def keep(self, trainer: Trainer, metrics: dict[str, float]) -> None:
         """Write the run's model, so that even a killed run has one."""
@@ -159,6 +162,10 @@ class RunWatcher:
 
     def interrupted(self) -> bool:
         return self.interruption.requested
+
+    def heeding(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """All of ``batches``; raises :class:`CutShort` at an interruption."""
+        return until(self.interrupted, batches)
 
     def stop(self) -> str | None:
         if self.interrupted():

@@ -8,10 +8,13 @@ import pytest
 
 from swinkit.errors import Interrupted
 from swinkit.tasks.classification import ClassificationMeter
-from swinkit.train import fit, resume
+from swinkit.tasks.probing import Probe
+from swinkit.train import fit, pretrain, resume
 from swinkit.train.interrupt import Interruption
+from swinkit.weights.files import read_model
+from swinkit.weights.saved import weights_digest
 
-from .pictures import TINY, write_pictures
+from .pictures import OPTIONS, TINY, scatter, write_pictures
 from .running import logged
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows delivers no signals to oneself")
@@ -80,3 +83,30 @@ def test_a_signal_cuts_an_evaluation_short_and_the_run_ends_as_if_there_had_been
     # killed behind the evaluation and before the next checkpoint: the row is there already
     shutil.copy(parts.path / "metrics.csv", tmp_path / "again")
     assert logged(resume(tmp_path / "again").path) == logged(whole.path)
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["first", "last"])
+def test_a_signal_cuts_a_look_at_labelled_pictures_short(number, tmp_path, monkeypatch):
+    """Neither figures nor the row of that epoch are kept, and whoever resumes looks again: the tables are those of an undisturbed run."""
+    labelled = write_pictures(tmp_path / "few")
+    data, settings = scatter(tmp_path / "photos"), {**OPTIONS, "epochs": 2, "probe_every": 1, "verdict": False}
+    whole = pretrain(data, out=tmp_path / "whole", probe=labelled, **settings)
+    measure, looks, measured = Probe.measure, [], []
+
+    def signalled(self, *args, **kwargs):
+        looks.append(self)
+        if len(looks) == number:
+            signal.raise_signal(signal.SIGTERM)
+        measured.append(measure(self, *args, **kwargs))
+        return measured[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Probe, "measure", signalled)
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            pretrain(data, out=tmp_path / "parts", probe=labelled, **settings)
+    assert (len(looks), len(measured)) == (number, number - 1)
+    parts = resume(tmp_path / "parts")
+    digests = [weights_digest(read_model(run.path / "model").state) for run in (parts, whole)]
+    assert digests[0] == digests[1]
+    assert logged(parts.path) == logged(whole.path)
+    assert (parts.path / "payoff.csv").read_text() == (whole.path / "payoff.csv").read_text()
