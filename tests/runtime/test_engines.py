@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -105,6 +107,13 @@ def test_every_engine_takes_the_same_pictures(engine):
     in_another_order = images.float().contiguous(memory_format=torch.channels_last)
     for given in (images.double(), images.bfloat16(), images.byte(), images.float().requires_grad_(), in_another_order):
         torch.testing.assert_close(run(given), expected, rtol=0, atol=1e-6)
+
+
+def test_a_copy_of_an_engine_is_the_engine_and_a_pickle_is_refused_with_its_mend():
+    engine = engines.build(model_of(1), engine="native", shape=(1, 3, 64, 64))
+    assert copy.copy(engine) is copy.deepcopy({"engine": engine})["engine"] is engine
+    with pytest.raises(TypeError, match=r"Mend: pickle the model, or a swinkit\.Predictor"):
+        pickle.dumps(engine)
 
 
 @pytest.mark.parametrize("engine", ["eager", "native", "openvino", "onnxruntime"])

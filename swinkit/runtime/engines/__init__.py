@@ -6,7 +6,7 @@ import importlib
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,19 @@ class Run:
         self._channels: int = self._model.config.in_channels  # type: ignore[union-attr, assignment]
         self._programs: dict[Any, Program] = {}
         self._building = threading.Lock()
+
+    def __copy__(self) -> Run:
+        # nothing in it changes but which programs are kept, and packed weights cannot be copied
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Run:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"The engine {self.name} is code and packed weights of this process. Mend: pickle the model, or a swinkit.Predictor of it, "
+            "and build the engine where it answers"
+        )
 
     def __call__(self, images: Tensor) -> Tensor:
         return self.answers(images)[0]
