@@ -107,7 +107,8 @@ def test_figures_in_pixels_say_of_which_picture(explained: tuple[Path, dict]) ->
     assert len(fields) == 2
     for view in fields:
         assert f"a square of {view['input_side_of_95%']:.0f} pixels of the model&#39;s input" in page
-    assert "2 pixels of the model&#39;s input each" in page or "4 pixels of the model&#39;s input each" in page
+    # both blocks are of the second stage, of a network with patches of two pixels
+    assert re.findall(r"(\d+) pixels of the model&#39;s input each", page) == ["4", "4"]
 
 
 def test_places_are_in_pixels_of_the_picture(explained: tuple[Path, dict]) -> None:
