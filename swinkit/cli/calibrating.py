@@ -15,7 +15,7 @@ from ..errors import DataError
 from ..machine import usable_cores
 from ..runtime.evaluate import match_classes
 from ..runtime.export.int8 import Pictures
-from .judging import Material, find_material
+from .material import Material, find_material
 from .options import say, warn
 
 CALIBRATION = 300  # pictures, as NNCF advises
@@ -33,7 +33,8 @@ def find_pictures(model: str, network: Any, calibrate: str, evaluate: str | None
     try:
         known = find_material(model, calibrate, "train", None, quiet)
     except DataError:  # no parts
-        known = held_out if evaluate is None else find_material(model, calibrate, "auto", None, quiet)
+        same = evaluate is None and held_out.part == "all"
+        known = held_out if same else find_material(model, calibrate, "all", None, quiet)
     chosen = spread(known.indices, min(CALIBRATION, max(1, len(known.indices) // 5)))
     if known.collection.fingerprint() == held_out.collection.fingerprint():
         rest = sorted(set(held_out.indices) - set(chosen))

@@ -7,77 +7,27 @@ import io
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..data.check import OF_TRAINING, examine
-from ..data.collection import Collection, counted, shown
-from ..data.layouts import open_data
-from ..data.split import Split
-from ..errors import DataError
+from ..data.collection import counted, shown
 from ..machine import usable_cores
 from ..report.contents import About, contents
 from ..report.page import Remark, Rival, write_report
-from ..runtime.evaluate import evaluate, labelled
+from ..runtime.evaluate import evaluate
 from ..runtime.export.answering import Answering, load_any, place_of
 from ..runtime.rows import escape
 from ..tasks import decoder_of
 from ..tasks.evaluation import Evaluation, MultiLabel
 from ..tasks.figures import check_gates
-from ..train.place import DATA, read_record, run_of
-from ..train.provenance import Seen
+from ..train.place import run_of
 from ..weights.atomic import sha256_of, write_atomically, write_json
 from ..weights.foreign import weight_files
 from ..weights.hub import locate
-from .given import source_of
+from .material import WORDS, Material, find_material
 from .options import at_size, bar, say, say_doubts, warn
 from .published import Expectation, by_synset, expectation, validation_folder
-
-WORDS = {"train": "training", "val": "validation", "test": "test", "all": "given"}
-
-
-@dataclass(frozen=True)
-class Material:
-    """Pictures ``indices`` of ``collection``; ``part`` is the name of the split; ``remarks`` are what was found in it, ``unusable`` names with reasons.
-
-    ``trained_on`` is how many of them the model learned from, None where that is not known; ``seen`` how many more without labels;
-    ``traced`` whether the run knows all that the weights that it began with had learned from; ``learned`` what a model without its run says of what it learned from.
-    """
-
-    collection: Collection
-    indices: Sequence[int]
-    part: str
-    remarks: tuple[Remark, ...] = ()
-    unusable: Mapping[str, str] = field(default_factory=dict)
-    trained_on: int | None = None
-    seen: int = 0
-    traced: bool = True
-    learned: Mapping[str, Any] | None = None
-
-    @property
-    def doubts(self) -> list[Remark]:
-        """What ``trained_on``, ``seen`` and ``learned`` mean for the figures."""
-        count, found = len(self.indices), []
-        if self.trained_on:
-            mend = "judge on other data" if self.part in ("val", "test") else "leave --split out, or judge on other data"
-            found.append(
-                Remark(
-                    "warning",
-                    f"{self.trained_on:,} of the {count:,} judged pictures were trained on, so the figures say little about new pictures. "
-                    f"Mend: {mend}",
-                )
-            )
-        if self.seen:
-            told = f"{self.seen:,} of the {count:,} judged pictures were seen without labels, which may flatter the figures a little"
-            found.append(Remark("note", told))
-        if not self.traced:
-            told = "Not all that the model began with learned from is known, nor whether judged pictures are among it"
-            found.append(Remark("note", told))
-        if self.part == "all" and self.trained_on is None and self.learned:
-            told = f"{self.learned.get('pictures', 0):,} pictures of a set called {shown(str(self.learned.get('set')))!r}"
-            found.append(Remark("note", f"The model learned from {told}; whether they are among the judged ones is not known"))
-        return found
 
 
 @dataclass(frozen=True)
@@ -138,7 +88,7 @@ class Judged:
             self.model,
             *([self.data] if self.data else []),
             "--split",
-            self.material.part,
+            "auto" if self.material.part == "new" else self.material.part,
             *self.options,
         ]
         run = run_of(self.model)
@@ -147,7 +97,7 @@ class Judged:
             summary=self._summary(),
             facts={"Model": describe(self.path, self.network)},
             run=run,
-            remarks=[*self.material.remarks, *self.material.doubts, *self.unjudged],
+            remarks=[*self.material.found, *self.unjudged],
             commands=[shlex.join(again)],
             origin={"judged pictures": f"split {self.material.part!r} of the set with sha256 {self.where['fingerprint']}"},
             rivals=[*rivals, *published],
@@ -157,13 +107,17 @@ class Judged:
     def _summary(self) -> str:
         count, classes, absent = len(self.evaluation), len(self.evaluation.classes), len(self.evaluation.absent)
         kinds = f"{classes - absent:,} of the {classes:,} classes" if absent else counted(classes, "class")
-        part = self.material.part
-        new = part in ("val", "test") and not self.material.doubts
-        seen = "that it was trained on" if part == "train" else "that it was not trained on" if new else ""
-        return (
-            f"A Swin Transformer of {_size(self.network)}, judged on {counted(count, f'{WORDS[part]} picture')} of {kinds} {seen}".rstrip()
-            + "."
-        )
+        judged = f"judged on {counted(count, f'{WORDS[self.material.part]} picture')} of {kinds}"
+        return f"A Swin Transformer of {_size(self.network)}, {judged}{self._learned}."
+
+    @property
+    def _learned(self) -> str:
+        """How many of the judged pictures the model was trained on, as the end of a sentence; nothing where there is doubt."""
+        material = self.material
+        if material.trained_on:
+            every = material.trained_on == len(material.indices)
+            return " that it was trained on" if every else f", {material.trained_on:,} of which it was trained on"
+        return " that it was not trained on" if material.part in ("val", "test", "new") and not material.doubts else ""
 
 
 def judge(
@@ -187,7 +141,7 @@ def judge(
     if expected:
         named: Any = tuple(network.classes)  # type: ignore[arg-type]
         material = replace(material, collection=by_synset(material.collection, named))
-    for remark in (*material.remarks, *material.doubts):
+    for remark in material.found:
         if remark.severity == "note":
             say(f"note: {remark.message}", quiet)
         else:
@@ -205,54 +159,6 @@ def judge(
     for doubt in judged.unjudged:
         warn(doubt.message)
     return judged
-
-
-def find_material(model: str, data: str | None, split: str, layout: str | None, quiet: bool) -> Material:
-    """The pictures to judge on. The data that a run was trained on keeps the run's split, however it is named."""
-    run = run_of(model)
-    recorded = read_record(run, DATA) if run else {}
-    source, layout = source_of(model, data, layout)
-    collection = open_data(source, layout)
-    if collection.fingerprint() == recorded.get("fingerprint"):
-        parts = Split.from_dict(recorded["split"])
-        found = _part(collection, {"train": parts.train, "val": parts.val, "test": parts.test}, split, ())
-        before = Seen.from_dict(recorded.get("seen", {}))
-        trained_on, seen = Seen((*before.labels, *parts.train), before.pictures).among(found.indices)
-        known = trained_on if trained_on or before.complete else None
-        return replace(found, trained_on=known, seen=seen, traced=before.complete)
-    if data is None:
-        raise DataError(
-            f"{source} is not what it was when {model} was trained on it, so the split no longer holds. "
-            f"Mend: restore it, or judge on all of it as new pictures: swinkit evaluate {shlex.quote(model)} {shlex.quote(source)}"
-        )
-    return _new_material(collection, split, quiet)
-
-
-def _new_material(collection: Collection, split: str, quiet: bool) -> Material:
-    with bar("checked", quiet) as progress:
-        findings = examine(collection, progress)
-    usable = [index for index in labelled(collection) if index not in findings.unusable]
-    own = {part: [index for index in usable if collection.samples[index].split == part] for part in ("train", "val", "test")}
-    found = _part(collection, {**own, "all": usable}, split, ())
-    unusable = {
-        sample.source: reason
-        for index, reason in findings.unusable.items()
-        if found.part in ("all", (sample := collection.samples[index]).split)
-    }
-    untold = OF_TRAINING if unusable else {*OF_TRAINING, "unusable"}  # what is the matter with parts that are not judged
-    remarks = [Remark(item.severity, item.message) for item in findings.items if item.kind not in untold]
-    return replace(found, unusable=unusable, remarks=tuple(remarks))
-
-
-def _part(collection: Collection, parts: dict[str, Sequence[int]], split: str, remarks: tuple[Remark, ...]) -> Material:
-    if split == "all" and "all" not in parts:
-        parts["all"] = sorted(index for part in parts.values() for index in part)
-    wanted = [split] if split != "auto" else ["test", "val", "all"]
-    chosen = next((name for name in wanted if parts.get(name)), None)
-    if chosen is None:
-        has = ", ".join(f"{name} {len(indices):,}" for name, indices in parts.items() if indices) or "no labelled picture"
-        raise DataError(f"{collection.root} has no pictures to judge on in the split {split!r}. It has: {has}")
-    return Material(collection, parts[chosen], chosen, remarks)
 
 
 def describe(path: Path, network: Any) -> dict[str, str]:

@@ -24,7 +24,7 @@ from ..tasks import Task
 from .feed import Feed
 from .frozen import check_agreement
 from .plan import IN_TIME, LOOKING, Plan, change_seconds, epoch_seconds, load_first, peak_gigabytes, published_weights, rehearse
-from .provenance import Seen, seen_by
+from .provenance import Seen, files, seen_by
 from .recipe import Checked, Recipe, Say, recipe_of
 from .settings import DataFacts, RunSettings
 from .sparing import sparing
@@ -219,6 +219,7 @@ def record(collection: Collection, split: Split, findings: Findings) -> dict[str
         "layout": collection.layout,
         "reason": collection.reason,
         **identity(collection),
+        **files(collection),
         "multi_label": collection.multi_label,
         "split": split.to_dict(),
         "findings": [{"kind": item.kind, "severity": item.severity, "message": item.message} for item in findings.items],

@@ -60,35 +60,32 @@ class Seen:
 def seen_by(model: str, collection: Collection) -> Seen:
     """What of ``collection`` the run that ``model`` names learned from, or the run that it began with did; nothing where it names none.
 
-    Pictures are known again by where they lie. It is not complete where those of the run are gone or not what they were, where its files do not
-    say, or where that held of the run that it began with.
+    Pictures are known again by where they lie, or lay when the run last went on. It is not complete where the run's files do not say where
+    that was, or where that held of the run that it began with.
     """
     run = run_of(model)
     if run is None:
         return Seen()
     try:
-        config, data = read_record(run, CONFIG), read_record(run, DATA)
-        recipe = recipe_of(config.get("task", ""))
-        learned = recipe.open(recipe.settings.model_validate({**config, "probe": None} if "probe" in config else config))
+        data = read_record(run, DATA)
         before, train = Seen.from_dict(data.get("seen", {})), Split.from_dict(data["split"]).train
+        labels, pictures = (train, ()) if recipe_of(read_record(run, CONFIG).get("task", "")).labels else ((), train)
+        lay = _places(data["root"], data["files"])
+        known, alone = ({lay[index] for index in part} for part in ((*before.labels, *labels), (*before.pictures, *pictures)))
     except (SwinkitError, OSError, ValueError, LookupError, TypeError, AttributeError):
         return Seen(complete=False)
-    if learned.fingerprint() != data.get("fingerprint"):
-        return Seen(complete=False)
-    labels, pictures = (train, ()) if recipe.labels else ((), train)
-    parts = (*before.labels, *labels), (*before.pictures, *pictures)
-    known, alone = (_found_again(collection, _places(learned, part)) for part in parts)
-    return Seen(known, alone, before.complete)
+    here = list(enumerate(_places(**files(collection))))
+    found = [tuple(index for index, place in here if place in places) for places in (known, alone)]
+    return Seen(found[0], found[1], before.complete)
 
 
-def _found_again(collection: Collection, places: Iterable[str]) -> tuple[int, ...]:
-    known = set(places)
-    return tuple(index for index, place in enumerate(_places(collection, range(len(collection)))) if place in known)
+def files(collection: Collection) -> dict[str, Any]:
+    """Where the pictures of ``collection`` lie, as data.json says it: their folder, and the name of each in it, by index."""
+    return {"root": str(collection.root.resolve()), "files": [sample.source for sample in collection.samples]}
 
 
-def _places(collection: Collection, indices: Iterable[int]) -> list[str]:
-    root = str(collection.root.resolve())
-    return [os.path.normpath(os.path.join(root, collection.samples[index].source)) for index in indices]
+def _places(root: str, files: Iterable[str]) -> list[str]:
+    return [os.path.normpath(os.path.join(root, file)) for file in files]
 
 
 def learned_from(run: RunFolder, trainer: Trainer) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from .interrupt import CutShort, Interruption, until
 from .loop import Trainer
 from .place import check_place, resumable
 from .prepare import Prepared, empty_network, identity, initial_network, make_feed, places, prepare
+from .provenance import files
 from .recipe import recipe_of
 from .run import RunFolder
 from .settings import MAKING, Kind, RunSettings, TrainSettings
@@ -127,7 +128,7 @@ def _gone_on(run: RunFolder, settings: RunSettings, collection: Collection, disp
     if not trainer.over:
         for name in beside.keys() & run.data.keys():
             same_data(run.data[name], beside[name], f" of {name}")
-    write_down(run, settings, beside)
+    write_down(run, settings, collection, beside)
     run.truncate_metrics(trainer.progress.told)
     for note in [*notes, f"Going on from step {trainer.progress.step} of {trainer.steps}."]:
         run.log(note)
@@ -243,11 +244,12 @@ def unchanged(settings: Kind, changes: Mapping[str, Any]) -> Kind:
     return asked
 
 
-def write_down(run: RunFolder, settings: RunSettings, beside: Mapping[str, Collection]) -> None:
-    """Have config.yaml say where the data of ``run`` lie now, where it computes, and whether it is weighed, and data.json what pictures
-    ``beside`` its own are."""
-    if new := {name: identity(pictures) for name, pictures in beside.items() if run.data.get(name) != identity(pictures)}:
-        run.save_data({**run.data, **new})
+def write_down(run: RunFolder, settings: RunSettings, collection: Collection, beside: Mapping[str, Collection]) -> None:
+    """Have config.yaml say where the data of ``run``, ``collection``, lie now, where it computes, and whether it is weighed, and data.json
+    the same, and what pictures ``beside`` its own are."""
+    data = {**run.data, **files(collection), **{name: identity(pictures) for name, pictures in beside.items()}}
+    if data != run.data:
+        run.save_data(data)
     told = kept(settings)
     if any(run.config.get(name) != value for name, value in told.items()):
         run.save_config({**run.config, **told})

@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 
 import swinkit
 from swinkit.cli.evaluate import command
-from swinkit.cli.judging import find_material, predictions
+from swinkit.cli.judging import predictions
 from swinkit.cli.main import run
+from swinkit.cli.material import find_material
 from swinkit.data.layouts import open_data
 from swinkit.data.split import make_split
 from swinkit.errors import DataError, UsageError

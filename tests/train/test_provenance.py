@@ -36,6 +36,10 @@ def recorded(run):
     return data, Split.from_dict(data["split"])
 
 
+def without_files(run):
+    return {name: value for name, value in recorded(run)[0].items() if name != "files"}
+
+
 def learned_from(run):
     return swinkit.load(run).metadata["learned_from"]
 
@@ -108,9 +112,9 @@ def test_weights_that_lie_in_a_run_are_not_the_runs_own(place, first, pictures, 
 @pytest.mark.parametrize(
     ("file", "text"), [("data.json", None), ("data.json", "{"), ("data.json", "[]"), ("config.yaml", "- no settings")]
 )
-def test_pictures_that_are_not_what_they_were_are_said_to_be_unknown(file, text, first, pictures, tmp_path):
+def test_where_a_run_does_not_say_what_it_learned_from_that_is_said_to_be_unknown(file, text, first, pictures, tmp_path):
     moved = shutil.copytree(first, tmp_path / "moved")
-    (moved / file).write_text(text or json.dumps(recorded(first)[0] | {"fingerprint": "another"}))
+    (moved / file).write_text(text or json.dumps(without_files(first)))
     heard = Heard()
     plan = ready(TrainSettings(data=str(pictures), model=str(moved), **{**SETTINGS, "swin": None}), heard)
     assert [note for note in heard.said if "is not known" in note]
@@ -119,7 +123,7 @@ def test_pictures_that_are_not_what_they_were_are_said_to_be_unknown(file, text,
 
 def test_what_was_not_known_at_the_start_is_not_known_of_what_comes_after(first, pictures, tmp_path, capsys):
     moved = shutil.copytree(first, tmp_path / "moved")
-    (moved / "data.json").write_text(json.dumps(recorded(first)[0] | {"fingerprint": "another"}))
+    (moved / "data.json").write_text(json.dumps(without_files(first)))
     second = fit(pictures, moved, tmp_path / "second", **{**SETTINGS, "swin": None}).path
     where, told = judged(second, capsys)
     assert where["trained_on"] is None
@@ -130,3 +134,40 @@ def test_what_was_not_known_at_the_start_is_not_known_of_what_comes_after(first,
     assert third.data["seen"] == {"labels": recorded(second)[1].train, "pictures": (), "complete": False}
     assert [note for note in heard.said if note.startswith("warning: ") and "learned from by" in note]
     assert [note for note in heard.said if "is not known in full" in note]
+
+
+def grown(pictures, folder):
+    """A copy of ``pictures`` in ``folder``, a run that learned from it, and then one more picture."""
+    data = shutil.copytree(pictures, folder / "pictures")
+    run = fit(data, out=folder / "run", **SETTINGS).path
+    some = next(path for path in data.rglob("*.png"))
+    shutil.copy(some, some.with_name("one-more.png"))
+    return data, run
+
+
+def test_of_a_set_that_grew_what_was_trained_on_is_known_and_left_out(pictures, tmp_path, capsys):
+    data, run = grown(pictures, tmp_path)
+    split = recorded(run)[1]
+    where, told = judged(run, capsys, str(data))
+    assert (where["split"], where["trained_on"]) == ("new", 0)
+    assert f"{len(split.train)} pictures that the run was trained on left out" in told
+    assert f"Judging on {len(split.val) + 1} new pictures" in told
+    where, told = judged(run, capsys, str(data), "--split", "all", "-q")
+    assert where["trained_on"] == len(split.train)
+    assert f"warning: {len(split.train)} of the " in told
+
+
+def test_a_set_that_grew_is_known_by_whoever_goes_on_with_the_model(pictures, tmp_path):
+    data, run = grown(pictures, tmp_path)
+    collection = open_data(data)
+    learned = [collection.samples[index].source for index in seen_by(str(run), collection).labels]
+    assert sorted(learned) == sorted(recorded(run)[0]["files"][index] for index in recorded(run)[1].train)
+
+
+def test_where_pictures_lie_follows_them(pictures, tmp_path):
+    data = shutil.copytree(pictures, tmp_path / "pictures")
+    run = fit(data, out=tmp_path / "run", **SETTINGS).path
+    moved = shutil.move(data, tmp_path / "moved")
+    resume(run, {"data": str(moved)})
+    assert recorded(run)[0]["root"] == str(moved)
+    assert list(seen_by(str(run), open_data(moved)).labels) == list(recorded(run)[1].train)
