@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -78,6 +79,9 @@ def _to_dict(collection: Collection, findings: Findings, split: Split | None, ad
     found["unusable"] = [
         {"file": shown(collection.samples[index].source), "reason": why} for index, why in findings.unusable.items()
     ]
+    for finding, item in zip(found["findings"], findings.items, strict=True):
+        if item.groups:
+            finding["groups"] = [[shown(collection.samples[index].source) for index in group] for group in item.groups]
     return {
         "layout": collection.layout,
         "reason": collection.reason,
@@ -119,6 +123,8 @@ def _show(collection: Collection, findings: Findings, split: Split | None, advic
             )
     for item in findings.items:
         console.print(f"[{COLOURS[item.severity]}]{item.severity}[/]: {escape(item.message)}")
+        if item.severity == "warning":
+            _show_groups(console, collection, item.groups)
     if not findings.items:
         console.print("[green]Nothing is wrong with them.[/]")
     _show_unusable(console, collection, findings)
@@ -140,6 +146,20 @@ def _show_classes(console: Console, counts: list[int], collection: Collection) -
     console.print(table)
     if len(counts) > LISTED:
         console.print(f"… and {len(counts) - LISTED} more classes; --json has all")
+
+
+def _show_groups(console: Console, collection: Collection, groups: Sequence[Sequence[int]]) -> None:
+    """A line for each group of pictures that belong together: what to look at."""
+    from rich.markup import escape
+
+    from ..data.collection import shown
+
+    if len(groups) < 2:  # the message names it
+        return
+    for group in groups[:LISTED]:
+        console.print(f"  {escape(' = '.join(shown(collection.samples[index].source) for index in group))}")
+    if len(groups) > LISTED:
+        console.print(f"  … and {len(groups) - LISTED} more; --json has all")
 
 
 def _show_unusable(console: Console, collection: Collection, findings: Findings) -> None:

@@ -6,6 +6,7 @@ import platform
 import shlex
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,14 +30,15 @@ class Extra(NamedTuple):
     purpose: str
     packages: tuple[str, ...]
     size: str  # what pip downloads beyond the core (Linux x86-64, Python 3.11, November 2026)
+    used: bool = True  # by a verb that is there already
 
 
 # pyproject.toml has the ranges of the packages
 EXTRAS = {
     "export": Extra("ONNX, OpenVINO and int8", ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf"), "145 MB"),
-    "serve": Extra("reserved for a REST service", ("fastapi", "uvicorn", "python-multipart"), "0.5 MB"),
-    "ray": Extra("reserved for a cluster", ("ray",), "95 MB"),
-    "dense": Extra("reserved for detection", ("faster-coco-eval",), "0.6 MB"),
+    "serve": Extra("reserved for a REST service", ("fastapi", "uvicorn", "python-multipart"), "0.5 MB", used=False),
+    "ray": Extra("reserved for a cluster", ("ray",), "95 MB", used=False),
+    "dense": Extra("reserved for detection", ("faster-coco-eval",), "0.6 MB", used=False),
     "hub": Extra("models on the Hugging Face hub", ("huggingface-hub",), "6 MB"),
     "explain": Extra("gradient explanations", ("captum",), "15 MB"),
 }
@@ -60,7 +62,7 @@ def examine() -> dict[str, Any]:
         "engines": _engines(),
         "disk": _disk(),
         "versions": versions,
-        "extras": {extra: [name for name in packages if not version(name)] for extra, (_, packages, _) in EXTRAS.items()},
+        "extras": {name: [package for package in extra.packages if not version(package)] for name, extra in EXTRAS.items()},
     }
 
 
@@ -115,7 +117,7 @@ def remedies(report: dict[str, Any]) -> list[str]:
     answer += [
         f"pip install 'swinkit[{extra}]'  # {EXTRAS[extra].purpose}, {EXTRAS[extra].size}"
         for extra, absent in report["extras"].items()
-        if absent
+        if absent and EXTRAS[extra].used
     ]
     return answer
 
@@ -140,11 +142,14 @@ def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
     for name, place in report["disk"].items():
         rows.append((name, f"{place['path']}{'' if place['exists'] else ' (not made yet)'}, {place['free_gib']:.1f} GiB free"))
     rows += [(name, version or "MISSING") for name, version in report["versions"].items()]
-    rows += [
-        (f"[{extra}]", "installed" if not absent else f"missing {', '.join(absent)}")
-        for extra, absent in report["extras"].items()
-    ]
+    rows += [(f"[{extra}]", _standing(EXTRAS[extra], absent)) for extra, absent in report["extras"].items()]
     return rows
+
+
+def _standing(extra: Extra, absent: Sequence[str]) -> str:
+    if not absent:
+        return "installed"
+    return f"missing {', '.join(absent)}" if extra.used else f"{extra.purpose}, not needed yet"
 
 
 def _told(kernels: dict[str, Any], compiler: str | None) -> str:

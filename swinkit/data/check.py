@@ -28,12 +28,14 @@ OF_TRAINING = frozenset({"class-not-in-training", "class-not-judged", "few", "on
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to know; ``samples`` are the indices it is about. An "error" means that no training makes sense."""
+    """One thing to know; ``samples`` are the indices it is about, ``groups`` the same by what belongs together. An "error" means that no
+    training makes sense."""
 
     kind: str
     severity: Literal["error", "warning", "note"]
     message: str
     samples: tuple[int, ...] = ()
+    groups: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -250,28 +252,17 @@ def _twins(
         across = [group for group in groups if len({collection.samples[index].split or "train" for index in group}) > 1]
         torn = [group for group in groups if len({collection.samples[index].labels for index in group}) > 1]
         parted = {*across, *views}
-        inside = [group for group in groups if group not in parted]
-        if across:
-            yield Finding(
-                f"{kind}-across-splits",
-                "warning",
-                f"{counted(len(across), 'group')} of {word} duplicates in more than one split: validation and test look better than they are",
-                _members(across),
-            )
-        if torn:
-            yield Finding(
-                f"{kind}-across-labels",
-                "warning",
-                f"{counted(len(torn), 'group')} of {word} duplicates with different labels",
-                _members(torn),
-            )
-        if inside:
-            yield Finding(
-                kind,
-                "note",
-                f"{counted(len(inside), 'group')} of {word} duplicates, which a drawn split keeps together",
-                _members(inside),
-            )
+        flattering = " in more than one split: validation and test look better than they are"
+        told: tuple[tuple[str, Literal["warning", "note"], str, list[tuple[int, ...]]], ...] = (
+            ("-across-splits", "warning", flattering, across),
+            ("-across-labels", "warning", " with different labels", torn),
+            ("", "note", ", which a drawn split keeps together", [group for group in groups if group not in parted]),
+        )
+        for end, severity, what, chosen in told:
+            if chosen:
+                names = " and ".join(repr(shown(collection.samples[index].source)) for index in chosen[0][:2])
+                message = f"{counted(len(chosen), 'group')} of {word} duplicates{what} ({names} for one)"
+                yield Finding(f"{kind}{end}", severity, message, _members(chosen), tuple(chosen))
 
 
 def _views(collection: Collection, views: list[tuple[int, ...]]) -> Iterator[Finding]:

@@ -13,6 +13,9 @@ import numpy as np
 from ..errors import DataError
 from .decode import decode
 
+# spaces, and the joiner inside emoji: not printable to Python, yet harmless
+HARMLESS = "\u00a0\u2009\u202f\u200d\u3000"
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -102,9 +105,15 @@ class Collection:
 
 
 def shown(name: str | os.PathLike[str]) -> str:
-    """``name`` as it can be printed on one line: control characters and undecodable bytes stand as backslash escapes."""
-    text = os.fspath(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    """``name`` as it can be printed on one line: line breaks, control and direction-turning characters, and undecodable bytes stand as
+    backslash escapes."""
+    return "".join(char if char.isprintable() or char in HARMLESS else _escaped(char) for char in os.fspath(name))
+
+
+def _escaped(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":  # a byte that is no text
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape", "surrogatepass").decode()
 
 
 def counted(count: int, noun: str) -> str:

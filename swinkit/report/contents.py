@@ -6,7 +6,7 @@ import csv
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def contents(evaluation: Evaluation, collection: Collection, about: About) -> Re
         classes=evaluation.classes,
         headlines=headlines(evaluation),
         rivals=compared(single, about.rivals) if single else about.rivals,
-        curves=read_curves(about.run / "metrics.csv") if about.run else (),
+        curves=run.curves() if run else (),
         confusion=single.confusion if single and len(single.classes) > 1 else None,
         scores=evaluation.scores,
         average_precision=evaluation.average_precision if isinstance(evaluation, MultiLabel) else None,
@@ -161,10 +161,16 @@ class RunFiles:
     def remarks(self) -> list[Remark]:
         return [Remark(item["severity"], item["message"]) for item in self.data.get("findings", [])]
 
+    def curves(self) -> list[Curve]:
+        """Those of metrics.csv; marked is the epoch whose weights were kept."""
+        found = read_curves(self.path / "metrics.csv")
+        kept_last = self.config.get("keep") == "last"
+        return [replace(curve, best="last") if curve.best and kept_last else curve for curve in found]
+
     def facts(self) -> dict[str, dict[str, str]]:
         """Settings of the training, and the parts of the data."""
-        names = ("model", "epochs", "batch_size", "lr", "weight_decay", "layer_decay", "warmup_epochs", "label_smoothing", "mixup",
-                 "cutmix", "drop_path", "ema", "precision", "cell", "ratio", "sparse", "covered", "normalise")  # fmt: skip
+        names = ("model", "epochs", "batch_size", "optimizer", "lr", "weight_decay", "layer_decay", "warmup_epochs", "clip_grad", "label_smoothing",
+                 "mixup", "cutmix", "class_weights", "drop_path", "ema", "fit_head", "keep", "fold", "folds", "precision", "cell", "ratio", "sparse", "covered", "normalise")  # fmt: skip
         idle = "ratio" if self.config.get("sparse") else "covered"  # of the two shares each way of hiding heeds one
         used = [name for name in names if name != idle and self.config.get(name) is not None]
         training = {name.replace("_", " "): str(self.config[name]) for name in used}

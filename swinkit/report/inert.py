@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from .svg import printable
+from ..data.collection import shown
 
 
 def inert_templates(loader: jinja2.BaseLoader) -> jinja2.Environment:
@@ -29,4 +29,4 @@ def digest(text: str) -> str:
 
 
 def _inert(value: Any) -> Any:
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -17,6 +17,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from ..data.collection import shown
 from ..tasks.metrics import ClassScores, Reliability
 from ..weights.atomic import write_atomically
 from . import matrix, plots, svg
@@ -175,4 +176,4 @@ def _anchor(heading: str) -> str:
 
 def _breakable(text: str) -> Markup:
     """``text`` that goes on in a new line behind an underscore, where a name is too long for one, rather than inside a word."""
-    return Markup("_<wbr>").join(svg.printable(text).split("_"))
+    return Markup("_<wbr>").join(shown(text).split("_"))

@@ -27,7 +27,7 @@ Text = Callable[[float], str]
 class Curve:
     """One chart: ``lines`` maps a name to its points, by default over epochs; ``share`` reads values as per cent.
 
-    ``best`` is "max", "min" or None: which point of the last line is marked. ``across`` names what the points lie over, ``unit``
+    ``best`` is "max", "min", "last" or None: which point of the last line is marked, as the best or as the one that was kept. ``across`` names what the points lie over, ``unit``
     that of the values. ``log`` draws both axes by their logarithm, ``wide`` is a wider drawing, ``dashed`` are lines that were
     computed rather than measured, and ``marks`` are points with a note.
     """
@@ -118,11 +118,13 @@ def _line(
 
 
 def _best(curve: Curve, points: Sequence[tuple[float, float]], x: Scale, y: Scale, order: int) -> Markup:
-    pick = max if curve.best == "max" else min
-    epoch, value = pick(points, key=lambda point: point[1])
+    if curve.best == "last":
+        word, (epoch, value) = "kept", points[-1]
+    else:
+        word, (epoch, value) = "best", (max if curve.best == "max" else min)(points, key=lambda point: point[1])
     across, down = x(epoch), y(value)
     anchor = "end" if across > WIDTH / 2 else "start"
-    text = tag("text", f"best {curve.exact(value)}", x=across, y=down - 9, text_anchor=anchor, class_="note")
+    text = tag("text", f"{word} {curve.exact(value)}", x=across, y=down - 9, text_anchor=anchor, class_="note")
     return tag("g", tag("circle", cx=across, cy=down, r=3.5, class_=f"dot dot-{order}"), text)
 
 

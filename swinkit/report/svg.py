@@ -9,6 +9,8 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
+from ..data.collection import shown
+
 LEADING = (
     (1, 2, 5),
     (1, 3),
@@ -16,15 +18,6 @@ LEADING = (
     (1, 2, 3, 5, 7),
     (1, 1.5, 2, 3, 4, 5, 7),
 )  # digits of ticks on a logarithmic scale, the first that suit
-HARMLESS = "\u00a0\u2009\u202f\u200d\u3000"  # spaces, and the joiner inside emoji: not printable to Python, yet harmless
-
-
-def printable(text: str) -> str:
-    """``text`` with line breaks, control, direction-turning and undecodable characters written out as escapes."""
-    return "".join(
-        char if char.isprintable() or char in HARMLESS else char.encode("unicode_escape", "surrogatepass").decode()
-        for char in text
-    )
 
 
 def shorten(text: str, length: int) -> str:
@@ -42,12 +35,12 @@ def tag(name: str, *children: object, **attributes: object) -> Markup:
         for key, value in attributes.items()
         if value is not None
     )
-    inside = Markup("").join(child if isinstance(child, Markup) else escape(printable(str(child))) for child in children)
+    inside = Markup("").join(child if isinstance(child, Markup) else escape(shown(str(child))) for child in children)
     return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), written, inside)
 
 
 def _value(value: object) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else printable(str(value))
+    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else shown(str(value))
 
 
 def drawing(width: float, height: float, label: str, *children: Markup) -> Markup:

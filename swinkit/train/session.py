@@ -204,6 +204,10 @@ def measure_and_save(run: RunFolder, trainer: Trainer, split: Split, watcher: Ru
     model = trainer.average.model
     if trainer.settings.keep == "best" and trainer.progress.best is not None and run.model.exists():
         model.load_state_dict(read_model(run.model).state)
+    elif 0 < trainer.progress.best_step < trainer.progress.step:
+        watcher.noted(
+            f"Kept are the weights as they are now, not those of step {trainer.progress.best_step}, which did best (keep: last)."
+        )
 
     def measured(*pictures: Sequence[int]) -> Meter:
         return trainer.measure(until(watcher.interrupted, trainer.feed.evaluation(*pictures)))

@@ -14,15 +14,14 @@ from typing import Any
 from torch import Tensor
 
 from ..config import SwinConfig, as_side
-from ..errors import WeightsError
 from ..model.windows import Size
 from ..variants import VARIANTS
 from .formats import DIALECTS
 from .formats.table import BLOCK, PARTS, Dialect
 from .translation import SURROUNDINGS, expected_state, parts_of
+from .unrecognised import nothing_found
 
 ANCHORS = ("backbone.patch_embed.proj.weight", "backbone.patch_embed.norm.weight")  # by these a prefix is found
-OWN = {"backbone.patch_embed.proj", "backbone.stages.0.blocks.0.attention.qkv"}  # layers that swinkit alone calls so
 DEEPEST = 64  # blocks of one stage that are looked for; the deepest published stage has 42
 FREE = ("num_classes", "in_channels", "ape", "qkv_bias")  # fields in which weights may differ from what is said of them
 BEYOND = 100.0  # no log-spaced offset is so far
@@ -64,15 +63,7 @@ def recognise(state: Mapping[str, Tensor]) -> Recognised:
     """The dialect that explains most of ``state``; raises :class:`WeightsError` when no dialect finds a Swin in it."""
     found = [answer for dialect in DIALECTS.values() for answer in _readings(state, dialect)]
     if not found:
-        some = ", ".join(list(state)[:4])
-        if {name.rpartition(".")[0] for name in state} >= OWN:
-            raise WeightsError(
-                f"These {len(state)} tensors ({some}, …) have swinkit's own names, without the config.json that says what they are. "
-                "Mend: put it beside them as model.safetensors, or save the model anew, swinkit.save(model, folder)"
-            )
-        raise WeightsError(
-            f"There is no Swin among these {len(state)} tensors ({some}, …). Expected the names of one of: {', '.join(DIALECTS)}"
-        )
+        raise nothing_found(state)
     return max(found, key=lambda answer: answer.match)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -35,6 +36,18 @@ def test_report_of_a_folder(tmp_path):
     ):
         assert words in answer.stdout
     assert not answer.stderr
+
+
+def test_duplicates_that_matter_are_listed_by_group(tmp_path):
+    class_folders(tmp_path, ("cat", "dog"))
+    for index in range(2):
+        shutil.copy(tmp_path / f"cat/{index}.png", tmp_path / f"dog/copy-{index}.png")
+    shown = CliRunner().invoke(command, [str(tmp_path), "-q"]).stdout
+    assert "2 groups of exact duplicates with different labels ('cat/0.png' and 'dog/copy-0.png' for one)" in shown
+    assert "  cat/1.png = dog/copy-1.png" in shown
+    found = json.loads(CliRunner().invoke(command, [str(tmp_path), "-q", "--json"]).stdout)["findings"]
+    (torn,) = (finding for finding in found if finding["kind"] == "duplicates-across-labels")
+    assert torn["groups"] == [["cat/0.png", "dog/copy-0.png"], ["cat/1.png", "dog/copy-1.png"]]
 
 
 def test_pictures_without_labels_are_counted_and_proposed_for_pretraining(tmp_path, capsys):

@@ -70,11 +70,14 @@ def test_a_missing_package_fails_and_says_what_to_type(
 def test_a_missing_extra_is_no_failure_and_says_what_to_type(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(doctor, "version", lambda name: None if name == "fastapi" else "1.0")
+    monkeypatch.setattr(doctor, "version", lambda name: None if name in ("captum", "fastapi") else "1.0")
     assert run(["doctor"]) == 0
     shown = capsys.readouterr().out
-    assert "pip install 'swinkit[serve]'" in shown
+    assert "pip install 'swinkit[explain]'" in shown
     assert "swinkit[export]'" not in shown
+    # no verb uses it yet
+    assert "swinkit[serve]" not in shown
+    assert "reserved for a REST service, not needed yet" in shown
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -76,6 +77,7 @@ def test_exact_duplicates_across_splits_and_labels(tmp_path):
     shutil.copy(tmp_path / "train/cat/0.png", tmp_path / "val/dog/copy.png")
     found = kinds(tmp_path)
     assert "1 group of exact duplicates" in found["duplicates-across-splits"]
+    assert re.search(r"\('\w+/\w+/[\w.]+' and '\w+/\w+/[\w.]+' for one\)", found["duplicates-across-splits"])
     assert "duplicates-across-labels" in found
 
 

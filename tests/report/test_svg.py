@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swinkit.data import collection
 from swinkit.report import matrix, plots, svg
 from swinkit.tasks import metrics
 
@@ -20,20 +21,8 @@ STYLE = Path(plots.__file__).with_name("templates").joinpath("report.css").read_
 def test_text_and_attributes_of_any_kind_stay_well_formed(text):
     element = ET.fromstring(str(svg.tag("text", text, data_name=text)))
     assert element.tag == "text"
-    assert element.text in (svg.printable(text), None)
-    assert element.attrib["data-name"] == svg.printable(text)
-
-
-@given(st.text(alphabet=st.characters(), max_size=30))
-def test_printable_leaves_nothing_that_turns_or_breaks_a_line(text):
-    shown = svg.printable(text)
-    assert not set(shown) & set("\n\r\t\x00\u202e\u202d\u2066\u2028")
-    shown.encode("utf-8")
-
-
-def test_undecodable_bytes_are_written_out():
-    assert svg.printable("a\udcffb") == "a\\udcffb"
-    assert svg.printable("👩‍🔬 ç") == "👩‍🔬 ç"
+    assert element.text in (collection.shown(text), None)
+    assert element.attrib["data-name"] == collection.shown(text)
 
 
 @given(st.text(max_size=60), st.integers(3, 30))
@@ -96,6 +85,12 @@ def test_line_chart_bridges_what_is_not_finite_and_names_both_lines():
 def test_the_best_point_is_marked():
     chart = plots.line_chart(plots.Curve("Top-1", {"validation": [(1, 0.5), (2, 0.8), (3, 0.7)]}, share=True, best="max"))
     assert "best 80.0\u202f%" in str(chart)
+
+
+def test_the_last_point_may_be_the_one_that_was_kept():
+    chart = plots.line_chart(plots.Curve("Top-1", {"validation": [(1, 0.5), (2, 0.8), (3, 0.7)]}, share=True, best="last"))
+    assert "kept 70.0\u202f%" in str(chart)
+    assert "best" not in str(chart)
 
 
 def test_the_best_is_written_above_the_line_which_comes_from_below():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import swinkit
 from swinkit.config import SwinConfig
@@ -128,6 +129,12 @@ def test_weights_that_are_no_swin_are_not_taken_for_ours(tmp_path: Path) -> None
     torch.save({"backbone.stages.0.0.depthwise_conv.weight": torch.ones(3)}, tmp_path / "convnext.pth")
     with pytest.raises(WeightsError, match="There is no Swin among these 1 tensors"):
         swinkit.load(tmp_path / "convnext.pth")
+
+
+def test_the_state_of_a_training_is_known_for_what_it_is(tmp_path: Path) -> None:
+    save_file({f"{number:06}": torch.ones(3) for number in range(4)}, tmp_path / "step_00000009.safetensors")
+    with pytest.raises(WeightsError, match=r"training of swinkit.*Mend: of a run RUN take RUN/model"):
+        swinkit.load(tmp_path / "step_00000009.safetensors")
 
 
 def test_a_checkpoint_that_names_a_type_of_numbers_is_read(tmp_path: Path) -> None:
