@@ -71,7 +71,7 @@ KERNEL = Kernel(
 )
 
 
-def applies(head_width: int, tokens: int, dtype: torch.dtype) -> bool:
+def supports_attention(head_width: int, tokens: int, dtype: torch.dtype) -> bool:
     """Whether the kernel computes attention among ``tokens`` of a window, in ``dtype``."""
     return head_width in HEAD_WIDTHS and tokens <= MOST_TOKENS and dtype in DTYPES and KERNEL.available
 
@@ -82,7 +82,7 @@ def pad_bias(bias: Tensor) -> Tensor:
     return F.pad(bias.float(), (0, -bias.shape[2] % lanes), value=NOWHERE).contiguous()
 
 
-class Plan(NamedTuple):
+class AttentionPlan(NamedTuple):
     """Everything about one call but its tensors."""
 
     grid: WindowGrid
@@ -95,7 +95,7 @@ class Plan(NamedTuple):
         return Shape(batch, height * width, windows, tokens, self.heads, padded, int(self.cosine), triple // 3 // self.heads)
 
 
-def call(name: str, plan: Plan, tensors: tuple[Tensor, Tensor, Tensor, Tensor], results: tuple[Tensor, ...]) -> None:
+def call(name: str, plan: AttentionPlan, tensors: tuple[Tensor, Tensor, Tensor, Tensor], results: tuple[Tensor, ...]) -> None:
     """Run the kernel's function ``name`` on (qkv, pad, bias, scale); ``results`` are what it reads and writes beyond them."""
     qkv, pad, bias, scale = tensors
     (grid, _tables), shape = grid_of((int(qkv.shape[1]), int(qkv.shape[2])), plan.grid), plan.shape(qkv, bias.shape[2])
@@ -110,7 +110,7 @@ class NativeAttention(torch.autograd.Function):
     """softmax(scale q kᵀ + bias + mask) v on maps (B, H, W, 3C) to (B, H, W, C); the backward pass computes the softmax anew."""
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, pad: Tensor, bias: Tensor, scale: Tensor, plan: Plan) -> Tensor:
+    def forward(ctx: Any, qkv: Tensor, pad: Tensor, bias: Tensor, scale: Tensor, plan: AttentionPlan) -> Tensor:
         qkv, pad = qkv.contiguous(), pad.contiguous()
         padded, scale = pad_bias(bias), scale.float().contiguous()
         out = qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3)
@@ -124,11 +124,11 @@ class NativeAttention(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
         qkv, pad, bias, scale = ctx.saved_tensors
         out = gradients[0].contiguous()
-        into = torch.empty_like(qkv)
-        into_bias = bias.new_zeros(bias.shape[0], bias.shape[1], bias.shape[1])
-        into_pad, into_scale = bias.new_zeros(pad.shape), torch.zeros_like(scale)
-        call("attention_backward", ctx.plan, (qkv, pad, bias, scale), (out, into, into_bias, into_pad, into_scale))
-        return into, into_pad.to(pad.dtype), into_bias.to(ctx.bias_type), into_scale, None
+        grad_qkv = torch.empty_like(qkv)
+        grad_bias = bias.new_zeros(bias.shape[0], bias.shape[1], bias.shape[1])
+        grad_pad, grad_scale = bias.new_zeros(pad.shape), torch.zeros_like(scale)
+        call("attention_backward", ctx.plan, (qkv, pad, bias, scale), (out, grad_qkv, grad_bias, grad_pad, grad_scale))
+        return grad_qkv, grad_pad.to(pad.dtype), grad_bias.to(ctx.bias_type), grad_scale, None
 
 
 def scale_of(module: WindowAttention, x: Tensor) -> Tensor:
@@ -146,7 +146,9 @@ def attends_natively(module: WindowAttention, tokens: int, dtype: torch.dtype) -
     # hooks at the attention itself are heard, since it is called
     itself = type(module) is WindowAttention and not patched(module)
     return (
-        itself and untouched(module.qkv, module.similarity) and applies(module.qkv.in_features // module.heads, tokens, dtype)
+        itself
+        and untouched(module.qkv, module.similarity)
+        and supports_attention(module.qkv.in_features // module.heads, tokens, dtype)
     )
 
 
@@ -161,5 +163,5 @@ def native_attention(module: WindowAttention, x: Tensor, grid: WindowGrid) -> Te
     with torch.autocast("cpu", enabled=False):
         qkv = NativeLinear.apply(x.to(dtype), module.qkv.weight, projection)
     pad = qkv.new_zeros(3 * width) if projection is None else projection.to(qkv.dtype)
-    plan = Plan(grid, heads, isinstance(module.similarity, ScaledCosine))
+    plan = AttentionPlan(grid, heads, isinstance(module.similarity, ScaledCosine))
     return NativeAttention.apply(qkv, pad, module.bias(), scale_of(module, x), plan)

@@ -16,14 +16,14 @@ struct Kernels {
     decltype(&norm_backward) norm_back;
     decltype(&add) sum;
 };
-// ``into`` receive gradients on the way back: those of a linear layer are null pointers where it is frozen, the others are always written
-struct Linear { const float *weight, *bias; int64_t inner, columns; float *into_weight, *into_bias; };
-struct Norm { const float *weight, *bias; float eps; float *into_weight, *into_bias; };
+// ``grad_…`` receive gradients on the way back: those of a linear layer are null pointers where it is frozen, the others are always written
+struct Linear { const float *weight, *bias; int64_t inner, columns; float *grad_weight, *grad_bias; };
+struct Norm { const float *weight, *bias; float eps; float *grad_weight, *grad_bias; };
 struct Attention {
     const void* pad;
     const float *bias, *scale;
     int heads, padded, cosine;
-    float *into_pad, *into_bias, *into_scale;
+    float *grad_pad, *grad_bias, *grad_scale;
 };
 struct Block {
     int wide, half, pre_norm;  // types: of the main path, of what layers compute with
@@ -89,8 +89,8 @@ struct Pass {
         call.dense(b.half, from, packed, layer.bias, residual, before != nullptr, rows, layer.inner, layer.columns, to, before, threads);
     }
     void learn(const Linear& layer, const void* gradient, const void* from) const {
-        if (!layer.into_weight) return;
-        call.weights(b.half, gradient, from, rows, layer.columns, layer.inner, layer.into_weight, layer.into_bias, threads);
+        if (!layer.grad_weight) return;
+        call.weights(b.half, gradient, from, rows, layer.columns, layer.inner, layer.grad_weight, layer.grad_bias, threads);
     }
     void pack_for_back(const Linear& layer) const {
         call.pack(b.half, layer.weight, layer.inner, layer.columns, true, packed, threads);
@@ -117,7 +117,7 @@ struct Pass {
         const Shape s = shape();
         back(b.proj, gradient, attended, to_attended);
         call.attention_back(b.half, joint, a.pad, a.bias, b.grid.index, b.grid.region, b.grid.mixed, a.scale, &s, to_attended, to_joint,
-                            a.into_bias, a.into_pad, a.into_scale, threads);
+                            a.grad_bias, a.grad_pad, a.grad_scale, threads);
         back(b.qkv, to_joint, from, to);
     }
     void mlp(const void* from, void* to, const void* residual) const {
@@ -143,8 +143,8 @@ struct Pass {
     }
     void norm_back(int branch, int from_half, void* from, int to_half, void* gradient, void* beside, void* to) const {
         const Norm& n = b.norms[branch];
-        call.norm_back(from_half, to_half, from, n.weight, statistics + branch * rows, gradient, beside, rows, b.width, to, n.into_weight,
-                       n.into_bias, threads);
+        call.norm_back(from_half, to_half, from, n.weight, statistics + branch * rows, gradient, beside, rows, b.width, to, n.grad_weight,
+                       n.grad_bias, threads);
     }
     void sum(int half, void* x, int yhalf, void* y, const float* factors, void* to) const {
         call.sum(half, yhalf, x, y, factors, b.tokens * b.width, rows * b.width, to, threads);
@@ -199,13 +199,13 @@ void block_forward(const Kernels* kernels, const Block* block, void* x, void* ou
 }
 
 // the gradient of out to that of x, and to those of all that learns
-void block_backward(const Kernels* kernels, const Block* block, void* x, void* gradient, void* into, int threads) {
+void block_backward(const Kernels* kernels, const Block* block, void* x, void* gradient, void* grad_x, int threads) {
     const Pass pass(*kernels, *block, threads);
     const auto branch = block->pre_norm ? &Pass::pre_norm_back : &Pass::post_norm_back;
     (pass.*branch)(1, pass.middle, gradient, pass.to_middle);
-    (pass.*branch)(0, x, pass.to_middle, into);
-    if (block->qkv.bias && block->qkv.into_bias)  // which is also what attention meets at tokens of the padding
-        for (int64_t c = 0; c < 3 * block->width; ++c) block->qkv.into_bias[c] += block->attention.into_pad[c];
+    (pass.*branch)(0, x, pass.to_middle, grad_x);
+    if (block->qkv.bias && block->qkv.grad_bias)  // which is also what attention meets at tokens of the padding
+        for (int64_t c = 0; c < 3 * block->width; ++c) block->qkv.grad_bias[c] += block->attention.grad_pad[c];
 }
 
 }

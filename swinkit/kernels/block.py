@@ -26,15 +26,17 @@ Kernels = structure(
     "Kernels", pack=POINTER, dense=POINTER, dense_back=POINTER, weights=POINTER, attention=POINTER, attention_back=POINTER, norm=POINTER,
     norm_back=POINTER, sum=POINTER,
 )  # fmt: skip
-Linear = structure("Linear", weight=POINTER, bias=POINTER, inner=COUNT, columns=COUNT, into_weight=POINTER, into_bias=POINTER)
-Norm = structure("Norm", weight=POINTER, bias=POINTER, eps=ctypes.c_float, into_weight=POINTER, into_bias=POINTER)
-Attention = structure(
-    "Attention", pad=POINTER, bias=POINTER, scale=POINTER, heads=CODE, padded=CODE, cosine=CODE, into_pad=POINTER, into_bias=POINTER,
-    into_scale=POINTER,
+LinearArgs = structure(
+    "Linear", weight=POINTER, bias=POINTER, inner=COUNT, columns=COUNT, grad_weight=POINTER, grad_bias=POINTER
+)
+NormArgs = structure("Norm", weight=POINTER, bias=POINTER, eps=ctypes.c_float, grad_weight=POINTER, grad_bias=POINTER)
+AttentionArgs = structure(
+    "Attention", pad=POINTER, bias=POINTER, scale=POINTER, heads=CODE, padded=CODE, cosine=CODE, grad_pad=POINTER, grad_bias=POINTER,
+    grad_scale=POINTER,
 )  # fmt: skip
-Learning = structure(
-    "Block", wide=CODE, half=CODE, pre_norm=CODE, batch=COUNT, tokens=COUNT, width=COUNT, attention=Attention, grid=Grid, qkv=Linear,
-    proj=Linear, fc1=Linear, fc2=Linear, norms=Norm * 2, factors=POINTER * 2, kept=POINTER, room=POINTER,
+BlockArgs = structure(
+    "Block", wide=CODE, half=CODE, pre_norm=CODE, batch=COUNT, tokens=COUNT, width=COUNT, attention=AttentionArgs, grid=Grid,
+    qkv=LinearArgs, proj=LinearArgs, fc1=LinearArgs, fc2=LinearArgs, norms=NormArgs * 2, factors=POINTER * 2, kept=POINTER, room=POINTER,
 )  # fmt: skip
 
 KERNEL = Kernel(
@@ -80,7 +82,7 @@ LAYERS = (("qkv", "joint"), ("proj", "proj_bias"), ("fc1", "fc1_bias"), ("fc2", 
 NORMS = (("norm1", "norm1_bias"), ("norm2", "norm2_bias"))
 
 
-class Plan(NamedTuple):
+class BlockPlan(NamedTuple):
     """Everything about one call but its tensors."""
 
     grid: WindowGrid
@@ -105,46 +107,47 @@ def room_for(needed: Weights, weights: Weights) -> Weights:
     )
 
 
-def described(plan: Plan, x: Tensor, weights: Weights, factors: Factors, into: Weights | None = None) -> Any:
-    """One pass over tokens like ``x`` (B, H, W, C) as the kernel wants it told."""
+def block_args(plan: BlockPlan, x: Tensor, weights: Weights, factors: Factors, grads: Weights | None = None) -> Any:
+    """One pass over tokens like ``x`` (B, H, W, C) as the kernel takes it."""
     batch, height, width, channels = x.shape
     grid, table = grid_of((height, width), plan.grid)
     pad = (weights.qkv.new_zeros(3 * channels) if weights.joint is None else weights.joint).to(plan.dtype)
-    into_pad = None if into is None else weights.qkv.new_empty(3 * channels)
-    gradients = into or Weights(*[None] * len(weights))
+    grad_pad = None if grads is None else weights.qkv.new_empty(3 * channels)
+    gradients = grads or Weights(*[None] * len(weights))
 
     def pointers(source: Weights, names: tuple[str, str]) -> Any:
         return (pointer(getattr(source, name)) for name in names)
 
     layers = [
-        Linear(*pointers(weights, names), *reversed(getattr(weights, names[0]).shape), *pointers(gradients, names))
+        LinearArgs(*pointers(weights, names), *reversed(getattr(weights, names[0]).shape), *pointers(gradients, names))
         for names in LAYERS
     ]
     norms = [
-        Norm(*pointers(weights, names), eps, *pointers(gradients, names)) for names, eps in zip(NORMS, plan.eps, strict=True)
+        NormArgs(*pointers(weights, names), eps, *pointers(gradients, names))
+        for names, eps in zip(NORMS, plan.eps, strict=True)
     ]
-    attention = Attention(
+    attending = AttentionArgs(
         *map(pointer, (pad, weights.bias, weights.scale)), plan.heads, weights.bias.shape[2], plan.cosine,
-        *map(pointer, (into_pad, gradients.bias, gradients.scale)),
+        *map(pointer, (grad_pad, gradients.bias, gradients.scale)),
     )  # fmt: skip
     types = DTYPES[x.dtype], DTYPES[plan.dtype], plan.pre_norm
-    told = Learning(
-        *types, batch, height * width, channels, attention, grid, *layers, tuple(norms), tuple(map(pointer, factors))
+    args = BlockArgs(
+        *types, batch, height * width, channels, attending, grid, *layers, tuple(norms), tuple(map(pointer, factors))
     )
-    told.held = table, pad, into_pad  # what it points to beside the arguments
-    return told
+    args.held = table, pad, grad_pad  # what it points to beside the arguments
+    return args
 
 
-def run(name: str, told: Any, x: Tensor, kept: Tensor | None, *results: Tensor) -> Tensor:
+def run(name: str, args: Any, x: Tensor, kept: Tensor | None, *results: Tensor) -> Tensor:
     """Run the kernel's function ``name``; ``results`` are what it reads and writes beyond ``x``. Returns what is kept from the pass
     forward, ``kept``, or new."""
     sizes = COUNT(), COUNT()
-    KERNEL.block_sizes(ctypes.byref(told), *map(ctypes.byref, sizes))
+    KERNEL.block_sizes(ctypes.byref(args), *map(ctypes.byref, sizes))
     kept = x.new_empty(sizes[0].value, dtype=torch.uint8) if kept is None else kept
     room = x.new_empty(sizes[1].value, dtype=torch.uint8)
-    told.kept, told.room = pointer(kept), pointer(room)
+    args.kept, args.room = pointer(kept), pointer(room)
     getattr(KERNEL, name)(
-        ctypes.byref(kernels()), ctypes.byref(told), pointer(x), *map(pointer, results), torch.get_num_threads()
+        ctypes.byref(kernels()), ctypes.byref(args), pointer(x), *map(pointer, results), torch.get_num_threads()
     )
     return kept
 
@@ -153,11 +156,11 @@ class NativeBlock(torch.autograd.Function):
     """Both branches of a block, on maps (B, H, W, C)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, plan: Plan, factors: Factors, *given: Any) -> Tensor:
+    def forward(ctx: Any, x: Tensor, plan: BlockPlan, factors: Factors, *given: Any) -> Tensor:
         weights = Weights(*given)
         weights = weights._replace(bias=pad_bias(weights.bias))
         out = torch.empty_like(x)
-        kept = run("block_forward", described(plan, x, weights, factors), x, None, out)
+        kept = run("block_forward", block_args(plan, x, weights, factors), x, None, out)
         rounded = not plan.pre_norm and plan.dtype != x.dtype  # then the way back looks at what it was rounded to
         ctx.save_for_backward(
             None if rounded else x, kept, *factors, *weights._replace(proj_bias=None, fc1_bias=None, fc2_bias=None)
@@ -170,20 +173,20 @@ class NativeBlock(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         (x, kept, first, second, *saved), gradient = ctx.saved_tensors, gradients[0].contiguous()
         weights, x = Weights(*saved), gradient if x is None else x  # which then only tells its shape
-        into, found = room_for(Weights(*ctx.needs_input_grad[3:]), weights), torch.empty_like(x)
-        run("block_backward", described(ctx.plan, x, weights, (first, second), into), x, kept, gradient, found)
-        into = into._replace(joint=None if weights.joint is None else into.joint, bias=into.bias.to(ctx.bias_type))
-        return found, None, None, *into
+        grads, grad_x = room_for(Weights(*ctx.needs_input_grad[3:]), weights), torch.empty_like(x)
+        run("block_backward", block_args(ctx.plan, x, weights, (first, second), grads), x, kept, gradient, grad_x)
+        grads = grads._replace(joint=None if weights.joint is None else grads.joint, bias=grads.bias.to(ctx.bias_type))
+        return grad_x, None, None, *grads
 
 
 def native_block(block: Block, x: Tensor, grid: WindowGrid) -> Tensor | None:
     """What both branches of ``block`` compute while they learn, or None where the kernels do not apply."""
     dtype = autocast_dtype(x)
-    if not (torch.is_grad_enabled() and eager_on_cpu(x) and applies(block, x, math.prod(grid.window), dtype)):
+    if not (torch.is_grad_enabled() and eager_on_cpu(x) and supports_block(block, x, math.prod(grid.window), dtype)):
         return None
     module, mlp, first, second = block.attention, block.mlp, block.norm1, block.norm2
     version1 = block.branch is pre_norm
-    plan = Plan(grid, module.heads, isinstance(module.similarity, ScaledCosine), version1, (first.eps, second.eps), dtype)
+    plan = BlockPlan(grid, module.heads, isinstance(module.similarity, ScaledCosine), version1, (first.eps, second.eps), dtype)
     alike = x.new_empty(len(x), 0, dtype=dtype if version1 else x.dtype)
     factors = tuple(
         None if one is None else one.float() for one in (block.drop_path.factors(alike), block.drop_path.factors(alike))
@@ -194,7 +197,7 @@ def native_block(block: Block, x: Tensor, grid: WindowGrid) -> Tensor | None:
     )  # fmt: skip
 
 
-def applies(block: Block, x: Tensor, tokens: int, dtype: torch.dtype) -> bool:
+def supports_block(block: Block, x: Tensor, tokens: int, dtype: torch.dtype) -> bool:
     """Whether the kernels compute all of ``block`` with ``x``, windows of ``tokens`` and layers in ``dtype``: nothing in it is replaced,
     heard or parametrised, each part has its kernel still, and what it learns is float32."""
     module, mlp = block.attention, block.mlp
@@ -216,6 +219,6 @@ def applies(block: Block, x: Tensor, tokens: int, dtype: torch.dtype) -> bool:
     return (
         all(one is not None and one.dtype == torch.float32 and one.is_contiguous() for one in (*learned, *there))
         and None not in [one.fast_path for one in (module, module.proj, mlp, block.norm1, block.norm2)]
-        and attention.applies(width // module.heads, tokens, dtype)
+        and attention.supports_attention(width // module.heads, tokens, dtype)
         and norm.computes(block.norm1, x, dtype)
     )

@@ -25,7 +25,7 @@ WEIGHTS_KERNEL = Kernel(
 )
 
 
-def applies(weight: Tensor, dtype: torch.dtype) -> bool:
+def supports_linear(weight: Tensor, dtype: torch.dtype) -> bool:
     """Whether the kernel computes with ``weight`` (out, in) in ``dtype`` here, and is not the slower way: in float32 with AVX2 or
     AVX-512, in bfloat16 where AVX-512 multiplies it and AMX does not."""
     across = lanes(dtype)
@@ -81,14 +81,14 @@ def dense_backward(gradient: Tensor, packed: Tensor, entered: Tensor) -> tuple[T
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x Wᵀ + b in the type of ``x``, whatever that of ``weight`` (out, in): weights that change are packed anew each time."""
-    if applies(weight, x.dtype):
+    if supports_linear(weight, x.dtype):
         return dense(x, pack(weight, x.dtype), None if bias is None else bias.float().contiguous(), weight.shape[0])
     return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
 
 
 def linear_backward(gradient: Tensor, weight: Tensor) -> Tensor:
     """The gradient of ``x`` from that of :func:`linear`, (…, out)."""
-    if applies(weight.t(), gradient.dtype):
+    if supports_linear(weight.t(), gradient.dtype):
         return dense(gradient, pack(weight, gradient.dtype, transposed=True), None, weight.shape[1])
     return gradient @ weight.to(gradient.dtype)
 
@@ -137,14 +137,14 @@ class NativeLinear(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         out, needed = gradients[0].contiguous(), ctx.needs_input_grad
-        into_weight, into_bias = learned(out.flatten(0, -2), x.flatten(0, -2), needed[1] or needed[2], weight.dtype)
-        return linear_backward(out, weight) if needed[0] else None, into_weight, into_bias if ctx.biased else None
+        grad_weight, grad_bias = learned(out.flatten(0, -2), x.flatten(0, -2), needed[1] or needed[2], weight.dtype)
+        return linear_backward(out, weight) if needed[0] else None, grad_weight, grad_bias if ctx.biased else None
 
 
 def native_linear(module: Linear, x: Tensor) -> Tensor | None:
     """What :class:`~swinkit.model.attention.Linear` computes, or None where the kernel does not apply."""
     dtype = autocast_dtype(x)
-    if x.shape[-1] != module.weight.shape[1] or not eager_on_cpu(x) or not applies(module.weight, dtype):
+    if x.shape[-1] != module.weight.shape[1] or not eager_on_cpu(x) or not supports_linear(module.weight, dtype):
         return None
     with torch.autocast("cpu", enabled=False):
         return NativeLinear.apply(x.to(dtype), module.weight, module.bias)

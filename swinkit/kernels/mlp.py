@@ -21,7 +21,7 @@ KERNEL = Kernel(
 )
 
 
-def applies(channels: int, dtype: torch.dtype) -> bool:
+def supports_gelu(channels: int, dtype: torch.dtype) -> bool:
     """Whether the kernel computes the GELU of a hidden layer of ``channels``, in ``dtype``."""
     return channels % MULTIPLE == 0 and dtype in DTYPES and KERNEL.available
 
@@ -42,7 +42,7 @@ def gelu_backward(x: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
 
 def enter(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """x Wᵀ + b and its GELU, in one pass where the kernel of linear layers applies."""
-    if not dense.applies(weight, x.dtype):
+    if not dense.supports_linear(weight, x.dtype):
         hidden = linear(x, weight, bias).contiguous()
         return hidden, gelu(hidden)
     hidden = x.new_empty(*x.shape[:-1], len(weight))
@@ -52,7 +52,7 @@ def enter(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
 def leave(gradient: Tensor, weight: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
     """From the gradient of gelu(hidden) Wᵀ, (rows, out), back to that of ``hidden`` (rows, in), and gelu(hidden); in one pass where the
     kernel of linear layers applies."""
-    if dense.applies(weight.t(), gradient.dtype):
+    if dense.supports_linear(weight.t(), gradient.dtype):
         return dense.dense_backward(gradient, dense.pack(weight, gradient.dtype, transposed=True), hidden)
     return gelu_backward(hidden, linear_backward(gradient, weight).contiguous())
 
@@ -80,7 +80,7 @@ class NativeMlp(torch.autograd.Function):
 def native_mlp(module: Mlp, x: Tensor) -> Tensor | None:
     """What :class:`Mlp` computes, or None where the kernel does not apply."""
     fc1, fc2, dtype = module.fc1, module.fc2, autocast_dtype(x)
-    if not (eager_on_cpu(x) and untouched(fc1, module.act, fc2) and applies(len(fc1.weight), dtype)):
+    if not (eager_on_cpu(x) and untouched(fc1, module.act, fc2) and supports_gelu(len(fc1.weight), dtype)):
         return None
     if fc1.bias is None or fc2.bias is None:
         return None

@@ -21,7 +21,7 @@ KERNEL = Kernel(
 )
 
 
-def applies(channels: int, *dtypes: torch.dtype) -> bool:
+def supports_norm(channels: int, *dtypes: torch.dtype) -> bool:
     """Whether the kernel norms tokens of ``channels`` from and to ``dtypes``."""
     return channels % MULTIPLE == 0 and all(dtype in DTYPES for dtype in dtypes) and KERNEL.available
 
@@ -49,12 +49,12 @@ def layer_norm_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of ``x``, scale and offset from that of LN(x); ``beside``, like ``x``, is added to the first."""
     gradient, weight, width = gradient.contiguous(), weight.contiguous(), x.shape[-1]
-    into, into_weight, into_bias = torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(weight)
+    grad_x, grad_weight, grad_bias = torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(weight)
     KERNEL.norm_backward(
         DTYPES[x.dtype], DTYPES[gradient.dtype], *map(pointer, (x, weight, statistics, gradient, beside)), x.numel() // width, width,
-        *map(pointer, (into, into_weight, into_bias)), torch.get_num_threads(),
+        *map(pointer, (grad_x, grad_weight, grad_bias)), torch.get_num_threads(),
     )  # fmt: skip
-    return into, into_weight, into_bias
+    return grad_x, grad_weight, grad_bias
 
 
 class NativeNorm(torch.autograd.Function):
@@ -91,4 +91,4 @@ def _native(module: nn.LayerNorm, x: Tensor, dtype: torch.dtype) -> Tensor | Non
 def computes(module: nn.LayerNorm, x: Tensor, dtype: torch.dtype) -> bool:
     """Whether the kernel computes ``module`` of ``x`` with an answer of ``dtype``."""
     affine = all(one is not None and one.dtype == torch.float32 for one in (module.weight, module.bias))
-    return affine and x.shape[-1:] == module.normalized_shape and eager_on_cpu(x) and applies(x.shape[-1], x.dtype, dtype)
+    return affine and x.shape[-1:] == module.normalized_shape and eager_on_cpu(x) and supports_norm(x.shape[-1], x.dtype, dtype)

@@ -16,13 +16,15 @@ from .build import CODE, COUNT, DTYPES, POINTER, Kernel, pointer, structure
 
 # as declared in the kernel's source
 Kernels = structure("Kernels", dense=POINTER, attention=POINTER, norm=POINTER)
-Dense = structure("Dense", weights=POINTER, bias=POINTER, inner=COUNT, columns=COUNT)
-Norm = structure("Norm", weight=POINTER, bias=POINTER)
-Attention = structure("Attention", pad=POINTER, bias=POINTER, scale=POINTER, heads=CODE, padded=CODE, cosine=CODE)
-Block = structure("Block", qkv=Dense, proj=Dense, fc1=Dense, fc2=Dense, attention=Attention, norms=Norm * 3)
-Stage = structure(
-    "Stage", half=CODE, pre_norm=CODE, third_norm_every=CODE, merges=CODE, eps=ctypes.c_float, width=COUNT, reduction=Dense, merging=Norm,
-    count=COUNT, blocks=POINTER, grids=Grid * 2,
+DenseArgs = structure("Dense", weights=POINTER, bias=POINTER, inner=COUNT, columns=COUNT)
+NormArgs = structure("Norm", weight=POINTER, bias=POINTER)
+AttentionArgs = structure("Attention", pad=POINTER, bias=POINTER, scale=POINTER, heads=CODE, padded=CODE, cosine=CODE)
+BlockArgs = structure(
+    "Block", qkv=DenseArgs, proj=DenseArgs, fc1=DenseArgs, fc2=DenseArgs, attention=AttentionArgs, norms=NormArgs * 3
+)
+StageArgs = structure(
+    "Stage", half=CODE, pre_norm=CODE, third_norm_every=CODE, merges=CODE, eps=ctypes.c_float, width=COUNT, reduction=DenseArgs,
+    merging=NormArgs, count=COUNT, blocks=POINTER, grids=Grid * 2,
 )  # fmt: skip
 
 
@@ -41,8 +43,8 @@ def kernels() -> Any:
 
 
 def run_stage(stage: Any, x: Tensor, size: Size, widest: int) -> Tensor:
-    """Tokens (B, L, C) after all blocks of ``stage``, a :data:`Stage`, from ``x`` of a map of ``size`` rows and columns: this stage's own,
-    which is overwritten, or, if it merges, that of the stage before. ``widest`` is the most channels that a layer within has."""
+    """Tokens (B, L, C) after all blocks of ``stage``, a :data:`StageArgs`, from ``x`` of a map of ``size`` rows and columns: this stage's
+    own, which is overwritten, or, if it merges, that of the stage before. ``widest`` is the most channels that a layer within has."""
     x, width = x.contiguous(), stage.width
     rows, columns = counts_of(size, (2, 2)) if stage.merges else size
     narrow, other, wide = (x.new_empty(x.shape[0], rows * columns, channels) for channels in (width, width, widest))

@@ -129,10 +129,10 @@ def test_the_table_holds_every_token_once_and_parts_what_the_mask_parts(size, wi
 
 
 def test_stands_aside_for_other_heads_compilers_and_transforms():
-    assert attention.applies(32, 49, torch.float32)
-    assert not attention.applies(24, 49, torch.float32)
-    assert not attention.applies(32, 4900, torch.float32)
-    assert not attention.applies(32, 49, torch.float64)
+    assert attention.supports_attention(32, 49, torch.float32)
+    assert not attention.supports_attention(24, 49, torch.float32)
+    assert not attention.supports_attention(32, 4900, torch.float32)
+    assert not attention.supports_attention(32, 49, torch.float64)
     x = torch.zeros(2, 4)
     assert build.eager_on_cpu(x)
     assert not build.eager_on_cpu(x.to("meta"))

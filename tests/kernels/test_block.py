@@ -194,9 +194,9 @@ def no_bias(block):
 def test_what_it_does_not_compute_goes_another_way(change):
     block, x = some_block(2)
     accelerate(block)
-    assert whole.applies(block, x, 49, torch.float32)
+    assert whole.supports_block(block, x, 49, torch.float32)
     change(block)
-    assert not whole.applies(block, x, 49, torch.float32)
+    assert not whole.supports_block(block, x, 49, torch.float32)
 
 
 def another_branch(block):

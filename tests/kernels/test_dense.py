@@ -13,7 +13,7 @@ from swinkit.model.attention import Linear
 from swinkit.model.block import Block
 
 BOTH = [torch.float32, torch.bfloat16]
-DTYPES = [dtype for dtype in BOTH if dense.applies(torch.empty(64, 64), dtype)]
+DTYPES = [dtype for dtype in BOTH if dense.supports_linear(torch.empty(64, 64), dtype)]
 LANES = int(dense.KERNEL.dense_lanes(0)) if DTYPES else 16  # of float32 at least; what a width is a multiple of
 offered = pytest.mark.skipif(
     not DTYPES, reason="the kernel is for processors with AVX2 or AVX-512, and for those with a compiler"
@@ -51,7 +51,7 @@ def test_any_shape_is_what_float64_says(rows, inner, columns, dtype, offset, aft
     )
     exact = F.linear(x.double(), weight.double(), bias.double() if offset else None)
     exact = F.gelu(exact) if after == "gelu" else exact + residual.double() if after == "sum" else exact
-    assert dense.applies(weight, dtype)
+    assert dense.supports_linear(weight, dtype)
     answer = dense.dense(
         x,
         dense.pack(weight, dtype),
@@ -112,9 +112,9 @@ def test_gelu_is_exact_where_it_vanishes_and_where_it_does_not_and_passes_nan_on
 
 
 def test_what_does_not_fill_vectors_or_pairs_is_left_to_others():
-    assert not dense.applies(torch.empty(100, 64), torch.float32)
-    assert not dense.applies(torch.empty(96, 63), torch.float32)
-    assert not dense.applies(torch.empty(96, 64), torch.float16)
+    assert not dense.supports_linear(torch.empty(100, 64), torch.float32)
+    assert not dense.supports_linear(torch.empty(96, 63), torch.float32)
+    assert not dense.supports_linear(torch.empty(96, 64), torch.float16)
 
 
 @pytest.mark.parametrize("dtype", BOTH)
@@ -153,7 +153,7 @@ def test_gradients_of_weights_and_bias_are_sums_over_rows(rows, outputs, inputs,
     gradient, x = drawn(rows, outputs).to(dtype), drawn(rows, inputs, seed=1).to(dtype)
     weight, bias = dense.weight_gradient(gradient, x)
     assert weight.dtype == bias.dtype == torch.float32
-    own = dense.applies(torch.empty(16, 16), dtype) and outputs % LANES == inputs % LANES == 0
+    own = dense.supports_linear(torch.empty(16, 16), dtype) and outputs % LANES == inputs % LANES == 0
     rounded = 2**-8 if dtype == torch.bfloat16 and not own else 1e-6
     for found, want in ((weight, gradient.double().t() @ x.double()), (bias, gradient.double().sum(0))):
         torch.testing.assert_close(found.double(), want, rtol=0, atol=rounded * rows**0.5 * 8)

@@ -13,7 +13,7 @@ from swinkit.runtime.engines.native_stage import WholeStage
 from swinkit.runtime.folding import Folded, cut_by_reshape
 from tests.shaking import shake
 
-DTYPES = [dtype for dtype in (torch.float32, torch.bfloat16) if dense.applies(torch.empty(64, 64), dtype)]
+DTYPES = [dtype for dtype in (torch.float32, torch.bfloat16) if dense.supports_linear(torch.empty(64, 64), dtype)]
 offered = pytest.mark.skipif(not DTYPES, reason="no kernel for linear layers here, so stages are not whole")
 SMALL = {"patch_size": 2, "embed_dim": 32, "depths": (2, 3, 1), "num_heads": (1, 2, 4), "window_size": 4, "num_classes": 10}
 

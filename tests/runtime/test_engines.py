@@ -128,8 +128,8 @@ def test_others_may_learn_from_what_an_engine_answers(engine):
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_native_without_a_kernel_answers_the_same(version, monkeypatch):
-    monkeypatch.setattr(native.attentions, "applies", lambda *_: False)
-    monkeypatch.setattr(native.norms, "applies", lambda *_: False)
+    monkeypatch.setattr(native.attentions, "supports_attention", lambda *_: False)
+    monkeypatch.setattr(native.norms, "supports_norm", lambda *_: False)
     test_native_answers_as_the_model("v1" if version == 1 else "v2", (90, 112))
 
 
@@ -231,7 +231,7 @@ def test_pictures_of_many_sizes_do_not_fill_the_memory(monkeypatch):
 
 
 def test_an_attention_forgets_sizes(monkeypatch):
-    monkeypatch.setattr(native.attentions, "applies", lambda *_: False)
+    monkeypatch.setattr(native.attentions, "supports_attention", lambda *_: False)
     monkeypatch.setattr("swinkit.runtime.engines.remembering.KEPT", 2)
     model = model_of(1, depths=(2,), num_heads=(1,))
     run = engines.build(model, shape=(1, 3, 32, 32), engine="native")

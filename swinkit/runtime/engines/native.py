@@ -109,9 +109,8 @@ class KernelAttention(nn.Module):
     def forward(self, qkv: Tensor, size: Size, grid: WindowGrid) -> Tensor:
         maps = qkv.view(qkv.shape[0], *size, qkv.shape[2])
         out = qkv.new_empty(qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3)
-        attentions.call(
-            "attention_forward", attentions.Plan(grid, self.heads, self.cosine), (maps, self.pad, self.bias, self.scale), (out,)
-        )
+        plan = attentions.AttentionPlan(grid, self.heads, self.cosine)
+        attentions.call("attention_forward", plan, (maps, self.pad, self.bias, self.scale), (out,))
         return out
 
 
@@ -178,16 +177,16 @@ def parts(precision: str, rows: int, embed_dim: int, own: bool = True) -> Parts:
     packs = onednn_packs(dtype)
 
     def layer(affine: Affine) -> nn.Module:
-        if own and layers.applies(affine.weight, dtype):
+        if own and layers.supports_linear(affine.weight, dtype):
             return KernelDense(affine, dtype)
         return PackedDense(affine, dtype, rows) if packs else PlainDense(affine, dtype)
 
     def attention(source: Attention) -> nn.Module:
-        native = attentions.applies(source.pad.shape[0] // 3 // source.heads, source.bias.shape[-1], dtype)
+        native = attentions.supports_attention(source.pad.shape[0] // 3 // source.heads, source.bias.shape[-1], dtype)
         return KernelAttention(source, dtype) if native else GatheredAttention(source, dtype)
 
     def norm(source: nn.LayerNorm | None) -> nn.Module:
-        return KernelNorm(source) if norms.applies(embed_dim, dtype) else PlainNorm(source, dtype)
+        return KernelNorm(source) if norms.supports_norm(embed_dim, dtype) else PlainNorm(source, dtype)
 
     def stage(source: FoldedStage) -> nn.Module:
         computing = [part for part in source.modules() if not (isinstance(part, nn.Identity) or list(part.children()))]

@@ -34,7 +34,7 @@ class WholeStage(nn.Module):
         blocks: list[Any] = list(stage.blocks)
         merge: Any = stage.merge
         thirds = [index + 1 for index, block in enumerate(blocks) if third(block) is not None]
-        self.blocks = (native.Block * len(blocks))(*map(_block, blocks))
+        self.blocks = (native.BlockArgs * len(blocks))(*map(_block, blocks))
         self.widest = max(layer.weight_shape[0] for block in blocks for layer in (block.attention.qkv, block.mlp.fc1))
         self.fields: dict[str, Any] = {
             "half": DTYPES[dtype], "pre_norm": isinstance(blocks[0], PreNormBlock), "third_norm_every": min(thirds, default=0),
@@ -53,7 +53,7 @@ class WholeStage(nn.Module):
     def settle(self, size: Size) -> Settled:
         counts = counts_of(size, (2, 2)) if self.fields["merges"] else size
         grids = [grid_of(counts, grid) for grid in self.stage.grids(counts)]
-        return Settled(native.Stage(**self.fields, grids=(native.Grid * 2)(*(grid for grid, _ in grids))), grids, counts)
+        return Settled(native.StageArgs(**self.fields, grids=(native.Grid * 2)(*(grid for grid, _ in grids))), grids, counts)
 
 
 def third(block: Any) -> nn.Module | None:
@@ -65,19 +65,19 @@ def third(block: Any) -> nn.Module | None:
 def _block(block: Any) -> Any:
     norms = (block.norm, block.norm) if isinstance(block, PreNormBlock) else (block.norm1, block.norm2, third(block))
     attend = block.attention.attend
-    return native.Block(
+    return native.BlockArgs(
         *map(_dense, (block.attention.qkv, block.attention.proj, block.mlp.fc1, block.mlp.fc2)),
-        native.Attention(
+        native.AttentionArgs(
             *map(pointer, (attend.pad, attend.bias, attend.scale)), attend.heads, attend.bias.shape[2], attend.cosine
         ),
-        (native.Norm * 3)(*map(_norm, norms)),
+        (native.NormArgs * 3)(*map(_norm, norms)),
     )
 
 
 def _dense(layer: Any) -> Any:
     columns, inner = layer.weight_shape
-    return native.Dense(pointer(layer.packed), pointer(layer.bias), inner, columns)
+    return native.DenseArgs(pointer(layer.packed), pointer(layer.bias), inner, columns)
 
 
 def _norm(norm: Any) -> Any:
-    return native.Norm() if norm is None else native.Norm(pointer(norm.weight), pointer(norm.bias))
+    return native.NormArgs() if norm is None else native.NormArgs(pointer(norm.weight), pointer(norm.bias))
