@@ -16,8 +16,8 @@ from ..model.backbone import PatchMerging
 from ..model.block import Block, LayerNorm, Mlp, pre_norm
 from .attention import native_attention
 from .block import native_block
-from .build import HOOKS
 from .dense import native_linear
+from .dispatch import HOOKS
 from .memory import keep_freed_memory
 from .mlp import native_mlp
 from .norm import native_norm, native_norm_for_layer

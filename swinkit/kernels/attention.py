@@ -16,9 +16,10 @@ from torch import Tensor
 
 from ..model.attention import ScaledCosine, WindowAttention
 from ..model.windows import Size, WindowGrid, shift_regions, token_places
-from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, patched, pointer, structure, untouched
+from .build import CODE, COUNT, DTYPES, POINTER, Kernel, pointer, structure
 from .dense import NativeLinear
 from .derivative import first_derivative
+from .dispatch import autocast_dtype, eager_on_cpu, patched, untouched
 
 HEAD_WIDTHS = (16, 32, 64)
 NOWHERE = -1e30  # bias of the columns that only fill a vector

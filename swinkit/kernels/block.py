@@ -18,8 +18,9 @@ from ..model.block import Block, post_norm, pre_norm
 from ..model.windows import WindowGrid
 from . import attention, dense, norm
 from .attention import Grid, grid_of, pad_bias, scale_of
-from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, patched, pointer, structure, untouched
+from .build import CODE, COUNT, DTYPES, POINTER, Kernel, pointer, structure
 from .derivative import first_derivative
+from .dispatch import autocast_dtype, eager_on_cpu, patched, untouched
 
 # as declared in the kernel's source
 Kernels = structure(

@@ -13,21 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.autograd import forward_ad
-from torch.nn.modules.module import _has_any_global_hook
-from torch.utils._python_dispatch import _get_current_dispatch_mode
+from torch import Tensor
 
 from ..machine import compiler
-from ..model.attention import DotProduct, Linear, ScaledCosine, WindowAttention
-from ..model.block import DropPath, LayerNorm, Mlp
-from ..model.windows import traced
 from .cache import InVain, cache_folder, opened
 from .identity import cache_stem, compiler_command, environment, first_error, source, why_not_built
 
 DTYPES = {torch.float32: 0, torch.bfloat16: 1}  # that kernels compute with, and how they are told which
-HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-OWN = (nn.Linear, nn.GELU, LayerNorm, DotProduct, ScaledCosine, Linear, WindowAttention, Mlp, DropPath)
 PATIENCE = 3  # seconds after which a compiler's work is announced
 SECONDS = 120  # longer than any compiler takes that is worth waiting for
 # in the sources, unlike a missing header, a full disk and a compiler that was killed, which are "fatal" or have no line
@@ -121,43 +113,7 @@ def _announce() -> None:
     print(f"swinkit: compiling its kernels for this processor, once; they are kept in {cache_folder()}", file=sys.stderr)
 
 
-def eager_on_cpu(x: Tensor) -> bool:
-    """Whether any kernel may be called on ``x``: on the CPU, while no graph is recorded, under no transform of torch.func, no derivative
-    forwards, and no mode that watches or replaces operators, such as a counter of FLOPs or tensors without numbers."""
-    if x.device.type != "cpu" or traced() or forward_ad._current_level >= 0:
-        return False
-    return not (torch._C._functorch.peek_interpreter_stack() or _get_current_dispatch_mode())  # type: ignore[attr-defined]
-
-
-@functools.cache
-def _methods(kind: type) -> frozenset[str]:
-    return frozenset(name for name in dir(kind) if callable(getattr(kind, name, None)))
-
-
-def patched(module: nn.Module) -> bool:
-    """Whether ``module`` computes something by a function of its own in place of one of its class's methods."""
-    return not _methods(type(module)).isdisjoint(vars(module))  # type: ignore[arg-type]  # a class is hashable
-
-
-def untouched(*modules: nn.Module) -> bool:
-    """Whether ``modules``, which a kernel computes without calling them, are the model's own: no adapter stands in their place, none
-    computes by another formula, and no hook would go unheard."""
-    return not _has_any_global_hook() and all(
-        type(one) in OWN
-        and not patched(one)
-        and getattr(one, "approximate", "none") == "none"  # GELU's error function, not its approximation by tanh
-        and not any(getattr(one, hooks) for hooks in HOOKS)
-        for one in modules
-    )
-
-
 def pointer(tensor: Tensor | None) -> int | None:
     """Where a contiguous tensor begins, for an argument that is declared ``c_void_p``; None is a null pointer."""
     assert tensor is None or tensor.is_contiguous(), "kernels read memory in its order"
     return None if tensor is None else tensor.data_ptr()
-
-
-def autocast_dtype(x: Tensor) -> torch.dtype:
-    """The type in which a linear layer would compute with ``x``; autocast leaves float64 as it is."""
-    autocast = torch.is_autocast_enabled("cpu") and x.dtype != torch.float64
-    return torch.get_autocast_dtype("cpu") if autocast else x.dtype

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..model.attention import Linear
-from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer
+from .build import CODE, COUNT, DTYPES, POINTER, Kernel, pointer
 from .derivative import first_derivative
+from .dispatch import autocast_dtype, eager_on_cpu
 
 KERNEL = Kernel(
     "dense",

@@ -28,10 +28,15 @@ def source(name: str) -> Path:
     return Path(__file__).with_name(f"{name}.cpp")
 
 
+def switched_off() -> str | None:
+    """That the environment refuses kernels and all that goes with them, by ``SWINKIT_KERNELS=0``; None where it does not."""
+    return "switched off by SWINKIT_KERNELS=0" if os.environ.get("SWINKIT_KERNELS") == "0" else None
+
+
 def why_not_built(command: str | None) -> str | None:
-    """Why no kernel is built here, nor loaded, by the compiler ``command``; None where one may be. ``SWINKIT_KERNELS=0`` refuses all."""
-    if os.environ.get("SWINKIT_KERNELS") == "0":
-        return "switched off by SWINKIT_KERNELS=0"
+    """Why no kernel is built here, nor loaded, by the compiler ``command``; None where one may be. :func:`switched_off` refuses all."""
+    if why := switched_off():
+        return why
     if sys.platform == "win32":
         return "not built on Windows"
     if command is None:

@@ -13,6 +13,8 @@ import os
 import sys
 from pathlib import Path
 
+from .identity import switched_off
+
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4  # of mallopt (malloc.h)
 MADV_HUGEPAGE = 14
 NEVER = -1  # as a size, the largest
@@ -25,8 +27,8 @@ def keep_freed_memory() -> str:
 
     Only glibc on Linux has these switches. ``SWINKIT_KERNELS=0`` in the environment leaves everything as it was.
     """
-    if os.environ.get("SWINKIT_KERNELS") == "0":
-        return "switched off by SWINKIT_KERNELS=0"
+    if why := switched_off():
+        return why
     if not sys.platform.startswith("linux"):
         return "only Linux has the switch"
     libc = ctypes.CDLL(None, use_errno=True)

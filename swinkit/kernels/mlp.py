@@ -9,9 +9,10 @@ from torch import Tensor
 
 from ..model.block import Mlp
 from . import dense
-from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer, untouched
+from .build import CODE, COUNT, DTYPES, POINTER, Kernel, pointer
 from .dense import learned, linear, linear_backward
 from .derivative import first_derivative
+from .dispatch import autocast_dtype, eager_on_cpu, untouched
 
 MULTIPLE = 16  # of channels
 KERNEL = Kernel(

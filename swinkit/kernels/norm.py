@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .build import CODE, COUNT, DTYPES, POINTER, Kernel, autocast_dtype, eager_on_cpu, pointer
+from .build import CODE, COUNT, DTYPES, POINTER, Kernel, pointer
 from .derivative import first_derivative
+from .dispatch import autocast_dtype, eager_on_cpu
 
 EPS = 1e-5
 MULTIPLE = 16  # of channels

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ..model.block import Block, LayerNorm, post_norm, pre_norm
-from .build import DTYPES, autocast_dtype, eager_on_cpu, pointer, untouched
+from .build import DTYPES, pointer
 from .derivative import first_derivative
+from .dispatch import autocast_dtype, eager_on_cpu, untouched
 from .norm import KERNEL, computes, layer_norm, layer_norm_backward
 
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
-from ..kernels.build import HOOKS, patched
+from ..kernels.dispatch import HOOKS, patched
 from ..model.attention import ScaledCosine, WindowAttention
 from ..model.backbone import PatchEmbed, PatchMerging, Stage, space_to_depth
 from ..model.block import Block, DropPath, pre_norm

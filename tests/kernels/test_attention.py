@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swinkit.config import SwinConfig
-from swinkit.kernels import attention, build
+from swinkit.kernels import attention, dispatch
 from swinkit.kernels.accelerate import accelerate
 from swinkit.kernels.attention import meeting
 from swinkit.model.attention import WindowAttention
@@ -134,10 +134,10 @@ def test_stands_aside_for_other_heads_compilers_and_transforms():
     assert not attention.supports_attention(32, 4900, torch.float32)
     assert not attention.supports_attention(32, 49, torch.float64)
     x = torch.zeros(2, 4)
-    assert build.eager_on_cpu(x)
-    assert not build.eager_on_cpu(x.to("meta"))
+    assert dispatch.eager_on_cpu(x)
+    assert not dispatch.eager_on_cpu(x.to("meta"))
     seen = []
-    torch.func.vmap(lambda row: seen.append(build.eager_on_cpu(row)) or row)(x)
+    torch.func.vmap(lambda row: seen.append(dispatch.eager_on_cpu(row)) or row)(x)
     assert seen == [False]
     plain, fast = pair(small(1, num_heads=(4, 8, 16)))
     images = torch.randn(1, 3, 40, 40)
