@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -77,13 +78,18 @@ class ScaledCosine(nn.Module):
 FastPath = Callable[..., Tensor | None]
 
 
+def attempted(fast: FastPath | None, *arguments: Any) -> Tensor | None:
+    """What ``fast`` computes of ``arguments``, the module first; None where there is none or it does not apply."""
+    return None if fast is None else fast(*arguments)
+
+
 class Linear(nn.Linear):
     """A linear layer of each token by itself."""
 
     fast_path: FastPath | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.fast_path(self, x) if self.fast_path is not None else None
+        y = attempted(self.fast_path, self, x)
         return super().forward(x) if y is None else y
 
 
@@ -130,7 +136,7 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Tensor, grid: WindowGrid) -> Tensor:
         """Map (B, H, W, C) to a map of the same shape; tokens meet as ``grid`` says."""
-        mixed = self.fast_path(self, x, grid) if self.fast_path is not None else None
+        mixed = attempted(self.fast_path, self, x, grid)
         return self.proj(self.mix(x, grid) if mixed is None else mixed)
 
     def mix(self, x: Tensor, grid: WindowGrid) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import SwinConfig
-from .attention import DotProduct, FastPath, ScaledCosine, WindowAttention
+from .attention import DotProduct, FastPath, ScaledCosine, WindowAttention, attempted
 from .position_bias import MlpBias, TableBias
 from .windows import WindowGrid
 
@@ -29,7 +29,7 @@ class LayerNorm(nn.LayerNorm):
     fast_path: FastPath | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.fast_path(self, x) if self.fast_path is not None else None
+        y = attempted(self.fast_path, self, x)
         return super().forward(x) if y is None else y
 
 
@@ -45,7 +45,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.fast_path(self, x) if self.fast_path is not None else None
+        y = attempted(self.fast_path, self, x)
         return self.fc2(self.act(self.fc1(x))) if y is None else y
 
 
@@ -96,7 +96,7 @@ class Block(nn.Module):
         self.norm3 = LayerNorm(width) if extra else nn.Identity()  # keeps the main branch of V2-H and V2-G tame
 
     def forward(self, x: Tensor, grid: WindowGrid) -> Tensor:
-        y = self.fast_path(self, x, grid) if self.fast_path is not None else None
+        y = attempted(self.fast_path, self, x, grid)
         return self.norm3(self.branches(x, grid) if y is None else y)
 
     def branches(self, x: Tensor, grid: WindowGrid) -> Tensor:
@@ -104,5 +104,5 @@ class Block(nn.Module):
         return self.residual(self.norm2, self.mlp, x)
 
     def residual(self, norm: LayerNorm, layer: nn.Module, x: Tensor, *rest: Any) -> Tensor:
-        y = self.branch_fast_path(self, norm, layer, x, *rest) if self.branch_fast_path is not None else None
+        y = attempted(self.branch_fast_path, self, norm, layer, x, *rest)
         return self.branch(norm, layer, self.drop_path, x, *rest) if y is None else y
