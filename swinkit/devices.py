@@ -35,6 +35,17 @@ def threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+# as engines and studies call precisions, and as a training's settings do
+DTYPES = {
+    "float32": torch.float32, "bfloat16": torch.bfloat16, "32-true": torch.float32, "bf16-mixed": torch.bfloat16,
+}  # fmt: skip
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    """The type in which layers compute with ``precision``, one of :data:`DTYPES`."""
+    return DTYPES[precision]
+
+
 def computes_bfloat16(device: torch.device) -> bool:
     """Whether the hardware multiplies bfloat16, rather than emulating it."""
     if device.type == "cuda":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..errors import UsageError
+from ..runtime.kinds import PRECISIONS
 from .given import engine, network
 from .options import (
     SIZE,
@@ -43,7 +44,7 @@ Asked = TypeVar("Asked")
     help="Size of a picture in pixels; repeatable; the model's own by default.",
 )
 @click.option(
-    "--precision", "precisions", type=click.Choice(["float32", "bfloat16"]), multiple=True,
+    "--precision", "precisions", type=click.Choice(PRECISIONS), multiple=True,
     help="Repeatable; by default float32, and bfloat16 where the processor has it.",
 )  # fmt: skip
 @click.option(

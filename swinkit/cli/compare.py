@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ..runtime.kinds import PRECISIONS
 from .given import engine as engines
 from .given import network
 from .options import as_tables, check_form, check_new, measuring, next_command, print_json, same_command, say, shared, warn
@@ -28,7 +29,7 @@ def _transformers() -> Sequence[str]:
 )  # fmt: skip
 @click.option(
     "--precision",
-    type=click.Choice(["float32", "bfloat16"]),
+    type=click.Choice(PRECISIONS),
     default="float32",
     show_default=True,
     help="What every model computes in.",

@@ -13,6 +13,7 @@ import click
 
 from ..errors import DataError, Interrupted, UsageError
 from ..machine import usable_cores
+from ..runtime.kinds import PRECISIONS
 from .given import MODEL, engine
 from .options import (
     SIZE,
@@ -79,7 +80,7 @@ FEW = 3  # inputs, up to which the next command names them
 )
 @click.option(
     "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
+    type=click.Choice(["auto", *PRECISIONS]),
     default="auto",
     show_default=True,
     help="float32 is exact; bfloat16 rounds to three digits; auto is bfloat16 where the processor multiplies it.",

@@ -10,6 +10,9 @@ from ..errors import MissingExtra, UsageError
 from ..extras import is_installed
 from ..machine import compiler
 
+PRECISIONS = ("float32", "bfloat16")  # in which engines compute
+OPENVINO_HINTS = {"float32": "f32", "bfloat16": "bf16"}  # what OpenVINO calls them
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -25,7 +28,7 @@ class Kind:
     package: str | None = None
     compiles: bool = False
     quick: bool = True
-    precisions: tuple[str, ...] = ("float32", "bfloat16")
+    precisions: tuple[str, ...] = PRECISIONS
 
     @property
     def installed(self) -> bool:

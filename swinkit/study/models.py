@@ -13,7 +13,6 @@ from ..tasks import create_model, load
 from ..weights.named import is_variant
 
 PLAIN = "plain"  # the network as it is trained, under autocast for bfloat16: what every engine is compared with
-PRECISIONS = ("float32", "bfloat16")
 
 
 def open_model(name: str) -> Any:

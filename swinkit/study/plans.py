@@ -10,9 +10,9 @@ from .. import machine
 from ..errors import UsageError
 from ..runtime.export.bundle import is_bundle, open_bundle
 from ..runtime.export.sessions import runtimes_for
-from ..runtime.kinds import ENGINES
+from ..runtime.kinds import ENGINES, PRECISIONS
 from .macs import useful_macs
-from .models import PLAIN, PRECISIONS, outline
+from .models import PLAIN, outline
 from .training import NATIVE
 from .turns import Candidate
 

@@ -19,6 +19,7 @@ import torchvision.models.vision_transformer  # noqa: F401  here, so that its me
 from torch import Tensor, nn
 
 from .. import memory
+from ..devices import dtype_of
 from ..runtime.export.bundle import open_bundle
 from ..runtime.export.sessions import RUNTIMES, version_of
 from . import floor
@@ -28,7 +29,6 @@ from .vit import VITS, build_vit
 
 INPUTS, ROOM = 32, 2**28
 LIBRARIES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "compiled": "torch._inductor.compile_fx"}  # of engines
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Inputs:
@@ -129,6 +129,6 @@ def vit(model: str, batch: int, size: tuple[int, int], precision: str, engine: s
 def gemm_floor(model: str, batch: int, size: tuple[int, int], precision: str) -> Subject:
     """The matrix products of a Swin alone; see :mod:`~swinkit.study.floor`."""
     listed = floor.gemms(outline(model).config, batch, (size[0], size[1]))
-    products = floor.Floor(listed, DTYPES[precision])
+    products = floor.Floor(listed, dtype_of(precision))
     about = {"engine": "GEMM floor", "precision": precision, "gmacs": sum(gemm.macs for gemm in listed) / 1e9}
     return Subject(lambda index: products(), about)

@@ -10,14 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..devices import dtype_of
 from ..kernels.attention import attends_natively, native_attention
 from ..memory import ran_out_of_memory
 from ..model.attention import WindowAttention
 from ..model.backbone import Stage
 from ..tasks import Task
 from .plan import ENOUGH, Rehearsal, pass_seconds, undisturbed, wait_for
-
-HALF = {"bf16-mixed": torch.bfloat16}
 
 
 def sparing(task: Task, model: nn.Module, batch: Any, rehearsal: Rehearsal) -> tuple[str, ...]:
@@ -39,7 +38,7 @@ def costs(task: Task, model: nn.Module, batch: Any, rehearsal: Rehearsal) -> Ite
         again = forward_seconds(task, model, batch, rehearsal)
         yield f"gradient_checkpointing computes all blocks again in the backward pass, {of_a_step(again, rehearsal)}."
     if chunk := config.attention_chunk:
-        if all_native(model, HALF.get(rehearsal.precision, torch.float32)):
+        if all_native(model, dtype_of(rehearsal.precision)):
             yield f"attention_chunk={chunk} has no effect here: the native kernel goes window by window, and holds the scores of one head of one in each thread."
         else:
             again = attention_seconds(task, model, batch, rehearsal)

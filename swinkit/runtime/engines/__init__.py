@@ -17,13 +17,12 @@ from ...kernels.accelerate import apart
 from ...kernels.memory import give_back_freed_memory
 from ...model.backbone import check_pictures
 from ..folding import departure
-from ..kinds import ENGINES, check_engine
+from ..kinds import ENGINES, PRECISIONS, check_engine
 from .choice import fastest
 
 Shape = tuple[int, int, int, int]
 Program = Callable[[Tensor], tuple[Tensor, Tensor]]  # pictures to (logits, pooled embedding)
 
-PRECISIONS = ("float32", "bfloat16")
 _TRACING = threading.RLock()  # torch's tracers keep their state for the whole process
 KEPT = 8  # programs of one shape each, so that pictures of many sizes do not fill the memory
 

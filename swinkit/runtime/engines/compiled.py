@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...devices import dtype_of
 from ...errors import SwinkitError
 from .fixed import folded
 
@@ -23,7 +24,7 @@ def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
     from torch._dynamo.exc import TorchDynamoException
 
     with _compiling():
-        network = folded(model, shape, getattr(torch, precision))
+        network = folded(model, shape, dtype_of(precision))
         network.compile(fullgraph=True, dynamic=False)
         try:
             network(torch.zeros(shape))

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from ...devices import dtype_of
 from ...kernels.accelerate import apart
 
 
 def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
     """A callable from pictures to (logits, pooled) for pictures of any size."""
-    dtype = getattr(torch, precision)
+    dtype = dtype_of(precision)
     network = apart(model).eval().to(dtype)
 
     def run(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...devices import onednn_packs
+from ...devices import dtype_of, onednn_packs
 from ...kernels import attention as attentions
 from ...kernels import dense as layers
 from ...kernels import norm as norms
@@ -173,7 +173,7 @@ class Constants(NamedTuple):
 def parts(precision: str, rows: int, embed_dim: int, own: bool = True) -> Parts:
     """How this engine computes on this machine; ``rows`` is how many tokens a layer will mostly see, ``embed_dim`` what all widths are
     multiples of, ``own`` whether linear layers are for the kernel where it applies."""
-    dtype = getattr(torch, precision)
+    dtype = dtype_of(precision)
     packs = onednn_packs(dtype)
 
     def layer(affine: Affine) -> nn.Module:

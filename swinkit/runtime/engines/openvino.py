@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..kinds import OPENVINO_HINTS
 from ..silenced import openvino
 from .fixed import folded
 from .native import spelled_out
@@ -35,9 +36,9 @@ def build(model: Any, precision: str, shape: tuple[int, ...]) -> Any:
         program = torch.export.export(network, (example,), strict=False)
     graph = ov.convert_model(program, example_input=example)
     graph.reshape(list(shape))
-    hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
     options = {
-        "INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_PRECISION_HINT": OPENVINO_HINTS[precision], "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }  # fmt: skip
     compiled = ov.Core().compile_model(graph, "CPU", options)
     request, alone = compiled.create_infer_request(), threading.Lock()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...timing import in_turn, paced
+from ..kinds import OPENVINO_HINTS
 from ..silenced import nncf, openvino
 
 RANKED = 32  # pictures by which layers are ranked
@@ -28,8 +29,7 @@ Run = Callable[[np.ndarray], np.ndarray]
 
 def compiled(model: Any, precision: str = "float32") -> Run:
     """``model`` as a function of an input array; ``precision`` is that of what is not int8: "float32" or "bfloat16"."""
-    hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
-    ready = openvino().Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
+    ready = openvino().Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": OPENVINO_HINTS[precision]})
     return lambda images: ready(images)[0]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from ...errors import MissingExtra, UsageError
 from ...extras import is_installed
 from ...machine import version
+from ..kinds import OPENVINO_HINTS
 from ..silenced import openvino
 from .bundle import Bundle, Target
 
@@ -36,7 +37,7 @@ def openvino_session(bundle: Bundle, threads: int = 0) -> Run:
     graph, *weights = bundle.files.values()
     core = ov.Core()
     model = core.read_model(graph, weights[0]) if weights else core.read_model(io.BytesIO(graph))
-    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+    options = {"INFERENCE_PRECISION_HINT": OPENVINO_HINTS["float32"], "INFERENCE_NUM_THREADS": threads}
     compiled = core.compile_model(model, "CPU", options)
     alone = threading.Lock()
 
