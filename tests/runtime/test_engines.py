@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -46,15 +47,22 @@ KINDS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("size", SIZES)
-def test_native_answers_as_the_model(kind, size):
+def check_native_answers_as_the_model(kind, size):
+    """Returns the program that answered."""
     model = model_of(**KINDS[kind])
     images = torch.randn(2, model.config.in_channels, *size)
-    logits, pooled = engines.build(model, shape=tuple(images.shape), engine="native").answers(images)
+    run = engines.build(model, shape=tuple(images.shape), engine="native")
+    logits, pooled = run.answers(images)
     with torch.no_grad():
         for answer, expected in ((logits, model(images)), (pooled, model.pooled(images))):
             assert (answer - expected).abs().max() < 1e-5 * expected.abs().max()
+    return run.program(tuple(images.shape))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", SIZES)
+def test_native_answers_as_the_model(kind, size):
+    check_native_answers_as_the_model(kind, size)
 
 
 @pytest.mark.parametrize("engine", ["eager", "native", "onednn", "openvino"])
@@ -129,8 +137,13 @@ def test_others_may_learn_from_what_an_engine_answers(engine):
 @pytest.mark.parametrize("version", [1, 2])
 def test_native_without_a_kernel_answers_the_same(version, monkeypatch):
     monkeypatch.setattr(native.attentions, "supports_attention", lambda *_: False)
+    monkeypatch.setattr(native.layers, "supports_linear", lambda *_: False)
     monkeypatch.setattr(native.norms, "supports_norm", lambda *_: False)
-    test_native_answers_as_the_model("v1" if version == 1 else "v2", (90, 112))
+    monkeypatch.setattr(native.stages, "KERNEL", SimpleNamespace(available=False))
+    program = check_native_answers_as_the_model(f"v{version}", (90, 112))
+    by_kernels = native.KernelDense | native.KernelNorm | native.KernelAttention | native.WholeStage
+    assert [part for part in program.modules() if isinstance(part, by_kernels)] == []
+    assert program.embed.patches is native.cut_by_reshape
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
