@@ -21,7 +21,7 @@ from .identity import cache_stem, compiler_command, environment, first_error, so
 
 DTYPES = {torch.float32: 0, torch.bfloat16: 1}  # that kernels compute with, and how they are told which
 PATIENCE = 3  # seconds after which a compiler's work is announced
-SECONDS = 120  # longer than any compiler takes that is worth waiting for
+COMPILE_TIMEOUT = 120  # seconds, longer than any compiler takes that is worth waiting for
 # in the sources, unlike a missing header, a full disk and a compiler that was killed, which are "fatal" or have no line
 AT_A_LINE = re.compile(r":\d+: error: ")
 CODE, COUNT, POINTER = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p  # what kernels take; a tensor goes by :func:`pointer`
@@ -78,8 +78,8 @@ def library(name: str, *functions: str) -> tuple[ctypes.CDLL | None, str]:
 
 
 def _compile(command: str, path: Path, target: Path) -> None:
-    """Raises :class:`OSError` with the compiler's first error; :class:`InVain` where that is at a line of the sources, which it will not
-    take the next time either, and after :data:`SECONDS`."""
+    """Raises :class:`OSError` with the compiler's first error; :class:`InVain` where that is at a line of the sources, which it will
+    not take the next time either, and after :data:`COMPILE_TIMEOUT`."""
     words = [*compiler_command(command), "-o", str(target), str(path)]
     process = subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -90,9 +90,9 @@ def _compile(command: str, path: Path, target: Path) -> None:
             _, said = process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             _announce()
-            _, said = process.communicate(timeout=SECONDS - PATIENCE)
+            _, said = process.communicate(timeout=COMPILE_TIMEOUT - PATIENCE)
     except subprocess.TimeoutExpired as error:
-        raise InVain(f"{path.name} takes longer than {SECONDS} s to compile") from error
+        raise InVain(f"{path.name} takes longer than {COMPILE_TIMEOUT} s to compile") from error
     finally:
         _end(process)
     if process.returncode:

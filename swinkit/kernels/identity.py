@@ -15,13 +15,8 @@ from ..machine import compiler
 from .cache import state
 
 FLAGS = ("-std=gnu++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
-TELLING = (
-    "flags",
-    "Features",
-    "model name",
-    "CPU implementer",
-    "CPU part",
-)  # lines of /proc/cpuinfo; the last two are ARM's name
+# lines of /proc/cpuinfo; the last two are ARM's name
+TELLING = ("flags", "Features", "model name", "CPU implementer", "CPU part")
 
 
 def source(name: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-GRAPHS = 256  # of one process
+GRAPH_LIMIT = 256  # graphs of one process
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def compiled(model: nn.Module, **options: Any) -> Callable[[Tensor], Any]:
 
     def run(images: Tensor) -> Any:
         # networks of all architectures share torch's limit, which is for one function that meets ever new sizes
-        with any_size(), torch._dynamo.config.patch(recompile_limit=GRAPHS):
+        with any_size(), torch._dynamo.config.patch(recompile_limit=GRAPH_LIMIT):
             return graph(images)
 
     return run

@@ -114,9 +114,8 @@ class _Process:
         finally:
             timer.cancel()
             timer.join()
-            if (
-                late.is_set()
-            ):  # perhaps after the last byte: the next file shall not meet a process that was killed for this one
+            # perhaps after the last byte: the next file shall not meet a process that was killed for this one
+            if late.is_set():
                 self.end()
 
     def _greet(self) -> None:

@@ -19,8 +19,8 @@ class Kind:
     """One engine: the module whose ``build(model, precision, shape)`` makes a :data:`Program`, and what it is.
 
     ``any_size`` programs serve every shape, others the one they were built for. ``package`` is what it needs beyond the core.
-    ``compiles``: it needs a C++ compiler. ``quick`` engines are built in seconds, so that "auto" may try them. One that is asked for a precision which is not among its ``precisions`` computes in
-    float32.
+    ``compiles``: it needs a C++ compiler. ``quick`` engines are built in seconds, so that "auto" may try them. One that is asked
+    for a precision which is not among its ``precisions`` computes in float32.
     """
 
     purpose: str

@@ -39,8 +39,8 @@ Answer: TypeAlias = Classification | Failure
 Prepared: TypeAlias = tuple[str | None, Tensor] | Failure  # name and model input
 Decode: TypeAlias = Callable[[Any, int], np.ndarray]
 
-# engines that may be asked for where the model answers by itself: the defaults, and what it does
 SHORT = "not enough memory"
+# engines that may be asked for where the model answers by itself: the defaults, and what it does
 BY_ITSELF = ("native", "auto", "eager")
 
 
@@ -55,8 +55,9 @@ class Predictor:
     On the CPU an ``engine`` of :mod:`swinkit.runtime.engines` computes, with the weights as they are at the first answer: "native" by
     default; "auto" measures which is fastest here, "eager" is the model itself. ``precision`` "float32" is exact, "bfloat16" rounds to
     three digits and is faster where the processor multiplies it; "auto" is bfloat16 there for the engines native and auto, and float32
-    everywhere else. What hooks or adapters a model has, only "eager" hears, which takes the place of other engines there. The attribute ``precision`` is what was chosen. An exported bundle, and a model on another device, compute as they are:
-    :class:`UsageError` is raised for one that is asked for another engine or for bfloat16.
+    everywhere else. What hooks or adapters a model has, only "eager" hears, which takes the place of other engines there. The attribute
+    ``precision`` is what was chosen. An exported bundle, and a model on another device, compute as they are: :class:`UsageError` is
+    raised for one that is asked for another engine or for bfloat16.
 
     Call it with one picture: a path, the bytes of a file, a Pillow image, an array (H, W) or (H, W, C), a tensor (C, H, W), each
     uint8 or floating in 0..1; the answer is a :class:`Classification`, and :class:`DataError` is raised when it cannot be read.

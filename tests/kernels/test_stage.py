@@ -49,7 +49,7 @@ def test_a_whole_stage_answers_as_its_parts_do(dtype, fields, batch, size):
 
 @offered
 def test_it_remembers_no_more_sizes_than_it_should(monkeypatch):
-    monkeypatch.setattr("swinkit.runtime.engines.remembering.KEPT", 2)
+    monkeypatch.setattr("swinkit.runtime.engines.remembering.MOST_SIZES", 2)
     model = shake(SwinClassifier(SwinConfig(image_size=32, in_channels=3, version=1, **SMALL)))
     folded = Folded(model, parts("float32", 256, embed_dim=32)).eval()
     answers = {side: folded(torch.ones(1, 3, side, side))[0] for side in (16, 32, 48)}

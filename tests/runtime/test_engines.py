@@ -234,18 +234,18 @@ def test_pictures_of_many_sizes_do_not_fill_the_memory(monkeypatch):
     built = []
     monkeypatch.setattr(engines, "_builder", lambda name: lambda model, precision, shape: built.append(shape) or shape)
     run = engines.Run(model_of(1), "openvino", "float32")
-    shapes = [(1, 3, 32, side) for side in range(32, 32 + engines.KEPT)]
+    shapes = [(1, 3, 32, side) for side in range(32, 32 + engines.MOST_PROGRAMS)]
     for shape in [*shapes, shapes[0], (1, 3, 8, 8), shapes[0]]:
         assert run.program(shape) == shape
     assert built == [*shapes, (1, 3, 8, 8)]
     run.program(shapes[1])  # the one that was not used for longest had to go
     assert built[-1] == shapes[1]
-    assert len(run._programs) == engines.KEPT
+    assert len(run._programs) == engines.MOST_PROGRAMS
 
 
 def test_an_attention_forgets_sizes(monkeypatch):
     monkeypatch.setattr(native.attentions, "supports_attention", lambda *_: False)
-    monkeypatch.setattr("swinkit.runtime.engines.remembering.KEPT", 2)
+    monkeypatch.setattr("swinkit.runtime.engines.remembering.MOST_SIZES", 2)
     model = model_of(1, depths=(2,), num_heads=(1,))
     run = engines.build(model, shape=(1, 3, 32, 32), engine="native")
     for side in (32, 36, 40, 44, 48):

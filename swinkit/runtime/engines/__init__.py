@@ -24,7 +24,7 @@ Shape = tuple[int, int, int, int]
 Program = Callable[[Tensor], tuple[Tensor, Tensor]]  # pictures to (logits, pooled embedding)
 
 _TRACING = threading.RLock()  # torch's tracers keep their state for the whole process
-KEPT = 8  # programs of one shape each, so that pictures of many sizes do not fill the memory
+MOST_PROGRAMS = 8  # of one shape each, so that pictures of many sizes do not fill the memory
 
 
 class Engine(Protocol):
@@ -42,7 +42,7 @@ class Engine(Protocol):
 
 
 class Run:
-    """A model in the hands of one engine. Programs are built on first use for a shape, and the last :data:`KEPT` are kept.
+    """A model in the hands of one engine. Programs are built on first use for a shape, and the last :data:`MOST_PROGRAMS` are kept.
 
     They compute in their own precision, whatever autocast they are built or called under.
     """
@@ -98,7 +98,7 @@ class Run:
                 if any_size:
                     self._model = None  # there is no other program to build
             self._programs[key] = program  # the last one used is the last to go
-            if len(self._programs) > KEPT:
+            if len(self._programs) > MOST_PROGRAMS:
                 del self._programs[next(iter(self._programs))]
         return program
 

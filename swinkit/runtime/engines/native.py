@@ -25,7 +25,7 @@ from ...model.attention import attend, l2_normalise
 from ...model.windows import MASKED, Size, WindowGrid
 from ..folding import Affine, Attention, Folded, FoldedStage, Parts, cut_by_reshape
 from .native_stage import WholeStage
-from .remembering import remembered
+from .remembering import memoised
 
 
 class PlainDense(nn.Module):
@@ -135,7 +135,7 @@ class GatheredAttention(nn.Module):
         self.constants: dict[tuple[Size, WindowGrid], Constants] = {}
 
     def forward(self, qkv: Tensor, size: Size, grid: WindowGrid) -> Tensor:
-        known: Constants = remembered(self.constants, (size, grid), self.settle)
+        known: Constants = memoised(self.constants, (size, grid), self.settle)
         batch, _, triple = qkv.shape
         if known.padded:
             qkv = torch.cat((qkv, self.pad.expand(batch, 1, triple)), dim=1)

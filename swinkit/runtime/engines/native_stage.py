@@ -14,7 +14,7 @@ from ...kernels.build import DTYPES, pointer
 from ...kernels.norm import EPS
 from ...model.windows import Size, counts_of
 from ..folding import FoldedStage, PreNormBlock
-from .remembering import remembered
+from .remembering import memoised
 
 
 class Settled(NamedTuple):
@@ -47,7 +47,7 @@ class WholeStage(nn.Module):
         self.settled: dict[tuple[Size], Settled] = {}
 
     def forward(self, x: Tensor, size: Size) -> tuple[Tensor, Size]:
-        known: Settled = remembered(self.settled, (size,), self.settle)
+        known: Settled = memoised(self.settled, (size,), self.settle)
         return native.run_stage(known.stage, x, size, self.widest), known.counts
 
     def settle(self, size: Size) -> Settled:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-KEPT = 32  # sizes; one more, and all are forgotten
+MOST_SIZES = 32  # one more, and all are forgotten
 
 
-def remembered(known: dict[Any, Any], key: tuple[Any, ...], make: Callable[..., Any]) -> Any:
-    """``known[key]``, which is ``make(*key)`` where it is missing. A plain dictionary, because torch.compile looks into nothing else."""
+def memoised(known: dict[Any, Any], key: tuple[Any, ...], make: Callable[..., Any]) -> Any:
+    """``known[key]``, which is ``make(*key)`` where it is missing.
+
+    A plain dictionary, because torch.compile looks into nothing else.
+    """
     if (found := known.get(key)) is None:
-        if len(known) >= KEPT:  # threads may have added several
+        if len(known) >= MOST_SIZES:  # threads may have added several
             known.clear()
         known[key] = found = make(*key)
     return found

@@ -100,9 +100,8 @@ def prepared(model: Any) -> Any:
     if getattr(network, "preprocessing", None) is None:
         raise UsageError("This network knows no preprocessing. Mend: give one from a run, a saved folder or swinkit.load")
     for module in network.modules():
-        if isinstance(
-            module, WindowAttention
-        ):  # the number of turns depends on the picture's size; a graph would keep the traced one's
+        # the number of turns depends on the picture's size; a graph would keep the traced one's
+        if isinstance(module, WindowAttention):
             module.chunk = 0
     return network.float().cpu().eval()
 
