@@ -238,9 +238,10 @@ def say(message: str, quiet: bool = False) -> None:
 def say_doubts(model: Any, quiet: bool = False) -> None:
     """Why ``model`` may answer otherwise than where its weights come from, on stderr."""
     from ..data.collection import shown
+    from ..weights.attached import attached
     from ..weights.saved import sentences
 
-    for doubt in sentences(getattr(model, "metadata", {}), "doubts"):
+    for doubt in sentences(attached(model).metadata, "doubts"):
         say(f"note: {shown(doubt)}", quiet)
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ..errors import UsageError, nearest
-from ..tasks.classification import ClassificationDecoder, temperature
+from ..tasks.classification import ClassificationDecoder
+from ..weights.attached import attached
 from .cam import Score
 
 
@@ -33,8 +34,9 @@ def class_target(model: nn.Module, index: int) -> Target:
     probability. So the score is the logit less the mean of all: another map for each class. Of independent labels it is the logit.
     Where several classes have one name, as ImageNet's two cranes, the index is added to it.
     """
-    classes = tuple(getattr(model, "classes", ()))
-    decoder = ClassificationDecoder(classes, bool(getattr(model, "multi_label", False)), temperature(model))
+    left = attached(model)
+    classes = left.classes or ()
+    decoder = ClassificationDecoder(classes, left.multi_label, left.temperature)
 
     def score(logits: Tensor) -> Tensor:
         return logits[:, index] if decoder.multi_label else logits[:, index] - logits.mean(dim=1)

@@ -15,8 +15,8 @@ from ..data.loader import eval_batches
 from ..data.transforms import evaluation
 from ..data.workers import explained_workers
 from ..errors import DataError, SwinkitError
-from ..tasks.classification import temperature
 from ..tasks.evaluation import Evaluation, MultiLabel, SingleLabel
+from ..weights.attached import attached
 
 
 def evaluate(
@@ -38,11 +38,12 @@ def evaluate(
         raise DataError(f"{collection.root}: none of the chosen pictures has a label, so nothing can be judged")
     transform = evaluation(model.preprocessing)
     device = next(model.parameters()).device
+    temperature = attached(model).temperature
     logits: list[Tensor] = []
     model.eval()
     with torch.inference_mode(), explained_workers():
         for batch in eval_batches(collection, chosen, transform, batch_size, workers):
-            logits.append(model(batch.images.to(device)).float().cpu() / temperature(model))
+            logits.append(model(batch.images.to(device)).float().cpu() / temperature)
             if progress is not None:
                 progress(min(len(chosen), len(logits) * batch_size), len(chosen))
     answers, sources = torch.cat(logits).numpy(), [collection.samples[index].source for index in chosen]

@@ -27,6 +27,7 @@ from ..memory import ran_out_of_memory
 from ..model.classifier import SwinClassifier
 from ..results import Classification, Failure
 from ..tasks import decoder_of
+from ..weights.attached import attached
 from ..weights.saved import weights_digest
 from .engines import Engine, available, build, check
 from .engines.eager import ask
@@ -81,15 +82,16 @@ class Predictor:
         self.device = place
         self._decoder = decoder_of(network)
         self.classes, self.multi_label = self._decoder.classes, self._decoder.multi_label
-        if not hasattr(self.model, "preprocessing"):
+        look = attached(network).preprocessing
+        if look is None:
             raise UsageError(
                 "The model knows no preprocessing. Mend: model.preprocessing = swinkit.preprocessing.Preprocessing(size=...), or load it"
             )
-        if size and self.model.preprocessing.resize == "none":
+        if size and look.resize == "none":
             raise UsageError(
                 "The model's preprocessing scales no picture, so that image_size means nothing. Mend: leave it out"
             )
-        self.preprocessing = self.model.preprocessing.model_copy(update=size)
+        self.preprocessing = look.model_copy(update=size)
         self.batch_size = batch_size or 32
         self._transform = evaluation(self.preprocessing)
         by_engine = place.type == "cpu" and isinstance(self.model, SwinClassifier)

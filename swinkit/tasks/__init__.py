@@ -16,11 +16,11 @@ from ..model.classifier import SwinClassifier
 from ..preprocessing import Preprocessing
 from ..results import Classification, Failure
 from ..variants import configure
+from ..weights.attached import attached
 from ..weights.files import check_replaceable, read_model, save_model
 from ..weights.foreign import is_foreign, open_foreign
 from ..weights.hub import Located, locate
 from ..weights.saved import Saved, at_other_size, fitted, handed_over, lasting
-from .classification import temperature
 
 
 class Parts(NamedTuple):
@@ -95,7 +95,7 @@ def decoder_of(model: nn.Module) -> Decoder:
 
     Raises :class:`UsageError` for a model that has no answers to give.
     """
-    part = TASKS[getattr(model, "task", "classification")].decoder
+    part = TASKS[attached(model).task].decoder
     if part is None:
         raise UsageError("A network that was pre-trained without labels gives no answers. Mend: swinkit train DATA --init RUN")
     return _part(part).of(model)
@@ -201,7 +201,10 @@ def save(model: SwinClassifier, folder: str | Path) -> Path:
     :class:`UsageError`, and leaves all as it is, where ``folder`` belongs to a run or holds something else that would be overwritten.
     """
     check_replaceable(folder)
-    told = lasting(getattr(model, "metadata", None) or {})
-    known = {"temperature": temperature(model) if temperature(model) != 1 else None, "resizing": told.get("resizing")}
+    left = attached(model)
+    known = {
+        "temperature": left.temperature if left.temperature != 1 else None,
+        "resizing": lasting(left.metadata).get("resizing"),
+    }
     known = {name: value for name, value in known.items() if value is not None}
-    return save_model(model, folder, multi_label=bool(getattr(model, "multi_label", False)), extra=known)
+    return save_model(model, folder, multi_label=left.multi_label, extra=known)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..results import Classification, Failure
+from ..weights.attached import attached
 from .metrics import ENOUGH_MISTAKES, average_precision, fit_temperature, mean_known, top_k_hits
 
 
@@ -114,7 +115,8 @@ class ClassificationDecoder:
     @classmethod
     def of(cls, model: Any) -> ClassificationDecoder:
         """How ``model`` is read, by what loading leaves on it; raises :class:`UsageError` where it knows no classes."""
-        if not (classes := tuple(getattr(model, "classes", ()))):
+        left = attached(model)
+        if not (classes := left.classes):
             raise UsageError(
                 "This model knows no classes. Mend: give a trained one, as a run, a saved folder or from swinkit.load"
             )
@@ -122,7 +124,7 @@ class ClassificationDecoder:
         outputs = getattr(getattr(model, "config", None), "num_classes", len(classes))
         if len(classes) != outputs:
             raise UsageError(f"The model has {outputs} outputs and knows {len(classes)} classes. Mend: a name for each output")
-        return cls(classes, bool(getattr(model, "multi_label", False)), temperature(model))
+        return cls(classes, left.multi_label, left.temperature)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """(B, K) in 0..1: exclusive classes share 1, of several labels each is by itself."""
@@ -141,11 +143,6 @@ class ClassificationDecoder:
             else Failure(source, "the model's answer is not finite")
             for row, source, vector in zip(rows, sources, vectors, strict=True)
         ]
-
-
-def temperature(model: Any) -> float:
-    """What the logits of ``model`` are divided by before they become probabilities; 1 where none was fitted."""
-    return float(getattr(model, "metadata", {}).get("temperature", 1.0))
 
 
 class ClassificationMeter:

@@ -27,6 +27,7 @@ from ..model.simmim import SimMIM
 from ..preprocessing import Preprocessing
 from . import BUNDLE, CERTIFICATE, DESCRIPTION, RUN, WEIGHTS
 from .atomic import sha256_of, sweep_stale, write_atomically, write_json
+from .attached import attached
 from .named import find_place
 from .saved import Saved
 from .verify import ShapesOnly, Signature, differences, not_finite, read_header, refuse, refuse_not_finite, signatures
@@ -93,7 +94,7 @@ def save_model(
         swin=config,
         classes=_classes(model, config.num_classes, classes),
         multi_label=multi_label,
-        preprocessing=preprocessing or getattr(model, "preprocessing", None) or default_preprocessing(config),
+        preprocessing=preprocessing or attached(model).preprocessing or default_preprocessing(config),
         weights=WeightsEntry(bytes=len(content), sha256=hashlib.sha256(content).hexdigest()),
         masking=getattr(model, "masking", None),
         **(extra or {}),
@@ -228,7 +229,7 @@ def config_of(model: nn.Module) -> SwinConfig:
 
 
 def _classes(model: nn.Module, count: int, classes: Sequence[str] | None) -> tuple[str, ...]:
-    names: Sequence[str] | None = classes if classes is not None else getattr(model, "classes", None)  # type: ignore[assignment]
+    names = classes if classes is not None else attached(model).classes
     if names is None:
         return tuple(str(index) for index in range(count))
     if len(names) != count:

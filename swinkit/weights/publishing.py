@@ -14,6 +14,7 @@ from ..config import SwinConfig
 from ..errors import SwinkitError, UsageError
 from ..preprocessing import Preprocessing
 from .atomic import write_atomically
+from .attached import attached
 from .caches import hub_settings
 from .download import offline, unreachable
 from .files import check_replaceable, config_of, read_model, save_model
@@ -34,8 +35,8 @@ def save_pretrained(
     Of a card that lies there only what tells of the model is written anew: people write on in them. Raises :class:`UsageError` as :func:`swinkit.save` does.
     """
     check_replaceable(folder)
-    known = lasting(getattr(model, "metadata", None) or {})
-    folder = save_model(model, folder, multi_label=bool(getattr(model, "multi_label", False)), extra={**known, **(extra or {})})
+    left = attached(model)
+    folder = save_model(model, folder, multi_label=left.multi_label, extra={**lasting(left.metadata), **(extra or {})})
     card, there = model_card(folder, licence).encode(), folder / CARD
     write_atomically(there, renewed(there.read_bytes(), card) if there.exists() else card)
     return folder

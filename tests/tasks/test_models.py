@@ -9,7 +9,8 @@ from swinkit.errors import UsageError, WeightsError
 from swinkit.model.simmim import SimMIM
 from swinkit.preprocessing import Preprocessing
 from swinkit.tasks import TASKS, Parts, decoder_of, described, find_task
-from swinkit.tasks.classification import ClassificationDecoder, temperature
+from swinkit.tasks.classification import ClassificationDecoder
+from swinkit.weights.attached import attached
 from swinkit.weights.descriptions import transformers
 from swinkit.weights.files import save_model
 from swinkit.weights.formats import DIALECTS
@@ -46,7 +47,7 @@ def test_a_saved_model_comes_back_with_what_it_needs_in_use(tmp_path):
 def test_a_fitted_temperature_is_saved_again(tmp_path):
     save_model(tiny(), tmp_path / "trained", extra={"temperature": 1.7})
     swinkit.save(swinkit.load(tmp_path / "trained"), tmp_path / "again")
-    assert temperature(swinkit.load(tmp_path / "again")) == 1.7
+    assert attached(swinkit.load(tmp_path / "again")).temperature == 1.7
 
 
 def test_outputs_are_read_by_the_task_of_the_model(tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from ...explain.paint import outlined, paint_over, stamped
 from ...explain.scores import likeliest
 from ...report.explained import ExplainedPage, Figure, Group, write_explained
 from ...weights.atomic import write_atomically, write_json
+from ...weights.attached import attached
 from ...weights.saved import sentences
 from .biases import biases
 from .verdicts import judged, meanings, verdict_of
@@ -181,7 +182,7 @@ def write(studio: Studio, looked: Sequence[Looked], asked: Asked) -> dict[str, A
     views = [view for part in looked for view in part.views]
     notes, doubts = (
         meanings(views, answers, even_guess(explainer)),
-        sentences(getattr(explainer.model, "metadata", {}), "doubts"),
+        sentences(attached(explainer.model).metadata, "doubts"),
     )
     page = ExplainedPage(
         title=f"Why {explainer.targets[0].name}?",
@@ -202,7 +203,7 @@ def write(studio: Studio, looked: Sequence[Looked], asked: Asked) -> dict[str, A
 def even_guess(explainer: Explainer) -> float | None:
     """What each class has of an answer that knows nothing; None where labels are independent."""
     model: Any = explainer.model
-    return None if getattr(model, "multi_label", False) else 1 / model.config.num_classes
+    return None if attached(model).multi_label else 1 / model.config.num_classes
 
 
 def described(explainer: Explainer) -> dict[str, str]:

@@ -16,8 +16,8 @@ from ...errors import SwinkitError, UsageError
 from ...kernels.accelerate import apart
 from ...model.attention import WindowAttention
 from ...tasks import decoder_of, load
-from ...tasks.classification import temperature
 from ...timing import Parts, duration
+from ...weights.attached import attached
 from ...weights.files import config_of
 from ...weights.hub import Located
 from .bundle import Bundle, Input, Manifest, Target, describe, open_bundle, unfinished, write_bundle
@@ -97,7 +97,7 @@ def prepared(model: Any) -> Any:
     network = load(model) if isinstance(model, str | Path | Located) else apart(model)
     if config_of(network).num_classes:
         decoder_of(network)
-    if getattr(network, "preprocessing", None) is None:
+    if attached(network).preprocessing is None:
         raise UsageError("This network knows no preprocessing. Mend: give one from a run, a saved folder or swinkit.load")
     for module in network.modules():
         # the number of turns depends on the picture's size; a graph would keep the traced one's
@@ -108,17 +108,19 @@ def prepared(model: Any) -> Any:
 
 def manifest_of(network: Any, target: Target, given: Input) -> Manifest:
     """What is said of ``network`` before it has answered."""
+    left = attached(network)
     return Manifest(
         target=target,
-        task=getattr(network, "task", "classification"),
+        # of another task pydantic says so
+        task=left.task,  # type: ignore[arg-type]
         swin=network.config,
-        classes=tuple(getattr(network, "classes", ())),
-        multi_label=bool(getattr(network, "multi_label", False)),
-        temperature=temperature(network),
+        classes=left.classes or (),
+        multi_label=left.multi_label,
+        temperature=left.temperature,
         preprocessing=network.preprocessing,
         input=given,
         output="logits" if network.config.num_classes else "features",
-        learned_from=getattr(network, "metadata", {}).get("learned_from"),
+        learned_from=left.metadata.get("learned_from"),
     )
 
 
