@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import SwinkitError, UsageError
-from ..weights.atomic import TEMPORARY, check_absent, sync_folder
+from ..weights.atomic import check_absent, replacing, sweep_stale
 from .inputs import Input
 from .rows import Row, Tally, to_line
 
@@ -60,18 +60,10 @@ class Journal:
     def finish(self, write: Callable[[Iterator[Row], BinaryIO], None]) -> None:
         """Give ``out`` its content by ``write(rows, file)``, and remove the journal. Where that fails the journal stays, and nothing else;
         raises :class:`UsageError` when ``out`` came to be meanwhile."""
-        temporary = self.out.with_name(TEMPORARY + self.out.name)
-        try:
-            with open(temporary, "wb") as file:
-                write(self.rows(), file)
-                file.flush()
-                os.fsync(file.fileno())
-            check_absent(self.out)
-            os.replace(temporary, self.out)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_folder(self.out.parent)
+        # of a run that was killed here; this one has the lock
+        sweep_stale(self.out.parent, age=0, name=self.out.name)
+        with replacing(self.out, lambda _: check_absent(self.out)) as file:
+            write(self.rows(), file)
         self._file.close()
         self.part.unlink()
 

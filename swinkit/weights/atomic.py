@@ -14,20 +14,16 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..errors import SwinkitError, UsageError
 
 TEMPORARY = ".swinkit-tmp-"  # begins the name; the rest is random and the final name
-UNSYNCED = {
-    errno.EINVAL,
-    errno.EBADF,
-    errno.ENOTSUP,
-    errno.ENOSYS,
-}  # the answers of file systems on which folders are not synced
+# the answers of file systems on which folders are not synced
+UNSYNCED = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS}
 ABANDONED = 3600  # seconds without a change after which what is unfinished is a killed process's and not a running one's
 
 
@@ -56,22 +52,42 @@ def write_atomically(path: str | Path, content: bytes) -> str:
     Raises :class:`SwinkitError` when the system refuses (disk full, no permission) or the disk returns something else.
     """
     path = Path(path)
-    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
     digest = hashlib.sha256(content).hexdigest()
-    try:
-        _write_synced(temporary, content)
-        if sha256_of(temporary) != digest:
+
+    def read_back(written: Path) -> None:
+        if sha256_of(written) != digest:
             raise OSError("the disk returns other bytes than were written")
-        os.replace(temporary, path)
+
+    try:
+        with replacing(path, read_back) as file:
+            file.write(content)
     except OSError as fault:
-        temporary.unlink(missing_ok=True)
         reason = fault.strerror or str(fault)
         raise SwinkitError(
             f"Could not write {path} ({len(content):,} bytes): {reason}. What was there before is unchanged. "
             f"Mend: free space on, or get write permission for, {path.parent}"
         ) from fault
-    sync_folder(path.parent)
     return digest
+
+
+@contextmanager
+def replacing(path: Path, check: Callable[[Path], object] = lambda written: None) -> Iterator[BinaryIO]:
+    """A new file that takes the name ``path``, synced, when the block ends well, and is gone if it does not.
+
+    ``check`` is given it last of all; what it raises keeps the name from it. Raises :class:`OSError` where it cannot be written,
+    :class:`SwinkitError` as :func:`sync_folder`.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            sync(file)
+        check(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
 
 
 def write_json(path: str | Path, value: Any) -> str:
@@ -88,16 +104,23 @@ def sha256_of(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sweep_stale(folder: str | Path, age: float = ABANDONED) -> list[Path]:
-    """Remove the files that killed writers left in ``folder`` at least ``age`` seconds ago, and return them; what cannot be removed stays.
+def sweep_stale(folder: str | Path, age: float = ABANDONED, name: str | None = None) -> list[Path]:
+    """Remove the files that killed writers left in ``folder`` at least ``age`` seconds ago, those meant for ``name`` or all, and return them;
+    what cannot be removed stays.
 
     Younger ones may be about to get their name, so 0 is for who alone writes there. Folders are left to :func:`drafting`.
     """
-    stale = [path for path in sorted(Path(folder).glob(f"{TEMPORARY}*")) if not path.is_dir() and _age(path) >= age]
+    found = Path(folder).glob(f"{TEMPORARY}*" if name is None else _drafts(name))
+    stale = [path for path in sorted(found) if not path.is_dir() and _age(path) >= age]
     for path in stale:
         with suppress(OSError):
             path.unlink()
     return stale
+
+
+def _drafts(name: str) -> str:
+    """Pattern of the temporary names of what is to be called ``name``."""
+    return f"{TEMPORARY}????????-{glob.escape(name)}"
 
 
 def _age(path: Path) -> float:
@@ -114,7 +137,7 @@ def drafting(place: Path) -> Iterator[Path]:
 
     Only a killed process leaves its folder; a later draft of the same place removes it once it is :data:`ABANDONED`. Raises :class:`OSError` where none can be made.
     """
-    for left in place.parent.glob(f"{TEMPORARY}????????-{glob.escape(place.name)}"):
+    for left in place.parent.glob(_drafts(place.name)):
         if left.is_dir() and _age(left) >= ABANDONED:
             shutil.rmtree(left, ignore_errors=True)
     draft = place.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{place.name}")
@@ -142,18 +165,13 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write_synced(path: Path, content: bytes) -> None:
-    with open(path, "xb") as file:
-        file.write(content)
-        file.flush()
-        _sync_file(file.fileno())
-
-
-def _sync_file(descriptor: int) -> None:
+def sync(file: BinaryIO) -> None:
+    """What was written into ``file`` on the disk, where it survives a power cut. Raises :class:`OSError` where the disk refuses."""
+    file.flush()
     try:
         import fcntl
 
         # macOS: fsync alone stops at the drive's cache
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # type: ignore[attr-defined]
+        fcntl.fcntl(file, fcntl.F_FULLFSYNC)  # type: ignore[attr-defined]
     except (ImportError, AttributeError, OSError):  # another system; or a drive on the network, which does not know of it
-        os.fsync(descriptor)
+        os.fsync(file.fileno())

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 from urllib.parse import quote, urlsplit
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from ..errors import SwinkitError, WeightsError
-from .atomic import TEMPORARY, sweep_stale, sync_folder, write_atomically
+from .atomic import replacing, sweep_stale, write_atomically
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PIECE = 1 << 20
@@ -63,16 +62,12 @@ def download(url: str, folder: Path, sha256: str = "", say: Callable[[str], None
             f"{folder} cannot hold what is fetched: {fault.strerror}. Mend: set SWINKIT_CACHE to a folder"
         ) from None
     sweep_stale(folder)  # of downloads that were killed, as large as what they fetched
-    temporary = folder / f"{TEMPORARY}{secrets.token_hex(4)}-{target.name}"
     try:
-        digest = _fetch(url, temporary, say or announce)
-        _compare(digest, known, url, "try again; if it stays so, the file at its origin was exchanged")
-        os.replace(temporary, target)
-        sync_folder(folder)
+        with replacing(target) as file:
+            digest = _fetch(url, target, file, say or announce)
+            _compare(digest, known, url, "try again; if it stays so, the file at its origin was exchanged")
     except (OSError, HTTPException) as fault:
         raise WeightsError(unreachable(url, fault)) from None
-    finally:
-        temporary.unlink(missing_ok=True)
     write_atomically(note, digest.encode())
     return target
 
@@ -104,15 +99,16 @@ def unreachable(name: str, fault: BaseException) -> str:
     )
 
 
-def _fetch(url: str, target: Path, say: Callable[[str], None]) -> str:
+def _fetch(url: str, target: Path, file: BinaryIO, say: Callable[[str], None]) -> str:
+    """What lies at ``url`` into ``file``, which will be ``target``; returns its SHA-256."""
     request = urllib.request.Request(quote(url, safe=AS_THEY_ARE), headers={"User-Agent": "swinkit"})
     opener = urllib.request.build_opener(Redirects)
-    with opener.open(request, timeout=SECONDS) as reply, open(target, "xb") as file:
+    with opener.open(request, timeout=SECONDS) as reply:
         total = int(reply.headers.get("Content-Length") or 0)
         _announce_size(url, total, target.parent, say)
         digest, have = hashlib.sha256(), 0
         with progress_bar() as bar:
-            task = bar.add_task(target.name.partition("-")[2].partition("-")[2], total=total or None)
+            task = bar.add_task(target.name.partition("-")[2], total=total or None)
             while piece := reply.read(PIECE):
                 file.write(piece)
                 digest.update(piece)
@@ -120,8 +116,6 @@ def _fetch(url: str, target: Path, say: Callable[[str], None]) -> str:
                 bar.update(task, completed=have)
         if total and have != total:
             raise OSError(f"the connection ended after {have:,} of {total:,} bytes")
-        file.flush()
-        os.fsync(file.fileno())
     return digest.hexdigest()
 
 

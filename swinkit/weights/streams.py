@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .atomic import sync
 from .verify import NAMES
 
 
@@ -34,8 +34,7 @@ def write_safetensors(path: Path, state: Mapping[str, Tensor]) -> None:
         for name in order:
             if state[name].numel():
                 file.write(state[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-        file.flush()
-        os.fsync(file.fileno())
+        sync(file)
 
 
 def write_pth(path: Path, state: Mapping[str, Tensor], key: str | None = None) -> None:
@@ -43,8 +42,7 @@ def write_pth(path: Path, state: Mapping[str, Tensor], key: str | None = None) -
     tensors = {name: _own(tensor) for name, tensor in state.items()}
     with open(path, "xb") as file:
         torch.save({key: tensors} if key else tensors, file)
-        file.flush()
-        os.fsync(file.fileno())
+        sync(file)
 
 
 def _own(tensor: Tensor) -> Tensor:

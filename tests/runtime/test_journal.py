@@ -9,6 +9,7 @@ from swinkit.results import Failure
 from swinkit.runtime.inputs import Input
 from swinkit.runtime.journal import Journal
 from swinkit.runtime.rows import Columns, read_rows, to_row, write_csv, write_jsonl
+from swinkit.weights.atomic import TEMPORARY
 
 ORIGIN = {"model": "abc", "top": 5}
 WRITE = partial(write_jsonl, columns=Columns())
@@ -112,6 +113,16 @@ def test_a_result_that_appeared_meanwhile_is_kept(tmp_path):
         journal.finish(WRITE)
     assert (tmp_path / "rows.csv").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv", "rows.csv.part"]
+
+
+def test_what_a_run_that_was_killed_at_its_end_left_is_removed(tmp_path):
+    left, other = (tmp_path / f"{TEMPORARY}01234567-{name}" for name in ("rows.csv", "others.csv"))
+    left.write_text("half")
+    other.write_text("half")
+    journal = Journal(tmp_path / "rows.csv", ORIGIN)
+    answer(journal, NAMES)
+    journal.finish(WRITE)
+    assert {path.name for path in tmp_path.iterdir()} == {"rows.csv", other.name}
 
 
 def test_a_failed_end_leaves_the_rows_and_no_result(tmp_path):

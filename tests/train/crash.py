@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ class Saboteur:
 
     def __init__(self, run: Path, fatal: int, moment: str, torn: bool = False) -> None:
         self.run, self.left, self.moment = run, fatal, moment
-        calls = {(atomic, "_write_synced"): half_written, (atomic, "sync_folder"): None, (os, "unlink"): None}
+        calls = {(atomic, "sync"): half_written, (atomic, "sync_folder"): None, (os, "unlink"): None}
         calls[os, "replace"] = half_copied if torn else None
         for (owner, name), half in calls.items():
             setattr(owner, name, self.fatal(getattr(owner, name), half))
@@ -73,8 +74,8 @@ class Saboteur:
         return call
 
 
-def half_written(path: Path, content: bytes) -> None:
-    path.write_bytes(content[: len(content) // 2])
+def half_written(file: BinaryIO) -> None:
+    file.truncate(file.tell() // 2)
 
 
 def half_copied(source: Path, target: Path) -> None:

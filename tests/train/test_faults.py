@@ -102,12 +102,12 @@ with Interruption() as stop:
     for number in (1, 2, 3):  # again and again, before, within and after the save
         signal.raise_signal(signal.SIGINT)
     import swinkit.weights.atomic as atomic
-    honest = atomic._write_synced
-    def interrupted(path, content):
+    honest = atomic.sync
+    def interrupted(file):
         signal.raise_signal(signal.SIGTERM)
-        honest(path, content)
+        honest(file)
         signal.raise_signal(signal.SIGINT)
-    atomic._write_synced = interrupted
+    atomic.sync = interrupted
     store.save({"weights": torch.ones(1000)}, 7)
     saved += 1
 print(saved, stop.name)

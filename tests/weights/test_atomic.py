@@ -42,8 +42,13 @@ def test_refusal_of_the_system_leaves_the_old_file_and_no_temporary(tmp_path, mo
 def test_disk_that_returns_other_bytes_is_noticed_before_the_old_file_goes(tmp_path, monkeypatch):
     path = tmp_path / "a.bin"
     write_atomically(path, b"old")
-    honest = atomic._write_synced
-    monkeypatch.setattr(atomic, "_write_synced", lambda where, content: honest(where, content[:-1] + b"?"))
+
+    def exchanged(file):
+        file.seek(-1, os.SEEK_END)
+        file.write(b"?")
+        file.flush()
+
+    monkeypatch.setattr(atomic, "sync", exchanged)
     with pytest.raises(SwinkitError, match="other bytes than were written"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
