@@ -36,6 +36,7 @@ def command(task: str, out: Path | None, epochs: int | None, seed: int | None, a
     clothes, its figures with a report, and two runs: digits, with a report that compares them, and digits-from-nothing.
     """
     from ..train.place import claim, first_free
+    from ..weights import REPORT
 
     folder = claim(out) if out else first_free(Path("runs"), "demo")
     budget = {"per_class": PER_CLASS, "epochs": epochs or EPOCHS, "seed": seed or 0, "tensorboard": False}
@@ -49,7 +50,7 @@ def command(task: str, out: Path | None, epochs: int | None, seed: int | None, a
     nothing = learned(folder / "digits-from-nothing", "swin_nano", budget, quiet)
     tuned = learned(folder / "digits", BUNDLED_MODEL, budget, quiet)
     rivals = [rival("fine-tuned from the bundled weights", tuned, ours=True), rival("same budget from nothing", nothing)]
-    report = tuned.report(folder / "digits" / "report.html", rivals)
+    report = tuned.report(folder / "digits" / REPORT, rivals)
 
     say("\n3/3  What it sees in pictures that it was not trained on:", quiet)
     show(tuned.evaluation, quiet)

@@ -118,7 +118,8 @@ def source_of(model: str, data: str | None, layout: str | None) -> tuple[str, st
     """
     if data is not None:
         return data, layout
-    from ..train.place import CONFIG, read_record, run_of
+    from ..train.place import read_record, run_of
+    from ..weights import CONFIG
 
     run = run_of(model)
     if run is None:

@@ -22,6 +22,7 @@ from ..tasks import decoder_of
 from ..tasks.evaluation import Evaluation, MultiLabel
 from ..tasks.figures import check_gates
 from ..train.place import run_of
+from ..weights import REPORT
 from ..weights.atomic import sha256_of, write_atomically, write_json
 from ..weights.foreign import weight_files
 from ..weights.hub import locate
@@ -76,7 +77,7 @@ class Judged:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "evaluation.json", self.to_dict())
         write_atomically(folder / "predictions.csv", predictions(self.evaluation))
-        self.report(folder / "report.html")
+        self.report(folder / REPORT)
 
     def report(self, path: Path, rivals: Sequence[Rival] = ()) -> Path:
         """The page at ``path``; ``rivals`` are other models' figures to compare with, beside the published one."""

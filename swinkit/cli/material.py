@@ -14,8 +14,9 @@ from ..data.split import Split
 from ..errors import DataError
 from ..report.page import Remark
 from ..runtime.evaluate import labelled
-from ..train.place import DATA, read_record, run_of
+from ..train.place import read_record, run_of
 from ..train.provenance import Seen, seen_by
+from ..weights import DATA
 from .given import source_of
 from .options import bar
 

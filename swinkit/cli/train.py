@@ -73,9 +73,10 @@ def command(
         return
     result = _train(chosen, run, out, dry_run, quiet)
     if not dry_run:
+        from ..weights import REPORT
         from .judging import judge
 
-        judge(str(result.path), device=device, quiet=quiet).report(result.path / "report.html")
+        judge(str(result.path), device=device, quiet=quiet).report(result.path / REPORT)
     if as_json:
         print_json(result.to_dict())
     elif dry_run:
@@ -101,7 +102,7 @@ def _train(chosen: dict[str, Any], run: Path | None, out: Path | None, dry_run: 
 
 def _all_folds(chosen: dict[str, Any], run: Path | None, dry_run: bool) -> bool:
     """Whether all parts are asked for; naming a ``fold`` asks for one run."""
-    from ..train.place import FOLDS
+    from ..weights import FOLDS
 
     if run is not None:
         return (run / FOLDS).is_file()

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
@@ -17,6 +17,7 @@ from ..data.collection import Collection
 from ..tasks.evaluation import Evaluation, MultiLabel, SingleLabel
 from ..tasks.figures import Figure
 from ..tasks.metrics import TEMPERATURES
+from ..weights import CONFIG, DATA, MACHINE, METRICS
 from .page import Calibration, Example, Headline, Remark, ReportData, Rival
 from .plots import Curve
 from .svg import percent, shorten
@@ -24,13 +25,23 @@ from .svg import percent, shorten
 TRAINED, JUDGED = "What it was trained on", "What it was judged on"
 MISTAKES, RIGHT = 18, 16  # pictures shown
 
-# metrics.csv column -> chart, line; "share" charts are read as per cent
+
+class CurveRow(NamedTuple):
+    """A ``column`` of a run's table as a ``line`` of a ``chart``; ``share`` and ``best`` are the chart's, a :class:`~.plots.Curve`."""
+
+    chart: str
+    line: str
+    column: str
+    share: bool = False
+    best: str | None = None
+
+
 CURVES = (
-    ("Loss", "training", "train_loss", False, None),
-    ("Loss", "validation", "val_loss", False, None),
-    ("Top-1 accuracy", "validation", "val_top1", True, "max"),
-    ("Mean average precision", "validation", "val_map", True, "max"),
-    ("Learning rate", "rate", "learning_rate", False, None),
+    CurveRow("Loss", "training", "train_loss"),
+    CurveRow("Loss", "validation", "val_loss"),
+    CurveRow("Top-1 accuracy", "validation", "val_top1", share=True, best="max"),
+    CurveRow("Mean average precision", "validation", "val_map", share=True, best="max"),
+    CurveRow("Learning rate", "rate", "learning_rate"),
 )
 
 HEADLINES = {
@@ -132,7 +143,7 @@ def example(evaluation: Evaluation, collection: Collection, row: int) -> Example
     return Example(collection.read(int(evaluation.indices[row])), named[0], named[1], evaluation.sources[row])
 
 
-def read_curves(path: Path, table: Sequence[tuple[str, str, str, bool, str | None]] = CURVES) -> list[Curve]:
+def read_curves(path: Path, table: Sequence[CurveRow] = CURVES) -> list[Curve]:
     """The curves of ``table`` in a metrics.csv; none if there is no such file. Cells that are no number are left out."""
     if not path.is_file():
         return []
@@ -154,16 +165,16 @@ class RunFiles:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.config = _read(path / "config.yaml", yaml.safe_load)
-        self.data = _read(path / "data.json", json.loads)
-        self.machine = _read(path / "env.json", json.loads)
+        self.config = _read(path / CONFIG, yaml.safe_load)
+        self.data = _read(path / DATA, json.loads)
+        self.machine = _read(path / MACHINE, json.loads)
 
     def remarks(self) -> list[Remark]:
         return [Remark(item["severity"], item["message"]) for item in self.data.get("findings", [])]
 
     def curves(self) -> list[Curve]:
         """Those of metrics.csv; marked is the epoch whose weights were kept."""
-        found = read_curves(self.path / "metrics.csv")
+        found = read_curves(self.path / METRICS)
         kept_last = self.config.get("keep") == "last"
         return [replace(curve, best="last") if curve.best and kept_last else curve for curve in found]
 
@@ -185,7 +196,7 @@ class RunFiles:
     def commands(self) -> list[str]:
         data = self.config.get("data")
         verb = "pretrain" if self.config.get("task") == "pretraining" else "train"
-        return [shlex.join(["swinkit", verb, str(data), "--config", f"{self.path}/config.yaml"])] if data else []
+        return [shlex.join(["swinkit", verb, str(data), "--config", f"{self.path}/{CONFIG}"])] if data else []
 
     def origin(self) -> dict[str, str]:
         found = {"seed": self.config.get("seed"), "split": self.data.get("split", {}).get("made")}

@@ -11,8 +11,9 @@ from typing import Any
 from ..data.collection import counted
 from ..errors import UsageError
 from ..validation import validated
+from ..weights import CONFIG, FOLDS
 from ..weights.atomic import write_json
-from .place import CONFIG, FOLDS, RUNS, check_place, claim, first_free, read_record
+from .place import RUNS, check_place, claim, first_free, read_record
 from .prepare import checked, places
 from .recipe import recipe_of
 from .session import FREE, begin, kept, resume, unchanged

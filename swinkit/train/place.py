@@ -11,14 +11,11 @@ from ..data.collection import shown
 from ..data.folders import split_folders
 from ..data.layouts import layout_of
 from ..errors import DataError, UsageError
-from ..weights import DESCRIPTION, WEIGHTS
+from ..weights import CONFIG, DATA, DESCRIPTION, FOLDS, MACHINE, WEIGHTS
 from ..weights.atomic import TEMPORARY, check_room
 from .settings import MAKING, RunSettings
 
 RUNS = Path("runs")
-CONFIG, DATA, MACHINE = "config.yaml", "data.json", "env.json"  # what a run writes down of itself
-TABLES = METRICS, PAYOFF = "metrics.csv", "payoff.csv"  # and what grows while it goes on, a row at a time
-FOLDS = "folds.json"  # in the folder of a cross-validation, whose runs lie in it
 
 
 def run_of(model: str) -> Path | None:
@@ -109,7 +106,7 @@ def _task_of(run: Path) -> Any:
 
 
 def read_record(run: Path, name: str) -> dict[str, Any]:
-    """What ``name``, :data:`CONFIG`, :data:`DATA`, :data:`MACHINE` or :data:`FOLDS`, says in the folder ``run``; raises :class:`DataError` where it is
+    """What ``name``, one of those files of :mod:`swinkit.weights` that hold names with values, says in the folder ``run``; raises :class:`DataError` where it is
     not as it was written."""
     import yaml
 

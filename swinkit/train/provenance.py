@@ -11,8 +11,9 @@ from typing import Any
 from ..data.collection import Collection
 from ..data.split import Split
 from ..errors import SwinkitError
+from ..weights import CONFIG, DATA
 from .loop import Trainer
-from .place import CONFIG, DATA, read_record, run_of
+from .place import read_record, run_of
 from .recipe import recipe_of
 from .run import RunFolder
 

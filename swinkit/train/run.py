@@ -20,11 +20,12 @@ from typing import Any, Self
 import yaml
 
 from ..errors import SwinkitError
+from ..weights import CONFIG, DATA, MACHINE, METRICS, REPORT, TABLES
 from ..weights.atomic import sweep_stale, write_atomically, write_json
 from .checkpoint import CheckpointStore
 from .environment import divergences, environment
 from .lock import RunLock
-from .place import CONFIG, DATA, MACHINE, METRICS, RUNS, TABLES, check_begun, claim, first_free, read_record
+from .place import RUNS, check_begun, claim, first_free, read_record
 
 
 class RunFolder:
@@ -86,7 +87,7 @@ class RunFolder:
 
     @property
     def report(self) -> Path:
-        return self.path / "report.html"
+        return self.path / REPORT
 
     def save_config(self, config: Mapping[str, Any]) -> None:
         """Replace config.yaml, for what may change after the run has begun, such as where its data lie."""

@@ -26,13 +26,13 @@ from ..tasks import Task, find_task
 from ..tasks.pretraining import Reconstruction, check_visible, reconstruct, sheet
 from ..tasks.probing import Heeding, Probe, make_probe
 from ..variants import ALIASES, VARIANTS, find
+from ..weights import PAYOFF
 from ..weights.atomic import write_atomically
 from ..weights.resize import fit, with_pretrained_windows
 from ..weights.saved import Saved, fitted, handed_over, large_enough, painted_normalise
 from ..weights.verify import ShapesOnly, signatures
 from .labelled import examined
 from .loop import Trainer
-from .place import PAYOFF
 from .recipe import Checked, Say
 from .run import RunFolder
 from .settings import DataFacts, PretrainSettings, default_epochs, default_rate, filled, scheduled

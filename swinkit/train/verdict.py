@@ -24,9 +24,10 @@ from ..tasks.metrics import Interval, bootstrap, share_interval, sign_test
 from ..timing import duration
 from ..validation import validated
 from ..variants import ALIASES, VARIANTS
+from ..weights import CONFIG, DATA, METRICS
 from ..weights.atomic import write_json
 from .labelled import Labelled, examined
-from .place import CONFIG, DATA, read_record
+from .place import read_record
 from .provenance import Seen
 from .run import read_rows
 from .session import OtherPictures, begin, resume
@@ -260,7 +261,7 @@ def answers(run: Path) -> np.ndarray:
 
 def minutes_of(run: Path) -> float:
     """What the epochs of ``run`` took with their evaluations, over all its interruptions: what was lost at a kill counts once."""
-    return sum(float(row["seconds"]) for row in read_rows(run / "metrics.csv")) / 60
+    return sum(float(row["seconds"]) for row in read_rows(run / METRICS)) / 60
 
 
 def tried(run: Path, folder: str, name: str, settings: TrainSettings, display: Display) -> tuple[Rated, np.ndarray]:

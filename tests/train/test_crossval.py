@@ -12,10 +12,11 @@ from swinkit.cli.main import run
 from swinkit.errors import DataError, Interrupted, UsageError, WeightsError
 from swinkit.train import crossval
 from swinkit.train.crossval import cross_validate, go_on
-from swinkit.train.place import CONFIG, FOLDS, read_record
+from swinkit.train.place import read_record
 from swinkit.train.session import resume
 from swinkit.train.settings import TrainSettings
 from swinkit.train.watch import RunWatcher
+from swinkit.weights import CONFIG, FOLDS
 
 from ..data.pictures import class_folders
 from .pictures import write_pictures

@@ -9,7 +9,6 @@ from swinkit.config import SwinConfig
 from swinkit.errors import SwinkitError, UsageError, WeightsError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.preprocessing import Preprocessing
-from swinkit.train import place
 from swinkit.weights import RUN, files
 from swinkit.weights.files import DESCRIPTION, WEIGHTS, read_model, save_model, serialise
 from swinkit.weights.publishing import save_pretrained
@@ -299,10 +298,6 @@ def test_a_run_is_known_by_whatever_way_leads_to_it(model, tmp_path, monkeypatch
     for way in (".", tmp_path / "link"):
         with pytest.raises(UsageError, match="belongs to the run"):
             swinkit.save(model, way)
-
-
-def test_a_run_is_known_by_what_training_writes_first():
-    assert set(RUN) == {place.CONFIG, place.DATA}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -11,19 +11,19 @@ import numpy as np
 from PIL import Image
 
 from ...data.collection import counted
-from ...report.contents import TRAINED, RunFiles, headed, read_curves
+from ...report.contents import TRAINED, CurveRow, RunFiles, headed, read_curves
 from ...report.page import Headline, Remark, ReportData, Rival, Sheet, write_report
 from ...report.svg import percent
 from ...timing import duration
-from ...train.place import METRICS, PAYOFF
 from ...train.settings import PretrainSettings
 from ...train.unlabelled import SHEET
 from ...train.verdict import Verdict, confound, read_verdict
 from ...validation import validated
+from ...weights import METRICS, PAYOFF, REPORT
 
 PAYOFF_CURVES = (
-    ("Features on labelled pictures", "neighbours", "knn", True, None),
-    ("Features on labelled pictures", "linear", "linear", True, "max"),
+    CurveRow("Features on labelled pictures", "neighbours", "knn", share=True),
+    CurveRow("Features on labelled pictures", "linear", "linear", share=True, best="max"),
 )
 LEAD = (
     "Pictures that were not learned from: as they are, as the network saw them, as it painted them, and the error, brighter where "
@@ -52,7 +52,7 @@ def report(run: Path) -> Path:
         ],
         origin=files.origin(),
     )
-    return write_report(run / "report.html", data)
+    return write_report(run / REPORT, data)
 
 
 def doubts(config: Mapping[str, Any], verdict: Verdict | None) -> list[Remark]:
