@@ -17,12 +17,10 @@ from ..errors import DataError
 from ..model.classifier import SwinClassifier
 from ..tasks import Task, find_task
 from ..tasks.classification import balancing_weights
-from ..tasks.probing import Heeding, fit_head
+from ..tasks.probing import fit_head
 from ..weights.saved import Saved, fitted
-from .loop import Trainer
 from .prepare import anchored, checked
-from .recipe import Checked, Say
-from .run import RunFolder
+from .recipe import Checked, Recipe, Say
 from .settings import DataFacts, TrainSettings, settle
 from .start import Start, gray, starting_point
 
@@ -31,10 +29,12 @@ UNJUDGED = (
     ("test", "is in the test, whose figures say nothing of it"),
 )
 TINY = 30  # validation pictures; their share of right answers is then uncertain by some 15 points
-_LOOKED_AT: dict[tuple[str, str], Findings] = {}  # of the set on which features are measured, by its place and fingerprint
+# what the last look of :func:`examined` found, by the place and the fingerprint of the set: asked for all through a run, and each look
+# decodes every picture
+_LAST_LOOK: dict[tuple[str, str], Findings] = {}
 
 
-class Labelled:
+class Labelled(Recipe):
     folder = "classify"
     labels = True
     settings = TrainSettings
@@ -91,15 +91,6 @@ class Labelled:
             weights = balancing_weights(labels, len(collection.classes), collection.multi_label)
         return find_task(settings.task)(collection.classes, collection.multi_label, settings, weights)
 
-    def beside(self, settings: TrainSettings) -> dict[str, Collection]:
-        return {}
-
-    def looking_seconds(self, settings: TrainSettings, model: nn.Module) -> float:
-        return 0.0
-
-    def observe(self, run: RunFolder, trainer: Trainer, heeding: Heeding) -> str:
-        return ""
-
 
 def lacking(collection: Collection, indices: Sequence[int]) -> list[str]:
     """Classes without a picture among ``indices``, if there are any: as in training where the only one of a class validates."""
@@ -108,17 +99,17 @@ def lacking(collection: Collection, indices: Sequence[int]) -> list[str]:
 
 
 def examined(data: str, progress: Checked | None = None) -> tuple[Collection, Findings]:
-    """The pictures at ``data`` on which features are measured, and what looking at each of them found, from the last look if they are as
-    they were then.
+    """The pictures at ``data`` on which features are measured, and what looking at each of them found.
 
-    Raises :class:`DataError` where they have not one label each.
+    The first call of a process decodes every picture, telling ``progress``, which takes minutes where there are many; later ones answer
+    from it while the set is unchanged, until another is asked for. Raises :class:`DataError` where they have not one label each.
     """
     place = anchored(data)
     collection = open_data(place)
     if collection.multi_label or len(collection.classes) < 2:
         raise DataError(f"{data}: to measure features, pictures need one label each, of at least two classes")
     key = place, collection.fingerprint()
-    if key not in _LOOKED_AT:
-        _LOOKED_AT.clear()
-        _LOOKED_AT[key] = checked(TrainSettings(data=data), collection, lambda _: None, progress)
-    return collection, _LOOKED_AT[key]
+    if key not in _LAST_LOOK:
+        _LAST_LOOK.clear()
+        _LAST_LOOK[key] = checked(TrainSettings(data=data), collection, lambda _: None, progress)
+    return collection, _LAST_LOOK[key]

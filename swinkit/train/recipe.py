@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol
@@ -25,7 +26,11 @@ Checked = Callable[[int, int], None]
 
 
 class Recipe(Protocol):
-    """``folder`` is where its runs go below ``runs/``, ``settings`` their kind, ``labels`` whether labels are learned from."""
+    """``folder`` is where its runs go below ``runs/``, ``settings`` their kind, ``labels`` whether labels are learned from.
+
+    Recipes inherit from it: what they leave out of :meth:`fit_head`, :meth:`beside`, :meth:`looking_seconds` and :meth:`observe` is nothing.
+    None has a state, so that one serves all runs.
+    """
 
     folder: str
     labels: bool
@@ -46,6 +51,7 @@ class Recipe(Protocol):
 
     def fit_head(self, model: nn.Module, settings: Any, collection: Collection, split: Split, start: Start) -> None:
         """Give ``model``, with the weights of ``start``, the head with which settled ``settings`` begin."""
+        return None
 
     def network(self, settings: Any) -> nn.Module:
         """The network of settled settings, for the weights of a checkpoint."""
@@ -54,15 +60,19 @@ class Recipe(Protocol):
 
     def beside(self, settings: Any) -> dict[str, Collection]:
         """Other pictures on which figures of the run depend, by the setting that names them."""
+        return {}
 
     def looking_seconds(self, settings: Any, model: nn.Module) -> float:
         """How long all that :meth:`observe` measures in a run of settled ``settings`` will take, about."""
+        return 0.0
 
     def observe(self, run: RunFolder, trainer: Trainer, heeding: Heeding) -> str:
         """What to write into the run and to say after an evaluation, beside the metrics; empty for nothing. Pictures are looked at through
         ``heeding``, which raises :class:`CutShort` at an interruption; nothing is written then."""
+        return ""
 
 
+@functools.cache
 def recipe_of(task: str) -> Recipe:
     """The recipe of runs whose settings name ``task``; raises :class:`DataError` where a run names an unknown one."""
     if task not in MAKING:

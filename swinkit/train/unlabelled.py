@@ -33,7 +33,7 @@ from ..weights.saved import Saved, fitted, handed_over, large_enough, painted_no
 from ..weights.verify import ShapesOnly, signatures
 from .labelled import examined
 from .loop import Trainer
-from .recipe import Checked, Say
+from .recipe import Checked, Recipe, Say
 from .run import RunFolder
 from .settings import DataFacts, PretrainSettings, default_epochs, default_rate, filled, scheduled
 from .start import Start, gray, starting_point, suited
@@ -47,7 +47,7 @@ PAINTER = ("backbone.", "norm.", "reconstruction.")
 SHEET = "reconstruction.png"
 
 
-class Unlabelled:
+class Unlabelled(Recipe):
     folder = "pretrain"
     labels = False
     settings = PretrainSettings
@@ -106,11 +106,6 @@ class Unlabelled:
         }
         shifts = Augmentation(flip=facts.channels == 3 and not facts.gray, shift=max(1, facts.side // 14))
         return filled(settings, chosen, shifts if small else Augmentation(flip=True, crop_scale=(0.67, 1.0)))
-
-    def fit_head(
-        self, model: nn.Module, settings: PretrainSettings, collection: Collection, split: Split, start: Start
-    ) -> None:
-        """Nothing: there is no head."""
 
     def network(self, settings: PretrainSettings) -> nn.Module:
         return SimMIM(SwinConfig.model_validate(settings.swin), settings.masking)

@@ -179,7 +179,7 @@ def test_a_run_that_goes_on_may_leave_the_verdict_out_or_ask_for_it(tmp_path, mo
     data = write_pictures(tmp_path / "stripes", test=30)
     run = pretrain(data, "swin_nano", tmp_path / "run", probe=str(data), verdict=False, **{**OPTIONS, "epochs": 1}).path
     heard = Heard()
-    monkeypatch.setattr("swinkit.train.labelled._LOOKED_AT", {})  # as in a process of its own
+    monkeypatch.setattr("swinkit.train.labelled._LAST_LOOK", {})  # as in a process of its own
     assert go_on(run, {"verdict": True}, heard).verdict == read_verdict(run)
     assert heard.totals[0] == 78  # pictures of the labelled set, which take their time here too
     assert go_on(run, {"verdict": False}, Heard()).verdict is None
