@@ -113,14 +113,21 @@ def unit(values: np.ndarray) -> np.ndarray:
 
 
 def to_channels(values: np.ndarray, channels: int) -> np.ndarray:
-    if values.shape[2] == channels:
-        return values
-    if values.shape[2] == 1 and channels == 3:
-        return np.repeat(values, 3, axis=2)
-    if values.shape[2] == 3 and channels == 1:
-        return luma(values)
+    """(H, W, have) as (H, W, ``channels``), strictly: gray as RGB or RGB as gray, since a file must hold what it is to be read as."""
+    if (found := converted(values, channels, spread=False)) is not None:
+        return found
     hint = channels_first(values.shape)
     raise Undecodable(f"has {values.shape[2]} channels; expected {channels}" + (f"; its shape {hint}" if hint else ""))
+
+
+def converted(values: np.ndarray, channels: int, *, spread: bool) -> np.ndarray | None:
+    """(…, have) as (…, ``channels``): RGB as luma, gray repeated to 3, with ``spread`` to any number; None for anything else."""
+    have = values.shape[-1]
+    if have == channels:
+        return values
+    if have == 1 and (spread or channels == 3):
+        return np.repeat(values, channels, axis=-1)
+    return luma(values) if (have, channels) == (3, 1) else None
 
 
 def channels_first(shape: tuple[int, ...]) -> str:

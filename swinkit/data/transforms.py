@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ..errors import DataError, UsageError
 from ..preprocessing import Preprocessing
-from .arrays import MAX_PIXELS, Undecodable, luma
+from .arrays import MAX_PIXELS, Undecodable, converted
 from .augment import Augmentation
 from .randomness import AUGMENTATION, keys, uniforms
 
@@ -171,14 +171,11 @@ def takes(channels: int, have: int) -> bool:
 
 
 def match_channels(pictures: np.ndarray, channels: int) -> np.ndarray:
-    """(..., have) -> (..., ``channels``): gray is repeated, RGB becomes luma. Raises :class:`DataError` for anything else."""
+    """(..., have) -> (..., ``channels``): gray is repeated, since any model may be fed it, RGB becomes luma. Raises :class:`DataError` for
+    anything else."""
+    if (found := converted(pictures, channels, spread=True)) is not None:
+        return found
     have = pictures.shape[-1]
-    if have == channels:
-        return pictures
-    if have == 1:
-        return np.repeat(pictures, channels, axis=-1)
-    if have == 3 and channels == 1:
-        return luma(pictures)
     raise DataError(
         f"The picture has {have} channels and the model expects {channels}. Mend: create the model with in_channels={have}"
     )

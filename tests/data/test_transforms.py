@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from pydantic import ValidationError
 
 from swinkit.data.augment import Augmentation
 from swinkit.data.randomness import AUGMENTATION, ORDER, keys, mix, uniforms
-from swinkit.data.transforms import crop_box, evaluation, match_channels, sample_keys, sufficient, training
+from swinkit.data.transforms import crop_box, evaluation, match_channels, sample_keys, sufficient, takes, training
 from swinkit.errors import DataError, UsageError
 from swinkit.preprocessing import Preprocessing
 
@@ -167,6 +169,17 @@ def test_epochs_and_seeds_change_what_is_drawn():
     transform, stack = training(COLOUR, Augmentation(crop_scale=(0.2, 1.0))), pictures(1, 30, 30, 3)
     draws = [transform.batch(stack, sample_keys(seed, epoch, np.array([7]))) for seed in range(2) for epoch in range(2)]
     assert all(not torch.equal(one, other) for i, one in enumerate(draws) for other in draws[:i])
+
+
+@pytest.mark.parametrize("have", [1, 2, 3, 4])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_which_channels_are_taken_is_told_before_a_picture_is_matched(channels, have):
+    match = partial(match_channels, pictures(1, 2, 2, have), channels)
+    if takes(channels, have):
+        assert match().shape == (1, 2, 2, channels)
+    else:
+        with pytest.raises(DataError):
+            match()
 
 
 def test_channels_are_matched_or_refused():
