@@ -61,9 +61,8 @@ def _row(
     return Variant(name, config, reference, alias, *top1, gmacs, drop_path)
 
 
-MOVED: dict[str, Any] = {
-    "pretrained_window_sizes": (12, 12, 12, 6)
-}  # pre-trained at 192 with window 12, whose last stage has 6
+# pre-trained at 192 with window 12, whose last stage has 6
+MOVED: dict[str, Any] = {"pretrained_window_sizes": (12, 12, 12, 6)}
 NANO: dict[str, Any] = {"patch_size": 2}
 SIXTH: dict[str, Any] = {"extra_norm_every": 6}
 

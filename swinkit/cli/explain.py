@@ -102,12 +102,12 @@ def command(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | N
     swinkit explain runs/classify/shoes photo.jpg --atlas --window 12 --no-trust
     swinkit explain runs/pretrain/photos photo.jpg --reconstruct
     """
-    from ..weights.atomic import check_room
+    from ..weights.atomic import check_writable
 
     if options["window"] and not options["atlas"]:
         raise UsageError("--window says at which window the bias atlas is shown too; it needs --atlas")
     check_new(out)
-    check_room(out or Path("runs"))
+    check_writable(out or Path("runs"))
     if reconstruct:
         painted(model, picture, as_json, quiet, out, options)
         return

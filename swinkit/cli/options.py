@@ -183,13 +183,13 @@ def measuring(rounds: int, seconds: float, each: str, case: str) -> Callable[[Co
 
 def check_new(out: Path | None) -> None:
     """Raises :class:`UsageError` when ``out`` is there and no empty folder, or none can be made: asked before the work, not after it."""
-    from ..weights.atomic import check_absent, check_room
+    from ..weights.atomic import check_absent, check_writable
 
     if out is None:
         return
     if not (out.is_dir() and not any(out.iterdir())):
         check_absent(out)
-    check_room(out)
+    check_writable(out)
 
 
 class FiniteRange(click.FloatRange):

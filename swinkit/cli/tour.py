@@ -53,11 +53,11 @@ def command(
     swinkit tour photo.jpg --model runs/classify/shoes --lang ru --out shoes.html
     swinkit tour photo.jpg --simmim runs/pretrain/photos
     """
-    from ..weights.atomic import check_absent, check_room
+    from ..weights.atomic import check_absent, check_writable
 
     path = out or Path(f"tour.{lang}.html")
     check_absent(path)
-    check_room(path.parent)
+    check_writable(path.parent)
     from ..explain.tour.measured import Effort
     from ..explain.tour.pages import write_tour
     from ..explain.tour.painting import choose_painter

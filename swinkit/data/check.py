@@ -20,7 +20,7 @@ from .duplicates import Print, exact, fingerprint, near, one_view
 from .files import open_regular
 
 FEW = 5  # pictures of a class below which its figures say little
-TINY = 200  # pictures below which one split says little
+ENOUGH_FOR_ONE_SPLIT = 200  # pictures; one split of fewer says little
 SKEW = 10  # largest class to smallest
 # kinds that a set only judged on leaves open
 OF_TRAINING = frozenset({"class-not-in-training", "class-not-judged", "few", "one-view", "skewed", "tiny"})
@@ -187,7 +187,7 @@ def _labels(collection: Collection, unusable: dict[int, str], folds: bool) -> It
         yield Finding("unlabelled", "warning", f"{counted(len(bare), 'picture')} without a label, left out", bare)
     yield from _counts(collection, usable, folds)
     yield from _spellings(collection.classes)
-    if 0 < len(usable) < TINY:
+    if 0 < len(usable) < ENOUGH_FOR_ONE_SPLIT:
         yield Finding(
             "tiny",
             "note",

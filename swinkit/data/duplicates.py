@@ -21,10 +21,8 @@ FAR = 3  # bits; four bands of 16 bits then share at least one
 ALIKE = 3.0  # mean difference of the thumbnails, of 255
 FLAT = 16  # brightest minus darkest of a thumbnail below which there is nothing to tell it by
 CROWD = 512  # a band shared by more pictures than this is a plain background, not a sign
-VIEW = (
-    10,
-    0.5,
-)  # more pictures than this that are alike, and more than such a share of all or of a class, were taken from one standpoint
+# more pictures than this that are alike, and more than such a share of all or of a class, were taken from one standpoint
+VIEW_LEAST, VIEW_SHARE = 10, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +74,15 @@ def near(prints: dict[int, Print]) -> list[tuple[int, ...]]:
 def one_view(group: Sequence[int], labels: Mapping[int, tuple[int, ...]]) -> bool:
     """Whether ``group``, near duplicates of those pictures whose ``labels`` are given, is no picture over again but what a camera saw that
     never moved: so large that to keep it together would leave a part without pictures, or without some class."""
-    least, share = VIEW
-    if len(group) <= least:
+    if len(group) <= VIEW_LEAST:
         return False
     whole, part = (
         Counter(kind for kinds in labels.values() for kind in kinds),
         Counter(kind for one in group for kind in labels[one]),
     )
-    return len(group) > share * len(labels) or any(count > max(least, share * whole[kind]) for kind, count in part.items())
+    return len(group) > VIEW_SHARE * len(labels) or any(
+        count > max(VIEW_LEAST, VIEW_SHARE * whole[kind]) for kind, count in part.items()
+    )
 
 
 def _candidates(hashes: np.ndarray, chosen: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from ..config import height_and_width
 from ..errors import UsageError
 from ..model.backbone import SwinBackbone
-from ..model.position_bias import MlpBias, TableBias, check_room
+from ..model.position_bias import MlpBias, TableBias, check_memory
 from ..model.windows import Size
 from ..weights.resize import METHODS
 from .seeing import backbone_of, row_entropy, row_reach
 
-PAIR = 32  # bytes for each pair of tokens: its index, and a head's softmax, entropy and distance
+BYTES_PER_PAIR = 32  # of tokens: its index, and a head's softmax, entropy and distance
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def atlas(model: nn.Module, window: int | Size | None = None, method: str = "bic
         raise UsageError(f"There is no resizing {method!r}. Known: {', '.join(METHODS)}")
     target = None if window is None else height_and_width(window, "window", "tokens")
     if target is not None:
-        check_room([target], PAIR)
+        check_memory([target], BYTES_PER_PAIR)
     backbone = backbone_of(model)
     return [
         _described(stage, block, backbone.config.version, _bias_at(module, target, method))

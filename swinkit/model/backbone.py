@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from ..config import SwinConfig
 from .attention import Linear
 from .block import Block, LayerNorm, post_norm
-from .position_bias import check_room
+from .position_bias import check_memory
 from .windows import WindowGrid, counts_of, pad_to
 
 
@@ -118,7 +118,7 @@ class SwinBackbone(nn.Module):
         self.config = config
         on_meta = torch.empty(0).is_meta  # nothing is allocated there, so that any window fits
         if not on_meta:
-            check_room([config.stage_window(stage) for stage, depth in enumerate(config.depths) for _ in range(depth)])
+            check_memory([config.stage_window(stage) for stage, depth in enumerate(config.depths) for _ in range(depth)])
         self.patch_embed = PatchEmbed(config)
         self.stages = nn.ModuleList(Stage(config, index) for index in range(config.num_stages))
         self.apply(initialise)

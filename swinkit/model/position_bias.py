@@ -44,10 +44,10 @@ def log_spaced_coordinates(window: Size, pretrained: Size, dtype: torch.dtype = 
     return coordinates.sign() * torch.log2(coordinates.abs() + 1) / math.log2(8)
 
 
-INDEX = 8  # bytes for each pair of tokens
+BYTES_PER_INDEX = 8  # one for each pair of tokens
 
 
-def check_room(windows: Sequence[Size], pair: int = INDEX) -> None:
+def check_memory(windows: Sequence[Size], pair: int = BYTES_PER_INDEX) -> None:
     """Raises :class:`UsageError` where ``pair`` bytes for each pair of tokens of all ``windows`` are more than is left here.
 
     Asked before anything is allocated: pairs grow with the fourth power of a window's side, and a system that is asked for too much

@@ -11,13 +11,8 @@ from markupsafe import Markup, escape
 
 from ..data.collection import shown
 
-LEADING = (
-    (1, 2, 5),
-    (1, 3),
-    (1,),
-    (1, 2, 3, 5, 7),
-    (1, 1.5, 2, 3, 4, 5, 7),
-)  # digits of ticks on a logarithmic scale, the first that suit
+# digits of ticks on a logarithmic scale, the first that suit
+LEADING = ((1, 2, 5), (1, 3), (1,), (1, 2, 3, 5, 7), (1, 1.5, 2, 3, 4, 5, 7))
 
 
 def shorten(text: str, length: int) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..data.rgb import as_rgb
 
-TINY = 64  # pixels; up to here a picture is kept as it is, and the page enlarges it without smoothing
+TINY_SIDE = 64  # pixels; up to here a picture is kept as it is, and the page enlarges it without smoothing
 SIDE = 168
 
 
@@ -25,7 +25,7 @@ class Thumbnail:
 
     @property
     def tiny(self) -> bool:
-        return max(self.width, self.height) <= TINY
+        return max(self.width, self.height) <= TINY_SIDE
 
 
 def thumbnail(picture: NDArray[Any], side: int = SIDE) -> Thumbnail:
@@ -36,7 +36,7 @@ def thumbnail(picture: NDArray[Any], side: int = SIDE) -> Thumbnail:
     image = Image.fromarray(np.ascontiguousarray(as_rgb(picture)))
     if picture.shape[-1] < 3:  # half the bytes
         image = image.convert("L")
-    tiny = max(image.size) <= TINY
+    tiny = max(image.size) <= TINY_SIDE
     if not tiny:
         image.thumbnail((side, side))
     stream = io.BytesIO()

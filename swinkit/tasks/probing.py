@@ -26,7 +26,7 @@ from ..preprocessing import Preprocessing
 NEIGHBOURS, TEMPERATURE = 20, 0.07
 SMALLEST = 1e-6  # deviation of a feature that is the same in all pictures
 MOST_LEARNED, MOST_JUDGED = 5000, 2000  # pictures that are enough to tell features apart
-BATCH = 64  # pictures
+BATCH_SIZE = 64  # pictures
 Heeding = Callable[[Iterable[Any]], Iterable[Any]]
 HEAD_DECAY = 1e-2  # a head to go on from is held smaller than one that is only judged
 
@@ -40,7 +40,7 @@ class Probe:
     test: Sequence[int]
 
     def measure(
-        self, model: Any, preprocessing: Preprocessing, batch_size: int = BATCH, workers: int = 0, heeding: Heeding = iter
+        self, model: Any, preprocessing: Preprocessing, batch_size: int = BATCH_SIZE, workers: int = 0, heeding: Heeding = iter
     ) -> dict[str, float]:
         """Shares of right answers by nearest neighbours ("knn") and by a linear layer ("linear"); ``model`` has ``pooled``, and batches pass
         through ``heeding``, which may end it by raising."""
@@ -57,9 +57,9 @@ class Probe:
 
     def seconds(self, model: Any, preprocessing: Preprocessing) -> float:
         """How long :meth:`measure` takes without workers, from one batch; the regression, small beside the features, is left out."""
-        tried = self.train[:BATCH]
+        tried = self.train[:BATCH_SIZE]
         begun = time.perf_counter()
-        features(model, self.collection, tried, preprocessing, BATCH, 0)
+        features(model, self.collection, tried, preprocessing, BATCH_SIZE, 0)
         return (time.perf_counter() - begun) * (len(self.train) + len(self.test)) / len(tried)
 
 

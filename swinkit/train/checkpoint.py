@@ -20,7 +20,7 @@ from ..errors import WeightsError
 from ..weights.atomic import sweep_stale, write_atomically, write_json
 from ..weights.files import serialise
 
-KEPT = 2
+MOST_CHECKPOINTS = 2
 TENSOR, TUPLE, PAIRS = "$tensor", "$tuple", "$pairs"
 
 
@@ -53,7 +53,7 @@ class CheckpointStore:
         write_atomically(self.folder / data, content)
         write_json(self.folder / f"{name}.json", {"file": data, "bytes": len(content), "sha256": sha256})
         # a later step than the one just written belongs to a future that was found damaged and is being lived again
-        self._sweep(keep=[path for path in self.manifests() if path.stem <= name][:KEPT])
+        self._sweep(keep=[path for path in self.manifests() if path.stem <= name][:MOST_CHECKPOINTS])
         return sha256
 
     def newest_valid(self) -> Checkpoint | None:

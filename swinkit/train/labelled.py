@@ -28,7 +28,7 @@ UNJUDGED = (
     ("val", "is in validation, whose figures say nothing of it"),
     ("test", "is in the test, whose figures say nothing of it"),
 )
-TINY = 30  # validation pictures; their share of right answers is then uncertain by some 15 points
+ENOUGH_TO_JUDGE = 30  # pictures; the share of right answers among fewer is uncertain by some 15 points or more
 # what the last look of :func:`examined` found, by the place and the fingerprint of the set: asked for all through a run, and each look
 # decodes every picture
 _LAST_LOOK: dict[tuple[str, str], Findings] = {}
@@ -46,11 +46,11 @@ class Labelled(Recipe):
         return collection
 
     def part(self, settings: TrainSettings, collection: Collection, findings: Findings, say: Say) -> Split:
-        alike = findings.alike
+        alike, told = findings.alike, {item.kind for item in findings.items}
         split = make_split(collection, findings.unusable, settings.seed, settings.val, settings.test, settings.folds, alike)
         if settings.folds:
             split = split.fold(settings.fold or 0)
-        elif 0 < len(split.val) < TINY and all(item.kind != "tiny" for item in findings.items):  # which says so already
+        elif 0 < len(split.val) < ENOUGH_TO_JUDGE and "tiny" not in told:  # which says so already
             say(
                 f"Only {counted(len(split.val), 'picture')} for validation, which says little. --folds 5 judges on every picture once."
             )

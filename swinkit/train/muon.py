@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..devices import computes_bfloat16
 
-BATCH = 2**18  # elements turned at once: products of larger matrices are as fast one by one
+ELEMENTS_AT_ONCE = 2**18  # products of larger matrices are as fast one by one
 
 
 class BatchedMuon(torch.optim.Muon):
@@ -40,7 +40,7 @@ class BatchedMuon(torch.optim.Muon):
                 if weight.grad is not None:
                     shapes[tuple(sorted(weight.shape))].append((weight, group))
         for (short, long), members in shapes.items():
-            size = max(1, BATCH // (short * long))
+            size = max(1, ELEMENTS_AT_ONCE // (short * long))
             for start in range(0, len(members), size):
                 self._turn(members[start : start + size])
         return loss

@@ -12,7 +12,7 @@ from ..data.folders import split_folders
 from ..data.layouts import layout_of
 from ..errors import DataError, UsageError
 from ..weights import CONFIG, DATA, DESCRIPTION, FOLDS, MACHINE, WEIGHTS
-from ..weights.atomic import TEMPORARY, check_room
+from ..weights.atomic import TEMPORARY, check_writable
 from .settings import MAKING, RunSettings
 
 RUNS = Path("runs")
@@ -47,7 +47,7 @@ def check_place(settings: RunSettings, out: Path | None) -> None:
     opening their pictures would, as far as it can be told without opening one."""
     if out is not None:
         check_free(out)
-    check_room(out or RUNS)
+    check_writable(out or RUNS)
     place = (out or RUNS).resolve()
     check_apart(place, settings.data or "", settings.format, labels=settings.task == "classification")
     if probe := getattr(settings, "probe", None):
@@ -131,7 +131,7 @@ def first_free(parent: Path, name: str) -> Path:
 
     Raises :class:`UsageError` where ``parent`` can hold no folder.
     """
-    check_room(parent)
+    check_writable(parent)
     parent.mkdir(parents=True, exist_ok=True)
     number, base = 1, shown(name).replace("\\", "_")
     while True:

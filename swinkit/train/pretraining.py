@@ -9,7 +9,7 @@ from typing import Any
 
 from ..data.collection import counted
 from ..validation import validated
-from .labelled import TINY, examined
+from .labelled import ENOUGH_TO_JUDGE, examined
 from .place import check_place
 from .session import RunResult, begin, resume
 from .settings import PretrainSettings
@@ -67,7 +67,7 @@ def announce(settings: PretrainSettings, display: Display) -> None:
         display.end()
     judged = len(probe_of(settings.probe, settings.seed).test)
     display.say(
-        f"Features are judged on {counted(judged, 'labelled picture')}{', which says little' if judged < TINY else ''}."
+        f"Features are judged on {counted(judged, 'labelled picture')}{', which says little' if judged < ENOUGH_TO_JUDGE else ''}."
     )
     if settings.verdict:
         display.say(str(foreseen(settings)))

@@ -32,8 +32,9 @@ from .settings import MAKING, Kind, RunSettings, TrainSettings
 from .watch import Display, EpochSums, RunWatcher, save_trained
 
 # may change on resume and is written down, since whoever comes after the run reads it there
-KEPT = {"data", "probe", "device", "verdict"}
-FREE = {"time_limit", "save_every", "workers", "cache", "tensorboard", *KEPT}  # may change on resume: no bit depends on them
+FOLLOWED = {"data", "probe", "device", "verdict"}
+# may change on resume: no bit depends on them
+FREE = {"time_limit", "save_every", "workers", "cache", "tensorboard", *FOLLOWED}
 
 
 @dataclass(frozen=True)
@@ -261,7 +262,7 @@ def write_down(run: RunFolder, settings: RunSettings, collection: Collection, be
 
 def kept(settings: RunSettings) -> dict[str, Any]:
     """Of ``settings`` what a run keeps up with when it goes on."""
-    return settings.model_dump(include=KEPT) | places(settings)
+    return settings.model_dump(include=FOLLOWED) | places(settings)
 
 
 class OtherPictures(UsageError):

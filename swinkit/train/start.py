@@ -27,6 +27,7 @@ from ..weights.saved import Saved, convention, is_pretrained, sentences
 from .settings import LearnedFrom, RunSettings, completed
 
 CLASSIFIER = ("backbone.", "norm.", "head.")
+MEASURED = 1000  # pictures whose mean and deviation stand for all
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,11 @@ def open_start(settings: RunSettings) -> Saved | None:
     return open_unfitted(settings.model, image_size=settings.image_size)
 
 
-def gray(collection: Collection, indices: Sequence[int], most: int = 64) -> bool:
-    """Whether up to ``most`` of the pictures have no colour: one channel, or three that are equal, as a gray file is read."""
+def gray(collection: Collection, indices: Sequence[int]) -> bool:
+    """Whether the pictures have no colour, judged by a sample of them: one channel, or three that are equal, as a gray file is read."""
     if collection.channels != 3:
         return collection.channels == 1
-    pictures = (collection.read(index) for index in evenly(indices, most))
+    pictures = (collection.read(index) for index in evenly(indices))
     return all((picture == picture[..., :1]).all() for picture in pictures)
 
 
@@ -157,12 +158,10 @@ def _preprocessing(config: SwinConfig, collection: Collection, train: Sequence[i
     )
 
 
-def _statistics(
-    collection: Collection, train: Sequence[int], channels: int, most: int = 1000
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each of ``channels`` of up to ``most`` pictures, of values between 0 and 1."""
+def _statistics(collection: Collection, train: Sequence[int], channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each of ``channels`` of up to :data:`MEASURED` pictures, of values between 0 and 1."""
     sums = []
-    for index in evenly(train, most):
+    for index in evenly(train, MEASURED):
         picture = match_channels(collection.read(index), channels)
         values = picture.reshape(-1, picture.shape[-1]) / (255.0 if picture.dtype == np.uint8 else 1.0)
         sums.append((values.mean(axis=0), (values**2).mean(axis=0)))

@@ -33,7 +33,7 @@ def check_absent(path: Path) -> None:
         raise UsageError(f"{path} is there already and is not overwritten. Choose another --out, or remove it")
 
 
-def check_room(path: Path) -> None:
+def check_writable(path: Path) -> None:
     """Raises :class:`UsageError` when no folder can be made at ``path``: asked before the work, not after it."""
     for link in (path, *path.parents):
         if link.is_symlink() and not link.exists():

@@ -25,11 +25,8 @@ ANCHORS = ("backbone.patch_embed.proj.weight", "backbone.patch_embed.norm.weight
 DEEPEST = 64  # blocks of one stage that are looked for; the deepest published stage has 42
 FREE = ("num_classes", "in_channels", "ape", "qkv_bias")  # fields in which weights may differ from what is said of them
 BEYOND = 100.0  # no log-spaced offset is so far
-TABLE, POSITION, FLATTENED = (
-    BLOCK + "attention.bias.table",
-    "backbone.patch_embed.position",
-    3,
-)  # axes of a position in other libraries
+TABLE, POSITION = BLOCK + "attention.bias.table", "backbone.patch_embed.position"
+FLATTENED = 3  # axes of a position in other libraries
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from swinkit.train.muon import BatchedMuon, orthogonal
 SHAPES = [(8, 24), (24, 8), (8, 24), (8, 8), (6, 5), (48, 96)]
 
 
-@pytest.mark.parametrize("batch", [muon.BATCH, 400, 1])
+@pytest.mark.parametrize("batch", [muon.ELEMENTS_AT_ONCE, 400, 1])
 def test_it_steps_as_torch_does_whatever_is_turned_together(monkeypatch, batch):
-    monkeypatch.setattr(muon, "BATCH", batch)
+    monkeypatch.setattr(muon, "ELEMENTS_AT_ONCE", batch)
     torch.manual_seed(0)
     ours = [torch.nn.Parameter(torch.randn(shape)) for shape in SHAPES]
     theirs, begun = copy.deepcopy(ours), [weight.detach().clone() for weight in ours]

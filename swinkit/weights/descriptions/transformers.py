@@ -149,9 +149,8 @@ def write_preprocessor(preprocessing: Preprocessing) -> dict[str, Any]:
         "do_normalize": True, "image_mean": list(preprocessing.mean), "image_std": list(preprocessing.std),
     }  # fmt: skip
     if preprocessing.resize == "shortest":
-        edge = {
-            "shortest_edge": round(max(height, width) / preprocessing.crop_ratio)
-        }  # of a square picture, what ours is; it never pads
+        # of a square picture, what ours is; it never pads
+        edge = {"shortest_edge": round(max(height, width) / preprocessing.crop_ratio)}
         crop = {"do_center_crop": True, "crop_size": {"height": height, "width": width}}
         return {"image_processor_type": "BitImageProcessor", "size": edge, **crop, **common}
     return {"image_processor_type": "ViTImageProcessor", "size": {"height": height, "width": width}, **common}
