@@ -8,7 +8,7 @@ import pytest
 
 from swinkit.errors import SwinkitError
 from swinkit.weights import atomic
-from swinkit.weights.atomic import sha256_of, sweep_stale, write_atomically, write_json
+from swinkit.weights.atomic import replacing, sha256_of, sweep_stale, write_atomically, write_json
 
 
 def test_content_arrives_and_the_digest_is_its_own(tmp_path):
@@ -63,6 +63,35 @@ def test_file_is_synced_before_the_rename_and_the_folder_after_it(tmp_path, monk
     assert calls == ["fsync", "replace"] if os.name == "nt" else ["fsync", "replace", "fsync"]
 
 
+def test_a_block_or_a_check_that_fails_leaves_the_old_file_and_no_temporary(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+
+    def refuse(written):
+        assert written.read_bytes() == b"new"
+        raise KeyError
+
+    def refused():
+        yield b"new"
+        raise OSError("full")
+
+    with pytest.raises(KeyError), replacing(path, refuse) as file:
+        file.write(b"new")
+    with pytest.raises(OSError, match="full"), replacing(path) as file:
+        file.writelines(refused())
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_where_a_drive_has_a_cache_that_is_emptied_too(tmp_path, monkeypatch):
+    fcntl, calls = pytest.importorskip("fcntl"), []
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", lambda file, call: calls.append(call))
+    with replacing(tmp_path / "a.bin") as file:
+        file.write(b"new")
+    assert calls == [51]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="folders are not synced there")
 @pytest.mark.parametrize(("code", "kept"), [(errno.EINVAL, True), (errno.EIO, False)])
 def test_a_folder_that_is_not_synced_is_no_fault_and_a_disk_that_fails_is_one(tmp_path, monkeypatch, code, kept):
@@ -89,7 +118,8 @@ def test_sweep_takes_what_killed_writers_left_and_nothing_else(tmp_path):
         os.utime(path, (0, 0))
     assert sweep_stale(tmp_path) == [left]
     assert {entry.name for entry in tmp_path.iterdir()} == {running.name, draft.name, "a.bin"}
-    assert sweep_stale(tmp_path, age=0) == [running]
+    assert sweep_stale(tmp_path, age=0, name="b.bin") == []
+    assert sweep_stale(tmp_path, age=0, name="a.bin") == [running]
 
 
 def test_missing_folder_is_said_and_not_made(tmp_path):
