@@ -155,14 +155,15 @@ def sync_folder(folder: Path) -> None:
     """
     if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as fault:
         if fault.errno not in UNSYNCED:
             raise SwinkitError(f"The disk of {folder} failed at keeping what was just written: {fault.strerror}") from fault
-    finally:
-        os.close(descriptor)
 
 
 def sync(file: BinaryIO) -> None:

@@ -26,7 +26,7 @@ DEEPEST = 64  # blocks of one stage that are looked for; the deepest published s
 FREE = ("num_classes", "in_channels", "ape", "qkv_bias")  # fields in which weights may differ from what is said of them
 BEYOND = 100.0  # no log-spaced offset is so far
 TABLE, POSITION = BLOCK + "attention.bias.table", "backbone.patch_embed.position"
-FLATTENED = 3  # axes of a position in other libraries
+POSITION_AXES = 3  # in other libraries, which flatten the map
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ class _Probe:
             "depths": depths, "num_heads": tuple(heads), "extra_norm_every": extra[0] if extra else 0,
             "mlp_ratio": self.mlp_ratio(depths),
             "qkv_bias": any(self.find(BLOCK + bias, 1, 0, j) is not None for j in range(depths[0])),
-            "ape": self.find(POSITION, FLATTENED) is not None,
+            "ape": self.find(POSITION, POSITION_AXES) is not None,
             "num_classes": head.shape[0] if head is not None else 0,
         }  # fmt: skip
 
@@ -243,7 +243,7 @@ class _Probe:
 
     def image_size(self, depths: tuple[int, ...], windows: tuple[Size, ...] | None, patch: int) -> tuple[Size | None, bool]:
         """The largest picture size in pixels that fits, and whether it is told rather than bounded."""
-        position = self.find(POSITION, FLATTENED)
+        position = self.find(POSITION, POSITION_AXES)
         if position is not None and (side := _root(position.shape[1])):
             return (side * patch, side * patch), True
         for i, depth in enumerate(depths if windows else ()):
