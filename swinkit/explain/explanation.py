@@ -16,6 +16,7 @@ from ..data.transforms import evaluation
 from ..errors import UsageError
 from .attention import Attention, attention_of
 from .cam import cam, traced_cam
+from .facts import AttentionFacts, ClassFacts, Facts, FieldFacts
 from .field import field_side, receptive_field
 from .frame import Box, Frame
 from .gradients import integrated_gradients, smoothgrad
@@ -36,10 +37,10 @@ class View:
     title: str
     caption: str
     values: Tensor = field(repr=False)
+    facts: Facts
     trust: Trust | None = None
     boxes: Sequence[Box] = ()
     smooth: bool = True
-    facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def peak(self) -> tuple[int, int]:
@@ -124,8 +125,8 @@ class Explainer:
             f"{title}: {target.name}",
             caption,
             self._map(explain),
+            ClassFacts(target.name),
             verdict,
-            facts={"of_class": target.name},
         )
 
     def of_attention(self, x: float, y: float, stage: int | None = None, block: int = -1) -> View:
@@ -150,15 +151,14 @@ class Explainer:
             f"Attention of one patch, stage {shown.stage + 1}, block {shown.block + 1} ({'shifted' if shown.shifted else 'regular'} windows)",
             "Softmax rows of the model's own forward pass, averaged over heads; the outer box is the window in which the patch "
             "really attends, the inner one the patch.",
-            self._map(look), verdict, (window, token), smooth=False,
-            facts={
-                "block": shown.block + 1,
-                "token": (row, column), "window": [self.frame.box_of(window)], "heads": heads, "size": shown.size,
-                "entropy_bits": shown.entropy().tolist(), "reach_tokens": shown.reach().tolist(),
-                "padding_share_of_patch": float((1 - heads.sum((1, 2))).mean().clamp_min(0)),
-                "padding_share_of_all_patches": shown.padding_share(),
-                "stride": shown.stride, "tokens_in_window": int(partners.sum()),
-            },
+            self._map(look),
+            AttentionFacts(
+                shown.block + 1, (row, column), self.frame.box_of(window), heads, shown.size,
+                entropy_bits=shown.entropy().tolist(), reach_tokens=shown.reach().tolist(),
+                padding_share_of_patch=float((1 - heads.sum((1, 2))).mean().clamp_min(0)),
+                padding_share_of_all_patches=shown.padding_share(), stride=shown.stride, tokens_in_window=int(partners.sum()),
+            ),
+            verdict, (window, token), smooth=False,
         )  # fmt: skip
 
     def of_field(self, stage: int) -> View:
@@ -169,12 +169,12 @@ class Explainer:
         chance = self._field_chance[..., stage] if self.checked else None
         verdict = self._verdict(look, worth, self._settings(self.config.strides[-1], pairs=9), chance)
         values = self._map(look)
-        sides = {f"input_side_of_{share:.0%}": float(field_side(values[None], share)) for share in (0.5, 0.95)}
+        sides = {share: float(field_side(values[None], share)) for share in (0.5, 0.95)}
         box = _span(_only(torch.zeros(token[0] + 1, token[1] + 1, dtype=torch.bool), *token), stride)
         return View(
             f"field-stage{stage + 1}", f"Receptive field, stage {stage + 1}",
             "Which pixels the marked token depends on, by the squared gradient; the root is drawn.",
-            values.sqrt(), verdict, (box,), facts=sides,
+            values.sqrt(), FieldFacts(sides), verdict, (box,),
         )  # fmt: skip
 
     def token_at(self, x: float, y: float, stride: int) -> Place:

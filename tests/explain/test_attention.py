@@ -157,9 +157,9 @@ def test_attention_to_padding_is_told_of_the_patch_and_of_all() -> None:
     explainer = Explainer(small(1, image_size=60), np.zeros((600, 600, 3), np.uint8), checked=False)
     inside, corner = (explainer.of_attention(at, at, stage=0, block=0).facts for at in (100, 550))
     shown = attention_of(explainer.model, explainer.image, 0, 0)
-    window, seat = shown.seat(*corner["token"])
+    window, seat = shown.seat(*corner.token)
     expected = float(shown.rows[0, window, :, seat][:, shown.places[window] < 0].sum(-1).mean())
-    assert inside["padding_share_of_patch"] == pytest.approx(0, abs=1e-6)
-    assert corner["padding_share_of_patch"] == pytest.approx(expected, abs=1e-5)
-    assert corner["padding_share_of_all_patches"] == pytest.approx(shown.padding_share())
+    assert inside.padding_share_of_patch == pytest.approx(0, abs=1e-6)
+    assert corner.padding_share_of_patch == pytest.approx(expected, abs=1e-5)
+    assert corner.padding_share_of_all_patches == pytest.approx(shown.padding_share())
     assert expected > shown.padding_share() > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from PIL import Image
 
 from ...data.rgb import as_rgb
 from ...explain.explanation import Explainer, View
+from ...explain.facts import AttentionFacts, ClassFacts, FieldFacts
 from ...explain.paint import outlined, paint_over, stamped
 from ...explain.scores import likeliest
 from ...report.explained import ExplainedPage, Figure, Group, write_explained
@@ -104,20 +105,20 @@ class Studio:
         """The painted view, which is also written as a PNG."""
         picture = self.painted(view)
         self.keep(view.key, picture)
-        return Figure(picture, view.title, view.caption, verdict_of(view), facts_of(view, self.explainer), small)
+        return Figure(picture, view.title, view.caption, verdict_of(view), facts_of(view), small)
 
     def heads(self, view: View) -> list[Figure]:
-        """Attention of each head of an attention view, small."""
-        frame, stride = self.explainer.frame, view.facts["stride"]
-        maps = torch.nn.functional.interpolate(view.facts["heads"][:, None].float().cpu(), scale_factor=stride, mode="nearest")
+        """Attention of each head of an attention view, small; none of another view."""
+        facts, frame = view.facts, self.explainer.frame
+        if not isinstance(facts, AttentionFacts):
+            return []
+        maps = torch.nn.functional.interpolate(facts.heads[:, None].float().cpu(), scale_factor=facts.stride, mode="nearest")
         maps = maps[:, 0, : frame.size[0], : frame.size[1]]
         figures = []
         for head, values in enumerate(frame.to_picture(maps, self.shown, smooth=False).numpy()):
             picture = outlined(paint_over(self.picture, values), [self._scaled(frame.box_of(box)) for box in view.boxes])
-            told = f"entropy {view.facts['entropy_bits'][head]:.1f} bits, reach {view.facts['reach_tokens'][head]:.1f} tokens"
-            figures.append(
-                Figure(picture, f"block {view.facts['block']}, head {head + 1}", f"over all patches: {told}", small=True)
-            )
+            told = f"entropy {facts.entropy_bits[head]:.1f} bits, reach {facts.reach_tokens[head]:.1f} tokens"
+            figures.append(Figure(picture, f"block {facts.block}, head {head + 1}", f"over all patches: {told}", small=True))
         return figures
 
     def keep(self, key: str, picture: np.ndarray) -> None:
@@ -141,21 +142,22 @@ def safe_name(text: str) -> str:
     return kept.encode()[:80].decode(errors="ignore") or "map"  # names are limited in bytes
 
 
-def facts_of(view: View, explainer: Explainer) -> dict[str, str]:
+def facts_of(view: View) -> dict[str, str]:
     """The figures of a view in words."""
-    facts = view.facts
-    if "window" in facts:
-        stride, (row, column), (rows, columns) = facts["stride"], facts["token"], facts["size"]
-        return {
-            "patch": f"row {row + 1}, column {column + 1} of {rows} x {columns}, {stride} pixels of the model's input each",
-            "its window": f"{facts['tokens_in_window']} patches",
-            "attention to padding": f"{facts['padding_share_of_patch']:.1%}",
-        }
-    return {
-        f"holds {name.removeprefix('input_side_of_')}": f"a square of {side:.0f} pixels of the model's input"
-        for name, side in facts.items()
-        if name.startswith("input_side_of_")
-    }
+    match view.facts:
+        case ClassFacts():
+            return {}
+        case AttentionFacts(token=(row, column), size=(rows, columns)) as facts:
+            pixels = f"{facts.stride} pixels of the model's input each"
+            return {
+                "patch": f"row {row + 1}, column {column + 1} of {rows} x {columns}, {pixels}",
+                "its window": f"{facts.tokens_in_window} patches",
+                "attention to padding": f"{facts.padding_share_of_patch:.1%}",
+            }
+        case FieldFacts(sides):
+            return {
+                f"holds {share:.0%}": f"a square of {side:.0f} pixels of the model's input" for share, side in sides.items()
+            }
 
 
 def to_dict(view: View, explainer: Explainer, file: str) -> dict[str, Any]:
@@ -164,8 +166,7 @@ def to_dict(view: View, explainer: Explainer, file: str) -> dict[str, Any]:
     frame = explainer.frame
     row, column = view.peak
     left, top, right, bottom = frame.box_of((column, row, column + 1, row + 1))
-    plain: Mapping[str, Any] = {key: value for key, value in view.facts.items() if key != "heads"}
-    answer = {"title": view.title, "file": file, "peak": [(left + right) / 2, (top + bottom) / 2], **plain}
+    answer = {"title": view.title, "file": file, "peak": [(left + right) / 2, (top + bottom) / 2], **view.facts.to_dict()}
     return answer | {"trust": view.trust.to_dict() if view.trust else None}
 
 
@@ -175,7 +176,7 @@ def write(studio: Studio, looked: Sequence[Looked], asked: Asked) -> dict[str, A
     groups = []
     for part in looked:
         figures = [studio.figure(view, part.small) for view in part.views]
-        heads = [head for view in part.views if "heads" in view.facts for head in studio.heads(view)]
+        heads = [head for view in part.views for head in studio.heads(view)]
         groups.append(Group(part.heading, part.lead, [*figures, *heads]))
     groups += biases(explainer, asked.options, studio.keep)
     answers = [(target.name, explainer.share(target)) for target in likeliest(explainer.model, explainer.outputs, 5)]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ...explain.explanation import View
+from ...explain.facts import ClassFacts
 from ...explain.trust import Check
 from ...report.explained import MapVerdict, Proof
 from ...report.svg import percent
@@ -46,7 +47,7 @@ def verdict_of(view: View) -> MapVerdict | None:
     lines = {"brought back": view.trust.insertion, "taken away": view.trust.deletion, "at random": view.trust.chance.mean(0)}
     shares = view.trust.shares.tolist()
     points = {name: list(zip(shares, line.tolist(), strict=True)) for name, line in lines.items()}
-    of = "The class's share" if view.facts.get("of_class") else "Likeness of the patch to itself"
+    of = "The class's share" if isinstance(view.facts, ClassFacts) else "Likeness of the patch to itself"
     return MapVerdict([proof_of(check) for check in view.trust.checks], points, of)
 
 
