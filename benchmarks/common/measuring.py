@@ -83,9 +83,9 @@ def bfloat16() -> bool:
     return machine.processor()["bfloat16"] is not False
 
 
-def tell(text: str) -> None:
-    """What a measurement says of itself, without its rounds."""
-    if not text.startswith("round "):
+def tell(text: str, passing: bool = False) -> None:
+    """What a measurement says of itself, without what is passing."""
+    if not passing:
         print(f"  {text}", flush=True)
 
 

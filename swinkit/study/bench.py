@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import product
 from typing import Any
@@ -15,7 +15,7 @@ from . import statistics
 from .macs import count_macs, padding_share, published_macs, useful_macs
 from .models import outline
 from .plans import FLOOR, BenchPlan, Case, Way
-from .turns import Measured, Pace, Until, take_turns
+from .turns import Measured, Pace, Say, Until, take_turns, unheard
 
 PARTS = ("patch_embed", "merge", "attention", "mlp", "head", "norms")  # of a network; the log-CPB's mlp is of its attention
 SLOW = 0.95  # the share of all runs that are faster than the slow one that is told
@@ -59,9 +59,7 @@ def count(name: str, sizes: Sequence[tuple[int, int]] = ()) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def measure(
-    cases: Sequence[Case], plan: BenchPlan, pace: Pace, until: Until, say: Callable[[str], Any] = lambda text: None
-) -> list[dict[str, Any]]:
+def measure(cases: Sequence[Case], plan: BenchPlan, pace: Pace, until: Until, say: Say = unheard) -> list[dict[str, Any]]:
     """One JSON-ready row for each case and way of ``plan``: latency of a batch, throughput, memory, share of the GEMM floor.
 
     ``until`` bounds the whole: cases that would begin later, and the one that was interrupted, are left out, each with a row that says so.

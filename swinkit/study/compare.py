@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +16,7 @@ from .attention_cost import STRIDE, WIDTH, WINDOW
 from .crossing import crossings, exponent
 from .macs import count_macs, msa, padding_share, useful_macs, window_msa
 from .models import PLAIN, outline
-from .turns import Candidate, Measured, Pace, Until, take_turns
+from .turns import Candidate, Measured, Pace, Say, Until, take_turns, unheard
 from .vit import VITS, count_vit_macs
 
 SIZES = (224, 384, 512, 768, 1024, 1536)
@@ -71,7 +71,7 @@ def _counted(name: str, side: int) -> dict[str, Any]:
 
 def measure(
     rows: list[dict[str, Any]], precision: str, pace: Pace, engine: str, until: Until,
-    say: Callable[[str], Any] = lambda text: None,
+    say: Say = unheard,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Add latency and memory to ``rows`` of :func:`count`, side after side, and return rows of the two attention layers.
 

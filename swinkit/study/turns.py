@@ -8,11 +8,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from .process import Worker, WorkerFault
 
 PAUSE = 0.25  # seconds after which the threads of the one before no longer spin
+
+
+class Say(Protocol):
+    """Hears how a measurement goes: what lasts, and what is ``passing``, which the next text may take the place of."""
+
+    def __call__(self, text: str, passing: bool = False) -> object: ...
+
+
+def unheard(text: str, passing: bool = False) -> None:
+    """A :class:`Say` that tells nobody."""
 
 
 @dataclass
@@ -86,7 +96,7 @@ class Until:
 
 def take_turns(
     candidates: Sequence[Candidate], pace: Pace, inspect: Callable[[Worker, Measured], Any] | None = None,
-    say: Callable[[str], Any] = lambda text: None, allowed: float = 900.0,
+    say: Say = unheard, allowed: float = 900.0,
 ) -> dict[str, Measured]:  # fmt: skip
     """Build every candidate, one after the other, then measure them in turn; who fails keeps what was measured before.
 
@@ -97,7 +107,7 @@ def take_turns(
         alive: list[Worker] = []
         for candidate in candidates:
             candidate = chosen(candidate, say)
-            say(f"building {candidate.name}")
+            say(f"building {candidate.name}", passing=True)
             worker = stack.enter_context(
                 Worker(candidate.name, candidate.target, candidate.arguments, candidate.environment, allowed)
             )
@@ -115,7 +125,7 @@ def take_turns(
     return found
 
 
-def chosen(candidate: Candidate, say: Callable[[str], Any]) -> Candidate:
+def chosen(candidate: Candidate, say: Say) -> Candidate:
     """``candidate`` with the engine that "auto" means for it, if that is its engine.
 
     It is looked for in a process of its own: what the search needs is not to be taken for the engine's memory.
@@ -128,12 +138,12 @@ def chosen(candidate: Candidate, say: Callable[[str], Any]) -> Candidate:
     return candidate  # whose fault is told when it is built
 
 
-def _rounds(alive: Sequence[Worker], found: dict[str, Measured], pace: Pace, say: Callable[[str], Any]) -> None:
+def _rounds(alive: Sequence[Worker], found: dict[str, Measured], pace: Pace, say: Say) -> None:
     end = time.monotonic() + pace.most
     for number in range(pace.rounds):
         if number and time.monotonic() > end:
             break
-        say(f"round {number + 1} of {pace.rounds}")
+        say(f"round {number + 1} of {pace.rounds}", passing=True)
         for worker in alive:
             measured = found[worker.name]
             if measured.fault is None:
@@ -143,7 +153,7 @@ def _rounds(alive: Sequence[Worker], found: dict[str, Measured], pace: Pace, say
 
 
 @contextmanager
-def _recorded(measured: Measured, say: Callable[[str], Any]) -> Iterator[None]:
+def _recorded(measured: Measured, say: Say) -> Iterator[None]:
     """A fault of the subject is noted, and nobody else's."""
     try:
         yield

@@ -184,6 +184,13 @@ def test_memory_below_that_of_the_libraries_is_no_point_of_a_curve():
     assert [row.get("memory_bytes") for row in rows] == [None, 100, 100, 100]
 
 
+def test_what_is_passing_is_no_line(capsys):
+    with studying.Narrator(quiet=False) as narrate:
+        narrate("round 1 of 2", passing=True)
+        narrate("round table")
+    assert capsys.readouterr().err == "round table\n"
+
+
 def test_a_row_that_failed_is_a_row_and_a_remark():
     row = {"asked": "auto", "precision": "float32", "batch": 1, "size": [8, 8], "fault": "auto: no memory"}
     table = tables.speed_table([row])

@@ -85,14 +85,15 @@ def test_answers_are_saved(tmp_path):
 
 
 def test_who_fails_keeps_what_was_measured_and_disturbs_nobody():
-    told: list[str] = []
+    told: list[tuple[str, bool]] = []
     candidates = [candidate(faulty, when=when) for when in ("build", "run", "die")] + [candidate(echo, value=1)]
-    found = list(take_turns(candidates, PACE, say=told.append).values())
+    found = list(take_turns(candidates, PACE, say=lambda text, passing=False: told.append((text, passing))).values())
     assert [len(measured.turns) for measured in found] == [0, 1, 1, 3]
     assert [measured.fault and measured.fault.partition("}: ")[2] for measured in found] == [
         "ValueError: cannot be built", "ValueError: cannot go on", "its process ended: killed by the test", None,
     ]  # fmt: skip
-    assert sum(text.startswith("failed") for text in told) == 3
+    assert [text.split()[0] for text, passing in told if not passing] == ["failed:"] * 3
+    assert {text.split()[0] for text, passing in told if passing} == {"building", "round"}
     assert found[3].to_dict()["memory"]["peak"] is None or found[3].memory["peak"] > 0
 
 

@@ -154,7 +154,7 @@ def keep(result: Mapping[str, Any], page: StudyPage, folder: Path, name: str) ->
 
 
 class Narrator:
-    """Tells a measurement on stderr: what lasts as lines, what passes on one line that a terminal rewrites."""
+    """Tells a measurement on stderr: what lasts as lines, what is passing on one line that a terminal rewrites."""
 
     def __init__(self, quiet: bool) -> None:
         from rich.console import Console
@@ -162,8 +162,8 @@ class Narrator:
         self._quiet = quiet
         self._status = Console(stderr=True, quiet=quiet).status("starting")
 
-    def __call__(self, text: str) -> None:
-        if text.startswith(("round ", "building ")):
+    def __call__(self, text: str, passing: bool = False) -> None:
+        if passing:
             self._status.update(text)
         else:
             say(text, self._quiet)
