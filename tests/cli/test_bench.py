@@ -10,9 +10,8 @@ import pytest
 
 import swinkit
 from swinkit import machine
-from swinkit.cli import compare
 from swinkit.cli.main import run
-from swinkit.cli.pages import studying, tables
+from swinkit.cli.pages import comparing, studying, tables
 from swinkit.report.page import render
 from swinkit.study import bench as bench_study
 from swinkit.study import compare as compare_study
@@ -159,7 +158,7 @@ def test_crossings_of_the_counted_macs_are_named(capsys):
     growth = {each["of"]: each["power"] for each in result["growth"] if each["quantity"] == "MACs"}
     assert growth["swinv2_t"] == pytest.approx(1, abs=0.03)
     assert growth["deit_s"] > 1.2
-    assert compare.sentences(result)[0].startswith("MACs: swinv2_t and deit_s cross at 2")
+    assert comparing.sentences(result)[0].startswith("MACs: swinv2_t and deit_s cross at 2")
 
 
 def test_what_is_asked_for_twice_is_done_once(capsys, monkeypatch):
@@ -232,7 +231,7 @@ def test_pages_say_why_a_row_is_empty(benched):
         "layers": [],
     }
     nothing = {"precision": "float32", "crossings": [], "growth": [], "environment": result["environment"]}
-    page = render(compare.page({**compared, **nothing}), "study.html.j2")
+    page = render(comparing.page({**compared, **nothing}), "study.html.j2")
     assert "32 pixels: swin_t: no time" in page.replace("<wbr>", "")
 
 
@@ -297,7 +296,7 @@ def test_figures_of_a_tiny_model_are_told_and_one_round_has_no_interval():
             "latency_seconds": {"value": 2e-2, "low": None, "high": None},
         }
     ]
-    assert compare.table(rows).rows[0][2:] == ["0.00900", "0.0%", "20.0", "19,531", "0.415", "–"]
+    assert comparing.table(rows).rows[0][2:] == ["0.00900", "0.0%", "20.0", "19,531", "0.415", "–"]
 
 
 def hostile(result: dict) -> dict:
@@ -312,7 +311,7 @@ def test_no_name_acts_in_the_page_of_a_study(benched, capsys):
     compared = hostile(
         answer(capsys, "compare", "swin_nano", "deit_ti", "--image-size", "32", "--image-size", "64", "--dry-run")
     )
-    for page in (studying.bench_page(benchmark, PAYLOADS[4]), compare.page(compared)):
+    for page in (studying.bench_page(benchmark, PAYLOADS[4]), comparing.page(compared)):
         shown = render(page, "study.html.j2")
         assert faults(shown) == []
         assert "onerror" in shown
@@ -320,7 +319,7 @@ def test_no_name_acts_in_the_page_of_a_study(benched, capsys):
 
 def test_a_page_of_what_was_only_counted_explains_no_measurement(capsys):
     bench = studying.bench_page(answer(capsys, "bench", "swin_nano", "--dry-run"), "swin_nano")
-    compared = compare.page(answer(capsys, "compare", "swin_nano", "--image-size", "32", "--dry-run"))
+    compared = comparing.page(answer(capsys, "compare", "swin_nano", "--image-size", "32", "--dry-run"))
     for page, absent in ((bench, "Speed and memory"), (compared, "formulas"), (compared, "Crossings")):
         assert absent not in render(page, "study.html.j2")
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swinkit.cli import compare as shown
 from swinkit.cli.main import run
+from swinkit.cli.pages import comparing as shown
 from swinkit.report.page import render
 from swinkit.study import bench, compare
 from swinkit.study.attention_cost import STRIDE, WIDTH, WINDOW
