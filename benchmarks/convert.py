@@ -36,7 +36,7 @@ model = create_model(sys.argv[1])
 torch.save({"model": export(model.state_dict(), model.config, DIALECTS["microsoft"])}, sys.argv[2])
 print(sum(p.nbytes for p in model.parameters()))
 """
-HERE = "import swinkit.cli.convert, swinkit.tasks, swinkit.weights.conversion, swinkit.data.transforms, swinkit.data.bundled"
+HERE = "import swinkit.cli.convert, swinkit.runtime.converting"
 THERE = "import swinkit.weights.witness, importlib; importlib.import_module({library!r})"
 LIBRARIES = {
     "timm": "timm",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +15,8 @@ from .options import SIZE, next_command, print_json, say, shared
 
 if TYPE_CHECKING:
     from ..weights.conversion import Conversion, ConversionPlan
-    from ..weights.saved import Saved
 
 HUB = "hf-hub:"
-PICTURES = (
-    "one random, seed 0",
-    "two of the bundled clothes (Fashion-MNIST), squashed to the model's size and normalised for it",
-)
 
 
 @click.command("convert")
@@ -58,7 +52,7 @@ PICTURES = (
     help="What the outputs are called, a name a line.",
 )
 @shared("dry_run", "json", "quiet")
-def command(model: str, out: Path, format: str, dry_run: bool, as_json: bool, quiet: bool, **wishes: Any) -> None:
+def command(model: str, out: Path, format: str, dry_run: bool, as_json: bool, quiet: bool, **changes: Any) -> None:
     """Write IN, weights of any known library, at OUT in another library's FORMAT.
 
     IN is a file, a folder, a run or a name (hf-hub:org/name, Swin_T_Weights.DEFAULT, an address). Both networks are built and run on
@@ -81,7 +75,9 @@ def command(model: str, out: Path, format: str, dry_run: bool, as_json: bool, qu
         )
     if not remote:
         destination(out, target)
-    plan = make_plan(model, target, **wishes)
+    from ..runtime.converting import PICTURES, Changes, make_plan, picture_batch
+
+    plan = make_plan(model, target, Changes(**changes))
     notes = check(plan)
     if dry_run:
         show_plan(plan, out, notes, as_json)
@@ -98,6 +94,7 @@ def command(model: str, out: Path, format: str, dry_run: bool, as_json: bool, qu
 
 def publish(plan: ConversionPlan, name: str, pictures: Any) -> Conversion:
     """Convert into a folder that goes to the hub, if the certificate holds; what others wrote in a card that is there is kept."""
+    from ..runtime.converting import PICTURES
     from ..weights.conversion import convert
     from ..weights.publishing import upload
 
@@ -110,90 +107,6 @@ def publish(plan: ConversionPlan, name: str, pictures: Any) -> Conversion:
 
         say(f"Published: {upload(name, build)}")
     return done[0]
-
-
-def make_plan(model: str, target: Any, **wishes: Any) -> ConversionPlan:
-    """IN opened and changed as the options ``wishes`` say, with a note for each change."""
-    from ..tasks import open_saved
-    from ..weights import saved as changes
-    from ..weights.conversion import ConversionPlan
-    from ..weights.hub import locate
-
-    if wishes["head_map"] and wishes["head_classes"]:
-        raise UsageError("--head-map and --head-classes both choose the outputs; give one of them")
-    if wishes["head_classes"] and wishes["class_names"]:
-        raise UsageError("--head-classes gives the outputs their names already; leave --class-names out")
-    located = locate(model)
-    saved = open_saved(located, wishes["variant"], unrecorded=wishes["image_size"])
-    origin, notes = str(saved.metadata.get("format", "swinkit")), changes.sentences(saved.metadata, "notes")
-    method = wishes["resize"] or changes.convention(saved)
-    saved = with_outputs(model, saved, wishes, notes)
-    saved = with_shape(saved, wishes, method, notes)
-    if wishes["backbone"]:
-        keep_norms = saved.config.geometry == "dense" and target.name != "swinkit"  # which has no place for them
-        notes.append(f"the backbone and {'the norms of its outputs' if keep_norms else 'its last norm'} alone")
-        saved = changes.backbone_alone(saved, keep_norms=keep_norms)
-    return ConversionPlan(source_of(model, origin, located.path), target, saved, tuple(notes))
-
-
-def with_outputs(model: str, saved: Saved, wishes: Mapping[str, Any], notes: list[str]) -> Saved:
-    """``saved`` with the outputs that were chosen and named; ``notes`` gets what was done."""
-    from ..weights import saved as changes
-
-    head_map, head_classes, class_names = (wishes[name] for name in ("head_map", "head_classes", "class_names"))
-    before = saved.config.num_classes
-    if (head_map or head_classes or class_names) and not before:
-        raise UsageError(f"{model} has no head, so it has no outputs to choose or to name")
-    if head_map:
-        saved = changes.mapped(saved, head_map)
-        notes.append(f"{saved.config.num_classes} of {before} outputs are kept, by number, as {head_map.name} says")
-    if head_classes:
-        saved = changes.chosen(saved, head_classes)
-        notes.append(f"{saved.config.num_classes} of {before} outputs are kept, by name, as {head_classes.name} says")
-    return changes.renamed(saved, class_names) if class_names else saved
-
-
-def with_shape(saved: Saved, wishes: Mapping[str, Any], method: str, notes: list[str]) -> Saved:
-    """``saved`` for the geometry, picture and window that were asked for; ``notes`` gets what was done."""
-    from ..weights import saved as changes
-
-    geometry, image_size, window_size = (wishes[name] for name in ("geometry", "image_size", "window_size"))
-    if geometry and geometry != saved.config.geometry:
-        notes.append(f"geometry {geometry} instead of {saved.config.geometry}: the same weights, another function")
-        saved = changes.in_geometry(saved, geometry, method)
-    if image_size or window_size:
-        saved = changes.at_size(saved, image_size or saved.config.image_size, window_size, method)
-        tables = f"bias tables resized: {method}" if saved.config.version == 1 else "log-CPB asked at the new offsets"
-        notes.append(f"for pictures of {saved.config.image_size} pixels and windows of {saved.config.window_size}; {tables}")
-    return saved
-
-
-def source_of(model: str, format: str, path: Path) -> Any:
-    """IN with the hashes of its files."""
-    from ..weights.conversion import Source
-    from ..weights.files import find_model
-    from ..weights.targets import hashes
-
-    folder = path if path.is_file() else find_model(path) if format == "swinkit" else path
-    kinds = (".safetensors", ".bin", ".json", ".pth", ".pt")
-    files = [folder] if folder.is_file() else sorted(file for file in folder.iterdir() if file.suffix in kinds)
-    return Source(model, format, hashes(files))
-
-
-def picture_batch(plan: ConversionPlan) -> Any:
-    """The pictures of :data:`PICTURES`, normalised, at the size of the model, (3, C, H, W)."""
-    import torch
-
-    from ..data.bundled import open_bundled
-    from ..data.transforms import evaluation
-
-    config, preprocessing = plan.saved.config, plan.saved.preprocessing
-    clothes = open_bundled("fashion-mini")
-    noise = torch.randn(1, config.in_channels, *config.image_size, generator=torch.Generator().manual_seed(0))
-    at_size = preprocessing.model_copy(update={"size": config.image_size, "resize": "squash"})
-    gray = evaluation(at_size.model_copy(update={"channels": 1, "mean": at_size.mean[:1], "std": at_size.std[:1]}))
-    real = torch.cat([gray(clothes.read(index))[None] for index in (0, 500)])
-    return torch.cat((noise, real.expand(-1, config.in_channels, -1, -1))).contiguous()
 
 
 def show_plan(plan: ConversionPlan, out: Path, notes: tuple[str, ...], as_json: bool) -> None:

@@ -15,12 +15,12 @@ import torch
 from safetensors.torch import load_file
 
 import swinkit
-from swinkit.cli.convert import make_plan, picture_batch
 from swinkit.cli.main import run
 from swinkit.config import Masking, SwinConfig
 from swinkit.errors import GateError, SwinkitError, UsageError, WeightsError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.model.simmim import SimMIM
+from swinkit.runtime.converting import make_plan, picture_batch
 from swinkit.tasks import open_saved
 from swinkit.weights import certificate, conversion
 from swinkit.weights.atomic import TEMPORARY
@@ -36,7 +36,7 @@ from swinkit.weights.targets import TARGETS, find_target
 from swinkit.weights.translation import export
 
 from ..shaking import shake
-from .converting import NOTHING, convert
+from .converting import convert
 from .stand_in import Hub
 
 TINY = {"embed_dim": 8, "depths": (1, 2), "num_heads": (1, 2), "num_classes": 5, "image_size": 32, "window_size": 4}
@@ -214,12 +214,12 @@ def test_what_targets_a_decoder_paints_is_known_after_a_conversion(tmp_path: Pat
     assert painted_normalise(open_saved(done.out)) == normalise
     done.out.with_suffix(".json").unlink()
     assert painted_normalise(open_saved(done.out, unrecorded=(32, 32))) == (47 if version == 2 else 0)
-    plan = make_plan(str(tmp_path / "run"), find_target("transformers"), **NOTHING)
+    plan = make_plan(str(tmp_path / "run"), find_target("transformers"))
     assert any("targets were normalised, by 7 pixels" in note for note in conversion.check(plan)) == bool(normalise)
 
 
 def test_weights_that_are_not_finite_are_not_converted(tmp_path: Path) -> None:
-    plan = make_plan(str(saved(tmp_path / "origin", TINY)), find_target("timm"), **NOTHING)
+    plan = make_plan(str(saved(tmp_path / "origin", TINY)), find_target("timm"))
     plan.saved.state["norm.bias"][0] = float("nan")
     with pytest.raises(WeightsError, match=r"(?s)nothing is written.*not finite: norm\.bias"):
         conversion.convert(plan, tmp_path / "there", picture_batch(plan), ("one",))
