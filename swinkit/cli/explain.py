@@ -15,6 +15,7 @@ from .options import SIZE, at_size, check_new, next_command, print_json, say, sa
 if TYPE_CHECKING:
     from ..explain.explanation import Explainer, View
     from ..explain.scores import Target
+    from .pages.asked import Asked
     from .pages.explaining import Looked
 
 WHY = "Bright is what speaks for the class, grey what says nothing or speaks against it. Hatched is what the model never sees."
@@ -103,70 +104,72 @@ def command(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | N
     swinkit explain runs/pretrain/photos photo.jpg --reconstruct
     """
     from ..weights.atomic import check_writable
+    from .pages.asked import Asked
 
-    if options["window"] and not options["atlas"]:
+    asked = Asked(model, picture, **options)
+    if asked.window and not asked.atlas:
         raise UsageError("--window says at which window the bias atlas is shown too; it needs --atlas")
     check_new(out)
     check_writable(out or Path("runs"))
     if reconstruct:
-        painted(model, picture, as_json, quiet, out, options)
+        painted(asked, as_json, quiet, out)
         return
     from ..train.place import first_free
-    from .pages.explaining import Asked, Studio, write
+    from .pages.explaining import Studio, write
 
-    explainer = prepared(model, picture, options)
+    explainer = prepared(asked)
     say_doubts(explainer.model, quiet)
-    explainer.targets = chosen(explainer, options["names"])
-    views = looked(explainer, options, quiet)
+    explainer.targets = chosen(explainer, asked.names)
+    views = looked(explainer, asked, quiet)
     folder = out or first_free(Path("runs"), "explain")
     folder.mkdir(parents=True, exist_ok=True)
     studio = Studio(explainer, folder)
-    found = write(studio, views, Asked(model, picture, options))
+    found = write(studio, views, asked)
     if as_json:
         print_json(found)
     else:
         tell(found)
     say(f"Written: {folder / 'explain.html'}", quiet)
-    again: list[str | Path] = ["explain", model, picture, *at_size(options["image_size"]), "--atlas", "--no-trust"]
-    next_command("swinkit", *(["tour", picture, "--model", model] if options["atlas"] else again), quiet=quiet)
+    again: list[str | Path] = ["explain", model, picture, *at_size(asked.image_size), "--atlas", "--no-trust"]
+    next_command("swinkit", *(["tour", picture, "--model", model] if asked.atlas else again), quiet=quiet)
 
 
-def painted(model: str, picture: Path, as_json: bool, quiet: bool, out: Path | None, options: dict[str, Any]) -> None:
+def painted(asked: Asked, as_json: bool, quiet: bool, out: Path | None) -> None:
     """The picture with parts hidden, and what the model paints there."""
     flags = {
-        "--class": "names", "--method": "methods", "--at": "at", "--stage": "stage", "--block": "block", "--atlas": "atlas",
-        "--image-size": "image_size", "--window": "window",
+        "--class": asked.names, "--method": asked.methods, "--at": asked.at, "--stage": asked.stage, "--block": asked.block,
+        "--atlas": asked.atlas, "--image-size": asked.image_size, "--window": asked.window, "--no-trust": not asked.checked,
     }  # fmt: skip
-    given = [flag for flag, name in flags.items() if options[name]] + ["--no-trust"] * (not options["checked"])
+    given = [flag for flag, value in flags.items() if value]
     if given:
         raise UsageError(
             f"--reconstruct shows what is painted, at the model's own size; it has no use for {', '.join(given)}. Leave that out"
         )
     from .pages.reconstructing import write
 
-    folder, found = write(model, picture, out, options["seed"] or 0, options["device"])
+    folder, found = write(asked.model, asked.picture, out, asked.seed or 0, asked.device)
     if as_json:
         print_json(found)
     else:
         for number, error in enumerate(found["errors"], 1):
             click.echo(f"mask {number}: mean error {error:.4f} of 0 to 1")
     say(f"Written: {folder / 'reconstruction.html'}", quiet)
-    next_command("swinkit", "train", "DATA", "--init", model, quiet=quiet)
+    next_command("swinkit", "train", "DATA", "--init", asked.model, quiet=quiet)
 
 
-def prepared(model: str, picture: Path, options: dict[str, Any]) -> Explainer:
+def prepared(asked: Asked) -> Explainer:
     """The model and the picture, on the device that was asked for."""
     from ..data.decode import decode
     from ..devices import find_device
     from ..explain.explanation import Explainer
     from ..tasks import load
 
-    network: Any = load(model, image_size=options["image_size"]).to(find_device(options["device"]))
+    network: Any = load(asked.model, image_size=asked.image_size).to(find_device(asked.device))
     if not network.config.num_classes:
         mend = "--reconstruct shows what it paints" if network.task == "pretraining" else "choose a classifier"
-        raise UsageError(f"{model} has no classes, so there is no answer to explain. Mend: {mend}")
-    pixels = decode(picture, network.preprocessing.channels)
-    return Explainer(network, pixels, options["checked"], seed=options["seed"] or 0)
+        raise UsageError(f"{asked.model} has no classes, so there is no answer to explain. Mend: {mend}")
+    pixels = decode(asked.picture, network.preprocessing.channels)
+    return Explainer(network, pixels, asked.checked, seed=asked.seed or 0)
 
 
 def chosen(explainer: Explainer, names: Sequence[str]) -> list[Target]:
@@ -179,19 +182,19 @@ def chosen(explainer: Explainer, names: Sequence[str]) -> list[Target]:
     return likeliest(model, explainer.outputs, 2)
 
 
-def looked(explainer: Explainer, options: dict[str, Any], quiet: bool) -> list[Looked]:
+def looked(explainer: Explainer, asked: Asked, quiet: bool) -> list[Looked]:
     """Every view that was asked for, in the order of the page."""
     from ..data.collection import shown
     from .pages.explaining import Looked
 
-    methods = dict.fromkeys(options["methods"] or ("cam", "rollout"))
+    methods = dict.fromkeys(asked.methods or ("cam", "rollout"))
     classes = []
     for method in methods:
         for target in explainer.targets if method != "rollout" else explainer.targets[:1]:
             say(f"{method}: {shown(target.name)}", quiet)
             classes.append(explainer.of_target(target, method))
     say("attention", quiet)
-    attention = attended(explainer, classes[0], options)
+    attention = attended(explainer, classes[0], asked)
     say("receptive fields", quiet)
     fields = [explainer.of_field(stage) for stage in range(explainer.config.num_stages)]
     return [
@@ -201,21 +204,23 @@ def looked(explainer: Explainer, options: dict[str, Any], quiet: bool) -> list[L
     ]
 
 
-def attended(explainer: Explainer, first: View, options: dict[str, Any]) -> list[View]:
+def attended(explainer: Explainer, first: View, asked: Asked) -> list[View]:
     """Attention of the patch at --at, or at the peak of the ``first`` map, in a regular and a shifted block."""
-    if options["at"]:
-        x, y = options["at"]
+    x: float
+    y: float
+    if asked.at:
+        x, y = asked.at
     else:
         row, column = first.peak
         left, top, right, bottom = explainer.frame.box_of((column, row, column + 1, row + 1))
         x, y = (left + right) / 2 - 0.5, (top + bottom) / 2 - 0.5
-    stage = explainer.windowed if options["stage"] is None else options["stage"] - 1
+    stage = explainer.windowed if asked.stage is None else asked.stage - 1
     depths = explainer.config.depths
     if stage >= len(depths):
         raise UsageError(f"--stage {stage + 1}: the model has {len(depths)} stages")
-    if options["block"] is not None and options["block"] > depths[stage]:
-        raise UsageError(f"--block {options['block']}: stage {stage + 1} has {depths[stage]} blocks")
-    blocks = [-2, -1][-depths[stage] :] if options["block"] is None else [options["block"] - 1]
+    if asked.block is not None and asked.block > depths[stage]:
+        raise UsageError(f"--block {asked.block}: stage {stage + 1} has {depths[stage]} blocks")
+    blocks = [-2, -1][-depths[stage] :] if asked.block is None else [asked.block - 1]
     return [explainer.of_attention(x, y, stage, block) for block in blocks]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -20,16 +20,14 @@ ATLAS = (
 )
 
 
-def biases(explainer: Explainer, options: dict[str, Any], keep: Keep) -> list[Group]:
-    """The bias atlas, and the same at another window, where they are asked for; ``keep`` writes a named picture."""
-    if not options["atlas"]:
-        return []
+def biases(explainer: Explainer, window: int | None, resizing: str, keep: Keep) -> list[Group]:
+    """The bias atlas, and the same at another ``window``, if there is one; ``keep`` writes a named picture."""
     model = explainer.model
     groups = [Group("Bias atlas", ATLAS, bias_figures(atlas(model), keep))]
-    if options["window"]:
-        resized = atlas(model, options["window"], options["resizing"])
-        how = f"tables resized by {options['resizing']}" if explainer.config.version == 1 else "log-CPB asked at new offsets"
-        heading = f"Bias atlas, windows of {options['window']} x {options['window']}"
+    if window:
+        resized = atlas(model, window, resizing)
+        how = f"tables resized by {resizing}" if explainer.config.version == 1 else "log-CPB asked at new offsets"
+        heading = f"Bias atlas, windows of {window} x {window}"
         groups.append(Group(heading, f"The same heads after a change of window: {how}.", bias_figures(resized, keep)))
     return groups
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,35 +21,11 @@ from ...report.explained import ExplainedPage, Figure, Group, write_explained
 from ...weights.atomic import write_atomically, write_json
 from ...weights.attached import attached
 from ...weights.saved import sentences
+from .asked import Asked
 from .biases import biases
 from .verdicts import judged, meanings, verdict_of
 
 SHOWN = 640  # pixels of the longer side of a painted picture
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What was typed."""
-
-    model: str
-    picture: Path
-    options: dict[str, Any]
-
-    @property
-    def line(self) -> str:
-        """The command that repeats it."""
-        words = ["swinkit", "explain", self.model, str(self.picture)]
-        for key, flag in (("names", "--class"), ("methods", "--method")):
-            words += [word for value in self.options[key] for word in (flag, value)]
-        if self.options["at"]:
-            words += ["--at", "{},{}".format(*self.options["at"])]
-        if self.options["image_size"]:
-            words += ["--image-size", "{}x{}".format(*self.options["image_size"])]
-        for key in ("stage", "block", "window", "seed"):
-            words += [f"--{key}", str(self.options[key])] if self.options[key] is not None else []
-        words += ["--atlas"] if self.options["atlas"] else []
-        words += ["--resizing", self.options["resizing"]] if self.options["window"] else []
-        return shlex.join([*words, *([] if self.options["checked"] else ["--no-trust"])])
 
 
 @dataclass(frozen=True)
@@ -178,7 +153,8 @@ def write(studio: Studio, looked: Sequence[Looked], asked: Asked) -> dict[str, A
         figures = [studio.figure(view, part.small) for view in part.views]
         heads = [head for view in part.views for head in studio.heads(view)]
         groups.append(Group(part.heading, part.lead, [*figures, *heads]))
-    groups += biases(explainer, asked.options, studio.keep)
+    if asked.atlas:
+        groups += biases(explainer, asked.window, asked.resizing, studio.keep)
     answers = [(target.name, explainer.share(target)) for target in likeliest(explainer.model, explainer.outputs, 5)]
     views = [view for part in looked for view in part.views]
     notes, doubts = (
