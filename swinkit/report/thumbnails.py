@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..data.rgb import as_rgb
+from ..data.rgb import TINY, as_rgb, data_uri
 
-TINY_SIDE = 64  # pixels; up to here a picture is kept as it is, and the page enlarges it without smoothing
 SIDE = 168
 
 
@@ -36,13 +33,5 @@ def thumbnail(picture: NDArray[Any], side: int = SIDE) -> Thumbnail:
     image = Image.fromarray(np.ascontiguousarray(as_rgb(picture)))
     if picture.shape[-1] < 3:  # half the bytes
         image = image.convert("L")
-    tiny = max(image.size) <= TINY_SIDE
-    if not tiny:
-        image.thumbnail((side, side))
-    stream = io.BytesIO()
-    if tiny:
-        image.save(stream, "PNG", optimize=True)
-    else:
-        image.save(stream, "JPEG", quality=82)
-    data = base64.b64encode(stream.getvalue()).decode()
-    return Thumbnail(f"data:image/{'png' if tiny else 'jpeg'};base64,{data}", *image.size)
+    image.thumbnail((side, side))
+    return Thumbnail(data_uri(image, quality=82), *image.size)

@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from ..config import Masking
 from ..data.randomness import MASK, keys, uniforms
-from ..data.rgb import as_rgb
+from ..data.rgb import as_rgb, tiled
 from ..data.transforms import visible
 from ..errors import UsageError
 from ..model.simmim import VISIBLE, cell_grid, grow, neighbourhood, random_mask, reconstruction_loss, uniform_mask
 from ..model.windows import counts_of
+
+SHOWN_SIDE = 96  # pixels, to which smaller pictures are enlarged on the sheet
 
 
 @dataclass(frozen=True)
@@ -153,18 +155,11 @@ def reconstruct(
     return [Reconstruction(*parts) for parts in zip(*planes, hidden[:, 0].cpu().numpy(), names, strict=True)]
 
 
-def sheet(rows: Sequence[Reconstruction], least: int = 96) -> np.ndarray:
-    """A picture (height, width, 3) uint8 of ``rows``: original, masked, painted, error side by side, enlarged to ``least`` pixels a side.
+def sheet(rows: Sequence[Reconstruction]) -> np.ndarray:
+    """A picture (height, width, 3) uint8 of ``rows``: original, masked, painted, error side by side, enlarged to :data:`SHOWN_SIDE`.
 
     Channels are shown as by :func:`~swinkit.data.rgb.as_rgb`; the error is as bright as it is large.
     """
-    factor = -(-least // min(rows[0].original.shape[:2]))
-    lines = []
-    for row in rows:
-        tiles = [
-            as_rgb(part).repeat(factor, 0).repeat(factor, 1) for part in (row.original, row.masked, row.painted, row.error)
-        ]
-        gap = np.full((tiles[0].shape[0], 6, 3), 255, np.uint8)
-        lines.append(np.concatenate([part for tile in tiles for part in (tile, gap)][:-1], axis=1))
-    gap = np.full((6, lines[0].shape[1], 3), 255, np.uint8)
-    return np.concatenate([part for line in lines for part in (line, gap)][:-1], axis=0)
+    factor = -(-SHOWN_SIDE // min(rows[0].original.shape[:2]))
+    parts = [part for row in rows for part in (row.original, row.masked, row.painted, row.error)]
+    return tiled([as_rgb(part).repeat(factor, 0).repeat(factor, 1) for part in parts], across=4)

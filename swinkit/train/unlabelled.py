@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import io
 from dataclasses import replace
 from typing import Any
 
-from PIL import Image
 from torch import nn
 
 from ..config import Masking, SwinConfig
@@ -16,6 +14,7 @@ from ..data.check import Findings
 from ..data.collection import Collection, counted
 from ..data.fitting import SMALL
 from ..data.layouts import open_unlabelled
+from ..data.rgb import png_bytes
 from ..data.split import Split, make_split
 from ..data.transforms import takes
 from ..errors import DataError
@@ -204,9 +203,7 @@ def as_handed_over(model: nn.Module, preprocessing: Preprocessing) -> nn.Module:
 
 
 def draw(run: RunFolder, trainer: Trainer) -> None:
-    stream = io.BytesIO()
-    Image.fromarray(sheet(examples(trainer))).save(stream, "PNG")
-    write_atomically(run.path / SHEET, stream.getvalue())
+    write_atomically(run.path / SHEET, png_bytes(sheet(examples(trainer))))
 
 
 def examples(trainer: Trainer) -> list[Reconstruction]:

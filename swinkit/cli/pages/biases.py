@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from ...data.rgb import tiled
 from ...explain.atlas import BlockBias, atlas
 from ...explain.explanation import Explainer
 from ...explain.paint import diverging
@@ -18,6 +19,7 @@ ATLAS = (
     "What each head adds to its logits for every offset between two patches, query minus key, the same for every picture: the middle "
     "is a patch and itself. Blue is less than the head's mean, orange more."
 )
+ACROSS = 8  # heads in a row
 
 
 def biases(explainer: Explainer, window: int | None, resizing: str, keep: Keep) -> list[Group]:
@@ -40,7 +42,7 @@ def bias_figures(found: Sequence[BlockBias], keep: Keep) -> list[Figure]:
         reach = float(centred.abs().max())
         scale = max(1, 150 // block.surface.shape[1])
         tiles = [np.kron(diverging(head.numpy(), reach), np.ones((scale, scale, 1), np.uint8)) for head in centred]
-        picture = _tiled(tiles)
+        picture = tiled(tiles, ACROSS)
         name = f"stage {block.stage + 1}, block {block.block + 1}, window {block.window[0]} x {block.window[1]}"
         keep(f"bias-stage{block.stage + 1}-block{block.block + 1}-window{block.window[0]}", picture)
         low, high = float(block.entropy.min()), float(block.entropy.max())
@@ -51,14 +53,3 @@ def bias_figures(found: Sequence[BlockBias], keep: Keep) -> list[Figure]:
         )
         figures.append(Figure(picture, name, told))
     return figures
-
-
-def _tiled(tiles: Sequence[np.ndarray], across: int = 8, gap: int = 6) -> np.ndarray:
-    """Tiles (H, W, 3) in rows of at most ``across``, on white."""
-    height, width = tiles[0].shape[:2]
-    rows, columns = -(-len(tiles) // across), min(across, len(tiles))
-    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
-    for number, tile in enumerate(tiles):
-        top, left = number // across * (height + gap), number % across * (width + gap)
-        sheet[top : top + height, left : left + width] = tile
-    return sheet

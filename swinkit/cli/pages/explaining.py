@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...data.rgb import as_rgb
+from ...data.rgb import as_rgb, png_bytes
 from ...explain.explanation import Explainer, View
 from ...explain.facts import AttentionFacts, ClassFacts, FieldFacts
 from ...explain.paint import outlined, paint_over, stamped
@@ -97,12 +96,10 @@ class Studio:
         return figures
 
     def keep(self, key: str, picture: np.ndarray) -> None:
-        stream = io.BytesIO()
-        Image.fromarray(picture).save(stream, "PNG", optimize=True)
         name = f"{safe_name(key)}.png"
         if name in self.files.values():  # two classes may differ in characters that a file name cannot have
             name = f"{safe_name(key)}-{len(self.files)}.png"
-        write_atomically(self.folder / name, stream.getvalue())
+        write_atomically(self.folder / name, png_bytes(picture, optimize=True))
         self.files[key] = name
 
     def _scaled(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import shlex
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from ...data.decode import decode
+from ...data.rgb import png_bytes
 from ...devices import find_device
 from ...explain.reconstruction import load_painter, reconstructions
 from ...report.page import Headline, ReportData, Sheet, write_report
@@ -34,11 +32,9 @@ def write(model: str, picture: Path, out: Path | None, seed: int, device: str) -
         "picture": str(picture), "model": model, "seed": seed, "masking": masking.model_dump(), "errors": errors,
         "files": ["reconstruction.png"],
     }  # fmt: skip
-    stream = io.BytesIO()
-    Image.fromarray(drawn).save(stream, "PNG")
     folder = out or first_free(Path("runs"), "explain")
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "reconstruction.png", stream.getvalue())
+    write_atomically(folder / "reconstruction.png", png_bytes(drawn))
     # counted, since whole cells are more than the share that was asked for
     hidden = sum(float(row.hidden.mean()) for row in rows) / len(rows)
     words = ["swinkit", "explain", model, str(picture), "--reconstruct", *(["--seed", str(seed)] if seed else [])]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
+
+from ...data.rgb import data_uri
 
 
 def pack(values: Any) -> dict[str, Any]:
@@ -31,11 +32,7 @@ def pack_rows(rows: Any) -> dict[str, Any]:
 
 def png(pixels: np.ndarray) -> str:
     """A data URI of a picture (H, W, 3) uint8: PNG where it is tiny, JPEG where that would be heavy."""
-    stream = io.BytesIO()
-    small = max(pixels.shape[:2]) <= 64
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.save(stream, "PNG", optimize=True) if small else image.save(stream, "JPEG", quality=88)
-    return f"data:image/{'png' if small else 'jpeg'};base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return data_uri(Image.fromarray(np.ascontiguousarray(pixels)), quality=88)
 
 
 def _text(array: np.ndarray) -> str:
