@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 BUNDLED_MODEL = "swin_nano.fashion_mnist"
 PER_CLASS = 20
 EPOCHS = 40  # for 200 pictures: seconds per run, and enough for the bundled weights to settle on digits
+SHOWN = 3  # right answers, and as many mistakes
 
 
 @click.command(name="demo")
@@ -95,9 +96,9 @@ def rival(name: str, judged: Judged, ours: bool = False) -> Any:
     return Rival(name, figure.value, figure.low, figure.high, f"{len(judged.evaluation):,} pictures", ours)
 
 
-def show(evaluation: Evaluation, quiet: bool, count: int = 3) -> None:
+def show(evaluation: Evaluation, quiet: bool) -> None:
     """Some right answers and the worst mistakes, one line each, on stderr."""
-    rows = [*evaluation.right_answers(count), *evaluation.mistakes(count)]
+    rows = [*evaluation.right_answers(SHOWN), *evaluation.mistakes(SHOWN)]
     for row in rows:
         scores = evaluation.probabilities[row]
         best, truth = int(scores.argmax()), int(evaluation.truth[row])

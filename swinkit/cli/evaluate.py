@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..tasks.evaluation import Evaluation
 
 SPLITS = ("auto", "train", "val", "test", "all")
+WEAKEST = 20  # classes on the screen; --json has all
 
 
 @click.command(name="evaluate")
@@ -104,8 +105,8 @@ def parse_gate(text: str) -> tuple[str, float]:
     raise UsageError(f"--require expects FIGURE=VALUE, got {text!r}. For instance: --require top1=0.9")
 
 
-def print_table(evaluation: Evaluation, classes: int = 20) -> None:
-    """Figures, and the ``classes`` weakest classes, on stdout."""
+def print_table(evaluation: Evaluation) -> None:
+    """Figures, and the :data:`WEAKEST` classes that do worst, on stdout."""
     from ..data.collection import shown
     from ..tasks.evaluation import SingleLabel
 
@@ -117,13 +118,13 @@ def print_table(evaluation: Evaluation, classes: int = 20) -> None:
         click.echo(f"{name:18}{value:>8}{interval}" + (f"   {reason}" if reason else ""))
     rows = evaluation.to_dict()["classes"]
     rows.sort(key=lambda row: 2.0 if row["f1"] is None else row["f1"])
-    width = min(40, max([5, *(len(shown(row["class"])) for row in rows[:classes])]))
+    width = min(40, max([5, *(len(shown(row["class"])) for row in rows[:WEAKEST])]))
     click.echo(f"\n{'class':{width}}  pictures  precision  recall      F1")
-    for row in rows[:classes]:
+    for row in rows[:WEAKEST]:
         values = "  ".join(f"{_cell(row[key]):>{size}}" for key, size in (("precision", 9), ("recall", 6), ("f1", 6)))
         click.echo(f"{shown(row['class'])[:width]:{width}}  {row['support']:8,}  {values}")
-    if len(rows) > classes:
-        click.echo(f"and {len(rows) - classes} classes that do better; --json has all")
+    if len(rows) > WEAKEST:
+        click.echo(f"and {len(rows) - WEAKEST} classes that do better; --json has all")
 
 
 def _cell(value: Any) -> str:

@@ -23,6 +23,7 @@ PHOTOGRAPHS = {
     "test": ("camera", "coffee", "gravel", "rocket"),
 }
 TRIES = 200
+GROUND = 24  # up to this value of 255 a pixel is the black around an object
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,9 @@ def cut_out(pixels: np.ndarray, side: int, chance: np.random.Generator) -> tuple
     return colours.astype(np.uint8), opaque[tight]
 
 
-def silhouette(pixels: np.ndarray, threshold: int = 24) -> np.ndarray:
+def silhouette(pixels: np.ndarray) -> np.ndarray:
     """What is not ground in a gray picture on black: dark places that bright ones enclose along both axes belong to the object."""
-    bright = pixels > min(threshold, int(pixels.max()) - 1)
+    bright = pixels > min(GROUND, int(pixels.max()) - 1)
     enclosed = [np.logical_or.accumulate(bright, axis) & np.logical_or.accumulate(np.flip(bright, axis), axis)[
         tuple(slice(None, None, -1) if along == axis else slice(None) for along in (0, 1))] for axis in (0, 1)]  # fmt: skip
     return enclosed[0] & enclosed[1]

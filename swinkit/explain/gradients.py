@@ -12,6 +12,7 @@ from .blank import blank
 from .cam import Score
 
 AT_ONCE = 8  # pictures through the model at once
+NOISY, NOISE = 8, 0.15  # SmoothGrad's pictures, and the standard deviation of their noise in units of the picture's own
 
 
 def integrated_gradients(model: nn.Module, images: Tensor, score: Score, steps: int = 16) -> Tensor:
@@ -24,21 +25,19 @@ def integrated_gradients(model: nn.Module, images: Tensor, score: Score, steps: 
     return given.sum(dim=1).detach()
 
 
-def smoothgrad(
-    model: nn.Module, images: Tensor, score: Score, samples: int = 8, noise: float = 0.15, seed: int | None = None
-) -> Tensor:
+def smoothgrad(model: nn.Module, images: Tensor, score: Score, seed: int | None = None) -> Tensor:
     """Smilkov et al. (arXiv 1706.03825): the gradient's size, averaged over noisy pictures: (B, H, W), not negative.
 
-    ``noise`` is its standard deviation in units of the pictures' own. It is the noise of ``seed``, by default torch's global generator's.
+    The noise is that of ``seed``, by default torch's global generator's.
     """
     attributions = required("captum.attr", "explain")
     method = attributions.NoiseTunnel(attributions.Saliency(_scored(model, score)))
-    deviation = float(noise * images.std())
+    deviation = float(NOISE * images.std())
     with torch.random.fork_rng([images.device] if images.is_cuda else [], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
         given = method.attribute(
-            images, nt_type="smoothgrad", nt_samples=samples, nt_samples_batch_size=AT_ONCE, stdevs=deviation, abs=True
+            images, nt_type="smoothgrad", nt_samples=NOISY, nt_samples_batch_size=AT_ONCE, stdevs=deviation, abs=True
         )
     return given.sum(dim=1).detach()
 

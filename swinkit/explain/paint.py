@@ -19,6 +19,8 @@ DIVERGING = np.array(
     [(33, 74, 135), (112, 154, 204), (214, 224, 236), (247, 246, 243), (243, 216, 196), (222, 138, 84), (148, 60, 12)]
 )
 WARNING = (178, 34, 20)
+STRENGTH = 0.85  # how much of the picture the map's colour covers where it is strongest
+DARK, BRIGHT = (20, 20, 20), (255, 255, 255)  # lines that are seen on any picture
 
 
 def ramp(values: Values, colours: NDArray[np.integer]) -> Picture:
@@ -41,7 +43,7 @@ def diverging(values: Values, reach: float | None = None) -> Picture:
     return ramp(values / reach / 2 + 0.5, DIVERGING)
 
 
-def paint_over(picture: Picture, values: Values, strength: float = 0.85) -> Picture:
+def paint_over(picture: Picture, values: Values) -> Picture:
     """``picture`` (H, W, 3) under the map ``values`` (H, W): grey where nothing is marked, hatched where the map is NaN.
 
     The stronger a place is marked the more of the map's colour covers it, so that the picture stays readable elsewhere.
@@ -49,7 +51,7 @@ def paint_over(picture: Picture, values: Values, strength: float = 0.85) -> Pict
     top = np.nanmax(values, initial=0.0)
     marked = np.nan_to_num(values / top if top > 0 else values * 0).clip(0, 1)
     grey = np.repeat((picture @ [0.299, 0.587, 0.114])[..., None], 3, axis=-1) * 0.75 + 30
-    cover = (strength * marked)[..., None]
+    cover = (STRENGTH * marked)[..., None]
     painted = grey * (1 - cover) + ramp(0.25 + 0.75 * marked, HEAT) * cover
     rows, columns = np.indices(values.shape)
     hatch = np.isnan(values) & ((rows + columns) // 3 % 3 == 0)
@@ -58,12 +60,12 @@ def paint_over(picture: Picture, values: Values, strength: float = 0.85) -> Pict
     return painted.clip(0, 255).astype(np.uint8)
 
 
-def outlined(picture: Picture, boxes: Sequence[Box], colour: tuple[int, int, int] = (255, 255, 255)) -> Picture:
-    """``picture`` with ``boxes`` (left, top, right, bottom in its pixels) drawn as lines, dark beside ``colour``."""
+def outlined(picture: Picture, boxes: Sequence[Box]) -> Picture:
+    """``picture`` with ``boxes`` (left, top, right, bottom in its pixels) drawn as white lines, dark beside them."""
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
     for left, top, right, bottom in boxes:
-        for grown, ink in ((1, (20, 20, 20)), (0, colour)):
+        for grown, ink in ((1, DARK), (0, BRIGHT)):
             corners = left - grown, top - grown, max(left, right - 1 + grown), max(top, bottom - 1 + grown)
             draw.rectangle([round(corner) for corner in corners], outline=ink)
     return np.asarray(image)

@@ -18,6 +18,7 @@ LEFT, RIGHT, TOP, BOTTOM = 44, 62, 12, 34  # LEFT and RIGHT at least: wide ticks
 DIGIT = 6.8  # pixels of a character of a tick
 NAME, BETWEEN = 26, 14  # letters of a line's name, pixels from one name to the next
 COLOURS = 6  # of lines in the style sheet; the seventh line begins anew
+TICKS = 30.0  # pixels from one written place below the axis to the next, at least
 NEAR = 34  # pixels between circles whose notes would touch
 
 Text = Callable[[float], str]
@@ -155,11 +156,11 @@ def _hover(place: tuple[float, float], text: str) -> Markup:
     return tag("circle", tag("title", text), cx=place[0], cy=place[1], r=6, class_="hover")
 
 
-def _legible(places: Sequence[float], x: Scale, gap: float = 30.0) -> list[float]:
+def _legible(places: Sequence[float], x: Scale) -> list[float]:
     """Those of ``places`` that can be written below an axis without touching one another, the last one for certain."""
     kept: list[float] = []
     for place in reversed(places):
-        if not kept or x(kept[-1]) - x(place) >= gap:
+        if not kept or x(kept[-1]) - x(place) >= TICKS:
             kept.append(place)
     return kept[::-1]
 
