@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,19 @@ BARS = {
 }
 
 
+@dataclass(frozen=True)
+class Options:
+    """What is exported how, but for its target, its place and the bars of int8."""
+
+    with_preprocessing: bool
+    layout: str | None
+    int8: bool
+    calibrate: str | None
+    evaluate: str | None
+    as_json: bool
+    quiet: bool
+
+
 def bars(command: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a command with :data:`BARS`; each arrives under the name of its bar, None where it was not given."""
     for option, (bar, told) in reversed(BARS.items()):
@@ -50,7 +64,7 @@ def bars(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--evaluate", type=DATA, metavar="DATA", help="Pictures that judge it.  [default: those that DATA keeps for it]")
 @bars
 @shared("out", "json", "quiet", out="A new folder, by default MODEL-onnx, -openvino, -torch or -openvino-int8 here.")
-def export_command(model: str, target: str | None, out: Path | None, **options: Any) -> None:
+def export_command(model: str, target: str | None, out: Path | None, **given: Any) -> None:
     """Write MODEL as one graph for every batch, height and width, into a folder with its classes and golden answers.
 
     The folder gets its name only after the graph, read back from the disk, answered as PyTorch does, within 1e-4 of the
@@ -61,68 +75,69 @@ def export_command(model: str, target: str | None, out: Path | None, **options: 
     swinkit export runs/classify/shoes --to openvino --with-preprocessing
     swinkit export runs/classify/shoes --int8 --calibrate shoes/
     """
-    quiet = options["quiet"]
-    target = target or ("openvino" if options["int8"] else "onnx")
-    gate = _check(target, options)
-    out = out or default_folder(model, f"{target}-int8" if options["int8"] else target)
+    held = {bar: value for bar, _ in BARS.values() if (value := given.pop(bar)) is not None}
+    options = Options(**given)
+    target = target or ("openvino" if options.int8 else "onnx")
+    gate = _check(target, options, held)
+    out = out or default_folder(model, f"{target}-int8" if options.int8 else target)
     from ..runtime.export.bundle import Input, Refused
     from ..weights.atomic import check_absent
 
     check_absent(out)
-    layout = "NCHW" if options["layout"] == "nchw" else "NHWC"
-    given = Input(dtype="uint8", layout=layout) if options["with_preprocessing"] else Input()  # type: ignore[arg-type]
+    layout = "NCHW" if options.layout == "nchw" else "NHWC"
+    pictures = Input(dtype="uint8", layout=layout) if options.with_preprocessing else Input()  # type: ignore[arg-type]
     try:
-        if options["int8"]:
-            _export_int8(model, out, given, gate, options)
+        if options.int8:
+            _export_int8(model, out, pictures, gate, options)
         else:
-            _export(model, out, target, given, options)
+            _export(model, out, target, pictures, options)
     except Refused as refused:
-        if options["as_json"]:
+        if options.as_json:
             print_json({**_facts(None, refused.manifest), "refused": str(refused)})
         raise
-    next_command("swinkit", "verify", out, quiet=quiet)
+    next_command("swinkit", "verify", out, quiet=options.quiet)
 
 
-def _check(target: str, options: dict[str, Any]) -> Gate:
-    """What int8 is held to."""
-    given = {bar: options[bar] for bar, _ in BARS.values() if options[bar] is not None}
-    if options["layout"] and not options["with_preprocessing"]:
+def _check(target: str, options: Options, held: Mapping[str, float]) -> Gate:
+    """What int8 is held to, the bars ``held`` among it; raises :class:`UsageError` for options that have no use for one another."""
+    if options.layout and not options.with_preprocessing:
         raise UsageError("--layout says how pictures lie that the graph normalises itself. Add --with-preprocessing")
-    if options["int8"] and target != "openvino":
+    if options.int8 and target != "openvino":
         raise UsageError(f"int8 graphs are made for OpenVINO, not for {target}. Leave --to out")
-    if options["int8"] and not options["calibrate"]:
+    if options.int8 and not options.calibrate:
         raise UsageError(
             "--int8 needs pictures to learn its ranges from. Add --calibrate DATA: a folder, such as the training data"
         )
-    if not options["int8"] and (options["calibrate"] or options["evaluate"]):
+    if not options.int8 and (options.calibrate or options.evaluate):
         raise UsageError("--calibrate and --evaluate are for --int8. Add it, or leave them out")
-    if not options["int8"] and given:
-        named = ", ".join(option for option, (bar, _) in BARS.items() if bar in given)
+    if not options.int8 and held:
+        named = ", ".join(option for option, (bar, _) in BARS.items() if bar in held)
         raise UsageError(f"{named}: bars for --int8. Add it, or leave them out")
-    return Gate(**given)
+    return Gate(**held)
 
 
-def _export(model: str, out: Path, target: str, given: Any, options: dict[str, Any]) -> None:
+def _export(model: str, out: Path, target: str, given: Any, options: Options) -> None:
     from ..runtime.export.exporting import export
 
-    bundle = export(model, out, target, given, clock(options["quiet"]))  # type: ignore[arg-type]
-    if options["as_json"]:
+    bundle = export(model, out, target, given, clock(options.quiet))  # type: ignore[arg-type]
+    if options.as_json:
         print_json({**_facts(bundle.path, bundle.manifest), "seconds": bundle.seconds})
     else:
         _print_table(bundle.manifest)
 
 
-def _export_int8(model: str, out: Path, given: Any, gate: Gate, options: dict[str, Any]) -> None:
+def _export_int8(model: str, out: Path, given: Any, gate: Gate, options: Options) -> None:
     from ..runtime.export.int8 import export_int8
     from ..tasks import decoder_of, load
     from .calibrating import find_pictures
 
-    quiet = options["quiet"]
+    # _check demands it
+    assert options.calibrate
     network = load(model)
     decoder_of(network)  # what decides nothing cannot be judged
-    pictures = find_pictures(model, network, options["calibrate"], options["evaluate"], quiet)
-    bundle, verdict = export_int8(network, out, pictures, given, gate, clock(quiet))
-    if options["as_json"]:
+    pictures = find_pictures(model, network, options.calibrate, options.evaluate, options.quiet)
+    bundle, verdict = export_int8(network, out, pictures, given, gate, clock(options.quiet))
+    if options.as_json:
         print_json({**_facts(bundle.path, bundle.manifest), "seconds": bundle.seconds})
     else:
         click.echo(str(verdict))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,24 @@ FORMATS = ("table", "jsonl", "csv", "parquet")
 LOOKED_AT = 100  # inputs, before the model is loaded
 PATIENCE = 30  # seconds for one picture
 FEW = 3  # inputs, up to which the next command names them
+
+
+@dataclass(frozen=True)
+class Options:
+    """How it is answered and where to; ``kind`` is one of :data:`FORMATS`, None where ``out`` decides."""
+
+    kind: str | None
+    top: int
+    embeddings: bool
+    null: bool
+    image_size: tuple[int, int] | None
+    batch_size: int | None
+    engine: str
+    precision: str
+    out: Path | None
+    device: str
+    as_json: bool
+    quiet: bool
 
 
 @click.command("predict")
@@ -89,7 +108,7 @@ FEW = 3  # inputs, up to which the next command names them
     "out", "device", "json", "quiet",
     out="A new file for the rows, as .jsonl, .csv or .parquet; by default they go to the screen. The same command again continues a run that was killed.",
 )  # fmt: skip
-def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: float | None, **options: Any) -> None:
+def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: float | None, **given: Any) -> None:
     """Classify pictures with MODEL: one row per input, in their order; what cannot be read gets its reason.
 
     INPUT is a file, a folder (with all below it), a pattern in quotes, or - for a list of files on stdin. The exit code is
@@ -101,12 +120,13 @@ def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: f
     swinkit predict runs/classify/shoes new-photos/ --out predictions.csv
     find photos -name '*.jpg' -print0 | swinkit predict runs/classify/shoes - -0 --json
     """
-    kind = _format(options["kind"], options["out"], options["as_json"])
-    if kind == "table" and options["embeddings"]:
+    options = Options(**given)
+    kind = _format(options.kind, options.out, options.as_json)
+    if kind == "table" and options.embeddings:
         raise UsageError("A table shows no embeddings. Add --json, or --out with a file for them")
     if workers == 0 and seconds is not None:
         raise UsageError("--seconds bounds decoding by other processes, of which --workers 0 has none. Leave one of them out")
-    listed = _inputs(inputs, options["null"])
+    listed = _inputs(inputs, options.null)
     if kind == "table":  # the other formats have columns that the model decides
         listed = _some_readable(listed)
     from ..data.decode import decode
@@ -116,44 +136,42 @@ def command(model: str, inputs: tuple[str, ...], workers: int | None, seconds: f
     guard: AbstractContextManager[Any] = Decoders(seconds or PATIENCE) if workers else nullcontext(decode)
     with guard as decode_one:  # its processes start while torch is imported
         tally = _answer(model, listed, kind, decode_one, workers, options)
-    _conclude(tally, options["out"], options["as_json"], options["quiet"])
-    if not options["out"]:
+    _conclude(tally, options.out, options.as_json, options.quiet)
+    if not options.out:
         _propose(model, inputs, options)
 
 
 def _answer(
-    model: str, listed: Iterable[Input], kind: str, decode_one: Callable[..., Any], workers: int, options: dict[str, Any]
+    model: str, listed: Iterable[Input], kind: str, decode_one: Callable[..., Any], workers: int, options: Options
 ) -> Tally:
     """Ask ``model`` about what is ``listed``; rows go into the file of ``options``, or to the screen as they come."""
     from ..runtime.journal import Journal
     from ..runtime.predictor import Predictor
     from ..runtime.rows import WRITERS, Columns, Tally, to_row
 
-    predictor = Predictor(
-        model, options["image_size"], options["device"], options["batch_size"], options["engine"], options["precision"]
-    )
-    say_doubts(predictor.model, options["quiet"])
-    columns = Columns(min(options["top"], len(predictor.classes)), predictor.multi_label, options["embeddings"])
+    predictor = Predictor(model, options.image_size, options.device, options.batch_size, options.engine, options.precision)
+    say_doubts(predictor.model, options.quiet)
+    columns = Columns(min(options.top, len(predictor.classes)), predictor.multi_label, options.embeddings)
 
     def rows(items: Iterable[Input]) -> Iterator[Row]:
-        for answer in predictor.stream(items, options["embeddings"], decode_one, workers):
+        for answer in predictor.stream(items, options.embeddings, decode_one, workers):
             yield to_row(answer, columns)
 
-    if options["out"]:
-        journal = Journal(options["out"], {"model": predictor.fingerprint(), **columns._asdict()})
-        return _write(rows, listed, journal, lambda done, file: WRITERS[kind](done, file, columns), options["quiet"])
+    if options.out:
+        journal = Journal(options.out, {"model": predictor.fingerprint(), **columns._asdict()})
+        return _write(rows, listed, journal, lambda done, file: WRITERS[kind](done, file, columns), options.quiet)
     tally = Tally()
     _print(tally.count(rows(listed)), kind, columns, predictor.classes)
     return tally
 
 
-def _propose(model: str, inputs: tuple[str, ...], options: dict[str, Any]) -> None:
+def _propose(model: str, inputs: tuple[str, ...], options: Options) -> None:
     """The command that keeps what has only been shown."""
     if len(inputs) > FEW or "-" in inputs:  # a shell writes out *.jpg, and a list came from another command
-        same_command("predictions.csv", quiet=options["quiet"])
+        same_command("predictions.csv", quiet=options.quiet)
     else:
-        further = (*map(no_option, inputs), *at_size(options["image_size"]), "--out", "predictions.csv")
-        next_command("swinkit", "predict", model, *further, quiet=options["quiet"])
+        further = (*map(no_option, inputs), *at_size(options.image_size), "--out", "predictions.csv")
+        next_command("swinkit", "predict", model, *further, quiet=options.quiet)
 
 
 def _format(kind: str | None, out: Path | None, as_json: bool) -> str:
