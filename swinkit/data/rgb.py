@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-TINY = 64  # pixels; up to here a picture is kept as it is, and a page enlarges it without smoothing
+TINY_SIDE = 64  # pixels; up to here a picture is kept as it is, and a page enlarges it without smoothing
 GAP = 6  # pixels of white between two tiles
 
 
@@ -40,7 +40,7 @@ def png_bytes(picture: NDArray[np.uint8], optimize: bool = False) -> bytes:
 
 def data_uri(image: Image.Image, quality: int) -> str:
     """``image`` as a data URI: lossless PNG if tiny, else JPEG of ``quality``, 1 to 95."""
-    tiny = max(image.size) <= TINY
+    tiny = max(image.size) <= TINY_SIDE
     content = _encoded(image, "PNG", optimize=True) if tiny else _encoded(image, "JPEG", quality=quality)
     return f"data:image/{'png' if tiny else 'jpeg'};base64,{base64.b64encode(content).decode()}"
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..data.rgb import TINY, as_rgb, data_uri
+from ..data.rgb import TINY_SIDE, as_rgb, data_uri
 
 SIDE = 168
 
