@@ -1,10 +1,11 @@
-"""A tiny model with distinct answers."""
+"""A tiny model with distinct answers, and a memory of engines that is empty."""
 
 import pytest
 import torch
 
 import swinkit
 from swinkit.preprocessing import Preprocessing
+from swinkit.runtime import choices
 from swinkit.weights.files import save_model
 
 from .pictures import SIDE
@@ -28,3 +29,9 @@ def model_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def predictor(model_folder):
     return swinkit.Predictor(str(model_folder), batch_size=8, precision="float32")
+
+
+@pytest.fixture
+def own_memory(monkeypatch, tmp_path):
+    """What was found fastest before is not known here; compiled kernels are."""
+    monkeypatch.setattr(choices, "cache_folder", lambda: tmp_path / "kernels")

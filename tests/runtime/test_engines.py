@@ -1,9 +1,8 @@
-"""Every engine answers as the model does, at any size and for every version; "auto" measures, checks, and remembers."""
+"""Every engine answers as the model does, at any size and for every version."""
 
 from __future__ import annotations
 
 import copy
-import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -16,28 +15,17 @@ from torch._dynamo.utils import counters
 
 from swinkit.cli.bench import command as bench
 from swinkit.cli.predict import command as predict
-from swinkit.config import SwinConfig
 from swinkit.devices import threads
 from swinkit.errors import MissingExtra, UsageError
-from swinkit.model.classifier import SwinClassifier
-from swinkit.runtime import choices, engines, kinds
-from swinkit.runtime.engines import choice, compiled, eager, native
-from tests.shaking import shake
+from swinkit.runtime import engines, kinds
+from swinkit.runtime.engines import choice, compiled, native
+
+from .models import model_of
 
 SIZES = [(64, 64), (37, 150), (90, 112)]
 
 
-@pytest.fixture(autouse=True)
-def own_memory(monkeypatch, tmp_path):
-    """What was found fastest before is not known here; compiled kernels are."""
-    monkeypatch.setattr(choices, "cache_folder", lambda: tmp_path / "kernels")
-
-
-def model_of(version: int, **more) -> SwinClassifier:
-    given = {"embed_dim": 32, "depths": (2, 2, 2), "num_heads": (1, 2, 4), "num_classes": 5}
-    torch.manual_seed(0)
-    return shake(SwinClassifier(SwinConfig(version=version, **{**given, **more}))).eval()
-
+pytestmark = pytest.mark.usefixtures("own_memory")
 
 KINDS = {
     "v1": {"version": 1}, "v1 dense, ape": {"version": 1, "geometry": "dense", "ape": True}, "v2": {"version": 2},
@@ -314,81 +302,10 @@ def test_the_callers_autocast_does_not_reach_an_engine(version):
         assert (answer - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
-def test_a_remembered_engine_is_not_trusted_with_other_weights(monkeypatch):
-    monkeypatch.setattr(engines, "candidates", lambda thorough: ["eager", "native"])
-    choice.remember(choice.identity(model_of(1), "float32", (1, 3, 64, 64), ["eager", "native"]), "native")
-    monkeypatch.setattr(choice, "agrees", lambda *given: False)
-    assert engines.build(model_of(1), shape=(1, 3, 64, 64)).name == "eager"
-
-
-def test_auto_measures_and_remembers(monkeypatch):
-    model, asked = model_of(1), []
-    original = choice.in_turn
-    monkeypatch.setattr(choice, "in_turn", lambda *given, **more: asked.append(1) or original(*given, **more))
-    monkeypatch.setattr(engines, "candidates", lambda thorough: ["eager", "native"])
-    first = engines.build(model, shape=(1, 3, 64, 64))
-    assert asked
-    asked.clear()
-    assert engines.build(model, shape=(1, 3, 64, 64)).name == first.name
-    assert not asked
-    monkeypatch.setattr(choice, "sources_digest", lambda: "kernels of another release")
-    assert engines.build(model, shape=(1, 3, 64, 64)).name in {"eager", "native"}
-    assert asked
-    asked.clear()
-    choices.place().write_text("{ not json")
-    assert engines.build(model, shape=(1, 3, 64, 64)).name in {"eager", "native"}
-    assert asked
-    assert json.loads(choices.place().read_text())
-
-
-@pytest.mark.parametrize(("share", "chosen"), [(0.97, "native"), (0.9, "onednn")])
-def test_auto_leaves_the_native_engine_for_a_clearly_faster_one_only(share, chosen, monkeypatch):
-    seconds = {"eager": 2.0, "native": 1.0, "onednn": share}
-    monkeypatch.setattr(engines, "candidates", lambda thorough: list(seconds))
-    monkeypatch.setattr(choice, "in_turn", lambda runs, *_, **__: {name: [seconds[name]] for name in runs})
-    assert engines.build(model_of(1), shape=(1, 3, 32, 32)).name == chosen
-
-
-def test_a_remembered_engine_that_no_longer_builds_is_passed_over(monkeypatch):
-    model, names = model_of(1), ["eager", "openvino"]
-    monkeypatch.setattr(engines, "candidates", lambda thorough: names)
-    choice.remember(choice.identity(model, "float32", (1, 3, 64, 64), names), "openvino")
-
-    def build(model, precision, shape):
-        raise OSError("libopenvino.so: cannot open shared object file")
-
-    monkeypatch.setattr(engines, "_builder", lambda name: {"eager": eager.build, "openvino": build}[name])
-    assert engines.build(model, shape=(1, 3, 64, 64)).name == "eager"
-
-
 def test_a_folder_called_as_an_engine_is_no_package(monkeypatch, tmp_path):
     (tmp_path / "native").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     assert choice.identity(model_of(1), "float32", (1, 3, 64, 64), ["eager", "native"])
-
-
-def test_auto_without_a_home_folder_measures_each_time(monkeypatch):
-    def nowhere():
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.setattr(choices, "cache_folder", nowhere)
-    choice.remember("key", "native")
-    assert choice.remembered() == {}
-
-
-def test_auto_passes_over_an_engine_that_answers_wrongly_or_fails(monkeypatch):
-    monkeypatch.setattr(engines, "candidates", lambda thorough: ["eager", "native", "openvino"])
-    right = native.build
-
-    def wrong(model, precision, shape):
-        program = right(model, precision, shape)
-        return lambda images: tuple(part + 1 for part in program(images))
-
-    def failing(model, precision, shape):
-        raise RuntimeError("another library's fault")
-
-    monkeypatch.setattr(engines, "_builder", lambda name: {"native": wrong, "openvino": failing, "eager": eager.build}[name])
-    assert engines.build(model_of(1), shape=(1, 3, 64, 64)).name == "eager"
 
 
 def test_what_cannot_be_is_told(monkeypatch):
