@@ -140,6 +140,7 @@ def _record(path: Path, line: int, row: dict[str, Any]) -> tuple[str, list[str],
         raise DataError(f"{where}: split {str(split)!r}; expected train, val or test")
     group = None if row.get("group") in (None, "") else _name(row["group"])
     _check_characters(where, name, *labels, group or "")
+    _check_encoding(where, path, *labels, group or "")
     return name, labels, SPLITS[str(split).lower()] if split else None, group, several
 
 
@@ -150,6 +151,16 @@ def _check_characters(where: str, *texts: str) -> None:
             text.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
             raise DataError(f"{where}: {text!r} holds half a character (a lone surrogate). Mend: write the whole one") from None
+
+
+def _check_encoding(where: str, path: Path, *texts: str) -> None:
+    """Raises :class:`DataError` for bytes that are no UTF-8, which a file's name may hold and the name of a class or a group may not."""
+    kind = "JSON lines in" if path.suffix.lower() == ".jsonl" else "CSV"
+    for text in texts:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise DataError(f"{where}: '{shown(text)}' is not UTF-8. Mend: save the file as {kind} UTF-8") from None
 
 
 def _name(value: Any) -> str:

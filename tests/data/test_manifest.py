@@ -74,6 +74,23 @@ def test_half_a_character_of_utf_16_is_no_traceback(tmp_path):
         open_data(tmp_path / "m.csv")
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "cp1251"])
+@pytest.mark.parametrize("field", ["label", "labels", "group"])
+def test_names_in_an_old_encoding_are_refused_with_their_line_and_the_mend(tmp_path, encoding, field):
+    word = "Käse" if encoding == "cp1252" else "сыр"
+    (tmp_path / "m.csv").write_bytes(f"file_name,{field}\na.png,x\nb.png,{word}\n".encode(encoding))
+    with pytest.raises(DataError, match=r"m\.csv, line 3: '.*x[ef].*' is not UTF-8\. Mend: save the file as CSV UTF-8"):
+        open_data(tmp_path / "m.csv")
+    (tmp_path / "m.jsonl").write_bytes(f'{{"file_name": "b.png", "{field}": "{word}"}}'.encode(encoding))
+    with pytest.raises(DataError, match=r"m\.jsonl, line 1: .* is not UTF-8\. Mend: save the file as JSON lines in UTF-8"):
+        open_data(tmp_path / "m.jsonl")
+
+
+def test_a_name_of_a_file_may_hold_any_bytes(tmp_path):
+    (tmp_path / "m.csv").write_bytes("file_name,label\nä.png,cat\n".encode("cp1252"))
+    assert open_data(tmp_path / "m.csv").samples[0].source == "\udce4.png"
+
+
 @pytest.mark.parametrize("field", ["file_name", "label", "group"])
 def test_half_a_character_that_json_escapes_is_refused_with_its_line(tmp_path, field):
     row = {"file_name": "a.png", "label": "a", "group": "g"}
