@@ -16,6 +16,7 @@ from ..machine import usable_cores
 from .ahead import made_ahead
 from .arrays import Undecodable, channels_first
 from .collection import Collection, counted, shown
+from .decode import unread
 from .duplicates import Print, exact, fingerprint, near, one_view
 from .files import open_regular
 
@@ -79,6 +80,7 @@ class _Look:
     reason: str | None
     size: tuple[int, int] = (0, 0)
     print: Print | None = None
+    unread: str = ""
 
 
 def examine(
@@ -91,6 +93,7 @@ def examine(
     total = len(collection)
     unusable: dict[int, str] = {}
     prints: dict[int, Print] = {}
+    beside: list[str] = []
     sizes = np.zeros((total, 2), np.int64)
     for index, look in enumerate(_looks(collection)):
         sizes[index] = look.size
@@ -98,6 +101,7 @@ def examine(
             unusable[index] = look.reason
         if look.print is not None:
             prints[index] = look.print
+        beside.append(look.unread)
         if progress is not None:
             progress(index + 1, total)
     same, found = exact(prints), near(prints)
@@ -106,7 +110,7 @@ def examine(
     similar = [group for group in found if group not in views]
     about_labels = _labels(collection, unusable, folds) if labels else ()
     about_twins = (*_twins(collection, same, found, views), *_views(collection, views))
-    items = (*_files(collection, unusable), *_axes(collection, sizes), *about_labels, *about_twins)
+    items = (*_files(collection, unusable), *_axes(collection, sizes), *_unread(beside), *about_labels, *about_twins)
     order = {"error": 0, "warning": 1, "note": 2}
     return Findings(unusable, tuple(sorted(items, key=lambda item: order[item.severity])), sizes, (*same, *similar))
 
@@ -131,7 +135,8 @@ def _look(collection: Collection, index: int) -> _Look:
         return _Look(error.reason)
     except OSError as error:  # gone, since it was decoded
         return _Look(str(error))
-    return _Look(None, picture.shape[:2], fingerprint(picture, digest))
+    beside = "" if path is None or collection.channels not in (1, 3) else unread(path)
+    return _Look(None, picture.shape[:2], fingerprint(picture, digest), beside)
 
 
 def _files(collection: Collection, unusable: dict[int, str]) -> Iterator[Finding]:
@@ -169,6 +174,13 @@ def _axes(collection: Collection, sizes: np.ndarray) -> Iterator[Finding]:
         shape = shapes[found[0]]
         message = f"{counted(len(found), 'array')} of a shape like {shape}, which {channels_first(shape)}"
         yield Finding("channels-first", "warning", message, tuple(found))
+
+
+def _unread(beside: list[str]) -> Iterator[Finding]:
+    """Bands and pages that no training sees."""
+    for what, count in Counter(filter(None, beside)).items():
+        message = f"{counted(count, 'TIFF')} of {what}. To learn from all of them, store them as .npy of shape (H, W, C)"
+        yield Finding("unread", "warning", message, tuple(index for index, told in enumerate(beside) if told == what))
 
 
 def _labels(collection: Collection, unusable: dict[int, str], folds: bool) -> Iterator[Finding]:

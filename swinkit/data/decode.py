@@ -24,15 +24,19 @@ import struct
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, ImageSequence, UnidentifiedImageError
 
 from .arrays import NUMPY, Undecodable, check_size, read_npy, to_channels, unit, values_of
 from .files import ACCEPTED, FORMATS, open_regular
 
 BITS = 258  # TIFF's tag BitsPerSample; Pillow's mode is "I" for some pictures of 16 bits too
+SAMPLES, EXTRA = (
+    277,
+    338,
+)  # TIFF's tags SamplesPerPixel and ExtraSamples, which has a 0 for each band that is neither colour nor alpha
 
 # How files begin that are named like pictures and are none.
 MASQUERADES = (
@@ -63,6 +67,26 @@ def decode(source: Path | str | bytes | Image.Image | np.ndarray, channels: int 
         raise
     except Exception as error:  # parsers of damaged files raise almost anything; every one of them means "cannot be used"
         raise Undecodable(_reason(error), name) from error
+
+
+def unread(path: Path) -> str:
+    """What the TIFF ``path``, read as RGB or gray, holds beside that, in words: bands that are no alpha, or more pages of one size, which smaller
+    copies are not; "" of any other file. Only headers are read."""
+    try:
+        with open_regular(path) as stream:
+            if stream.peek(2)[:2] not in (b"II", b"MM"):
+                return ""
+            image: Any = _open(stream)
+            if image.format != "TIFF":
+                return ""
+            bands, size = image.tag_v2.get(SAMPLES, 1), image.size
+            beside = image.tag_v2.get(EXTRA, ()).count(0)
+            pages = sum(page.size == size for page in ImageSequence.Iterator(image))
+    except Exception:  # what cannot be told of a picture that can be read is no fault of it
+        return ""
+    if beside:
+        return f"{bands} bands, of which the first {bands - beside} are read"
+    return f"{pages} pages, of which the first is read" if pages > 1 else ""
 
 
 def _reason(error: Exception) -> str:

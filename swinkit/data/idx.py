@@ -99,7 +99,10 @@ def _classes(folder: Path, labels: list[int]) -> dict[int, str]:
     file = folder / "classes.txt"
     if not file.exists():
         return {label: str(label) for label in labels}
-    names = file.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
+    try:
+        names = file.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: {error}. Mend: save it as UTF-8") from None
     highest, count = max(labels, default=-1), len(names)
     if len(set(names)) == count:
         if labels == list(range(1, count + 1)):

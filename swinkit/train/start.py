@@ -88,8 +88,11 @@ def check_channels(config: SwinConfig, preprocessing: Preprocessing | None, coll
     wanted = config.in_channels
     given = preprocessing.channels if preprocessing and "channels" in preprocessing.model_fields_set else wanted
     if not takes(wanted, collection.channels):
+        more = collection.channels == 3 < wanted and collection.pixels is None
+        hint = "; more bands or pages than RGB are read of .npy files alone, of shape (H, W, C)" if more else ""
         raise UsageError(
-            f"swin.in_channels is {wanted}, and the pictures have {collection.channels} channels. Mend: leave it out: the pictures say it"
+            f"swin.in_channels is {wanted}, and the pictures are read with {collection.channels} channels. Mend: leave it out: the pictures "
+            f"say it{hint}"
         )
     if given != wanted:
         raise UsageError(

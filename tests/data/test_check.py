@@ -48,6 +48,25 @@ def test_no_more_pictures_wait_to_be_looked_at_than_a_few_for_each_core(tmp_path
     assert max(most) == 4
 
 
+def test_bands_and_pages_that_are_not_read_are_told(tmp_path):
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        bands = rng.integers(0, 256, (16, 16, 4), np.uint8)
+        Image.frombytes("RGBX", (16, 16), bands.tobytes()).save(tmp_path / f"bands{index}.tif")
+        pages = [Image.fromarray(bands[..., band]) for band in range(4)]
+        pages[0].save(tmp_path / f"pages{index}.tif", save_all=True, append_images=pages[1:])
+        pages[0].save(tmp_path / f"pyramid{index}.tif", save_all=True, append_images=[pages[0].resize((8, 8))])
+        Image.frombytes("RGBA", (16, 16), bands.tobytes()).save(tmp_path / f"alpha{index}.tif")
+        pages[0].save(tmp_path / f"animated{index}.gif", save_all=True, append_images=pages[1:])
+    found = [item for item in examine(open_data(tmp_path)).items if item.kind == "unread"]
+    assert [item.message.split(". ")[0] for item in found] == [
+        "3 TIFFs of 4 bands, of which the first 3 are read",
+        "3 TIFFs of 4 pages, of which the first is read",
+    ]
+    assert "store them as .npy" in found[0].message
+    assert [len(item.samples) for item in found] == [3, 3]
+
+
 def test_classes_that_the_own_validation_lacks_are_named(tmp_path):
     class_folders(tmp_path / "train", ("bird", "cat", "dog"))
     class_folders(tmp_path / "val", ("cat",), 2)

@@ -220,6 +220,9 @@ def test_idx_labels_may_begin_anywhere_and_leave_some_out(tmp_path):
     assert (data.classes, [sample.labels for sample in data.samples]) == (("1", "2", "3"), [(2,), (0,), (1,)])
     (tmp_path / "classes.txt").write_text("a\nb\nc\n", encoding="utf-8-sig")
     assert (open_data(tmp_path).classes, open_data(tmp_path).samples[0].labels) == (("a", "b", "c"), (2,))
+    (tmp_path / "classes.txt").write_bytes("a\nKäse\nc\n".encode("cp1252"))
+    with pytest.raises(DataError, match=r"classes\.txt: .*byte 0xe4.* Mend: save it as UTF-8"):
+        open_data(tmp_path)
     (tmp_path / "classes.txt").write_text("none\na\nb\nc\nd\n")
     assert (open_data(tmp_path).classes[3], open_data(tmp_path).samples[0].labels) == ("c", (3,))
 

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 import swinkit
+from swinkit.config import SwinConfig
 from swinkit.data.collection import Collection, Sample
 from swinkit.data.fitting import evenly
 from swinkit.data.layouts import open_data
@@ -15,7 +16,7 @@ from swinkit.tasks import described
 from swinkit.train import start as start_module
 from swinkit.train.prepare import prepare
 from swinkit.train.settings import TrainSettings
-from swinkit.train.start import gray, open_start, spread_channels, starting_point
+from swinkit.train.start import check_channels, gray, open_start, spread_channels, starting_point
 from swinkit.weights.saved import fitted
 
 from .pictures import TINY as TINY_RUN
@@ -127,8 +128,15 @@ def test_the_channels_of_network_preprocessing_and_pictures_agree():
     start = begin(collection(28, 3), swin={"in_channels": 1})  # gray is wanted of colour
     assert (start.config.in_channels, start.preprocessing.channels, len(start.preprocessing.mean)) == (1, 1, 1)
     assert 0.4 < start.preprocessing.mean[0] < 0.6
-    with pytest.raises(UsageError, match=r"swin.in_channels is 5, and the pictures have 3 channels.*leave it out"):
+    with pytest.raises(
+        UsageError,
+        match=r"swin.in_channels is 5, and the pictures are read with 3 channels.*leave it out: the pictures say it$",
+    ):
         begin(collection(28, 3), swin={"in_channels": 5})
+    with pytest.raises(
+        UsageError, match=r"say it; more bands or pages than RGB are read of .npy files alone, of shape \(H, W, C\)"
+    ):
+        check_channels(SwinConfig(in_channels=4), None, Collection(Path(), "folders", "", ("a",), ()))
     one = {"size": (28, 28), "channels": 1, "mean": (0.5,), "std": (0.5,)}
     with pytest.raises(UsageError, match=r"preprocessing.channels is 1, and the network takes 3.*swin.in_channels=1"):
         begin(collection(28, 3), preprocessing=one)
