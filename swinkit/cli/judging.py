@@ -24,6 +24,7 @@ from ..tasks.figures import check_gates
 from ..train.place import run_of
 from ..weights import REPORT
 from ..weights.atomic import sha256_of, write_atomically, write_json
+from ..weights.attached import attached
 from ..weights.foreign import weight_files
 from ..weights.hub import locate
 from .material import WORDS, Material, find_material
@@ -138,7 +139,8 @@ def judge(
     network = network.to(place_of(network, device))
     expected = expectation(model, expect, network.config) if expect else None
     material = find_material(model, validation_folder(data) if expected and data else data, split, layout, quiet)
-    material = replace(material, learned=network.metadata.get("learned_from"))
+    temperature = attached(network).temperature
+    material = replace(material, learned=network.metadata.get("learned_from"), temperature=temperature)
     if expected:
         named: Any = tuple(network.classes)  # type: ignore[arg-type]
         material = replace(material, collection=by_synset(material.collection, named))

@@ -30,6 +30,7 @@ class Material:
 
     ``trained_on`` is how many of them the model learned from, None where that is not known; ``seen`` how many more without labels;
     ``traced`` whether the run knows all that the weights that it began with had learned from; ``learned`` what a model without its run says of what it learned from.
+    ``kept`` tells that the model's run drew the split, ``temperature`` by what the model divides its logits.
     """
 
     collection: Collection
@@ -41,11 +42,13 @@ class Material:
     seen: int = 0
     traced: bool = True
     learned: Mapping[str, Any] | None = None
+    kept: bool = False
+    temperature: float = 1.0
 
     @property
     def found(self) -> list[Remark]:
-        """What there is to say of the pictures: what was found in them, which are left out, and what was seen of them before."""
-        return [*self.remarks, *self._left_out, *self.doubts]
+        """What there is to say of the pictures: what was found in them, which are left out, what was seen of them before and fitted to them."""
+        return [*self.remarks, *self._left_out, *self.doubts, *self._fitted]
 
     @property
     def _left_out(self) -> list[Remark]:
@@ -55,6 +58,16 @@ class Material:
         more = f"; and {len(self.unusable) - TOLD:,} more" if len(self.unusable) > TOLD else ""
         share = f"{len(self.unusable):,} of {counted(len(self.collection), 'picture')}"
         return [Remark("warning", f"{share} cannot be used, left out: {told}{more}")]
+
+    @property
+    def _fitted(self) -> list[Remark]:
+        if not (self.kept and self.part == "val" and self.temperature != 1):
+            return []
+        told = (
+            f"the temperature {self.temperature:g} that the model carries was fitted to these pictures, which flatters loss and ece. "
+            "Mend: judge on other data, or train with a test part, --set test=0.2"
+        )
+        return [Remark("note", told)]
 
     @property
     def doubts(self) -> list[Remark]:
@@ -94,7 +107,7 @@ def find_material(model: str, data: str | None, split: str, layout: str | None, 
         trained_on, seen = Seen((*before.labels, *parts.train), before.pictures).among(found.indices)
         known = trained_on if trained_on or before.complete else None
         unusable = recorded.get("unusable", {}) if found.part == "all" else {}
-        return replace(found, trained_on=known, seen=seen, traced=before.complete, unusable=unusable)
+        return replace(found, trained_on=known, seen=seen, traced=before.complete, unusable=unusable, kept=True)
     if data is None:
         raise DataError(
             f"{source} is not what it was when {model} was trained on it, so the split no longer holds. Mend: restore it, or judge on "

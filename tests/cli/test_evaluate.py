@@ -92,6 +92,28 @@ def test_pictures_that_were_trained_on_are_warned_of(trained, tmp_path, capsys):
     assert (printed.err, json.loads(printed.out)["data"]["trained_on"]) == ("", 0)
 
 
+def test_a_temperature_fitted_to_the_judged_pictures_is_told(trained, photos, tmp_path, capsys):
+    shutil.copytree(trained, tmp_path / "run")
+    described = json.loads((trained / "model" / "config.json").read_text())
+    (tmp_path / "run" / "model" / "config.json").write_text(json.dumps({**described, "temperature": 0.42}))
+    told = "note: the temperature 0.42 that the model carries was fitted to these pictures, which flatters loss and ece"
+    assert run(["evaluate", str(tmp_path / "run"), "--out", str(tmp_path / "out")]) == 0
+    assert told in capsys.readouterr().err
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "was fitted to these pictures" in page
+    assert "validation pictures of 2 classes that it was not trained on" in page
+    # not where its run's validation pictures are not the judged ones, nor where no temperature is carried
+    shutil.copytree(photos, tmp_path / "others" / "val")
+    Image.new("RGB", (16, 16)).save(tmp_path / "others" / "val" / "dark" / "new.png")
+    for arguments in (
+        [tmp_path / "run", "--split", "train"],
+        [tmp_path / "run", tmp_path / "others", "--split", "val"],
+        [trained],
+    ):
+        assert run(["evaluate", *map(str, arguments)]) == 0
+        assert "temperature 0.42" not in capsys.readouterr().err
+
+
 def test_changed_pictures_do_not_keep_the_split(trained, photos):
     extra = photos / "dark" / "extra.png"
     Image.new("RGB", (16, 16)).save(extra)
