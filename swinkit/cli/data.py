@@ -55,8 +55,19 @@ def command(data: str, layout: str | None, seed: int | None, as_json: bool, quie
         _show(collection, findings, split, advice)
     if findings.errors:
         return DataError.exit_code
-    next_command("swinkit", "train" if collection.classes else "pretrain", data, quiet=quiet)
+    folds = _folds(collection, findings, split)
+    next_command("swinkit", "train" if collection.classes else "pretrain", data, *folds, quiet=quiet)
     return 0
+
+
+def _folds(collection: Collection, findings: Findings, split: Split | None) -> tuple[str, ...]:
+    """What trains on pictures of which the drawn ``split`` leaves none for validation, as words of the command; none where nothing does."""
+    from ..data.split import workable_folds
+
+    if split is None or split.val or not collection.classes:
+        return ()
+    folds = workable_folds(collection, findings.unusable, alike=findings.alike)
+    return ("--folds", str(folds)) if folds else ()
 
 
 def _advised(collection: Collection, findings: Findings, split: Split | None) -> Advice | None:
@@ -118,8 +129,10 @@ def _show(collection: Collection, findings: Findings, split: Split | None, advic
     if split is not None:
         console.print(f"Split: {len(split.train)} train, {len(split.val)} val, {len(split.test)} test ({split.made}).")
         if collection.classes and not (split.val or findings.errors):
+            folds = _folds(collection, findings, split)
             console.print(
-                "[yellow]warning[/]: no validation pictures: training needs more pictures or groups of each class, or --set val=0.5"
+                "[yellow]warning[/]: no validation pictures: training needs more pictures or groups of each class"
+                f"{', ' + ' '.join(folds) if folds else ''}, or --set val=0.5"
             )
     for item in findings.items:
         console.print(f"[{COLOURS[item.severity]}]{item.severity}[/]: {escape(item.message)}")

@@ -103,6 +103,22 @@ def make_split(
     return Split(drawn["train"], kept["val"], kept["test"], _made(named, shares, seed, collection.classes))
 
 
+def workable_folds(
+    collection: Collection, unusable: Iterable[int] = (), seed: int = 0, alike: Iterable[Sequence[int]] = ()
+) -> int | None:
+    """Into how many folds, five at most, these pictures can be cut so that each training part has every class; None where they cannot."""
+    alike = list(alike)
+    for folds in (5, 4, 3, 2):
+        try:
+            split = make_split(collection, unusable, seed, folds=folds, alike=alike)
+        except (DataError, UsageError):
+            continue
+        learned = [{label for index in split.fold(k).train for label in collection.samples[index].labels} for k in range(folds)]
+        if all(len(labels) == len(collection.classes) for labels in learned):
+            return folds
+    return None
+
+
 def _drawn(collection: Collection, indices: Sequence[int], per_class: int, seed: int) -> tuple[int, ...]:
     """Up to ``per_class`` of each class among ``indices``."""
     kept: dict[tuple[int, ...], list[int]] = {}

@@ -198,7 +198,7 @@ def make_feed(settings: RunSettings, collection: Collection, split: Split) -> Fe
     if not split.val:
         grouped = any(sample.group is not None for sample in collection.samples)
         of_each = "three groups of each class or more" if grouped else "more pictures of each class"
-        more = of_each if recipe_of(settings.task).labels else "more pictures that differ"
+        more = f"{of_each}, --folds 2" if recipe_of(settings.task).labels else "more pictures that differ"
         raise DataError(
             f"{settings.data}: no validation pictures; groups and duplicates are drawn whole. Mend: {more}, a larger share, --set val=0.5, or a "
             "folder or manifest that says which they are"

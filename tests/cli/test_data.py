@@ -59,6 +59,14 @@ def test_pictures_without_labels_are_counted_and_proposed_for_pretraining(tmp_pa
     assert shown.err.splitlines()[-1] == f"Next: swinkit pretrain {tmp_path}"
 
 
+def test_two_pictures_of_each_class_are_proposed_to_train_in_folds(tmp_path, capsys):
+    class_folders(tmp_path, each=2)
+    assert run(["data", str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    assert "training needs more pictures or groups of each class, --folds 4, or --set val=0.5" in shown.out
+    assert shown.err.splitlines()[-1] == f"Next: swinkit train {tmp_path} --folds 4"
+
+
 def test_json(tmp_path, capsys):
     class_folders(tmp_path)
     (tmp_path / "cat/bad.png").write_bytes(b"")

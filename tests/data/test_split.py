@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from swinkit.data.collection import Collection, Sample
 from swinkit.data.duplicates import connected
 from swinkit.data.layouts import open_data
-from swinkit.data.split import Split, default_validation, make_split
+from swinkit.data.split import Split, default_validation, make_split, workable_folds
 from swinkit.errors import DataError, UsageError
 
 
@@ -187,6 +187,24 @@ def test_folds_join_what_the_data_parts_into_training_and_validation():
     split = make_split(collection(samples, 2), folds=3)
     assert sum(map(len, split.folds)) == 12
     assert any({0, 1, 2} <= set(fold) for fold in split.folds)
+
+
+@pytest.mark.parametrize(
+    ("classes", "groups", "alike", "folds"),
+    [
+        ("aabb", None, (), 4),
+        ("aaaaabbbbb", None, (), 5),
+        ("ab", None, (), None),
+        ("aabb", "1122", (), None),
+        ("aaaabbbb", "11223344", (), 4),
+        ("aabb", None, ((0, 1),), None),
+    ],
+)
+def test_as_many_folds_as_leave_every_class_to_learn_from(classes, groups, alike, folds):
+    samples = tuple(
+        Sample(str(index), ("ab".index(name),), None, groups and groups[index]) for index, name in enumerate(classes)
+    )
+    assert workable_folds(Collection(Path(), "manifest", "", ("a", "b"), samples), alike=alike) == folds
 
 
 def test_a_tenth_validates_unless_that_is_more_than_it_takes():

@@ -16,7 +16,7 @@ from swinkit.train.settings import PretrainSettings, TrainSettings
 def test_who_has_no_validation_pictures_is_told_of_groups_where_there_are_any(groups, mend):
     rows = [Sample(f"{index}", (index % 2,), None, f"{index}" if groups else None) for index in range(4)]
     collection = Collection(Path("x"), "manifest", "", ("a", "b"), tuple(rows))
-    with pytest.raises(DataError, match=f"no validation pictures; .*Mend: {mend}"):
+    with pytest.raises(DataError, match=f"no validation pictures; .*Mend: {mend}.*, --folds 2, a larger share"):
         make_feed(TrainSettings(data="x"), collection, make_split(collection))
 
 
