@@ -110,6 +110,7 @@ SENTENCES = {
     r"^to$": "куда",
     r"^command$": "команда",
     r"^([\d.]+) to ([\d.]+)%$": r"\1–\2%",
+    r"^([\d.]+) to ([\d.]+) megapixels$": r"от \1 до \2 мегапикселей",
     r"(\w+) with random weights, threads: (\d+)\.": r"\1 со случайными весами, потоков: \2.",
     r"Memory is the most of all repeats; its bar is for weights of more than (\d+) MB\.":
         r"Память – наибольшая из повторов; планка – для весов более \1 МБ.",
@@ -118,10 +119,16 @@ SENTENCES = {
 }  # fmt: skip
 
 WORDS = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, sorted(PHRASES, key=len, reverse=True)))})(?![\w-])")
+# code, and numbers that are no part of a name or of a version such as 1.0.31
+NUMBERS = re.compile(r"`[^`]*`|(?<![\w.,-])(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+)(?:e[-+]?\d+)?(?!\w|[.,]\d)")
 
 
 def russian(text: str) -> str:
-    """A header, a cell or a note in Russian, as far as it is known."""
+    """A header, a cell or a note in Russian, as far as it is known, its numbers as 10\u202f000 and 0,5."""
     for english, ours in SENTENCES.items():
         text = re.sub(english, ours, text)
-    return WORDS.sub(lambda match: PHRASES[match[0]], text)
+    return NUMBERS.sub(_number, WORDS.sub(lambda match: PHRASES[match[0]], text))
+
+
+def _number(match: re.Match[str]) -> str:
+    return match[0] if match[0].startswith("`") else match[0].replace(",", "\u202f").replace(".", ",")

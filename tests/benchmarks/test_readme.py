@@ -69,7 +69,7 @@ def test_what_was_not_recorded_is_said_so():
         ("times as fast", "во сколько раз быстрее"),
         ("pictures/s, bfloat16", "изображений/с, bfloat16"),
         ("SwinV2-T 256, window 8, batch 1", "SwinV2-T 256, окно 8, батч 1"),
-        ("timm, OpenVINO, the best peer: 29.5", "timm, OpenVINO, лучший соперник: 29.5"),
+        ("timm, OpenVINO, the best peer: 29.5", "timm, OpenVINO, лучший соперник: 29,5"),
         ("768 x 768: s a step", "768 x 768: с на шаг"),
         (
             "gradient_checkpointing and attention_chunk=16, without kernels",
@@ -77,7 +77,13 @@ def test_what_was_not_recorded_is_said_so():
         ),
         ("37 s", "37 с"),
         ("s", "с"),
-        ("96.3 to 97.7%", "96.3–97.7%"),
+        ("96.3 to 97.7%", "96,3–97,7%"),
+        ("0.15 to 0.25 megapixels", "от 0,15 до 0,25 мегапикселей"),
+        ("10,000", "10\u202f000"),
+        ("1,234,567.5 (1,000.5–2.0), 3", "1\u202f234\u202f567,5 (1\u202f000,5–2,0), 3"),
+        ("6.9e-03 (≤ 1e-4 ✓)", "6,9e-03 (≤ 1e-4 ✓)"),
+        ("timm 1.0.31, v2.5, 2.50GHz, file-1.5, a1.5.pt", "timm 1.0.31, v2.5, 2.50GHz, file-1.5, a1.5.pt"),
+        ("`python a.py --x 0.5` in 1.5.", "`python a.py --x 0.5` in 1,5."),
         ("digits, 20 per class, from the bundled weights", "цифры, 20 на класс, от весов из пакета"),
         ("ValueError: nothing to add to torch's", "ValueError: nothing to add to torch's"),
         (
