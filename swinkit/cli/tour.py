@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,9 +68,10 @@ def command(
     given = [word for option, value in (("--model", model), ("--simmim", simmim)) if value for word in (option, value)]
     given += ["--repeats", str(repeats)] if repeats != REPEATS else []
     words = ["swinkit", "tour", *([str(picture)] if picture else []), *given, "--lang", lang]
-    spent = "; most of the time is measuring" if repeats else ""
+    spent = "; most of the time is measuring, which --repeats 0 leaves out" if repeats else ""
     say(f"Computing the tour of {subject.picture_name} with {subject.model_name}{spent}.", quiet)
-    with bar("starting", quiet) as progress:
+    with bar("starting", quiet) as show:
+        progress = telling(show, quiet) if repeats else show
         write_tour(path, subject, lang, Effort(repeats), shlex.join(words), painter, progress)
     if as_json:
         print_json(
@@ -85,6 +86,17 @@ def command(
     else:
         click.echo(path)
     next_command("swinkit", *following(picture, model, subject, painter.own), quiet=quiet)
+
+
+def telling(show: Callable[..., None], quiet: bool) -> Callable[[int, int, str], None]:
+    """``show``, which is told each chapter, and a line for each that is measured: these take long, and not everybody sees a bar."""
+
+    def progress(done: int, total: int, about: str) -> None:
+        show(done, total, about)
+        if about.startswith("measuring"):
+            say(f"{done + 1}/{total} {about}", quiet)
+
+    return progress
 
 
 def following(picture: Path | None, model: str | None, subject: Subject, paints: bool) -> Sequence[str | Path]:

@@ -24,6 +24,7 @@ def toured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def write(path: Path, *given: Any) -> Path:
         *_, progress = given
         progress(15, 19, "SimMIM")
+        progress(16, 19, "measuring Swin and ViT")
         path.write_text("page", "utf-8")
         return path
 
@@ -76,11 +77,19 @@ def test_an_interrupted_tour_leaves_no_folder(toured, tmp_path: Path, monkeypatc
 
 def test_on_a_terminal_a_bar_says_which_chapter_is_computed(toured, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert toured("--out", "elsewhere.html") == 0
-    assert "SimMIM" not in capsys.readouterr().err
+    assert "16/19" not in capsys.readouterr().err
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes any stream for a terminal
     assert toured("--out", "quiet.html", "-q") == 0
-    assert "SimMIM" not in capsys.readouterr().err
+    assert "16/19" not in capsys.readouterr().err
     assert toured("--out", "shown.html") == 0
     shown = capsys.readouterr().err
-    assert "15/19" in shown
-    assert "SimMIM" in shown
+    assert "16/19" in shown
+
+
+def test_what_takes_long_is_told_where_there_is_no_bar_too(toured, capsys: pytest.CaptureFixture[str]) -> None:
+    assert toured("--out", "timed.html") == 0
+    told = capsys.readouterr().err
+    assert "most of the time is measuring, which --repeats 0 leaves out.\n17/19 measuring Swin and ViT\n" in told
+    for words in (["--repeats", "0"], ["-q"]):
+        assert toured("--out", f"{words[0]}.html", *words) == 0
+        assert "measuring" not in capsys.readouterr().err
