@@ -186,6 +186,11 @@ def _show_unusable(console: Console, collection: Collection, findings: Findings)
         console.print(f"  … and {len(findings.unusable) - LISTED} more; --json has all")
 
 
+def _macs(count: int) -> str:
+    """As 4.49 G; what would be none of two decimals, in millions."""
+    return f"{count / 1e9:.2f} G" if count >= 1e7 else f"{count / 1e6:.1f} M"
+
+
 def _show_advice(console: Console, advice: Advice) -> None:
     from rich.table import Table
 
@@ -198,7 +203,7 @@ def _show_advice(console: Console, advice: Advice) -> None:
         table.add_column(name)
     for choice in advice.choices:
         table.add_row(
-            f"{choice.size[0]}x{choice.size[1]}", choice.variant, str(choice.patch), str(choice.window), f"{choice.macs / 1e9:.2f} G",
+            f"{choice.size[0]}x{choice.size[1]}", choice.variant, str(choice.patch), str(choice.window), _macs(choice.macs),
             f"{choice.padding:.0%}", f"{choice.scale:.2f}", f"{choice.cut:.0%}",
         )  # fmt: skip
     console.print(table)

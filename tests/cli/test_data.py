@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -92,6 +93,18 @@ def test_the_advice_is_the_network_that_training_takes(sides, tmp_path, capsys):
     config = start.config
     assert (best["variant"], tuple(best["size"])) == (start.name, config.image_size)
     assert (best["patch"], best["window"]) == (config.patch_size, config.window_size[0])
+
+
+def test_macs_of_small_pictures_are_told_in_millions(tmp_path):
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for number in range(5):
+            pixels = np.random.default_rng([ord(label[0]), number]).integers(0, 256, (8, 8), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / label / f"{number}.png")
+    shown = CliRunner().invoke(command, [str(tmp_path), "-q"]).stdout
+    assert re.search(r"^8x8 .* [1-9]\d*\.\d M ", shown, re.MULTILINE)
+    assert "0.00 G" not in shown
+    assert "4.49 G" in shown
 
 
 def test_bad_data_leaves_with_3(tmp_path, capsys):
