@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WHY = "Bright is what speaks for the class, grey what says nothing or speaks against it. Hatched is what the model never sees."
 WHOM = "The patch in the inner box asks; bright patches are listened to. Nothing outside the outer box can be."
 FIELDS = "How far the middle token of each stage really looks, by gradients; as a rule the deeper, the wider."
-METHODS = ["cam", "cam-tokens", "integrated-gradients", "smoothgrad", "rollout"]  # explain.explanation's; --help needs no torch
+METHODS = ["cam", "cam-tokens", "integrated-gradients", "smoothgrad", "rollout"]  # explain.methods'; --help needs no torch
 
 
 class At(click.ParamType):
@@ -53,7 +53,9 @@ class At(click.ParamType):
     "--method", "methods", multiple=True, type=click.Choice(METHODS), help="How; repeatable. By default cam and rollout."
 )
 @click.option(
-    "--at", type=At(), help="Show whom the patch under this pixel attends to; by default the strongest place of the first map."
+    "--at",
+    type=At(),
+    help="Show whom the patch under this pixel attends to; by default the strongest place of the first map that has one.",
 )
 @click.option(
     "--stage",
@@ -185,16 +187,17 @@ def chosen(explainer: Explainer, names: Sequence[str]) -> list[Target]:
 def looked(explainer: Explainer, asked: Asked, quiet: bool) -> list[Looked]:
     """Every view that was asked for, in the order of the page."""
     from ..data.collection import shown
+    from ..explain.methods import METHODS as WAYS
     from .pages.explaining import Looked
 
     methods = dict.fromkeys(asked.methods or ("cam", "rollout"))
     classes = []
     for method in methods:
-        for target in explainer.targets if method != "rollout" else explainer.targets[:1]:
-            say(f"{method}: {shown(target.name)}", quiet)
+        for target in explainer.targets if WAYS[method].by_class else explainer.targets[:1]:
+            say(f"{method}: {shown(target.name)}" if WAYS[method].by_class else method, quiet)
             classes.append(explainer.of_target(target, method))
     say("attention", quiet)
-    attention = attended(explainer, classes[0], asked)
+    attention = attended(explainer, classes, asked)
     say("receptive fields", quiet)
     fields = [explainer.of_field(stage) for stage in range(explainer.config.num_stages)]
     return [
@@ -204,14 +207,15 @@ def looked(explainer: Explainer, asked: Asked, quiet: bool) -> list[Looked]:
     ]
 
 
-def attended(explainer: Explainer, first: View, asked: Asked) -> list[View]:
-    """Attention of the patch at --at, or at the peak of the ``first`` map, in a regular and a shifted block."""
+def attended(explainer: Explainer, maps: Sequence[View], asked: Asked) -> list[View]:
+    """Attention of the patch at --at, or at the peak of the first of ``maps`` that is not empty, or in the middle, in a regular and a shifted block."""
     x: float
     y: float
     if asked.at:
         x, y = asked.at
     else:
-        row, column = first.peak
+        rows, columns = explainer.frame.size
+        row, column = next((view.peak for view in maps if view.peak), (rows // 2, columns // 2))
         left, top, right, bottom = explainer.frame.box_of((column, row, column + 1, row + 1))
         x, y = (left + right) / 2 - 0.5, (top + bottom) / 2 - 0.5
     stage = explainer.windowed if asked.stage is None else asked.stage - 1
@@ -233,7 +237,7 @@ def tell(found: dict[str, Any]) -> None:
     click.echo()
     for view in found["maps"]:
         trust = view["trust"]
-        verdict = "not checked"
+        verdict = "not checked" if view["peak"] else "empty: nothing speaks for this class"
         if trust:
             failed = [check["name"] for check in trust["checks"] if not check["passed"]]
             verdict = f"FAILS {' and '.join(failed)}" if failed else "passed every check"

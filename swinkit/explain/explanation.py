@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -15,12 +15,10 @@ from torch import Tensor, nn
 from ..data.transforms import evaluation
 from ..errors import UsageError
 from .attention import Attention, attention_of
-from .cam import cam, traced_cam
-from .facts import AttentionFacts, ClassFacts, Facts, FieldFacts
+from .facts import AttentionFacts, ClassFacts, Facts, FieldFacts, RolloutFacts
 from .field import field_side, receptive_field
 from .frame import Box, Frame
-from .gradients import integrated_gradients, smoothgrad
-from .rollout import rollout
+from .methods import METHODS
 from .scores import Target
 from .seeing import Place, backbone_of, index_of
 from .trust import Forgotten, MapOf, Trust, TrustSettings, Worth, forgotten_by, random_deletions, trust
@@ -43,41 +41,12 @@ class View:
     smooth: bool = True
 
     @property
-    def peak(self) -> tuple[int, int]:
-        """(row, column) of the strongest pixel of the model's input."""
+    def peak(self) -> tuple[int, int] | None:
+        """(row, column) of the strongest pixel of the model's input; None of an empty map, which has nothing above 0."""
+        if not bool((self.values > 0).any()):
+            return None
         row, column = divmod(int(self.values.argmax()), self.values.shape[1])
         return row, column
-
-
-# name -> (title, what it shows, map for a target by the seed of whatever is drawn for it)
-METHODS: dict[str, tuple[str, str, Any]] = {
-    "cam": (
-        "Class activation map, traced back",
-        "What speaks for the class where the head reads the map, behind the last norm, followed back through every true window to "
-        "the patches that it came from.",
-        lambda target, _: lambda model, images: traced_cam(model, images, target.score),
-    ),
-    "cam-tokens": (
-        "Class activation map of the last tokens",
-        "Which tokens of the last map speak for the class; their mean is the score. Each has listened to its whole window before.",
-        lambda target, _: lambda model, images: cam(model, images, target.score),
-    ),
-    "integrated-gradients": (
-        "Integrated gradients",
-        "What each pixel adds to the score on the way from the blurred picture to the picture.",
-        lambda target, _: lambda model, images: integrated_gradients(model, images, target.score),
-    ),
-    "smoothgrad": (
-        "SmoothGrad",
-        "How strongly the score reacts to each pixel, for or against, averaged over noisy pictures.",
-        lambda target, seed: lambda model, images: smoothgrad(model, images, target.score, seed=seed),
-    ),
-    "rollout": (
-        "Attention rollout",
-        "Where information can come from, through every window back to the patches. It knows of no class.",
-        lambda target, _: lambda model, images: rollout(model, images),
-    ),
-}
 
 
 class Explainer:
@@ -108,26 +77,29 @@ class Explainer:
         return float(target.share(self.outputs))
 
     def of_target(self, target: Target, method: str = "cam") -> View:
-        """Why ``target``: the map of one of :data:`METHODS`. Raises :class:`UsageError` for another name."""
+        """Why ``target``: the map of one of :data:`METHODS`. Raises :class:`UsageError` for another name.
+
+        A map is empty where nothing in the picture speaks for ``target``. It says so, and is not checked: it marks no place.
+        """
         if method not in METHODS:
             raise UsageError(f"There is no method {method!r}. Known: {', '.join(METHODS)}")
-        title, caption, maker = METHODS[method]
+        way = METHODS[method]
 
         def worth(model: nn.Module, images: Tensor) -> Tensor:
             return target.share(model(images))
 
         settings = self._settings(self.config.strides[-1])
-        explain = maker(target, settings.seed)
+        explain = way.maker(target, settings.seed)
+        view = View(method, way.title, way.caption, self._map(explain), RolloutFacts(target.name))
+        if way.by_class:
+            key, title = f"{method}-{target.name}", f"{way.title}: {target.name}"
+            view = replace(view, key=key, title=title, facts=ClassFacts(target.name))
+        if view.peak is None:
+            return replace(
+                view, caption=f"Nothing in this picture speaks for {target.name}, so the map is empty. {way.caption}"
+            )
         chance = self._class_chance.get(target) if self.checked and target in self.targets else None
-        verdict = self._verdict(explain, worth, settings, chance)
-        return View(
-            f"{method}-{target.name}",
-            f"{title}: {target.name}",
-            caption,
-            self._map(explain),
-            ClassFacts(target.name),
-            verdict,
-        )
+        return replace(view, trust=self._verdict(explain, worth, settings, chance))
 
     def of_attention(self, x: float, y: float, stage: int | None = None, block: int = -1) -> View:
         """Whom the token under the picture's pixel ``x``, ``y`` attends to, heads averaged, over its true window.

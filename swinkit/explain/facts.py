@@ -1,4 +1,4 @@
-"""Figures that belong to one map of a picture, by what it shows: a class, the attention of a token, or a receptive field."""
+"""Figures that belong to one map of a picture, by what it shows: a class, where information comes from, the attention of a token, or a receptive field."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ class ClassFacts:
 
     def to_dict(self) -> dict[str, Any]:
         return {"of_class": self.of_class}
+
+
+@dataclass(frozen=True)
+class RolloutFacts:
+    """Of a map that is the same for every class; its checks measured the share of the class ``checked_against``."""
+
+    checked_against: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"checked_against": self.checked_against}
 
 
 @dataclass(frozen=True)
@@ -59,4 +69,4 @@ class FieldFacts:
         return {f"input_side_of_{share:.0%}": side for share, side in self.sides.items()}
 
 
-Facts: TypeAlias = ClassFacts | AttentionFacts | FieldFacts
+Facts: TypeAlias = ClassFacts | RolloutFacts | AttentionFacts | FieldFacts

@@ -75,8 +75,8 @@ class Group:
 
 @dataclass(frozen=True)
 class ExplainedPage:
-    """Everything that the page shows. ``answers`` are (class, share in 0..1); ``notes`` say what it means that maps failed, in
-    sentences; ``commands`` are shell lines that repeat it."""
+    """Everything that the page shows. ``answers`` are (class, share in 0..1); ``notes`` say what it means that maps failed or are
+    empty, in sentences; ``commands`` are shell lines that repeat it."""
 
     title: str
     summary: str

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from markupsafe import escape
 from PIL import Image
@@ -66,6 +67,49 @@ def test_two_classes_of_one_name_have_a_map_and_a_verdict_each(place: Path) -> N
     assert first["file"] != second["file"]
     assert {path.name for path in out.iterdir()} == {*found["files"], "explain.html", "explanation.json"}
     assert first["trust"]["curves"]["random"] != second["trust"]["curves"]["random"]
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_class_for_which_nothing_speaks_says_so_and_names_no_place(
+    multi_label: bool, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = small(1, num_classes=2)
+    with torch.no_grad():  # every token is nearly the norm's bias, so all speak against the second class
+        model.norm.weight.mul_(0.01)
+        model.head.weight.copy_(torch.stack((model.norm.bias, -model.norm.bias)))
+        model.head.bias.copy_(torch.tensor([0.0, 9.0]))
+    model.classes, model.multi_label = ("<ant>", "<bee>"), multi_label
+    swinkit.save(model, tmp_path / "model")
+    arguments = ["explain", str(tmp_path / "model"), str(place / "picture.png"), "--class", "1", "--class", "0"]
+    assert run([*arguments, "--method", "cam", "--out", str(tmp_path / "why")]) == 0
+    found = json.loads((tmp_path / "why" / "explanation.json").read_text("utf-8"))
+    empty, marked, attention = found["maps"][:3]
+    assert [empty["of_class"], marked["of_class"]] == ["<bee>", "<ant>"]
+    assert empty["peak"] is empty["trust"] is None
+    assert marked["peak"]
+    assert marked["trust"]
+    left, top, right, bottom = attention["window"][0]
+    assert left <= marked["peak"][0] <= right
+    assert top <= marked["peak"][1] <= bottom
+    page = (tmp_path / "why" / "explain.html").read_text("utf-8")
+    assert "Nothing in this picture speaks for &lt;bee&gt;, so the map is empty" in page
+    assert "Nothing in this picture speaks for <bee>: its map is empty" in found["notes"][0]
+    assert re.search(r": <bee> +empty: nothing speaks for this class", capsys.readouterr().out)
+    alone = [*arguments[:-2], "--method", "cam-tokens", "--no-trust", "--out", str(tmp_path / "alone")]
+    assert run(alone) == 0
+    only, attention = json.loads((tmp_path / "alone" / "explanation.json").read_text("utf-8"))["maps"][:2]
+    assert only["peak"] is None
+    left, top, right, bottom = attention["window"][0]
+    assert left <= 40 <= right  # the middle of the picture
+    assert top <= 25 <= bottom
+
+
+def test_rollout_is_of_no_class(explained: tuple[Path, dict]) -> None:
+    folder, found = explained
+    (flow,) = [view for view in found["maps"] if view["file"].startswith("rollout")]
+    assert (flow["title"], flow["file"], flow["checked_against"]) == ("Attention rollout", "rollout.png", "a/b <script>")
+    assert "of_class" not in flow
+    assert "The share of a/b &lt;script&gt;" in (folder / "explain.html").read_text("utf-8")
 
 
 def test_every_map_has_its_checks_and_failures_are_on_its_face(explained: tuple[Path, dict]) -> None:

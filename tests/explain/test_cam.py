@@ -15,9 +15,10 @@ from torch import nn
 from swinkit.errors import UsageError
 from swinkit.explain.blank import blank, blurred
 from swinkit.explain.cam import Reading, cam, cam_tokens, reading_of, traced_cam
-from swinkit.explain.explanation import METHODS, Explainer
+from swinkit.explain.explanation import Explainer
 from swinkit.explain.field import receptive_field
 from swinkit.explain.gradients import integrated_gradients, smoothgrad
+from swinkit.explain.methods import METHODS
 from swinkit.explain.rollout import traced_back
 from swinkit.explain.scores import class_target, find_class, likeliest, told_apart
 from swinkit.explain.seeing import leaf_at, meetings, upsampled

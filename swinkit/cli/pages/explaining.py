@@ -13,7 +13,7 @@ from PIL import Image
 
 from ...data.rgb import as_rgb, png_bytes
 from ...explain.explanation import Explainer, View
-from ...explain.facts import AttentionFacts, ClassFacts, FieldFacts
+from ...explain.facts import AttentionFacts, ClassFacts, FieldFacts, RolloutFacts
 from ...explain.paint import outlined, paint_over, stamped
 from ...explain.scores import likeliest
 from ...report.explained import ExplainedPage, Figure, Group, write_explained
@@ -22,7 +22,7 @@ from ...weights.attached import attached
 from ...weights.saved import sentences
 from .asked import Asked
 from .biases import biases
-from .verdicts import judged, meanings, verdict_of
+from .verdicts import empties, judged, meanings, verdict_of
 
 SHOWN = 640  # pixels of the longer side of a painted picture
 
@@ -117,7 +117,7 @@ def safe_name(text: str) -> str:
 def facts_of(view: View) -> dict[str, str]:
     """The figures of a view in words."""
     match view.facts:
-        case ClassFacts():
+        case ClassFacts() | RolloutFacts():
             return {}
         case AttentionFacts(token=(row, column), size=(rows, columns)) as facts:
             pixels = f"{facts.stride} pixels of the model's input each"
@@ -133,12 +133,14 @@ def facts_of(view: View) -> dict[str, str]:
 
 
 def to_dict(view: View, explainer: Explainer, file: str) -> dict[str, Any]:
-    """A view for JSON: ``peak`` and ``window`` in pixels of the picture, ``stride`` and ``input_side_of_…`` in those of the
+    """A view for JSON: ``peak`` (None of an empty map) and ``window`` in pixels of the picture, ``stride`` and ``input_side_of_…`` in those of the
     model's input."""
-    frame = explainer.frame
-    row, column = view.peak
-    left, top, right, bottom = frame.box_of((column, row, column + 1, row + 1))
-    answer = {"title": view.title, "file": file, "peak": [(left + right) / 2, (top + bottom) / 2], **view.facts.to_dict()}
+    peak = None
+    if view.peak is not None:
+        row, column = view.peak
+        left, top, right, bottom = explainer.frame.box_of((column, row, column + 1, row + 1))
+        peak = [(left + right) / 2, (top + bottom) / 2]
+    answer = {"title": view.title, "file": file, "peak": peak, **view.facts.to_dict()}
     return answer | {"trust": view.trust.to_dict() if view.trust else None}
 
 
@@ -155,7 +157,7 @@ def write(studio: Studio, looked: Sequence[Looked], asked: Asked) -> dict[str, A
     answers = [(target.name, explainer.share(target)) for target in likeliest(explainer.model, explainer.outputs, 5)]
     views = [view for part in looked for view in part.views]
     notes, doubts = (
-        meanings(views, answers, even_guess(explainer)),
+        empties(views) + meanings(views, answers, even_guess(explainer)),
         sentences(attached(explainer.model).metadata, "doubts"),
     )
     page = ExplainedPage(

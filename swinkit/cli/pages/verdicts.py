@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ...explain.explanation import View
-from ...explain.facts import ClassFacts
+from ...explain.facts import AttentionFacts, ClassFacts, Facts, FieldFacts, RolloutFacts
 from ...explain.trust import Check
 from ...report.explained import MapVerdict, Proof
-from ...report.svg import percent
+from ...report.svg import percent, shorten
 
 UNSURE = 0.1  # of the way from an even guess to certainty: an answer below it leaves the checks little evidence
 
@@ -47,8 +47,18 @@ def verdict_of(view: View) -> MapVerdict | None:
     lines = {"brought back": view.trust.insertion, "taken away": view.trust.deletion, "at random": view.trust.chance.mean(0)}
     shares = view.trust.shares.tolist()
     points = {name: list(zip(shares, line.tolist(), strict=True)) for name, line in lines.items()}
-    of = "The class's share" if isinstance(view.facts, ClassFacts) else "Likeness of the patch to itself"
-    return MapVerdict([proof_of(check) for check in view.trust.checks], points, of)
+    return MapVerdict([proof_of(check) for check in view.trust.checks], points, worth_of(view.facts))
+
+
+def worth_of(facts: Facts) -> str:
+    """What the checks measured as cells were taken away."""
+    match facts:
+        case ClassFacts():
+            return "The class's share"
+        case RolloutFacts(name):
+            return f"The share of {shorten(name, 24)}"
+        case AttentionFacts() | FieldFacts():
+            return "Likeness of the patch to itself"
 
 
 def proof_of(check: Check) -> Proof:
@@ -68,6 +78,16 @@ def judged(views: Sequence[View]) -> str:
     if not good:
         return f"None of {len(verdicts)} maps passed every check; each says on its face what it fails."
     return f"{good} of {len(verdicts)} maps passed every check; the others say on their face what they fail."
+
+
+def empties(views: Iterable[View]) -> list[str]:
+    """Of each class for which a map is empty, what that means, in a sentence."""
+    silent = dict.fromkeys(view.facts.of_class for view in views if isinstance(view.facts, ClassFacts) and view.peak is None)
+    return [
+        f"Nothing in this picture speaks for {name}: its map is empty, and there is no place to check. What share it has comes from the head's bias, "
+        "or from how little speaks for other classes."
+        for name in silent
+    ]
 
 
 def meanings(views: Iterable[View], answers: Sequence[tuple[str, float]], chance: float | None) -> list[str]:
