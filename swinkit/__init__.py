@@ -18,7 +18,10 @@ NAMES: dict[str, str] = {
     "Classification": "swinkit.results",
     "SwinkitError": "swinkit.errors",
 }
-MODULES = ("config", "errors", "model", "preprocessing", "results", "runtime", "tasks", "train", "variants")
+MODULES = (
+    "config", "data", "errors", "explain", "kernels", "model", "preprocessing", "report", "results", "runtime", "study", "tasks",
+    "train", "variants", "weights",
+)  # fmt: skip
 
 __all__ = ["__version__", *NAMES, *MODULES]
 

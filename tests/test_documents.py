@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,25 @@ def test_python_that_is_shown_names_what_exists(page: str) -> None:
     code = "".join(re.findall(r"```python\n(.*?)```", read(page), re.DOTALL))
     for dotted in set(re.findall(r"\bswinkit((?:\.\w+)+)", code)):
         pkgutil.resolve_name(f"swinkit{dotted}")
+
+
+RESOLVE = """
+import sys
+import swinkit
+for dotted in sys.argv[1:]:
+    found = swinkit
+    for name in dotted.split(".")[1:]:
+        found = getattr(found, name)
+"""
+
+
+def test_a_name_in_the_text_is_there_once_swinkit_is_imported() -> None:
+    named = {dotted for page in PAGES for dotted in re.findall(r"\bswinkit(?:\.\w+)+", read(page))}
+    assert len(named) > 50
+    # deepest first, so that none is there only because another was asked for before
+    names = sorted(named, key=lambda dotted: (-dotted.count("."), dotted))
+    done = subprocess.run([sys.executable, "-c", RESOLVE, *names], capture_output=True, text=True, cwd=ROOT, timeout=200)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -16,7 +16,10 @@ from swinkit.cli.main import VERBS, cli
 from swinkit.cli.options import OPTIONS
 
 NAMES = {"Classification", "Predictor", "Preprocessing", "SwinConfig", "SwinkitError", "create_model", "load", "save"}
-MODULES = {"config", "errors", "model", "preprocessing", "results", "runtime", "tasks", "train", "variants"}
+MODULES = {
+    "config", "data", "errors", "explain", "kernels", "model", "preprocessing", "report", "results", "runtime", "study", "tasks",
+    "train", "variants", "weights",
+}  # fmt: skip
 VERB_NAMES = [
     "train",
     "pretrain",

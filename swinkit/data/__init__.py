@@ -1,0 +1,5 @@
+"""Pictures: decoding, layouts, transforms and loaders. Submodules are imported when they are first named."""
+
+from ..lazy import submodules
+
+__all__, __getattr__ = submodules(__name__, __path__)

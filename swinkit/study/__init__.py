@@ -1,0 +1,5 @@
+"""What models cost, counted and measured. Submodules are imported when they are first named."""
+
+from ..lazy import submodules
+
+__all__, __getattr__ = submodules(__name__, __path__)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..config import SwinConfig, height_and_width
 from ..errors import UsageError, WeightsError
+from ..lazy import submodules
 from ..model.classifier import SwinClassifier
 from ..preprocessing import Preprocessing
 from ..results import Classification, Failure
@@ -21,6 +22,8 @@ from ..weights.files import check_replaceable, read_model, save_model
 from ..weights.foreign import is_foreign, open_foreign
 from ..weights.hub import Located, locate
 from ..weights.saved import Saved, at_other_size, fitted, handed_over, lasting
+
+_, __getattr__ = submodules(__name__, __path__)  # the modules of tasks, each imported when it is first named
 
 
 class Parts(NamedTuple):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ..lazy import submodules
+
 NAMES = {
     "fit": "session",
     "go_on": "pretraining",
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     from .settings import PretrainSettings as PretrainSettings
     from .settings import TrainSettings as TrainSettings
 
+_, _submodule = submodules(__name__, __path__)
+
 
 def __getattr__(name: str) -> Any:
     if name in NAMES:
         return getattr(importlib.import_module(f"{__name__}.{NAMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _submodule(name)
