@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from numbers import Integral
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -21,7 +21,15 @@ def _pair(value: object) -> object:
     return int(value), int(value)
 
 
-Pair = Annotated[tuple[Side, Side], BeforeValidator(_pair)]
+if TYPE_CHECKING:
+    # a type checker takes what a descriptor is set to for the argument of the constructor
+    class Pair:
+        """(height, width), which may be given as one side."""
+
+        def __get__(self, instance: object, owner: object) -> tuple[int, int]: ...
+        def __set__(self, instance: object, value: int | tuple[int, int]) -> None: ...
+else:
+    Pair = Annotated[tuple[Side, Side], BeforeValidator(_pair)]
 
 
 def as_side(value: Any) -> Any:
@@ -61,14 +69,14 @@ class SwinConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     version: Literal[1, 2] = 1
-    image_size: Pair = (224, 224)
+    image_size: Pair = (224, 224)  # type: ignore[assignment]
     patch_size: Side = 4
     in_channels: Side = 3
     num_classes: Annotated[int, Field(ge=0)] = 1000
     embed_dim: Side = 96
     depths: tuple[Side, ...] = (2, 2, 6, 2)
     num_heads: tuple[Side, ...] = (3, 6, 12, 24)
-    window_size: Pair = (7, 7)
+    window_size: Pair = (7, 7)  # type: ignore[assignment]
     pretrained_window_sizes: tuple[Trained, ...] = ()
     mlp_ratio: Annotated[float, Field(gt=0)] = 4.0
     qkv_bias: bool = True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +59,15 @@ def test_public_names() -> None:
 @pytest.mark.parametrize("name", sorted(NAMES | MODULES))
 def test_a_public_name_is_there(name: str) -> None:
     assert getattr(swinkit, name) is not None
+
+
+def test_type_checkers_see_every_public_name_and_no_other() -> None:
+    """What they see of each is said in ``tests/typed.py``."""
+    (branch,) = [node for node in ast.parse(inspect.getsource(swinkit)).body if isinstance(node, ast.If)]
+    assert ast.unparse(branch.test) == "TYPE_CHECKING"
+    assert all(isinstance(node, ast.ImportFrom) for node in branch.body)
+    assert {alias.asname for node in branch.body for alias in node.names} == NAMES | MODULES
+    assert [node.name for node in branch.orelse] == ["__getattr__"]
 
 
 def test_a_name_that_is_not_public_is_refused() -> None:
