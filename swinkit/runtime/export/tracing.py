@@ -14,6 +14,7 @@ from ...model.tracing import any_size
 from ...preprocessing import Preprocessing
 from .bundle import Input
 
+PICTURES = Input()  # normalised, in float32
 BATCH = 2  # while tracing: a size of 1 would be taken for a constant
 
 
@@ -34,7 +35,7 @@ class WithPreprocessing(nn.Module):
         return self.model((planes.to(torch.float32) / 255 - self.mean) / self.std)
 
 
-def trace(model: Any, given: Input) -> ExportedProgram:
+def trace(model: Any, given: Input = PICTURES) -> ExportedProgram:
     """``model``, a float32 classifier of swinkit on the CPU, as a graph from ``given`` to logits (B, K) for all sizes.
 
     Traced without torch's cache of what operators give: with sizes that are symbols, looking something up there takes longer than computing it,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -115,6 +116,20 @@ def test_torch_export_answers_as_the_model(plain: Any, tmp_path: Path) -> None:
         for size in SIZES:
             images = torch.randn(1, 1, *size)
             assert torch.allclose(program(images), plain(images), atol=1e-4)
+
+
+def test_the_recipe_for_torch_export_on_the_page_of_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "docs" / "model.md").read_text(encoding="utf-8").partition("## torch.export")[2]
+    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
+    # one stage is the same graph, sooner
+    names: dict[str, Any] = {}
+    exec(code.replace("num_classes=10", "num_classes=10, depths=(2,), num_heads=(1,), embed_dim=8"), names)
+    assert float(capsys.readouterr().out.strip("tensor()\n")) < 1e-5
+    program, model = names["program"].module(), names["model"]
+    with torch.no_grad():
+        for batch, (height, width) in enumerate(SIZES, 1):
+            images = torch.randn(batch, 3, height, width)
+            assert torch.allclose(program(images), model(images), atol=1e-5)
 
 
 @pytest.mark.parametrize("variant", ["swin_nano", "swinv2_nano"])
