@@ -13,10 +13,11 @@ from ..errors import UsageError
 from ..validation import validated
 from ..weights import CONFIG, FOLDS
 from ..weights.atomic import write_json
+from .constancy import FREE, unchanged
 from .place import RUNS, check_place, claim, first_free, read_record
 from .prepare import checked, places
 from .recipe import recipe_of
-from .session import FREE, begin, kept, resume, unchanged
+from .session import begin, kept, resume
 from .settings import TrainSettings
 from .watch import Display
 

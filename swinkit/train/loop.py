@@ -110,7 +110,7 @@ class Trainer:
 
     @property
     def over(self) -> bool:
-        return (self.progress.step == self.steps or self.exhausted) and not self.progress.unmeasured
+        return (self.progress.step >= self.steps or self.exhausted) and not self.progress.unmeasured
 
     @property
     def epoch(self) -> int:

@@ -15,12 +15,13 @@ from ..data.collection import Collection, counted
 from ..data.split import Split
 from ..data.workers import explained_workers
 from ..devices import find_device, threads
-from ..errors import DataError, Interrupted, UsageError
+from ..errors import DataError, Interrupted
 from ..tasks import Meter
 from ..validation import validated
 from ..weights.files import read_model
 from ..weights.saved import weights_digest
 from .checkpoint import Checkpoint
+from .constancy import FOLLOWED, same_data, same_settings, unchanged
 from .interrupt import CutShort, Interruption, until
 from .loop import Trainer
 from .place import check_place, resumable
@@ -28,13 +29,8 @@ from .prepare import Prepared, empty_network, identity, initial_network, make_fe
 from .provenance import files
 from .recipe import recipe_of
 from .run import RunFolder
-from .settings import MAKING, Kind, RunSettings, TrainSettings
+from .settings import MAKING, RunSettings, TrainSettings
 from .watch import Display, EpochSums, RunWatcher, save_trained
-
-# may change on resume and is written down, since whoever comes after the run reads it there
-FOLLOWED = {"data", "probe", "device", "verdict"}
-# may change on resume: no bit depends on them
-FREE = {"time_limit", "save_every", "workers", "cache", "tensorboard", *FOLLOWED}
 
 
 @dataclass(frozen=True)
@@ -122,6 +118,8 @@ def _gone_on(run: RunFolder, settings: RunSettings, collection: Collection, disp
     recipe, split = recipe_of(settings.task), Split.from_dict(run.data["split"])
     task, feed = recipe.task(settings, collection, split), make_feed(settings, collection, split)
     checkpoint = run.checkpoints.newest_valid()  # none when it was killed before the first step
+    # older versions did not save them
+    same_settings(settings, checkpoint.state.get("settings", {}) if checkpoint else {})
     model = empty_network(settings) if checkpoint else initial_network(settings, collection, split)
     trainer = Trainer(make_fabric(settings), task, model, feed, settings)
     notes, epoch = restored(trainer, run, checkpoint)
@@ -193,7 +191,7 @@ def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display, epo
 def ended(run: RunFolder, trainer: Trainer, split: Split, watcher: RunWatcher) -> RunResult:
     """What the loop came to, at its last step or where it grew no better."""
     here = trainer.progress
-    if here.step == trainer.steps:
+    if here.step >= trainer.steps:
         return measure_and_save(run, trainer, split, watcher)
     stopped = f"Stopped early at step {here.step} of {trainer.steps}: no better for {counted(here.stale, 'evaluation')}; best at step {here.best_step}."
     watcher.noted(stopped)
@@ -236,19 +234,6 @@ def make_fabric(settings: RunSettings) -> Fabric:
     return Fabric(accelerator=device.type, devices=devices, strategy=settings.strategy, precision=precision)
 
 
-def unchanged(settings: Kind, changes: Mapping[str, Any]) -> Kind:
-    """``settings`` with the free ``changes``; raises :class:`UsageError` listing those that would make another run."""
-    asked = validated(type(settings), {**settings.model_dump(), **changes})
-    differing = [key for key in changes if key not in FREE and getattr(asked, key) != getattr(settings, key)]
-    if differing:
-        listed = "; ".join(f"{key} was {getattr(settings, key)!r}, is now {getattr(asked, key)!r}" for key in differing)
-        raise UsageError(
-            f"A resumed run goes on exactly as it began, but: {listed}. Mend: leave these out, or start a new run, for instance "
-            "with --model and the old run"
-        )
-    return asked
-
-
 def write_down(run: RunFolder, settings: RunSettings, collection: Collection, beside: Mapping[str, Collection]) -> None:
     """Have config.yaml say where the data of ``run``, ``collection``, lie now, where it computes, and whether it is weighed, and data.json
     the same, and what pictures ``beside`` its own are."""
@@ -263,27 +248,3 @@ def write_down(run: RunFolder, settings: RunSettings, collection: Collection, be
 def kept(settings: RunSettings) -> dict[str, Any]:
     """Of ``settings`` what a run keeps up with when it goes on."""
     return settings.model_dump(include=FOLLOWED) | places(settings)
-
-
-class OtherPictures(UsageError):
-    """The pictures or labels are not those that a run began with."""
-
-
-def same_data(recorded: Mapping[str, Any], collection: Collection, of: str = "") -> None:
-    """Raises :class:`OtherPictures` saying how ``collection`` differs from what data.json ``recorded``, and :class:`UsageError` where it does not
-    say what; ``of`` says which pictures they are, where they are not the run's own."""
-    wanted = ("classes", "pictures", "fingerprint", *(() if of else ("split",)))
-    if missing := [name for name in wanted if name not in recorded]:
-        raise UsageError(f"The run's data.json has no {', '.join(missing)}. Mend: restore it, or start a new run")
-    before, now = list(recorded["classes"]), list(collection.classes)
-    if before != now:
-        added, gone = [name for name in now if name not in before], [name for name in before if name not in now]
-        how = f"added {added}, gone {gone}" if added or gone else f"their order was {before}, is {now}"
-        raise OtherPictures(
-            f"The classes{of} are not those the run began with: {how}. Mend: restore the data, or start a new run"
-        )
-    if recorded["fingerprint"] != collection.fingerprint():
-        raise OtherPictures(
-            f"The pictures or labels{of} are not those the run began with: {recorded['pictures']} pictures then, {len(collection)} now, "
-            "or some were relabelled or replaced. Mend: restore the data, or start a new run"
-        )

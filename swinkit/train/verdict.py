@@ -26,11 +26,12 @@ from ..validation import validated
 from ..variants import ALIASES, VARIANTS
 from ..weights import CONFIG, DATA, METRICS
 from ..weights.atomic import write_json
+from .constancy import OtherPictures
 from .labelled import Labelled, examined
 from .place import read_record
 from .provenance import Seen
 from .run import read_rows
-from .session import OtherPictures, begin, resume
+from .session import begin, resume
 from .settings import PretrainSettings, TrainSettings, default_batch_size, default_epochs
 from .watch import Display
 

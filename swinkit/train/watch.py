@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..timing import duration
 from ..weights.files import save_model
+from .constancy import bound
 from .interrupt import Interruption, until
 from .loop import Trainer
 from .plan import LOOKING
@@ -150,10 +151,10 @@ class RunWatcher:
         self.display.say(message)
 
     def save(self, state: dict[str, Any], step: int) -> None:
-        """Write ``state`` with what was seen of the epoch so far, which the row of a resumed run needs."""
+        """Write ``state`` with what was seen of the epoch so far, which the row of a resumed run needs, and the settings that it keeps."""
         begun = time.monotonic()
         self._count_seconds()
-        self.run.checkpoints.save({**state, "epoch": asdict(self.epoch)}, step)
+        self.run.checkpoints.save({**state, "epoch": asdict(self.epoch), "settings": bound(self.settings)}, step)
         self.saved = time.monotonic()
         self.pause = min(self.settings.save_every * 60, max(10.0, SHARE * (self.saved - begun)))
 

@@ -80,6 +80,13 @@ def test_a_run_stopped_at_any_step_sees_what_one_never_stopped_does(count, batch
         assert len(set(pictures)) == len(pictures) <= count
 
 
+def test_a_run_beyond_its_last_step_is_over() -> None:
+    feed = Feed(open_data("digits"), range(8), (), GRAY, PLAIN, 8, 0)
+    beyond = Walk(feed, epochs=1, step=2)
+    assert beyond.run(Stopper(), lambda state, step: None) is None
+    assert beyond.seen == []
+
+
 @given(size=st.integers(1, 500), parts=st.integers(1, 40))
 def test_parts_cover_a_batch_once_and_are_no_more_than_asked_for(size, parts) -> None:
     slices = in_parts(size, parts)

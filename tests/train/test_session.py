@@ -177,6 +177,21 @@ def test_fault_13_a_changed_configuration_is_refused_with_the_difference(data, t
     resume(run, {"workers": 0, "time_limit": 5.0})
 
 
+def test_fault_13_a_configuration_edited_in_the_run_is_refused_with_the_difference(data, tmp_path, monkeypatch):
+    run = interrupted_run(data, tmp_path, monkeypatch)
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("epochs: 3", "epochs: 4").replace("batch_size: 8", "batch_size: 16"))
+    with pytest.raises(
+        UsageError, match=r"config\.yaml was changed since: batch_size was 8, is now 16; epochs was 3, is now 4\."
+    ):
+        resume(run)
+    store = CheckpointStore(run / "checkpoints")
+    checkpoint = store.newest_valid()
+    del checkpoint.state["settings"]  # as an older version saved it
+    store.save(checkpoint.state, checkpoint.step)
+    assert resume(run).epochs == 4
+
+
 def test_fault_13_changed_pictures_are_refused(data, tmp_path, monkeypatch):
     run = interrupted_run(data, tmp_path, monkeypatch)
     write_pictures(data, count=60, test=12)
