@@ -87,15 +87,21 @@ def ready(settings: RunSettings, display: Display) -> Prepared:
 def run_prepared(prepared: Prepared, out: str | Path | None, display: Display) -> RunResult:
     settings, fabric = prepared.settings, make_fabric(prepared.settings)
     display.say(str(prepared.plan))
-    name = Path(settings.data or "run").name
-    run = RunFolder.create(out, name, settings.model_dump(mode="json"), prepared.data, recipe_of(settings.task).folder)
-    with run, threads(settings.threads), closing(prepared.feed), explained_workers():
+    name, folder, config = Path(settings.data or "run").name, recipe_of(settings.task).folder, settings.model_dump(mode="json")
+    # signals are requests before there is a folder: one ahead of the loop would leave a run without a word on how it goes on
+    with (
+        Interruption() as interruption,
+        RunFolder.create(out, name, config, prepared.data, folder) as run,
+        threads(settings.threads),
+        closing(prepared.feed),
+        explained_workers(),
+    ):
         run.log(str(prepared.plan))
         for note in run.notes:
             run.log(note)
             display.say(note)
         trainer = Trainer(fabric, prepared.task, prepared.model, prepared.feed, settings)
-        return finish(run, trainer, prepared.split, display)
+        return finish(run, trainer, prepared.split, display, interruption)
 
 
 def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: Display | None = None) -> RunResult:
@@ -132,8 +138,8 @@ def _gone_on(run: RunFolder, settings: RunSettings, collection: Collection, disp
     for note in [*notes, f"Going on from step {trainer.progress.step} of {trainer.steps}."]:
         run.log(note)
         display.say(note)
-    with closing(feed), explained_workers():
-        return finish(run, trainer, split, display, epoch)
+    with Interruption() as interruption, closing(feed), explained_workers():
+        return finish(run, trainer, split, display, interruption, epoch)
 
 
 def same_pictures(run: RunFolder, settings: RunSettings, display: Display) -> Collection:
@@ -163,27 +169,28 @@ def restored(trainer: Trainer, run: RunFolder, checkpoint: Checkpoint | None) ->
     return [*notes, *checkpoint.notes], EpochSums(**checkpoint.state.get("epoch", {}))
 
 
-def finish(run: RunFolder, trainer: Trainer, split: Split, display: Display, epoch: EpochSums | None = None) -> RunResult:
+def finish(
+    run: RunFolder, trainer: Trainer, split: Split, display: Display, interruption: Interruption, epoch: EpochSums | None = None
+) -> RunResult:
     """The loop, the choice of weights, and the test; ``epoch`` is what was seen of the epoch before."""
     further = f"Go on with: swinkit {MAKING[trainer.settings.task].verb} --resume {resumable(run.path)}"
-    with Interruption() as interruption:
-        watcher = RunWatcher(run, trainer, display, interruption, epoch)
-        display.begin(trainer.progress.step, trainer.steps)
-        try:
-            reason = trainer.run(watcher, watcher.save)
-        finally:
-            watcher.close()
-        stopped = f"Stopped at step {trainer.progress.step} of {trainer.steps}: {reason}."
-        try:
-            if reason is None:
-                return ended(run, trainer, split, watcher)
-            if watcher.out_of_time:
-                run.log(stopped)
-                display.say(f"{stopped} The model as it is now is measured and kept. {further}")
-                result = measure_and_save(run, trainer, split, watcher)
-                return replace(result, stopped=f"{stopped} {further}", finished=False)
-        except CutShort:
-            stopped = f"Stopped at step {trainer.progress.step} of {trainer.steps}: {watcher.stop()}."
+    watcher = RunWatcher(run, trainer, display, interruption, epoch)
+    display.begin(trainer.progress.step, trainer.steps)
+    try:
+        reason = trainer.run(watcher, watcher.save)
+    finally:
+        watcher.close()
+    stopped = f"Stopped at step {trainer.progress.step} of {trainer.steps}: {reason}."
+    try:
+        if reason is None:
+            return ended(run, trainer, split, watcher)
+        if watcher.out_of_time:
+            run.log(stopped)
+            display.say(f"{stopped} The model as it is now is measured and kept. {further}")
+            result = measure_and_save(run, trainer, split, watcher)
+            return replace(result, stopped=f"{stopped} {further}", finished=False)
+    except CutShort:
+        stopped = f"Stopped at step {trainer.progress.step} of {trainer.steps}: {watcher.stop()}."
     run.log(stopped)
     raise Interrupted(f"{stopped} All is saved. {further}")
 

@@ -11,6 +11,7 @@ from swinkit.tasks.classification import ClassificationMeter
 from swinkit.tasks.probing import Probe
 from swinkit.train import fit, pretrain, resume
 from swinkit.train.interrupt import Interruption
+from swinkit.train.run import RunFolder
 from swinkit.weights.files import read_model
 from swinkit.weights.saved import weights_digest
 
@@ -83,6 +84,21 @@ def test_a_signal_cuts_an_evaluation_short_and_the_run_ends_as_if_there_had_been
     # killed behind the evaluation and before the next checkpoint: the row is there already
     shutil.copy(parts.path / "metrics.csv", tmp_path / "again")
     assert logged(resume(tmp_path / "again").path) == logged(whole.path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_first_step_ends_a_run_that_says_how_it_goes_on(number, tmp_path, monkeypatch):
+    data, create = write_pictures(tmp_path / "rows"), RunFolder.save_config
+
+    def signalled(self, config):
+        create(self, config)
+        signal.raise_signal(number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "save_config", signalled)
+        with pytest.raises(Interrupted, match=rf"step 1 of 15: {number.name}.*--resume {tmp_path / 'run'}"):
+            fit(data, out=tmp_path / "run", **TINY)
+    assert resume(tmp_path / "run").step == 15
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["first", "last"])
