@@ -53,7 +53,7 @@ class Workers:
     def _made(self, loader: DataLoader[Any]) -> Generator[Any]:
         with explained_workers(self._timeout):
             try:
-                with _sigterm_held_back():
+                with _interrupt_held_back(), _sigterm_held_back():
                     iterator = iter(loader)
                 yield from iterator
             except RuntimeError:
@@ -70,8 +70,9 @@ class Workers:
 
     def close(self) -> None:
         """End the processes: torch shuts them down once nothing refers to its iterator, which the pass and its loader do."""
-        self._end_pass()
-        self._loader = None
+        with _interrupt_held_back():
+            self._end_pass()
+            self._loader = None
 
 
 @contextlib.contextmanager
@@ -103,6 +104,25 @@ def _worker_reason(message: str, timeout: float) -> str:
         "Mend: resume a run with fewer workers (--set workers=0 needs none), or keep no pictures (--set cache=0); evaluate with a "
         "smaller --batch-size"
     )
+
+
+@contextlib.contextmanager
+def _interrupt_held_back() -> Iterator[None]:
+    """A Ctrl-C that comes within counts at the end. Where workers are forked or ended it would be lost, since Python drops what a hook at
+    a fork or a finaliser raises, and a loader that is half made cannot be ended."""
+    former = signal.getsignal(signal.SIGINT)
+    # a mask would not do: it is of one thread, and the system gives the signal to another
+    if former is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager

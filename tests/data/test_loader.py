@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from multiprocessing import active_children
+import weakref
+from multiprocessing import active_children, get_start_method
 
 import numpy as np
 import pytest
@@ -220,6 +221,24 @@ def test_workers_end_when_the_reader_stops_early(folder):
     (worker,) = active_children()
     batches.close()
     worker.join(10)
+    assert not worker.is_alive()
+
+
+@pytest.mark.skipif(get_start_method() != "fork", reason="only a fork has hooks in which an interrupt is lost")
+def test_a_ctrl_c_while_a_worker_is_forked_or_ended_is_not_lost(folder):
+    armed = [signal.SIGINT]
+    os.register_at_fork(before=lambda: armed and signal.raise_signal(armed.pop()))
+    batches = eval_batches(folder, range(14), evaluation(SMALL), 2, workers=1)
+    with pytest.raises(KeyboardInterrupt):
+        next(batches)
+    assert not active_children()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    loader = Loader(folder, None, evaluation(SMALL), workers=1)
+    next(loader.evaluation(range(14), 2))
+    (worker,) = active_children()
+    weakref.finalize(loader._workers._loader, signal.raise_signal, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        loader.close()
     assert not worker.is_alive()
 
 
