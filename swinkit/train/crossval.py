@@ -19,7 +19,7 @@ from .prepare import checked, places
 from .recipe import recipe_of
 from .session import begin, kept, resume
 from .settings import TrainSettings
-from .watch import Display
+from .watch import Display, Unheard
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def cross_validate(settings: TrainSettings, out: str | Path | None = None, displ
     """Train ``settings.folds`` runs, each validated on the part that it leaves out, in a new folder."""
     if settings.folds is None:
         raise UsageError("Cross-validation needs the number of parts. Mend: folds=5")
-    display = display or Display(quiet=True)
+    display = display or Unheard()
     check_place(settings, Path(out) if out is not None else None)
     check_folds(settings, display)
     settings = settings.model_copy(update=places(settings))  # whoever goes on may do so from elsewhere
@@ -81,7 +81,7 @@ def go_on(folder: str | Path, changes: Mapping[str, Any] | None = None, display:
 
     A fold that a time limit ends is measured as it is, and not done.
     """
-    folder, display, changes = Path(folder), display or Display(quiet=True), changes or {}
+    folder, display, changes = Path(folder), display or Unheard(), changes or {}
     record = read_record(folder, FOLDS)
     settings = unchanged(validated(TrainSettings, record["settings"]), changes)
     record["settings"] |= kept(settings)

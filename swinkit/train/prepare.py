@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from .start import Start, open_start
 
 @dataclass(frozen=True)
 class Prepared:
-    """``settings`` are settled and reproduce the run; ``data`` is what data.json records."""
+    """``settings`` are settled and reproduce the run; ``data`` is what data.json records, ``said`` what was told meanwhile."""
 
     settings: RunSettings
     data: dict[str, Any]
@@ -42,6 +42,7 @@ class Prepared:
     model: nn.Module
     feed: Feed
     plan: Plan
+    said: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,14 @@ def prepare(settings: RunSettings, say: Say = lambda _: None, progress: Checked 
     ``say`` is told what was found and decided, ``progress`` how many pictures are checked, and of how many.
     Raises :class:`DataError` for data that cannot be learned from, :class:`UsageError` for settings that do not fit it.
     """
+    said: list[str] = []
+
+    def tell(message: str) -> None:
+        said.append(message)
+        say(message)
+
     with threads(settings.threads):
-        return _prepared(settings, say, progress)
+        return replace(_prepared(settings, tell, progress), said=tuple(said))
 
 
 def _prepared(settings: RunSettings, say: Say, progress: Checked | None) -> Prepared:

@@ -15,7 +15,7 @@ from .session import RunResult, begin, resume
 from .settings import PretrainSettings
 from .unlabelled import probe_of
 from .verdict import Verdict, foreseen, weigh
-from .watch import Display
+from .watch import Display, Unheard
 
 Finished = Callable[[Path], Any]
 
@@ -45,7 +45,7 @@ def pretrain(
     :class:`PretrainSettings`. Raises what :func:`swinkit.train.fit` raises.
     """
     chosen = validated(PretrainSettings, {"data": data, "model": model, **settings})
-    return begin_pretraining(chosen, out, display or Display(quiet=True))
+    return begin_pretraining(chosen, out, display or Unheard())
 
 
 def begin_pretraining(
@@ -81,7 +81,7 @@ def go_on(
 ) -> PretrainResult:
     """Finish the pre-training in ``run`` and its verdict, exactly where they stand; ``changes`` as for :func:`~.session.resume`, ``finished``
     as for :func:`begin_pretraining`."""
-    display = display or Display(quiet=True)
+    display = display or Unheard()
     return with_verdict(resume(run, changes, display), display, finished)
 
 

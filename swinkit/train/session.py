@@ -30,7 +30,7 @@ from .provenance import files
 from .recipe import recipe_of
 from .run import RunFolder
 from .settings import MAKING, RunSettings, TrainSettings
-from .watch import Display, EpochSums, RunWatcher, save_trained
+from .watch import Display, EpochSums, RunWatcher, Unheard, save_trained
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,11 @@ def fit(
     ``model`` is a variant's name, or a run or model folder to fine-tune; further keywords are fields of
     :class:`TrainSettings`. Raises :class:`Interrupted` after saving when a signal ends it early, with the command that goes
     on; :class:`DataError` and :class:`UsageError` before anything is written. A time limit that is over ends it as its last
-    step would: the model as it is by then is measured and saved.
+    step would: the model as it is by then is measured and saved. Without a ``display``, what the command prints as a warning,
+    such as pictures that are left out or were learned from before, is a :class:`UserWarning`; all that is said is in log.txt.
     """
     chosen = validated(TrainSettings, {"data": data, "model": model, **settings})
-    return begin(chosen, out, display or Display(quiet=True))
+    return begin(chosen, out, display or Unheard())
 
 
 def begin(settings: RunSettings, out: str | Path | None, display: Display) -> RunResult:
@@ -96,7 +97,8 @@ def run_prepared(prepared: Prepared, out: str | Path | None, display: Display) -
         closing(prepared.feed),
         explained_workers(),
     ):
-        run.log(str(prepared.plan))
+        for message in (*prepared.said, str(prepared.plan)):
+            run.log(message)
         for note in run.notes:
             run.log(note)
             display.say(note)
@@ -111,7 +113,7 @@ def resume(path: str | Path, changes: Mapping[str, Any] | None = None, display: 
     ``changes`` may only touch what no bit depends on (``time_limit``, ``save_every``, ``workers``, ``cache``,
     ``tensorboard``, ``device``, ``verdict``), and ``data`` and ``probe`` when the same pictures moved. Raises :class:`UsageError` with the difference for any other.
     """
-    display = display or Display(quiet=True)
+    display = display or Unheard()
     with RunFolder.resume(path) as run:
         recipe = recipe_of(run.config.get("task", ""))
         settings = unchanged(validated(recipe.settings, run.config), changes or {})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,6 +24,8 @@ from .run import RunFolder
 
 SHARE = 50  # saving may take so much less time than what lies between two saves
 KEEP_EVERY = 60.0  # seconds between two models of a run that keeps its last weights anyway
+WARNING = "warning: "  # begins what is said and is more than a note
+PACKAGE = __name__.partition(".")[0]
 
 
 @dataclass
@@ -69,6 +73,25 @@ class Display:
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
+
+
+class Unheard(Display):
+    """For Python, where nobody looks at stderr: quiet, but that what is said as a warning becomes one."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+
+    def say(self, message: str) -> None:
+        if message.startswith(WARNING):
+            warnings.warn(message.removeprefix(WARNING), stacklevel=_depth_of_caller())
+
+
+def _depth_of_caller() -> int:
+    """The ``stacklevel`` at which a warning of the function that asks names the line outside of this package that called it."""
+    frame, depth = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
+        frame, depth = frame.f_back, depth + 1
+    return depth
 
 
 class RunWatcher:

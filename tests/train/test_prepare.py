@@ -8,8 +8,13 @@ from swinkit.data.collection import Collection, Sample
 from swinkit.data.layouts import open_data
 from swinkit.data.split import make_split
 from swinkit.errors import DataError
+from swinkit.train import fit
 from swinkit.train.prepare import checked, make_feed, places
 from swinkit.train.settings import PretrainSettings, TrainSettings
+
+from ..data.pictures import class_folders
+from .pictures import TINY
+from .running import Heard
 
 
 @pytest.mark.parametrize(("groups", "mend"), [(True, "three groups of each class"), (False, "more pictures of each class")])
@@ -33,6 +38,22 @@ def test_what_makes_no_sense_is_told_sentence_by_sentence(tmp_path):
     (tmp_path / "m.csv").write_text("file_name,label\ngone.png,a\nlost.png,b\n")
     with pytest.raises(DataError, match=r"relative to the manifest's folder, .*; 2 of 2 classes without a usable picture"):
         checked(TrainSettings(data="m.csv"), open_data(tmp_path / "m.csv"), lambda _: None, None)
+
+
+def test_what_is_said_before_the_plan_is_logged_and_warns_python_where_it_calls(tmp_path, recwarn):
+    data = class_folders(tmp_path / "photos", each=12)
+    (data / "cat" / "0.png").write_bytes(b"no picture")
+    given = {**TINY, "epochs": 1, "workers": 0, "val": 0.3}
+    run, heard = fit(data, out=tmp_path / "run", **given), Heard()
+    told = [warning for warning in recwarn if warning.filename == __file__]
+    assert [warning for warning in told if "cannot be used" in str(warning.message)]
+    recwarn.clear()
+    fit(data, out=tmp_path / "shown", display=heard, **given)
+    assert not [warning for warning in recwarn if "cannot be used" in str(warning.message)]
+    for log in ((path / "log.txt").read_text() for path in (run.path, tmp_path / "shown")):
+        before = log.partition("  Plan: ")[0]
+        assert [line.partition("  ")[2] for line in before.splitlines()[:-1]] == heard.said[: before.count("\n")]
+        assert all(f"warning: {warning.message}" in before for warning in told)
 
 
 def test_a_path_is_never_taken_for_a_variant_of_its_name(tmp_path, monkeypatch):
