@@ -55,12 +55,13 @@ class Watcher(Protocol):
 @dataclass
 class Progress:
     """Where a run stands. ``accumulate`` is the parts a batch is computed in, which grows when memory runs out; ``unmeasured`` says that
-    the epoch which ended here was not evaluated yet."""
+    the epoch which ended here was not evaluated yet. ``best_loss`` is that of the ``best`` evaluation, the last that was better."""
 
     step: int = 0
     unmeasured: bool = False
     accumulate: int = 1
     best: float | None = None
+    best_loss: float = math.inf
     best_step: int = 0
     stale: int = 0
 
@@ -211,17 +212,20 @@ class Trainer:
             self.progress = before
 
     def judge(self, metrics: dict[str, float]) -> bool:
-        """Note where the run stands by the ``metrics`` of its evaluation; whether they are the best so far."""
+        """Note where the run stands by the ``metrics`` of its evaluation; whether they are the best so far. Equal ones, which few pictures
+        often give, the loss parts."""
         here = self.progress
         here.unmeasured = False
         name, direction = self.task.monitor
         value = metrics.get(name)  # absent where the validation pictures cannot tell
         if value is None or math.isnan(value):
             return False
-        improved = here.best is None or (value >= here.best if direction == "max" else value <= here.best)
-        here.stale = 0 if here.best is None or (improved and value != here.best) else here.stale + 1
+        loss = metrics.get("loss", math.inf)
+        better = here.best is None or (value > here.best if direction == "max" else value < here.best)
+        improved = better or (value == here.best and loss < here.best_loss)
+        here.stale = 0 if improved else here.stale + 1
         if improved:
-            here.best, here.best_step = value, here.step
+            here.best, here.best_loss, here.best_step = value, loss, here.step
         return improved
 
     @torch.inference_mode()

@@ -142,7 +142,7 @@ class RunWatcher:
         if due:
             self.keep(trainer, metrics)
         scores = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        best = " (best)" if improved and not trainer.progress.stale else ""  # weights that only equal the best are kept, too
+        best = " (best)" if improved else ""
         epochs = trainer.settings.epochs
         self.noted(
             f"epoch {row['epoch']}/{epochs}: train loss {row['train_loss']:.4f}; validation {scores}{best}; {row['seconds']:.0f} s"

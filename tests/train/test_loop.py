@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given
@@ -85,6 +87,37 @@ def test_a_run_beyond_its_last_step_is_over() -> None:
     beyond = Walk(feed, epochs=1, step=2)
     assert beyond.run(Stopper(), lambda state, step: None) is None
     assert beyond.seen == []
+
+
+class Judged(Trainer):
+    """The loop's judgement alone, of a task that is judged by ``monitor``."""
+
+    def __init__(self, monitor: tuple[str, str]) -> None:
+        self.progress, self.task = Progress(), SimpleNamespace(monitor=monitor)
+
+    def stand(self, **metrics: float) -> tuple[bool, int, int]:
+        """Whether ``metrics`` of one more step are the best, of which step these are, and for how many evaluations none were better."""
+        self.progress.step += 1
+        return self.judge(metrics), self.progress.best_step, self.progress.stale
+
+
+def test_equal_figures_are_parted_by_the_loss() -> None:
+    run = Judged(("top1", "max"))
+    assert run.stand(top1=0.9, loss=0.5) == (True, 1, 0)
+    assert run.stand(top1=1.0, loss=0.6) == (True, 2, 0)
+    assert run.stand(top1=1.0, loss=0.1) == (True, 3, 0)
+    assert run.stand(top1=0.9, loss=0.0) == (False, 3, 1)
+    assert run.stand(top1=1.0, loss=0.1) == (False, 3, 2)
+    assert run.stand(top1=1.0, loss=math.nan) == (False, 3, 3)
+    assert run.stand(top1=1.0) == (False, 3, 4)
+    assert run.stand(loss=0.0) == (False, 3, 4)
+    run.progress = Progress(step=3, best=1.0, best_step=2, stale=1)  # as an older version saved it
+    assert run.stand(top1=1.0, loss=0.1) == (True, 4, 0)
+
+
+def test_a_loss_that_only_stays_is_no_better() -> None:
+    run = Judged(("loss", "min"))
+    assert [run.stand(loss=value) for value in (0.5, 0.5, 0.4)] == [(True, 1, 0), (False, 1, 1), (True, 3, 0)]
 
 
 @given(size=st.integers(1, 500), parts=st.integers(1, 40))

@@ -243,7 +243,7 @@ def test_early_stopping_and_the_best_weights(data, tmp_path):
     log = (tmp_path / "run" / "log.txt").read_text("utf-8")
     assert (log.count("(best)"), "top5" in log) == (1, False)  # an equal epoch is no better one
     assert run.epochs == 3  # the first evaluation sets the mark, two more do not better it
-    told = "Stopped early at step 15 of 150: no better for 2 evaluations; best at step 15."  # as good as at step 5, which counts as no better
+    told = "Stopped early at step 15 of 150: no better for 2 evaluations; best at step 5."
     assert (run.stopped, run.finished, told in log) == (told, True, True)
     assert resume(run.path).stopped == told
 
