@@ -90,11 +90,17 @@ def never_began(path: Path) -> bool:
 
 def check_begun(path: Path, task: str | None = None) -> None:
     """Raises :class:`UsageError` when ``path`` is no run that can be gone on with, or none of ``task``, with the verb that is meant."""
+    if (path / FOLDS).is_file():
+        raise UsageError(
+            f"{path} is a cross-validation, not one run. Mend: swinkit train --resume {path}, in Python swinkit.train.resume_folds"
+        )
     if not (path / CONFIG).is_file():
         raise UsageError(f"{path} is not a run that can be resumed: it has no config.yaml. Mend: start it without --resume")
     begun = MAKING.get(_task_of(path))
     if task is not None and begun is not None and begun.verb != MAKING[task].verb:
-        raise UsageError(f"{path} was begun by swinkit {begun.verb}. Mend: swinkit {begun.verb} --resume {path}")
+        raise UsageError(
+            f"{path} was begun by swinkit {begun.verb}. Mend: swinkit {begun.verb} --resume {path}, in Python swinkit.train.{begun.going_on}"
+        )
 
 
 def _task_of(run: Path) -> Any:

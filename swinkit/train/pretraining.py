@@ -10,7 +10,7 @@ from typing import Any
 from ..data.collection import counted
 from ..validation import validated
 from .labelled import ENOUGH_TO_JUDGE, examined
-from .place import check_place
+from .place import check_begun, check_place
 from .session import RunResult, begin, resume
 from .settings import PretrainSettings
 from .unlabelled import probe_of
@@ -80,11 +80,14 @@ def go_on(
     finished: Finished = lambda _: None,
 ) -> PretrainResult:
     """Finish the pre-training in ``run`` and its verdict, exactly where they stand; ``changes`` as for :func:`~.session.resume`, ``finished``
-    as for :func:`begin_pretraining`."""
-    display = display or Unheard()
-    return with_verdict(resume(run, changes, display), display, finished)
+    as for :func:`begin_pretraining`. Raises :class:`UsageError` for a training, which :func:`~.session.resume` goes on with."""
+    check_begun(Path(run), "pretraining")
+    display, changes = display or Unheard(), changes or {}
+    return with_verdict(resume(run, changes, display), display, finished, changes)
 
 
-def with_verdict(run: RunResult, display: Display, finished: Finished) -> PretrainResult:
+def with_verdict(
+    run: RunResult, display: Display, finished: Finished, changes: Mapping[str, Any] | None = None
+) -> PretrainResult:
     finished(run.path)
-    return PretrainResult(run, weigh(run.path, display) if run.finished else None)
+    return PretrainResult(run, weigh(run.path, display, changes or {}) if run.finished else None)

@@ -29,15 +29,17 @@ Block = TypeVar("Block", bound=BaseModel)
 
 
 class Making(NamedTuple):
-    """What makes runs of a task: a verb of the command line, and in this package a :class:`~.recipe.Recipe`."""
+    """What makes runs of a task: a verb of the command line, and in this package a :class:`~.recipe.Recipe`; ``going_on`` is the function that
+    finishes one in Python."""
 
     verb: str
     recipe: str
+    going_on: str
 
 
 MAKING = {
-    "classification": Making("train", "labelled:Labelled"),
-    "pretraining": Making("pretrain", "unlabelled:Unlabelled"),
+    "classification": Making("train", "labelled:Labelled", "resume"),
+    "pretraining": Making("pretrain", "unlabelled:Unlabelled", "go_on"),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ RECORD = "verdict.json"
 MOST = 5000  # labelled pictures that are learned from; what helps there helps with more
 LONGER = 4  # times as many epochs from nothing are tried, at most; the time of a long pre-training would be hundreds
 DRAWS = 2000
+LOADING = {"workers", "cache"}
+ALIKE = {"device", "precision", "threads", *LOADING}  # how a verdict computes: as the pre-training did
 WORDS = {1: "worth it", 0: "not yet", -1: "no"}
 
 
@@ -145,11 +147,12 @@ def foreseen(settings: PretrainSettings) -> Cost:
 
 
 def labelled(settings: PretrainSettings) -> TrainSettings:
-    """Settings that both trainings of a verdict share: all labelled pictures, or, of very many, as many of each class."""
+    """Settings that all trainings of a verdict share: all labelled pictures, or, of very many, as many of each class, computed as the
+    pre-training with ``settings`` is."""
     collection, _ = examined(str(settings.probe))
     many = sum(sample.split in (None, "train") for sample in collection.samples) > MOST
     return TrainSettings(
-        data=settings.probe, seed=settings.seed, device=settings.device, tensorboard=False,
+        data=settings.probe, seed=settings.seed, tensorboard=False, **settings.model_dump(include=ALIKE),
         per_class=-(-MOST // len(collection.classes)) if many else None,
     )  # fmt: skip
 
@@ -163,13 +166,15 @@ def confound(settings: PretrainSettings) -> str:
     )
 
 
-def weigh(run: Path, display: Display) -> Verdict | None:
-    """The verdict on the finished pre-training in ``run``; None where it was given no labelled set.
+def weigh(run: Path, display: Display, changes: Mapping[str, Any]) -> Verdict | None:
+    """The verdict on the finished pre-training in ``run``; None where it was given no labelled set. Of ``changes`` to its settings those that
+    say how pictures are loaded count here, too.
 
     Runs below ``run/verdict``, each as ``train`` does it by itself: fine-tuned and from nothing for as many epochs, then, where pre-training
     took its time, from nothing for as long as both it and the fine-tuning took. Killed, it goes on where it was.
     """
-    settings = validated(PretrainSettings, read_record(run, CONFIG))
+    loading = {name: changes[name] for name in LOADING & changes.keys()}
+    settings = validated(PretrainSettings, {**read_record(run, CONFIG), **loading})
     if settings.probe is None or not settings.verdict:
         return None
     cost, shared = foreseen(settings), labelled(settings)
@@ -245,8 +250,8 @@ def seen_among_judged(run: Path) -> int:
     return Seen.from_dict(data.get("seen", {})).among(split.test or split.val)[1]
 
 
-def answers(run: Path) -> np.ndarray:
-    """Which of the pictures that a training kept aside its model gets right, (N,) bool."""
+def answers(run: Path, workers: int | None) -> np.ndarray:
+    """Which of the pictures that a training kept aside its model gets right, (N,) bool; ``workers`` None are as many as it had."""
     config, data = read_record(run, CONFIG), read_record(run, DATA)
     split, collection, model = Split.from_dict(data["split"]), open_data(config["data"], config["format"]), load(run)
     device = find_device(config["device"])
@@ -255,7 +260,9 @@ def answers(run: Path) -> np.ndarray:
     right = []
     look: Any = model.preprocessing
     with torch.inference_mode():
-        for batch in eval_batches(collection, judged, evaluation(look), 64, workers=config["workers"]):
+        for batch in eval_batches(
+            collection, judged, evaluation(look), 64, workers=config["workers"] if workers is None else workers
+        ):
             right.append(model(batch.images.to(device)).argmax(dim=1).cpu() == batch.labels)
     return torch.cat(right).numpy()
 
@@ -271,7 +278,8 @@ def tried(run: Path, folder: str, name: str, settings: TrainSettings, display: D
     path = run / "verdict" / folder
     try:
         if (path / CONFIG).is_file():
-            epochs = resume(path, {"data": settings.data, "device": settings.device}, display).epochs
+            changes = settings.model_dump(include={"data", "device", *LOADING})
+            epochs = resume(path, changes, display).epochs
         else:
             epochs = begin(settings, path, display).epochs
     except OtherPictures:
@@ -283,5 +291,5 @@ def tried(run: Path, folder: str, name: str, settings: TrainSettings, display: D
         raise Interrupted(
             f"Stopped in the verdict; the pre-training is finished and all is saved. Go on with: swinkit pretrain --resume {run}"
         ) from None
-    right = answers(path)
+    right = answers(path, settings.workers)
     return Rated(name, epochs, minutes_of(path), share_of(right)), right

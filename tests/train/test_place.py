@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from swinkit.errors import DataError, UsageError
+from swinkit.train import go_on
 from swinkit.train.crossval import cross_validate
 from swinkit.train.place import check_begun, check_place, first_free
 from swinkit.train.settings import PretrainSettings, TrainSettings
@@ -88,6 +89,9 @@ def test_a_run_is_gone_on_with_by_the_verb_that_began_it(tmp_path):
     check_begun(tmp_path, "pretraining")
     with pytest.raises(UsageError, match=r"begun by swinkit pretrain. Mend: swinkit pretrain --resume "):
         check_begun(tmp_path, "classification")
+    config.write_text("task: classification\n")
+    with pytest.raises(UsageError, match=rf"Mend: swinkit train --resume {tmp_path}, in Python swinkit\.train\.resume$"):
+        go_on(tmp_path)
     for damaged in ("task: [", "- task"):
         config.write_text(damaged)
         check_begun(tmp_path, "classification")

@@ -168,10 +168,16 @@ def test_broken_pictures_of_a_probe_are_left_out_and_a_class_of_many_keeps_its_l
     monkeypatch.setattr("swinkit.train.verdict.default_epochs", lambda pictures, fine_tuning: 1)
     probe = labelled(tmp_path / "probe", many=20, few=4)
     (probe / "many" / "0.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
-    result = pretrain(scatter(tmp_path / "photos"), "swin_nano", tmp_path / "run", probe=str(probe), **{**OPTIONS, "epochs": 1})
+    chosen = {**OPTIONS, "epochs": 1, "cache": 0.125}
+    result = pretrain(scatter(tmp_path / "photos"), "swin_nano", tmp_path / "run", probe=str(probe), **chosen)
     assert result.verdict.labels + result.verdict.judged == 23
     data = json.loads((result.path / "verdict" / "pretrained" / "data.json").read_text())
     assert len(data["split"]["train"]) == result.verdict.labels
+    for way in ("pretrained", "nothing"):  # each computes as the pre-training does
+        config = yaml.safe_load((result.path / "verdict" / way / "config.yaml").read_text())
+        assert {name: config[name] for name in ("workers", "cache", "threads", "precision")} == {
+            name: chosen[name] for name in ("workers", "cache", "threads", "precision")
+        }
 
 
 def test_a_run_that_goes_on_may_leave_the_verdict_out_or_ask_for_it(tmp_path, monkeypatch):
@@ -180,7 +186,8 @@ def test_a_run_that_goes_on_may_leave_the_verdict_out_or_ask_for_it(tmp_path, mo
     run = pretrain(data, "swin_nano", tmp_path / "run", probe=str(data), verdict=False, **{**OPTIONS, "epochs": 1}).path
     heard = Heard()
     monkeypatch.setattr("swinkit.train.labelled._LAST_LOOK", {})  # as in a process of its own
-    assert go_on(run, {"verdict": True}, heard).verdict == read_verdict(run)
+    assert go_on(run, {"verdict": True, "cache": 0.5}, heard).verdict == read_verdict(run)
+    assert yaml.safe_load((run / "verdict" / "pretrained" / "config.yaml").read_text())["cache"] == 0.5
     assert heard.totals[0] == 78  # pictures of the labelled set, which take their time here too
     assert go_on(run, {"verdict": False}, Heard()).verdict is None
 
