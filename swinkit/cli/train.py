@@ -97,6 +97,8 @@ def _train(chosen: dict[str, Any], run: Path | None, out: Path | None, dry_run: 
     display = Display(quiet)
     if run is not None:
         return resume(run, chosen, display)
+    if dry_run and settings.folds and settings.fold is None:
+        display.say(f"Cross-validation: {settings.folds} runs, one after another, each about as the plan of the first says.")
     return ready(settings, display).plan if dry_run else begin(settings, out, display)
 
 
@@ -114,11 +116,11 @@ def _cross_validate(chosen: dict[str, Any], run: Path | None, out: Path | None, 
     from ..validation import validated
 
     settings = validated(TrainSettings, chosen) if run is not None else run_settings(TrainSettings, chosen, run, out)
-    from ..train.crossval import cross_validate, go_on
+    from ..train.crossval import begin_folds, resume_folds
     from ..train.watch import Display
 
     display = Display(quiet)
-    result = go_on(run, chosen, display) if run is not None else cross_validate(settings, out, display)
+    result = resume_folds(run, chosen, display) if run is not None else begin_folds(settings, out, display)
     if as_json:
         print_json(result.to_dict())
     else:

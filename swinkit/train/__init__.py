@@ -8,19 +8,37 @@ from typing import TYPE_CHECKING, Any
 from ..lazy import submodules
 
 NAMES = {
+    "cross_validate": "crossval",
     "fit": "session",
     "go_on": "pretraining",
     "pretrain": "pretraining",
     "resume": "session",
+    "resume_folds": "crossval",
+    "CrossValidation": "crossval",
     "PretrainResult": "pretraining",
     "PretrainSettings": "settings",
     "RunResult": "session",
     "TrainSettings": "settings",
 }
 
-__all__ = ["PretrainResult", "PretrainSettings", "RunResult", "TrainSettings", "fit", "go_on", "pretrain", "resume"]
+__all__ = [
+    "CrossValidation",
+    "PretrainResult",
+    "PretrainSettings",
+    "RunResult",
+    "TrainSettings",
+    "cross_validate",
+    "fit",
+    "go_on",
+    "pretrain",
+    "resume",
+    "resume_folds",
+]
 
 if TYPE_CHECKING:
+    from .crossval import CrossValidation as CrossValidation
+    from .crossval import cross_validate as cross_validate
+    from .crossval import resume_folds as resume_folds
     from .pretraining import PretrainResult as PretrainResult
     from .pretraining import go_on as go_on
     from .pretraining import pretrain as pretrain

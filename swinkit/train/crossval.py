@@ -49,10 +49,27 @@ class CrossValidation:
         return {"path": str(self.path), "figures": figures, "folds": [dict(fold) for fold in self.folds]}
 
 
-def cross_validate(settings: TrainSettings, out: str | Path | None = None, display: Display | None = None) -> CrossValidation:
+def cross_validate(
+    data: str | Path, model: str | Path = "auto", out: str | Path | None = None, *, folds: int, display: Display | None = None,
+    **settings: Any,
+) -> CrossValidation:  # fmt: skip
+    """Cut the pictures at ``data`` into so many ``folds`` and train as many runs, each validated on another of them, in a new folder.
+
+    ``model``, further keywords, what is raised, and warnings are as for :func:`swinkit.train.fit`; ``time_limit`` is of each run. What an
+    interruption left undone :func:`resume_folds` finishes.
+    """
+    chosen = validated(TrainSettings, {"data": data, "model": model, "folds": folds, **settings})
+    return begin_folds(chosen, out, display)
+
+
+def begin_folds(settings: TrainSettings, out: str | Path | None = None, display: Display | None = None) -> CrossValidation:
     """Train ``settings.folds`` runs, each validated on the part that it leaves out, in a new folder."""
     if settings.folds is None:
         raise UsageError("Cross-validation needs the number of parts. Mend: folds=5")
+    if settings.fold is not None:
+        raise UsageError(
+            f"Cross-validation trains all folds, and fold={settings.fold} is one. Mend: leave it out; swinkit.train.fit trains one"
+        )
     display = display or Unheard()
     check_place(settings, Path(out) if out is not None else None)
     check_folds(settings, display)
@@ -60,7 +77,7 @@ def cross_validate(settings: TrainSettings, out: str | Path | None = None, displ
     name = f"{Path(settings.data or '').name}-folds"
     folder = claim(Path(out)) if out is not None else first_free(RUNS / "classify", name)
     write_json(folder / FOLDS, {"settings": settings.model_dump(mode="json"), "done": []})
-    return go_on(folder, display=display)
+    return resume_folds(folder, display=display)
 
 
 def check_folds(settings: TrainSettings, display: Display) -> None:
@@ -75,7 +92,9 @@ def check_folds(settings: TrainSettings, display: Display) -> None:
     recipe.part(settings, collection, findings, lambda _: None)
 
 
-def go_on(folder: str | Path, changes: Mapping[str, Any] | None = None, display: Display | None = None) -> CrossValidation:
+def resume_folds(
+    folder: str | Path, changes: Mapping[str, Any] | None = None, display: Display | None = None
+) -> CrossValidation:
     """Finish the folds in ``folder`` that are not done: what stopped goes on exactly, the others begin; ``changes`` as for
     :func:`~.session.resume`.
 

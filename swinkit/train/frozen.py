@@ -19,9 +19,12 @@ def beside(file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Those settings of a ``file`` that hold beside what is ``given`` over them, both as YAML has them.
 
     Another model than the file's brings its own architecture, preprocessing and size, where the file has frozen these; another size takes the place
-    of that of the file's network and preprocessing. In a pre-training the window follows the size, so it is left open too.
+    of that of the file's network and preprocessing. In a pre-training the window follows the size, so it is left open too. Whoever gives a number of
+    folds means all of them, not the one that the file's run was.
     """
     answer, swin = dict(file), file.get("swin")
+    if "folds" in given:
+        answer.pop("fold", None)
     other = "model" in given and _meant(given["model"]) != _meant(file.get("model"))
     if other and isinstance(swin, Mapping) and swin.keys() >= WHOLE:
         for name in ("swin", "preprocessing", "image_size"):

@@ -71,10 +71,15 @@ class Plan:
     def __str__(self) -> str:
         memory = f" and {self.gigabytes:.1f} GB" if self.gigabytes is not None else ""
         return (
-            f"Plan: {self.model} ({self.parameters / 1e6:.1f} M parameters) at {self.image_size[0]}x{self.image_size[1]}, "
+            f"Plan: {self._part()}{self.model} ({self.parameters / 1e6:.1f} M parameters) at {self.image_size[0]}x{self.image_size[1]}, "
             f"{counted(self.pictures, 'picture')}, {counted(self.epochs, 'epoch')}, {counted(self.steps, 'step')} of {self.batch_size}, {self.precision} on "
             f"{self.device}: about {duration(60 * self.minutes)}{memory}.{self._learning()}{self._keeping()}"
         ) + "".join(f" {said}" for said in self.sparing)
+
+    def _part(self) -> str:
+        """Which part of a cross-validation it is; nothing for a run by itself."""
+        folds = self.settings.get("folds")
+        return f"fold {(self.settings.get('fold') or 0) + 1} of {folds}, " if folds else ""
 
     def _learning(self) -> str:
         """How it learns, in a sentence; nothing where that is not known."""

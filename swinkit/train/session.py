@@ -67,8 +67,12 @@ def fit(
     step would: the model as it is by then is measured and saved. Without a ``display``, what the command prints as a warning,
     such as pictures that are left out or were learned from before, is a :class:`UserWarning`; all that is said is in log.txt.
     """
-    chosen = validated(TrainSettings, {"data": data, "model": model, **settings})
-    return begin(chosen, out, display or Unheard())
+    chosen, display = validated(TrainSettings, {"data": data, "model": model, **settings}), display or Unheard()
+    if chosen.folds and chosen.fold is None:
+        display.say(
+            f"warning: of folds={chosen.folds} this trains the first alone; swinkit.train.cross_validate trains all, and fold=0 says that one is meant"
+        )
+    return begin(chosen, out, display)
 
 
 def begin(settings: RunSettings, out: str | Path | None, display: Display) -> RunResult:

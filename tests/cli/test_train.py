@@ -90,3 +90,10 @@ def test_an_ordinary_runs_settings_serve_for_all_folds(data, tmp_path, capsys):
     assert run(["train", *config, "--folds", "2", "--out", str(tmp_path / "folds"), "-q"]) == 0
     assert re.search(r"(standard error 0\.\d*[1-9]\d* over|the same in all) 2 folds", capsys.readouterr().out)
     assert len(list((tmp_path / "folds").glob("fold-*/model"))) == 2
+    # the file of one fold is no reason to train that fold alone
+    config = ["--config", str(tmp_path / "folds" / "fold-2" / "config.yaml")]
+    for folds, part, told in ((["--folds", "2"], 1, 1), ([], 2, 0), (["--folds", "2", "--set", "fold=1"], 2, 0)):
+        assert run(["train", *config, *folds, "--dry-run"]) == 0
+        printed = capsys.readouterr()
+        assert f"Plan: fold {part} of 2, swin_nano" in printed.out
+        assert printed.err.count("Cross-validation: 2 runs") == told

@@ -7,7 +7,7 @@ import pytest
 
 from swinkit.errors import DataError, UsageError
 from swinkit.train import go_on
-from swinkit.train.crossval import cross_validate
+from swinkit.train.crossval import begin_folds
 from swinkit.train.place import check_begun, check_place, first_free
 from swinkit.train.settings import PretrainSettings, TrainSettings
 
@@ -33,7 +33,7 @@ def test_the_folder_that_is_taken_by_default_is_looked_at_too(photos, monkeypatc
         with pytest.raises(UsageError, match="lies among the pictures"):
             check_place(settings, None)
     with pytest.raises(UsageError, match="lies among the pictures"):
-        cross_validate(TrainSettings(data=".", folds=2))
+        begin_folds(TrainSettings(data=".", folds=2))
     assert sorted(path.name for path in photos.iterdir()) == ["cat", "dog"]
 
 
