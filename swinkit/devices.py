@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,6 +35,16 @@ def threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@functools.cache
+def one_thread_after_fork() -> None:
+    """From now on torch computes by one thread in every process that is forked from this one, where systems fork.
+
+    OpenMP's threads do not come along, and a child that counts on them waits for them forever.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 # as engines and studies call precisions, and as a training's settings do

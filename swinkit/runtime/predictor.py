@@ -21,7 +21,7 @@ from ..data.ahead import made_ahead
 from ..data.arrays import Undecodable
 from ..data.decode import decode
 from ..data.transforms import evaluation
-from ..devices import computes_bfloat16
+from ..devices import computes_bfloat16, one_thread_after_fork
 from ..errors import DataError, UsageError
 from ..memory import ran_out_of_memory
 from ..model.classifier import SwinClassifier
@@ -196,6 +196,7 @@ class Predictor:
         """Logits and pooled embeddings, both float32."""
         if self._by_engine:
             return self._engine().answers(pictures)
+        one_thread_after_fork()
         logits, pooled = ask(self.model, pictures.to(self.device))
         return logits.float(), pooled.float()
 

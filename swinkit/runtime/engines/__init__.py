@@ -11,7 +11,7 @@ from typing import Any, NoReturn, Protocol
 import torch
 from torch import Tensor, nn
 
-from ...devices import computes_bfloat16
+from ...devices import computes_bfloat16, one_thread_after_fork
 from ...errors import UsageError
 from ...kernels.accelerate import apart
 from ...kernels.memory import give_back_freed_memory
@@ -113,7 +113,7 @@ def build(
     is now: what it learns later does not reach the engine. Said once: "bfloat16" on a processor, or in an engine, without it is
     float32; and a model with hooks, adapters or other layers than its configuration makes, which folding would pass over, is "eager".
     The native engines have the process keep the memory that it frees (:func:`~swinkit.kernels.memory.keep_freed_memory`); what building took
-    is given back once.
+    is given back once. A process that is forked later computes by one thread (:func:`~swinkit.devices.one_thread_after_fork`).
 
     Raises :class:`UsageError` for an unknown engine or precision, :class:`MissingExtra` for one that is not installed.
     """
@@ -124,6 +124,7 @@ def build(
         _say_once(f"{why}, which the engine {engine} would pass over; eager is used instead.")
         engine = "eager"
     precision = available(engine, precision)
+    one_thread_after_fork()
     if engine == "auto":
         run = fastest(model, precision, shape, candidates(thorough), Run)
     else:
