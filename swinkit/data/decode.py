@@ -140,12 +140,16 @@ def _from_image(image: Image.Image, channels: int, least: int | None) -> np.ndar
         return to_channels(_bands(image, channels), channels)
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         values = np.asarray(image)
-        if image.mode == "I" and getattr(image, "tag_v2", {}).get(BITS) == (32,) and 0 < values.max() <= 255:
-            raise Undecodable("0..255 in 32 bits; nothing says what is white. Mend: save as 8 bits")
+        wide = image.format is None or getattr(image, "tag_v2", {}).get(BITS) == (32,)
+        if image.mode == "I" and wide and 0 < values.max() <= 255:
+            raise Undecodable("0..255 in 32 bits; nothing says what is white. Mend: save as 8 bits, or image.convert('L')")
         return to_channels(_turned(unit(values)[..., None], image), channels)
     upright = ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
     image = _srgb(_looked_up(upright))
-    if image.mode in ("RGBA", "LA", "RGBa", "La"):
+    if image.mode == "La":
+        # the only mode into which Pillow converts it
+        image = image.convert("LA")
+    if image.mode in ("RGBA", "LA", "RGBa"):
         colour = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
     return np.atleast_3d(np.asarray(image.convert("L" if channels == 1 else "RGB")))

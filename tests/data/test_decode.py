@@ -132,6 +132,10 @@ def test_8_bits_stored_in_32_are_refused_and_other_integers_scaled():
     dark = np.array([[0, 255], [3, 4]])
     with pytest.raises(Undecodable, match=r"0\.\.255 in 32 bits.* Mend: save as 8 bits"):
         decode(encoded(Image.fromarray(dark.astype(np.int32)), "TIFF"))
+    for image in (Image.fromarray(dark.astype(np.int32)), Image.fromarray(dark.astype(np.uint8)).convert("I")):
+        with pytest.raises(Undecodable, match=r"0\.\.255 in 32 bits.* Mend: .*image\.convert\('L'\)"):
+            decode(image)
+    assert np.allclose(decode(Image.fromarray((dark * 257).astype(np.int32)), 1)[..., 0], dark / 255)
     readable = [(dark * 257, np.int32, "TIFF"), (dark * 0, np.int32, "TIFF")]
     readable += [(dark, np.uint16, format) for format in ("TIFF", "PNG", "PPM")]
     for values, kind, format in readable:
@@ -172,6 +176,12 @@ def test_gray_from_colour_is_pillows_luma():
     image = colourful(3)
     assert np.array_equal(decode(encoded(image, "PNG"), 1)[..., 0], np.asarray(image.convert("L")))
     assert np.array_equal(luma(np.asarray(image))[..., 0], np.asarray(image.convert("L")))
+
+
+def test_premultiplied_gray_is_laid_over_white_as_any_other():
+    image = Image.merge("LA", [Image.new("L", (3, 2), value) for value in (200, 128)])
+    for channels in (1, 3):
+        assert np.abs(decode(image.convert("La"), channels).astype(int) - decode(image, channels)).max() <= 1
 
 
 def test_bilevel():
