@@ -75,6 +75,16 @@ def test_the_crossing_is_marked_on_the_page_and_the_layers_have_rows():
     assert f"cross at {side:.0f} pixels" in page
 
 
+def test_the_formulas_are_drawn_to_meet_where_they_agree():
+    layers = timed("MSA", {112: 1.0, 448: 9.0}) + timed("W-MSA", {112: 2.0, 448: 4.0})
+    for some, at in ((layers, 1e3), (layers[2:], 2e3)):
+        (chart,) = shown._formulas({"layers": some})
+        drawn = [dict(chart.lines[name]) for name in sorted(chart.dashed)]
+        assert [line[112] for line in drawn] == pytest.approx([at] * len(drawn))
+    (chart,) = shown._formulas({"layers": layers})
+    assert chart.lines["Ω(MSA)"][1][1] > chart.lines["Ω(W-MSA)"][1][1]
+
+
 def test_the_terminal_and_the_issue_have_them_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     command = ["compare", "swin_nano", "--image-size", "112", "--rounds", "1", "-q", "--out", str(tmp_path / "out")]
     assert run([*command, "--markdown"]) == 0

@@ -93,8 +93,9 @@ def page(result: Mapping[str, Any]) -> StudyPage:
     names = list(dict.fromkeys(row["model"] for row in rows))
     formulas = (
         "One attention layer of Swin-T's third stage, which has DeiT-S's width and stride: C = 384, h x w tokens, M = 7. Solid lines are measured; dashed "
-        "ones are Ω(MSA) = 4hwC² + 2(hw)²C and Ω(W-MSA) = 4hwC² + 2M²hwC (Swin, equations 1 and 2), drawn to meet the measurement at the smallest picture. "
-        "The two formulas agree where one window covers the map, hw = M²."
+        "ones are Ω(MSA) = 4hwC² + 2(hw)²C and Ω(W-MSA) = 4hwC² + 2M²hwC (Swin, equations 1 and 2), both at the speed that MSA was measured with at the smallest "
+        "picture. The two formulas agree where one window covers the map, hw = M². GMAC/s counts what they count: not the padding that W-MSA computes "
+        "besides where windows do not divide the map."
     )
     return StudyPage(
         f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0],
@@ -138,13 +139,15 @@ def _between(points: Mapping[float, float], at: float) -> float:
 
 def _formulas(result: Mapping[str, Any]) -> list[Curve]:
     lines, computed, marks = {}, set(), []
+    pace = None
     for kind in LAYERS:
         macs, seconds = (curve(result["layers"], kind, quantity) for quantity in ("macs", "latency_seconds"))
         if not seconds:
             continue
-        first = min(seconds)
+        # one for both, or the formulas would not meet where they agree
+        pace = pace or seconds[min(seconds)] / macs[min(seconds)]
         lines[f"{kind}, measured"] = [(at, value * 1e3) for at, value in seconds.items()]
-        lines[f"Ω({kind})"] = [(at, value / macs[first] * seconds[first] * 1e3) for at, value in macs.items()]
+        lines[f"Ω({kind})"] = [(at, value * pace * 1e3) for at, value in macs.items()]
         computed.add(f"Ω({kind})")
     for side in result.get("layers_meet", {"measured": []})["measured"]:
         marks.append((side, _between(curve(result["layers"], LAYERS[0], "latency_seconds"), side) * 1e3, f"{side:.0f}"))
