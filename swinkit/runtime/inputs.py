@@ -43,7 +43,9 @@ def read_list(stream: BinaryIO, null: bool = False) -> Iterator[Input]:
     end = b"\0" if null else b"\r\n" if os.name == "nt" else b"\n"
     for name in _split(stream, end[-1:]):
         if name := name.rstrip(end):
-            yield inspect(os.fsdecode(name))
+            # a list that was written on Windows, unless there is a file whose name ends so
+            foreign = not null and name.endswith(b"\r") and not os.path.lexists(name) and os.path.lexists(name[:-1])
+            yield inspect(os.fsdecode(name[:-1] if foreign else name))
 
 
 def inspect(name: str) -> Input:

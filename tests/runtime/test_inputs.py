@@ -113,6 +113,17 @@ def test_a_list_may_come_slowly_and_end_without_a_newline(tmp_path):
     assert names(read_list(Slow(b"one.png\n\ntwo three.png\n-four"))) == ["one.png", "two three.png", "-four"]
 
 
+def test_a_list_of_windows_names_the_files_that_are_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "b.png", "b.png\r"):
+        (tmp_path / name).touch()
+    listed = b"a.png\r\nb.png\r\nc.png\r\n"
+    found = list(read_list(io.BytesIO(listed)))
+    assert names(found) == ["a.png", "b.png\r", "c.png\r"]
+    assert [item.fault for item in found] == [None, None, "no such file"]
+    assert names(read_list(io.BytesIO(b"a.png\r\0"), null=True)) == ["a.png\r"]
+
+
 def test_a_folder_in_a_list_is_one_input(tmp_path):
     (item,) = read_list(io.BytesIO(os.fsencode(tmp_path) + b"\n"))
     assert "a folder" in item.fault
