@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,7 +87,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if hasattr(stream, "reconfigure"):  # a file name that is not valid text must not end a run when it is printed
             stream.reconfigure(errors="backslashreplace")
     share_cores()
+    heed_sigterm()
     sys.exit(run(arguments))
+
+
+def heed_sigterm() -> None:
+    """Have SIGTERM end a command as Ctrl-C does, which keeps what there is and clears away the rest; some verbs heed it their own way.
+
+    One that is ignored stays so. A handler can be set in the main thread alone.
+    """
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def share_cores() -> None:

@@ -14,6 +14,7 @@ import pytest
 from swinkit.cli.main import VERBS, cli, run
 from swinkit.cli.options import OPTIONS
 from swinkit.errors import DataError, GateError, Interrupted, MissingExtra, SwinkitError, UsageError, WeightsError
+from swinkit.interpreter import python
 
 HEAVY = ("torch", "torchvision", "numpy", "PIL", "pyarrow", "jinja2", "yaml", "pydantic", "rich", "lightning_fabric")
 
@@ -222,3 +223,31 @@ def test_no_colour_codes_outside_a_terminal() -> None:
     for environment in ({}, {"NO_COLOR": "1"}):
         done = swinkit("doctor", **environment)
         assert "\x1b[" not in done.stdout + done.stderr
+
+
+ENDED = """
+import signal, sys, tempfile, time
+import click
+from swinkit.cli import main
+
+@click.command()
+def wait():
+    with tempfile.TemporaryDirectory(dir=sys.argv[1]):
+        signal.raise_signal(signal.SIGTERM)
+        print("goes on")
+
+sys.modules["waiting"] = sys.modules[__name__]
+main.VERBS["wait"] = "waiting:wait", "Waits."
+if sys.argv[2] == "ignored":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+main.main(["wait"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("heard", "code", "out", "err"), [("heard", 130, "", "swinkit: interrupted\n"), ("ignored", 0, "goes on\n", "")]
+)
+def test_sigterm_ends_a_command_as_ctrl_c_does(tmp_path: Path, heard: str, code: int, out: str, err: str) -> None:
+    done = subprocess.run(python(ENDED, str(tmp_path), heard), capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr.lstrip()) == (code, out, err)
+    assert not list(tmp_path.iterdir())
