@@ -121,7 +121,7 @@ def build(
     if next(model.parameters()).device.type != "cpu":
         raise UsageError("Engines are for the CPU. Mend: move the model there, or call the model itself.")
     if engine != "eager" and (why := departure(model)):  # type: ignore[arg-type]
-        _say_once(f"{why}, which the engine {engine} would pass over; eager is used instead.")
+        say_once(f"{why}, which the engine {engine} would pass over; eager is used instead.")
         engine = "eager"
     precision = available(engine, precision)
     one_thread_after_fork()
@@ -138,10 +138,10 @@ def build(
 def available(engine: str, precision: str) -> str:
     """``precision`` where this processor and ``engine`` compute in it, else "float32", which is said once."""
     if precision == "bfloat16" and not computes_bfloat16(torch.device("cpu")):
-        _say_once("This processor does not compute in bfloat16; float32 is used instead.")
+        say_once("This processor does not compute in bfloat16; float32 is used instead.")
         return "float32"
     if engine in ENGINES and precision not in ENGINES[engine].precisions:
-        _say_once(f"The engine {engine} does not compute in {precision}; float32 is used instead.")
+        say_once(f"The engine {engine} does not compute in {precision}; float32 is used instead.")
         return "float32"
     return precision
 
@@ -165,7 +165,8 @@ def _builder(name: str) -> Callable[[nn.Module, str, Shape], Program]:
 _said: set[str] = set()
 
 
-def _say_once(message: str) -> None:
+def say_once(message: str) -> None:
+    """``message`` on stderr, the first time that it is said in this process."""
     if message not in _said:
         _said.add(message)
         print(f"swinkit: {message}", file=sys.stderr)

@@ -13,7 +13,9 @@ from ...devices import find_device
 from ...errors import SwinkitError, UsageError, WeightsError
 from ...tasks import load
 from ...weights.hub import Located
+from ..engines import say_once
 from .bundle import Bundle, is_bundle, open_bundle
+from .golden import finer
 from .sessions import RUNTIMES, Run, first_line, runtimes_for, version_of
 
 
@@ -44,8 +46,13 @@ class Answering(nn.Module):
 
     def pooled(self, images: Tensor) -> Tensor:
         """Logits, of which ``head`` makes logits: a graph gives no embedding away."""
-        manifest = self.bundle.manifest
-        return torch.from_numpy(self.run(manifest.input.from_normalised(images.numpy(), manifest.preprocessing)))
+        manifest, given = self.bundle.manifest, images.numpy()
+        if manifest.input.dtype == "uint8" and finer(given, manifest.preprocessing):
+            say_once(
+                f"{self.bundle.path} takes pictures of 8 bits, and some of these have more, which are rounded away. Mend: export the model "
+                "again without --with-preprocessing"
+            )
+        return torch.from_numpy(self.run(manifest.input.from_normalised(given, manifest.preprocessing)))
 
     def _digest(self) -> bytes:
         return b"".join(bytes.fromhex(entry.sha256) for entry in self.bundle.manifest.files.values())

@@ -23,6 +23,8 @@ SIZES: tuple[Size, ...] = ((64, 64), (112, 160), (224, 224), (256, 256), (300, 2
 BATCHES = (1, 2, 3)
 NATIVE = 224  # the side for which SIZES are meant
 SMALLEST = 112  # a model for smaller pictures than this is asked about proportionally smaller ones
+# how far a pixel of 8 bits may be from a whole number once it was normalised and back, in float32
+ROUNDING = 0.01
 TOLERANCE = 1e-4  # of the largest golden logit, in proportion to which float32 rounds
 
 Answerer = Callable[[np.ndarray], np.ndarray]
@@ -122,5 +124,16 @@ def normalise(pictures: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
 
 def pixels(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """(B, C, H, W) float32 to (B, H, W, C) uint8: the inverse of :func:`normalise`."""
+    return np.rint(_unrounded(images, preprocessing)).astype(np.uint8)
+
+
+def finer(images: np.ndarray, preprocessing: Preprocessing) -> bool:
+    """Whether :func:`pixels` rounds ``images``: they hold values that 8 bits do not, of 16-bit or float pictures."""
+    values = _unrounded(images, preprocessing)
+    return bool((np.abs(values - np.rint(values)) > ROUNDING).any())
+
+
+def _unrounded(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """(B, C, H, W) normalised to (B, H, W, C) float32 in 0..255."""
     mean, std = (np.array(values, np.float32) for values in (preprocessing.mean, preprocessing.std))
-    return np.rint(np.clip((images.transpose(0, 2, 3, 1) * std + mean) * 255, 0, 255)).astype(np.uint8)
+    return np.clip((images.transpose(0, 2, 3, 1) * std + mean) * 255, 0, 255)

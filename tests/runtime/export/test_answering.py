@@ -15,7 +15,10 @@ from PIL import Image
 from swinkit import Predictor
 from swinkit.cli.main import run
 from swinkit.errors import UsageError
+from swinkit.preprocessing import Preprocessing
+from swinkit.runtime import engines
 from swinkit.runtime.export.bundle import Bundle
+from swinkit.runtime.export.golden import finer, normalise
 
 
 @pytest.mark.parametrize(("model", "bundle", "channels"), [("plain", "onnx_bundle", 1), ("plain_v2", "openvino_bundle", 3)])
@@ -37,6 +40,29 @@ def test_a_predictor_of_a_bundle_goes_elsewhere(onnx_bundle: Bundle, carried: An
     second = carried(first)
     assert second.fingerprint() == first.fingerprint()
     assert second(picture) == first(picture)
+
+
+def test_fine_pictures_that_a_bundle_rounds_to_8_bits_are_told_of_once(
+    openvino_bundle: Bundle, onnx_bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engines._said.clear()
+    graph, coarse = Predictor(openvino_bundle.path), np.arange(256, dtype=np.uint8).reshape(16, 16)
+    graph(coarse)
+    Predictor(onnx_bundle.path)(coarse.astype(np.uint16))
+    assert capsys.readouterr().err == ""
+    for _ in range(2):
+        graph(coarse.astype(np.uint16) * 16)
+    told = capsys.readouterr().err
+    assert told.count("rounded away. Mend: export the model again without --with-preprocessing") == 1
+    assert str(openvino_bundle.path) in told
+
+
+def test_only_what_8_bits_do_not_hold_is_finer() -> None:
+    for scale in (1.0, 0.01):
+        how = Preprocessing(size=(16, 16), channels=1, mean=(0.5,), std=(scale,))
+        pictures = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+        assert not finer(normalise(pictures, how), how)
+        assert finer(normalise(pictures / np.float32(16), how), how)
 
 
 def test_a_bundle_gives_no_embeddings(onnx_bundle: Bundle, plain: Any) -> None:
