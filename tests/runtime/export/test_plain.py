@@ -35,7 +35,7 @@ def place(plain: Any, onnx_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.M
     return tmp_path
 
 
-@pytest.mark.parametrize("resize", ["shortest", "squash"])
+@pytest.mark.parametrize("resize", ["shortest", "squash", "none"])
 def test_the_lines_of_the_document_answer_as_swinkit_does(resize: str, place: Path, onnx_bundle: Bundle) -> None:
     manifest = onnx_bundle.manifest
     preprocessing = manifest.preprocessing.model_copy(update={"resize": resize})
