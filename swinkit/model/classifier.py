@@ -29,7 +29,8 @@ class SwinClassifier(nn.Module):
 
     def pooled(self, images: Tensor) -> Tensor:
         """Embedding (B, C of the last stage): the mean over all tokens of the normed last map."""
-        tokens = self.backbone.run_stages(self.backbone.embed(images))[-1]
+        # called as a module, so that hooks at it are heard
+        tokens = self.backbone(images)[-1].permute(0, 2, 3, 1)
         return self.norm(tokens).mean(dim=(1, 2))
 
     def forward(self, images: Tensor) -> Tensor:

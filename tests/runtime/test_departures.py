@@ -12,7 +12,10 @@ from swinkit.preprocessing import Preprocessing
 from swinkit.runtime import engines
 from swinkit.runtime.engines.eager import ask
 from swinkit.runtime.predictor import Predictor
-from tests.runtime.test_engines import model_of, own_memory  # noqa: F401  # the last is a fixture
+
+from .models import model_of
+
+pytestmark = pytest.mark.usefixtures("own_memory")
 
 
 def scaled(module, given, answer):
@@ -78,6 +81,18 @@ def test_the_one_who_hooked_hears_and_a_hook_at_the_model_decides(engine):
     model.register_forward_hook(lambda module, given, answer: 0 * answer)
     assert not engines.build(model, shape=tuple(images.shape), engine=engine)(images).any()
     assert listener.heard == 1
+
+
+@pytest.mark.parametrize("engine", ["eager", "native"])
+def test_a_hook_at_the_backbone_is_heard(engine):
+    model, images = model_of(1), torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        plain = model(images)
+    model.backbone.register_forward_hook(lambda module, given, maps: [-2 * one for one in maps])
+    with torch.no_grad():
+        heard = model(images)
+    assert not torch.allclose(heard, plain)
+    torch.testing.assert_close(engines.build(model, shape=tuple(images.shape), engine=engine)(images), heard)
 
 
 class Tripled(SwinClassifier):
