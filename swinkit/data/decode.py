@@ -23,6 +23,7 @@ import io
 import struct
 from contextlib import suppress
 from functools import lru_cache
+from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -58,6 +59,8 @@ def decode(source: Path | str | bytes | Image.Image | np.ndarray, channels: int 
             return _from_image(source, channels, least)
         if isinstance(source, np.ndarray):
             return to_channels(values_of(source), channels)
+        if not isinstance(source, bytes | str | PathLike):
+            raise Undecodable(f"expected a picture, a file's name or bytes, got {type(source).__name__}")
         stream = io.BytesIO(source) if isinstance(source, bytes) else open_regular(Path(source))
         with stream:
             return _from_stream(stream, channels, least)

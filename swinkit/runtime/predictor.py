@@ -20,7 +20,7 @@ from ..config import height_and_width
 from ..data.ahead import made_ahead
 from ..data.arrays import Undecodable
 from ..data.decode import decode
-from ..data.transforms import evaluation
+from ..data.transforms import evaluation, takes
 from ..devices import computes_bfloat16, one_thread_after_fork
 from ..errors import DataError, UsageError
 from ..memory import ran_out_of_memory
@@ -173,7 +173,7 @@ class Predictor:
         try:
             source = _bytes_of(item) if name is None else Path(name)
             if isinstance(source, Tensor):
-                source = _array(source)
+                source = _array(source, self.preprocessing.channels)
             return name, self._transform(decode(source, self.preprocessing.channels))
         except Undecodable as error:
             return Failure(name, error.reason)
@@ -230,11 +230,18 @@ def _refuse_options(engine: str, precision: str) -> None:
             )
 
 
-def _array(picture: Tensor) -> np.ndarray:
+def _array(picture: Tensor, channels: int) -> np.ndarray:
     """(C, H, W) or (H, W) as (H, W, C) or (H, W)."""
-    values = picture.detach().cpu()
-    values = values.float() if values.is_floating_point() else values  # NumPy has no bfloat16
-    return values.movedim(0, -1).numpy() if values.ndim == 3 else values.numpy()
+    shape = tuple(picture.shape)
+    if len(shape) == 3 and shape[-1] == channels and not takes(channels, shape[0]):
+        raise Undecodable(f"tensor of shape {shape}; a tensor is (C, H, W). Mend: tensor.permute(2, 0, 1)")
+    try:
+        values = picture.detach().cpu()
+        values = values.float() if values.is_floating_point() else values  # NumPy has no bfloat16
+        return values.movedim(0, -1).numpy() if values.ndim == 3 else values.numpy()
+    except TypeError as fault:
+        # NumPy has no sparse and no quantised arrays
+        raise Undecodable(f"no plain tensor: {fault}. Mend: tensor.to_dense() or tensor.dequantize()") from None
 
 
 def _names_several(text: str) -> bool:

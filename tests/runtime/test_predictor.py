@@ -187,6 +187,23 @@ def test_while_the_model_computes_the_next_pictures_are_decoded(predictor, tmp_p
     assert all(answer.ok for answer in answers)
 
 
+def test_what_is_no_picture_costs_its_own_answer_only_and_is_told_as_what_it_is(predictor):
+    good = np.asarray(picture(1))
+    odd = {
+        "got NoneType": None,
+        "got int": 3,
+        "got list": [good, good],
+        "tensor.to_dense()": torch.from_numpy(good.transpose(2, 0, 1).copy()).to_sparse(),
+        "tensor.permute(2, 0, 1)": torch.from_numpy(good.copy()),
+    }
+    first, *answers, last = predictor([good, *odd.values(), good])
+    assert first == last == predictor(good)
+    for reason, answer in zip(odd, answers, strict=True):
+        assert reason in answer.reason
+        assert "damaged" not in answer.reason
+    assert predictor(torch.zeros(3, 40, 3)).ok
+
+
 def test_embeddings_are_the_pooled_features(predictor):
     (answer,) = predictor([picture(2)], embeddings=True)
     with torch.inference_mode():
