@@ -241,7 +241,9 @@ def _array(picture: Tensor, channels: int) -> np.ndarray:
         return values.movedim(0, -1).numpy() if values.ndim == 3 else values.numpy()
     except TypeError as fault:
         # NumPy has no sparse and no quantised arrays
-        raise Undecodable(f"no plain tensor: {fault}. Mend: tensor.to_dense() or tensor.dequantize()") from None
+        raise Undecodable(
+            f"no plain tensor: {str(fault).rstrip('.')}. Mend: tensor.to_dense() or tensor.dequantize()"
+        ) from None
 
 
 def _names_several(text: str) -> bool:
