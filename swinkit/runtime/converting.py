@@ -57,7 +57,7 @@ def make_plan(model: str, target: Target, changes: Changes | None = None) -> Con
     if changes.head_classes and changes.class_names:
         raise UsageError("--head-classes gives the outputs their names already; leave --class-names out")
     located = locate(model)
-    saved = open_saved(located, changes.variant, unrecorded=changes.image_size)
+    saved = open_saved(located, changes.variant, unrecorded=changes.image_size, backbone=changes.backbone)
     origin, notes = str(saved.metadata.get("format", "swinkit")), changing.sentences(saved.metadata, "notes")
     method = changes.resize or changing.convention(saved)
     saved, chosen = _with_outputs(model, saved, changes)

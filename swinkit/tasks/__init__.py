@@ -152,24 +152,25 @@ def load(
 
 def open_saved(
     path: str | Path | Located, variant: str | None = None, image_size: int | tuple[int, int] | None = None,
-    *, unrecorded: tuple[int, int] | None = None,
+    *, unrecorded: tuple[int, int] | None = None, backbone: bool = False,
 ) -> Saved:  # fmt: skip
     """What :func:`load` makes a model of: fetched if ``path`` is a name that says so, verified, converted, at ``image_size``.
 
     ``unrecorded`` is the size at which an unpublished network was trained, for a file that does not say so; by default ``image_size``.
+    With ``backbone``, what a file of another library holds beside the backbone is left out, whatever it is.
     """
-    return fitted(open_unfitted(path, variant, image_size, unrecorded=unrecorded))
+    return fitted(open_unfitted(path, variant, image_size, unrecorded=unrecorded, backbone=backbone))
 
 
 def open_unfitted(
     path: str | Path | Located, variant: str | None = None, image_size: int | tuple[int, int] | None = None,
-    *, unrecorded: tuple[int, int] | None = None,
+    *, unrecorded: tuple[int, int] | None = None, backbone: bool = False,
 ) -> Saved:  # fmt: skip
     """As :func:`open_saved`, but the position information is as it was trained, for those who fit it to yet other windows."""
     located = locate(path)
     if is_foreign(located.path):
         wanted = None if image_size is None else height_and_width(image_size)
-        file = open_foreign(located.path, variant or located.variant, unrecorded or wanted)
+        file = open_foreign(located.path, variant or located.variant, unrecorded or wanted, backbone=backbone)
         file = replace(file, preprocessing=located.preprocessing or file.preprocessing)
     else:
         file = read_model(located.path)

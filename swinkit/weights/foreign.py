@@ -27,6 +27,7 @@ from .recognise import Recognised, completed, disagreements, recognise
 from .safety import shards
 from .saved import Saved
 from .settle import settle
+from .surroundings import headless, several
 from .translation import restore
 
 FILES = (WEIGHTS, "pytorch_model.bin")
@@ -46,11 +47,14 @@ def is_foreign(path: str | Path) -> bool:
     return "swin" not in _read_json(folder / DESCRIPTION) and (path.is_file() or bool(_weights_in(folder)))
 
 
-def open_foreign(path: str | Path, variant: str | None = None, image_size: Size | None = None) -> Saved:
-    """Read, recognise, configure and convert; ``variant`` and ``image_size`` tell what the files do not record.
+def open_foreign(
+    path: str | Path, variant: str | None = None, image_size: Size | None = None, *, backbone: bool = False
+) -> Saved:
+    """Read, recognise, configure and convert; ``variant`` and ``image_size`` tell what the files do not record, ``backbone`` that what lies
+    beside the backbone is not wanted.
 
     ``metadata`` say from which ``format`` it comes and in ``notes`` what was left out or assumed, a sentence each, in ``doubts`` those that
-    make its origin answer otherwise.
+    make its origin answer otherwise, or leave open whether another network was meant.
     Raises :class:`WeightsError` for whatever does not fit, :class:`UsageError` asking for what is missing.
     """
     path = Path(path)
@@ -63,9 +67,11 @@ def open_foreign(path: str | Path, variant: str | None = None, image_size: Size 
             f"The weights of {path} are in another merge order than {recognised.dialect.title} has: {swapped}. "
             "Mend: take the original file; whatever converted this one renamed its tensors and left patch merging in the old order"
         )
-    restored = restore(state, config, recognised.dialect, recognised.prefix)
+    restored = restore(state, config, recognised.dialect, recognised.prefix, others=recognised.others, backbone=backbone)
     classes = told.classes if told.classes and len(told.classes) == config.num_classes else None
-    doubts = [*told.notes, *departures(recognised, config)]
+    doubts = [*told.notes, *departures(recognised, config), *several(recognised.prefix, recognised.others)]
+    if not (config.num_classes or recognised.dense or backbone):
+        doubts += headless(restored.around, recognised.prefix, recognised.others)
     return Saved(
         config=config,
         classes=classes or tuple(map(str, range(config.num_classes))),

@@ -18,6 +18,7 @@ from .merge_order import swapped_merges
 from .recognise import Recognised, completed, disagreements, recognise
 from .saved import Saved, fitted, handed_over
 from .settle import settle
+from .surroundings import several
 from .targets import takers
 from .translation import restore
 
@@ -45,6 +46,7 @@ def inspect_state(state: Mapping[str, Tensor], told: Told | None = None, variant
     told = told or Told()
     found = recognise(state)
     problems = [swapped] if (swapped := swapped_merges(state, found)) else []
+    problems += several(found.prefix, found.others)
     config: SwinConfig | None = None
     formats: list[str] = []
     try:
@@ -52,7 +54,7 @@ def inspect_state(state: Mapping[str, Tensor], told: Told | None = None, variant
         problems += [f"the description beside the weights says otherwise: {line}" for line in lines]
         config = completed(told.config, found) if told.config and not lines else settle(found, variant)
         config = config.model_copy(update={"geometry": "dense"}) if found.dense else config
-        restored = restore(state, config, found.dialect, found.prefix)
+        restored = restore(state, config, found.dialect, found.prefix, others=found.others)
         problems += [*restored.notes, *told.notes, *departures(found, config)]
         saved = Saved(config, (), told.preprocessing or default_preprocessing(config), told.multi_label, {}, restored.state)
         formats = _others(saved, found.dialect.name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -18,7 +18,8 @@ from ..model.windows import Size
 from ..variants import VARIANTS
 from .formats import DIALECTS
 from .formats.table import BLOCK, PARTS, Dialect
-from .translation import SURROUNDINGS, expected_state, parts_of
+from .surroundings import is_averaged, of_dense
+from .translation import explained
 from .unrecognised import nothing_found
 
 ANCHORS = ("backbone.patch_embed.proj.weight", "backbone.patch_embed.norm.weight")  # by these a prefix is found
@@ -35,7 +36,7 @@ class Recognised:
 
     ``architecture`` holds fields of :class:`~swinkit.config.SwinConfig` without windows and sizes. ``windows`` and ``pretrained_windows`` are per
     stage: the window, and the one at which log-CPB was trained, a square as one integer. ``image_size`` is the largest that fits; ``exact`` says that no
-    other does. ``match`` is the share of names that the dialect explains.
+    other does. ``match`` is the share of names that the dialect explains. ``others`` are prefixes of further networks.
     """
 
     dialect: Dialect
@@ -49,6 +50,7 @@ class Recognised:
     image_size: Size | None
     exact: bool
     match: float
+    others: tuple[str, ...] = ()
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -57,11 +59,13 @@ class Recognised:
 
 
 def recognise(state: Mapping[str, Tensor]) -> Recognised:
-    """The dialect that explains most of ``state``; raises :class:`WeightsError` when no dialect finds a Swin in it."""
+    """The dialect that explains most of ``state``, of a plain network if there is an average or a teacher beside it; raises
+    :class:`WeightsError` when no dialect finds a Swin in it."""
     found = [answer for dialect in DIALECTS.values() for answer in _readings(state, dialect)]
     if not found:
         raise nothing_found(state)
-    return max(found, key=lambda answer: answer.match)
+    best = max(found, key=lambda answer: (not is_averaged(answer.prefix), answer.match))
+    return replace(best, others=tuple(sorted({answer.prefix for answer in found} - {best.prefix})))
 
 
 def disagreements(recognised: Recognised, config: SwinConfig) -> list[str]:
@@ -110,7 +114,7 @@ def _readings(state: Mapping[str, Tensor], dialect: Dialect) -> Iterator[Recogni
         prefixes = {name.removesuffix(end) for name in state for end in ends if name.endswith(end)}
         for prefix in sorted(prefixes):
             inside = prefix == "" or prefix.endswith(".")
-            if inside and (dialect.prefixes is None or prefix in dialect.prefixes):
+            if inside and (dialect.prefixes is None or prefix.endswith(dialect.prefixes)):
                 answer = _Probe(state, dialect, version, prefix).answer()
                 if answer:
                     yield answer
@@ -138,7 +142,7 @@ class _Probe:
         if names is None:
             return None
         size, exact = self.image_size(depths, windows, architecture["patch_size"])
-        around = sum(name.startswith(SURROUNDINGS) for name in self.state)
+        around = of_dense(self.state, self.prefix)
         known = sum(name in names for name in self.state)
         parts = tuple(part for part in PARTS if any(name in self.state for name in names if part in names[name]))
         return Recognised(
@@ -152,7 +156,7 @@ class _Probe:
             pretrained_windows=self.per_stage(depths, self.pretrained_window),
             image_size=size,
             exact=exact,
-            match=known / max(1, len(self.state) - (around if self.prefix else 0)),
+            match=known / max(1, len(self.state) - around),
         )
 
     def depths(self) -> tuple[int, ...]:
@@ -205,10 +209,7 @@ class _Probe:
             config = SwinConfig.model_validate({**architecture, "num_classes": architecture["num_classes"] or 1})
         except ValueError:
             return None
-        pairs, _ = self.dialect.pairs(expected_state(config), config, self.prefix)
-        buffers: dict[str, set[str]] = {name: set() for name in self.dialect.computed(config, self.prefix)}
-        buffers |= {name: set() for name in self.dialect.ignored(self.prefix)}
-        return buffers | {name: parts_of(pair.ours) for pair in pairs for name in pair.theirs}
+        return explained(config, self.dialect, self.prefix)
 
     def buffer(self, name: str, i: int, j: int) -> Tensor | None:
         for buffer in self.dialect.buffers.get(self.version, ()):
@@ -257,9 +258,14 @@ class _Probe:
         return None, False
 
     def is_dense(self, parts: tuple[str, ...], around: int) -> bool:
-        """As detection and segmentation are trained. transformers' backbones of version 2 shrink windows as classifiers do."""
+        """As detection and segmentation are trained, which have no head of a classifier. transformers' backbones of version 2 shrink
+        windows as classifiers do."""
         outputs = "output_norms" in parts or self.dialect.name.startswith(("microsoft-dense", "transformers-backbone"))
-        return (outputs or around > 0) and not (self.version == 2 and self.dialect.name.startswith("transformers"))
+        return (
+            "head" not in parts
+            and (outputs or around > 0)
+            and not (self.version == 2 and self.dialect.name.startswith("transformers"))
+        )
 
 
 def pretrained_window_of(coordinates: Tensor, window: Size) -> int | Size | None:

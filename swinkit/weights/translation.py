@@ -17,19 +17,18 @@ from ..config import SwinConfig
 from ..errors import WeightsError
 from ..model.classifier import SwinClassifier
 from .formats.table import PARTS, ZERO_KEYS, Dialect, Pair
+from .surroundings import beside, outside, remark
 from .verify import ShapesOnly, differences, not_finite, signatures
 
-# what surrounds a backbone in a detector or segmenter; its tensors are left out, with a note
-SURROUNDINGS = ("neck.", "rpn_head.", "roi_head.", "bbox_head.", "mask_head.", "decode_head.", "auxiliary_head.", "panoptic_head.",
-                "data_preprocessor.", "teacher.")  # fmt: skip
 TOLERANCE = 1e-4  # of computed buffers, which other versions of torch rounded otherwise; a wrong window is off by 1e-2 at least
 
 
 class Restored(NamedTuple):
-    """Tensors under our names, and what was left out of them and why."""
+    """Tensors under our names, what was left out of them and why, and the foreign names of what lay around the network."""
 
     state: dict[str, Tensor]
     notes: list[str]
+    around: tuple[str, ...] = ()
 
 
 def expected_state(config: SwinConfig, parts: Collection[str] = tuple(PARTS)) -> dict[str, Tensor]:
@@ -56,6 +55,13 @@ def parts_of(state: Iterable[str]) -> set[str]:
     return {part for name in state for part, beginning in PARTS.items() if name.startswith(beginning)}
 
 
+def explained(config: SwinConfig, dialect: Dialect, prefix: str) -> dict[str, set[str]]:
+    """Every name that ``dialect`` has at ``prefix`` for what belongs to a network of ``config``, with the parts it belongs to."""
+    pairs, _ = dialect.pairs(expected_state(config), config, prefix)
+    names: dict[str, set[str]] = {name: set() for name in (*dialect.computed(config, prefix), *dialect.ignored(prefix))}
+    return names | {name: parts_of(pair.ours) for pair in pairs for name in pair.theirs}
+
+
 def export(state: Mapping[str, Tensor], config: SwinConfig, dialect: Dialect, prefix: str | None = None) -> dict[str, Tensor]:
     """``state``, under our names, as ``dialect`` names and shapes it, with the buffers that its library saves.
 
@@ -77,14 +83,24 @@ def export(state: Mapping[str, Tensor], config: SwinConfig, dialect: Dialect, pr
     return answer
 
 
-def restore(state: Mapping[str, Tensor], config: SwinConfig, dialect: Dialect, prefix: str) -> Restored:
+def restore(
+    state: Mapping[str, Tensor], config: SwinConfig, dialect: Dialect, prefix: str,
+    *, others: Collection[str] = (), backbone: bool = False,
+) -> Restored:  # fmt: skip
     """A state dict of ``dialect`` under our names; the opposite of :func:`export`.
+
+    What lies outside ``prefix``, or below one of ``others``, those of other networks, is left out with a note; with ``backbone``, since no
+    more is wanted, also what lies beside the backbone.
 
     Raises :class:`WeightsError` listing everything that does not fit ``config``, in the names of the file: tensors missing, not
     expected, of another shape or type, not finite, and saved buffers that contradict the configuration.
     """
     notes: list[str] = []
-    state = _inner(state, dialect, prefix, notes)
+    known = explained(config, dialect, prefix)
+    strange = beside(state, known, prefix)
+    left = {*outside(state, known, prefix, others), *(strange if backbone else ())}
+    state = _inner({name: tensor for name, tensor in state.items() if name not in left}, dialect, prefix, notes)
+    notes += remark(left, prefix)
     pairs = present_pairs(state, config, dialect, prefix)
     buffers = {name: place for name, place in dialect.computed(config, prefix).items() if name in state}
     weights = {name: tensor for name, tensor in state.items() if name not in buffers}
@@ -93,9 +109,14 @@ def restore(state: Mapping[str, Tensor], config: SwinConfig, dialect: Dialect, p
     for name, (buffer, i, j) in buffers.items():
         lines += _contradiction(name, state[name], buffer.make(config, i, j))
     if lines:
-        _refuse(f"The weights, read as {dialect.title}, do not fit the configuration", lines)
+        _refuse(
+            f"The weights, read as {dialect.title}, do not fit the configuration",
+            lines,
+            _deletion(lines, state, known, strange),
+        )
     notes += _ignored_keys(pairs, state)
-    return Restored({name: tensor for pair in pairs for name, tensor in _restored(pair, state, config)}, notes)
+    tensors = {name: tensor for pair in pairs for name, tensor in _restored(pair, state, config)}
+    return Restored(tensors, notes, tuple(left))
 
 
 def present_pairs(state: Collection[str], config: SwinConfig, dialect: Dialect, prefix: str) -> list[Pair]:
@@ -123,15 +144,20 @@ def refuse_inexpressible(config: SwinConfig, dialect: Dialect) -> None:
 
 
 def _inner(state: Mapping[str, Tensor], dialect: Dialect, prefix: str, notes: list[str]) -> Mapping[str, Tensor]:
-    """``state`` without what its library does not use, and without what surrounds a backbone, if its prefix tells of something larger."""
+    """``state`` without what its library does not use."""
     ignored = dialect.ignored(prefix) & state.keys()
     if ignored:
         notes.append(f"left out, since {dialect.title} does not use it: {', '.join(sorted(ignored))}")
-    around = [name for name in state if name.startswith(SURROUNDINGS)] if prefix else []
-    if around:
-        kinds = sorted({name.split(".")[0] for name in around})
-        notes.append(f"{len(around)} tensors around the backbone are left out: {', '.join(kinds)}")
-    return {name: tensor for name, tensor in state.items() if name not in ignored | set(around)}
+    return {name: tensor for name, tensor in state.items() if name not in ignored}
+
+
+def _deletion(lines: Iterable[str], state: Iterable[str], known: Collection[str], strange: Collection[str]) -> str:
+    """The mend where nothing is wrong but that there is more than was expected."""
+    if not all(line.startswith("not expected: ") for line in lines):
+        return ""
+    within = [name for name in state if name not in known and name not in strange]
+    alone = "" if within else ", or take the backbone alone, which swinkit convert --backbone does"
+    return f"Mend: delete these names from the file, if what the network computes does not depend on them{alone}"
 
 
 def _apply(pairs: Iterable[Pair], state: Mapping[str, Tensor], config: SwinConfig) -> dict[str, Tensor]:

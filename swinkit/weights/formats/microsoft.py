@@ -30,7 +30,7 @@ ROWS = (
     Row("norm.{leaf}", "{p}norm.{leaf}"),
     Row("head.{leaf}", "{p}head.{leaf}"),
     Row("reconstruction.mask_token", "{p}mask_token"),
-    Row("reconstruction.decoder.{leaf}", "decoder.0.{leaf}"),
+    Row("reconstruction.decoder.{leaf}", "{outer}decoder.0.{leaf}"),
 )
 INDEX = Buffer("{p}layers.{i}.blocks.{j}.attn.relative_position_index", index)
 MASK = Buffer("{p}layers.{i}.blocks.{j}.attn_mask", native_mask)

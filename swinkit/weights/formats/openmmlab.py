@@ -21,7 +21,7 @@ COMMON = (
     Row(BLOCK + "mlp.fc2.{leaf}", THEIRS + "ffn.layers.1.{leaf}"),
     Row("norm.{leaf}", "{p}norm{last}.{leaf}"),
     Row("output_norms.{i}.{leaf}", "{p}norm{i}.{leaf}"),
-    Row("head.{leaf}", "head.fc.{leaf}"),
+    Row("head.{leaf}", "{outer}head.fc.{leaf}"),
 )
 V1 = (
     *COMMON,

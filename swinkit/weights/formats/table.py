@@ -173,8 +173,13 @@ def _numbers(i: int, j: int) -> dict[str, int | str]:
 def _values(match: re.Match[str], last: int, prefix: str) -> dict[str, int | str]:
     found = match.groupdict()
     fixed: dict[str, int | str] = {"p": prefix, "last": last, "last_number": last + 1, "leaf": found.get("leaf", "")}
-    fixed["outer"] = prefix.removesuffix(".").rpartition(".")[0] + "." if prefix.count(".") > 1 else ""
+    fixed["outer"] = outer_of(prefix)
     return _numbers(int(found.get("i", 0)), int(found.get("j", 0))) | fixed
+
+
+def outer_of(prefix: str) -> str:
+    """``prefix`` without the last name in it: where the head lies of a library that puts its backbone below a name."""
+    return prefix.removesuffix(".").rpartition(".")[0] + "." if prefix.count(".") > 1 else ""
 
 
 def rounds_down(config: SwinConfig) -> list[str]:

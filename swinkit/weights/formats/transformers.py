@@ -20,9 +20,9 @@ COMMON = (
     Row(MERGE + "norm.{leaf}", "{p}encoder.layers.{before}.downsample.norm.{leaf}"),
     Row(MERGE + "reduction.weight", "{p}encoder.layers.{before}.downsample.reduction.weight"),
     Row("norm.{leaf}", "{p}layernorm.{leaf}"),
-    Row("head.{leaf}", "classifier.{leaf}"),
+    Row("head.{leaf}", "{outer}classifier.{leaf}"),
     Row("reconstruction.mask_token", "{p}embeddings.mask_token"),
-    Row("reconstruction.decoder.{leaf}", "decoder.0.{leaf}"),
+    Row("reconstruction.decoder.{leaf}", "{outer}decoder.0.{leaf}"),
 )
 
 
