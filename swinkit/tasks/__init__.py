@@ -18,6 +18,7 @@ from ..preprocessing import Preprocessing
 from ..results import Classification, Failure
 from ..variants import configure
 from ..weights.attached import attached
+from ..weights.bare import bare
 from ..weights.files import check_replaceable, read_model, save_model
 from ..weights.foreign import is_foreign, open_foreign
 from ..weights.hub import Located, locate
@@ -201,11 +202,12 @@ def described(
 def save(model: SwinClassifier, folder: str | Path) -> Path:
     """Write ``model`` as model.safetensors and config.json, with classes, preprocessing and temperature if it knows them.
 
-    A model that was saved in ``folder`` before is replaced; killed at any moment, the old or the new one can be read. Raises
+    It may be as it stands in training: compiled, in DDP or in ``torch.optim.swa_utils.AveragedModel``; not in shards of FSDP. A model
+    that was saved in ``folder`` before is replaced; killed at any moment, the old or the new one can be read. Raises
     :class:`UsageError`, and leaves all as it is, where ``folder`` belongs to a run or holds something else that would be overwritten.
     """
     check_replaceable(folder)
-    left = attached(model)
+    left = attached(bare(model))
     known = {
         "temperature": left.temperature if left.temperature != 1 else None,
         "resizing": lasting(left.metadata).get("resizing"),

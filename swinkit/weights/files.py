@@ -28,6 +28,7 @@ from ..preprocessing import Preprocessing
 from . import BUNDLE, CERTIFICATE, DESCRIPTION, RUN, WEIGHTS
 from .atomic import sha256_of, sweep_stale, write_atomically, write_json
 from .attached import attached
+from .bare import bare
 from .named import find_place
 from .saved import Saved
 from .verify import ShapesOnly, Signature, differences, not_finite, read_header, refuse, refuse_not_finite, signatures
@@ -83,7 +84,7 @@ def save_model(
     :class:`UsageError` when the number of classes, or the channels of the preprocessing, are not the model's, :class:`WeightsError` when its tensors are not those of its
     configuration or not finite, so that they could not be read again, :class:`SwinkitError` when the disk refuses.
     """
-    model = getattr(model, "_orig_mod", model)  # torch.compile puts this before the names of all tensors
+    model = bare(model)
     config, state = config_of(model), model.state_dict()
     refuse_not_finite(state, "this model")
     content = serialise(state)
@@ -224,7 +225,9 @@ def config_of(model: nn.Module) -> SwinConfig:
     """The configuration that a model of swinkit carries; raises :class:`UsageError` for another module."""
     config = getattr(model, "config", None)
     if not isinstance(config, SwinConfig):
-        raise UsageError(f"Expected a model made by swinkit, which carries its configuration, got {type(model).__name__}")
+        raise UsageError(
+            f"Expected a model made by swinkit, which carries its configuration, got {type(model).__name__}. Mend: give the model inside it"
+        )
     return config
 
 

@@ -15,6 +15,7 @@ from ..errors import SwinkitError, UsageError
 from ..preprocessing import Preprocessing
 from .atomic import write_atomically
 from .attached import attached
+from .bare import bare
 from .caches import hub_settings
 from .download import offline, unreachable
 from .files import check_replaceable, config_of, read_model, save_model
@@ -35,7 +36,7 @@ def save_pretrained(
     Of a card that lies there only what tells of the model is written anew: people write on in them. Raises :class:`UsageError` as :func:`swinkit.save` does.
     """
     check_replaceable(folder)
-    left = attached(model)
+    left = attached(bare(model))
     folder = save_model(model, folder, multi_label=left.multi_label, extra={**lasting(left.metadata), **(extra or {})})
     card, there = model_card(folder, licence).encode(), folder / CARD
     write_atomically(there, renewed(there.read_bytes(), card) if there.exists() else card)
@@ -50,7 +51,7 @@ def push_to_hub(
 
     ``token`` defaults to the one that `hf auth login` keeps. Raises :class:`SwinkitError` when the hub refuses or is not reached.
     """
-    config_of(model)
+    config_of(bare(model))
 
     def build(folder: Path) -> None:
         save_pretrained(model, folder, licence=licence)

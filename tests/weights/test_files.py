@@ -3,6 +3,10 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import distributed
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.optim.swa_utils import AveragedModel
 
 import swinkit
 from swinkit.config import SwinConfig
@@ -227,9 +231,33 @@ def test_refused_save_keeps_the_old_model(model, folder, monkeypatch):
     assert read_model(folder).sha256 == before
 
 
-def test_a_compiled_model_is_saved_as_itself(model, tmp_path):
-    found = read_model(save_model(torch.compile(model, backend="eager"), tmp_path / "m"))
+@pytest.mark.parametrize("save", [swinkit.save, save_pretrained])
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda model: torch.compile(model, backend="eager"), AveragedModel, torch.nn.DataParallel,
+     lambda model: torch.compile(AveragedModel(model), backend="eager")],
+    ids=["compiled", "averaged", "parallel", "compiled and averaged"],
+)  # fmt: skip
+def test_a_model_is_saved_as_itself_whatever_it_is_wrapped_in(model, tmp_path, wrap, save):
+    model.classes = CLASSES
+    found = read_model(save(wrap(model), tmp_path / "m"))
+    assert found.classes == CLASSES
     assert found.state.keys() == model.state_dict().keys()
+
+
+def test_a_backbone_alone_is_refused_in_one_line(model, tmp_path):
+    with pytest.raises(UsageError, match="got its backbone alone. Mend: save the classifier that it belongs to$"):
+        swinkit.save(model.backbone, tmp_path / "m")
+
+
+def test_a_model_in_shards_is_refused_with_what_gathers_them(model, tmp_path):
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
+        with pytest.raises(UsageError, match=r"get_model_state_dict.*full_state_dict=True"):
+            swinkit.save(model, tmp_path / "m")
+    finally:
+        distributed.destroy_process_group()
 
 
 def test_a_model_that_could_not_be_read_again_is_not_saved(model, tmp_path):
