@@ -10,6 +10,7 @@ from .given import MODEL
 from .options import next_command, print_json, shared
 
 UNKNOWN = "not recorded"
+MOST_REASONS = 8  # that one problem lists on the screen; --json has them all
 
 
 @click.command("inspect")
@@ -39,9 +40,18 @@ def command(model: str, as_json: bool, quiet: bool) -> None:
             told = "nothing as it is, see convert --backbone" if nowhere else shown(_told(value))
             click.echo(f"{name.replace('_', ' '):>18}  {told}")
     for problem in found["problems"] or ["none found"]:
-        click.echo(f"{'problem':>18}  {shown(problem)}")
+        click.echo(f"{'problem':>18}  " + ("\n" + 20 * " ").join(map(shown, shortened(problem))))
     if not quiet and not found["problems"]:
         _propose(model, found["converts_to"])
+
+
+def shortened(problem: str) -> list[str]:
+    """The lines of ``problem``: what it is, the first of its reasons, how many more there are, and the mend."""
+    head, *lines = problem.split("\n")
+    reasons = [line for line in lines if line.startswith("  ")]
+    mend = [line for line in lines if not line.startswith("  ")]
+    more = [f"  and {len(reasons) - MOST_REASONS} more"] if len(reasons) > MOST_REASONS else []
+    return [head, *reasons[:MOST_REASONS], *more, *mend]
 
 
 def _propose(model: str, formats: list[str]) -> None:
