@@ -30,6 +30,7 @@ from .atomic import sha256_of, sweep_stale, write_atomically, write_json
 from .attached import attached
 from .bare import bare
 from .named import find_place
+from .safety import check_pointer
 from .saved import Saved
 from .verify import ShapesOnly, Signature, differences, not_finite, read_header, refuse, refuse_not_finite, signatures
 
@@ -275,6 +276,7 @@ def _read_sized(weights: Path, described: Description) -> bytes:
     sizes = [one.weights.bytes for one in _alternatives(described, weights)]
     size = weights.stat().st_size
     if size not in sizes:
+        check_pointer(weights)
         raise WeightsError(f"{weights} has {size:,} bytes, expected {sizes[0]:,}. It was cut or exchanged; mend: copy it again")
     return weights.read_bytes()
 

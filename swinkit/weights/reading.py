@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import WeightsError
-from .safety import check_link, check_safetensors
+from .safety import check_link, check_pointer, check_safetensors
 from .unpickling import unpickle_apart
 
 PYTORCH = (b"PK", b"\x80")  # a zip archive, and the pickle before there was one
@@ -31,6 +31,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise WeightsError(f"{path} is no file. Mend: check the path")
     try:
+        check_pointer(path)
         state, beside = _read_safetensors(path) if _is_safetensors(path) else _unpickle(path)
     except OSError as fault:
         raise WeightsError(

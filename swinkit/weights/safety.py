@@ -18,6 +18,7 @@ from typing import IO, Any, NoReturn
 from ..errors import WeightsError
 
 ZIP_MAGIC, LOCAL_HEADER, END_OF_DIRECTORY = b"PK\x03\x04", 30, 22
+POINTER = b"version https://git-lfs"
 MOST_ENTRIES = 100_000  # Swin V2-G has some 700 tensors; with an optimiser's state three times that
 MOST_PICKLE = 64 << 20  # bytes of data.pkl, which holds names and shapes
 MOST_HEADER = 16 << 20  # bytes of JSON before the tensors of a safetensors file
@@ -26,6 +27,16 @@ SAFETENSORS_BITS = {
     "F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "I16": 16, "I8": 8, "U64": 64, "U32": 32, "U16": 16, "U8": 8,
     "BOOL": 8, "F8_E4M3": 8, "F8_E5M2": 8, "C64": 64,
 }  # fmt: skip
+
+
+def check_pointer(path: Path) -> None:
+    """Raise :class:`WeightsError` for what Git LFS leaves of a large file in a clone, which would be taken for a damaged one."""
+    with open(path, "rb") as file:
+        found = file.read(len(POINTER)) == POINTER
+    if found:
+        raise WeightsError(
+            f"{path} is a Git LFS pointer, not the file that it stands for. Mend: git lfs pull in its clone, or name the repository, hf-hub:org/name"
+        )
 
 
 def is_archive(path: Path) -> bool:

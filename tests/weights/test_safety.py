@@ -18,8 +18,11 @@ import numpy
 import pytest
 import torch
 
+import swinkit
 from swinkit.errors import WeightsError
-from swinkit.weights.files import read_model
+from swinkit.model.classifier import SwinClassifier
+from swinkit.variants import configure
+from swinkit.weights.files import read_model, save_model
 from swinkit.weights.safety import check_archive, check_link, check_safetensors, shards
 from swinkit.weights.unpickling import unpickle_apart
 
@@ -52,6 +55,15 @@ def refused(make: Callable[[Path, Path], Path], folder: Path) -> str:
 @pytest.mark.parametrize("make", HOSTILE, ids=lambda make: make.__name__)
 def test_hostile_files_are_refused(make: Callable[[Path, Path], Path], tmp_path: Path) -> None:
     assert "Mend" in refused(make, tmp_path) or make is hostile.terabyte_by_stride
+
+
+@pytest.mark.parametrize("name", ["it.safetensors", "it.pth", "model/model.safetensors"])
+def test_a_pointer_of_git_lfs_is_told_as_one(name: str, tmp_path: Path) -> None:
+    save_model(SwinClassifier(configure("swin_t", depths=(1, 1), num_heads=(1, 2), embed_dim=8)), tmp_path / "model")
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0f' * 32}\nsize 113429204\n"
+    (tmp_path / name).write_text(pointer)
+    with pytest.raises(WeightsError, match=r"is a Git LFS pointer.*Mend: git lfs pull .* hf-hub:org/name"):
+        swinkit.load(tmp_path / name)
 
 
 def test_payloads_do_run_where_nobody_guards(tmp_path: Path) -> None:
