@@ -11,11 +11,13 @@ import glob
 import hashlib
 import json
 import os
+import platform
 import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -135,17 +137,75 @@ def _age(path: Path) -> float:
 def drafting(place: Path) -> Iterator[Path]:
     """A new folder beside ``place``, on the same disk, which is gone afterwards whatever happens, unless the block gave it a name.
 
-    Only a killed process leaves its folder; a later draft of the same place removes it once it is :data:`ABANDONED`. Raises :class:`OSError` where none can be made.
+    Only a killed process leaves its folder; the next draft there removes it, and of another machine's, or where folders have no locks,
+    those of the same place once they are :data:`ABANDONED`. Raises :class:`OSError` where none can be made.
     """
-    for left in place.parent.glob(_drafts(place.name)):
-        if left.is_dir() and _age(left) >= ABANDONED:
-            shutil.rmtree(left, ignore_errors=True)
-    draft = place.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{place.name}")
-    draft.mkdir()
+    for left in place.parent.glob(f"{TEMPORARY}????????-*"):
+        if left.is_dir():
+            _remove_left(left, place.name)
+    draft, lock = _new_draft(place)
     try:
         yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _new_draft(place: Path) -> tuple[Path, int | None]:
+    """An empty folder beside ``place`` and, where folders have locks, what holds that one until it is closed or the process ends."""
+    while True:
+        draft = place.with_name(f"{TEMPORARY}{_machine()}{secrets.token_hex(2)}-{place.name}")
+        try:
+            draft.mkdir()
+            lock = _locked(draft)
+        # another draft has this name, or took this one for left before it was locked
+        except (FileExistsError, FileNotFoundError, BlockingIOError):
+            if not place.parent.is_dir():
+                raise
+            continue
+        if lock is None or draft.exists():
+            return draft, lock
+        os.close(lock)
+
+
+def _remove_left(draft: Path, name: str) -> None:
+    """Remove ``draft`` if the process that made it is gone: of this machine its lock tells, else, of drafts of ``name``, the age."""
+    lock = None
+    try:
+        if draft.name.startswith(f"{TEMPORARY}{_machine()}"):
+            lock = _locked(draft)
+    except (BlockingIOError, FileNotFoundError):
+        return
+    if lock is not None or (fnmatchcase(draft.name, _drafts(name)) and _age(draft) >= ABANDONED):
+        shutil.rmtree(draft, ignore_errors=True)
+    if lock is not None:
+        os.close(lock)
+
+
+def _locked(folder: Path) -> int | None:
+    """What holds the lock of ``folder``, to be closed; nothing where folders have none.
+
+    Raises :class:`BlockingIOError` while another holds it, :class:`FileNotFoundError` when ``folder`` is gone.
+    """
+    descriptor = None
+    try:
+        import fcntl
+
+        descriptor = os.open(folder, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError) as fault:
+        if descriptor is not None:
+            os.close(descriptor)
+        if isinstance(fault, BlockingIOError | FileNotFoundError):
+            raise
+        return None
+    return descriptor
+
+
+def _machine() -> str:
+    """Four characters for this machine, whose locks say nothing of those of others that share a disk."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:4]
 
 
 def sync_folder(folder: Path) -> None:

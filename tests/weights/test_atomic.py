@@ -2,6 +2,8 @@ import errno
 import hashlib
 import os
 import stat
+import subprocess
+import sys
 from contextlib import nullcontext
 
 import pytest
@@ -120,6 +122,36 @@ def test_sweep_takes_what_killed_writers_left_and_nothing_else(tmp_path):
     assert {entry.name for entry in tmp_path.iterdir()} == {running.name, draft.name, "a.bin"}
     assert sweep_stale(tmp_path, age=0, name="b.bin") == []
     assert sweep_stale(tmp_path, age=0, name="a.bin") == [running]
+
+
+def test_a_draft_takes_what_killed_ones_left_and_no_running_one(tmp_path):
+    code = (
+        "import os, sys; from pathlib import Path; from swinkit.weights.atomic import drafting;"
+        "draft = drafting(Path(sys.argv[1])); draft.__enter__(); os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], check=False, timeout=100).returncode == 9
+    (left,) = tmp_path.iterdir()
+    with atomic.drafting(tmp_path / "a") as running:
+        assert not left.exists()
+        with atomic.drafting(tmp_path / "b") as other:
+            assert {running, other} == {*tmp_path.iterdir()}
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("elsewhere", [True, False], ids=["another machine's", "no locks"])
+def test_where_no_lock_tells_a_draft_is_left_once_it_is_old(tmp_path, monkeypatch, elsewhere):
+    machine = atomic._machine()
+    if elsewhere:
+        machine = "0000"
+    else:
+        monkeypatch.setattr(atomic, "_locked", lambda folder: None)
+    old, young, other = (tmp_path / f"{atomic.TEMPORARY}{machine}{name}" for name in ("0000-a", "0001-a", "0000-b"))
+    for draft in (old, young, other):
+        draft.mkdir()
+    for draft in (old, other):
+        os.utime(draft, (0, 0))
+    with atomic.drafting(tmp_path / "a") as running:
+        assert {*tmp_path.iterdir()} == {young, other, running}
 
 
 def test_missing_folder_is_said_and_not_made(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from swinkit.model.simmim import SimMIM
 from swinkit.runtime.converting import make_plan, picture_batch
 from swinkit.tasks import open_saved
 from swinkit.weights import certificate, conversion
-from swinkit.weights.atomic import TEMPORARY
+from swinkit.weights.atomic import TEMPORARY, drafting
 from swinkit.weights.certificate import differences
 from swinkit.weights.descriptions import builders
 from swinkit.weights.files import save_model
@@ -289,11 +288,10 @@ def test_what_a_killed_conversion_left_is_removed_by_the_next(tmp_path: Path, fo
     command = [sys.executable, "-c", code, "convert", str(origin), str(out), "--to", format, "-q"]
     assert subprocess.run(command, check=False, timeout=200).returncode == 9
     left = next(tmp_path.glob(f"{TEMPORARY}*"))
-    running = left.with_name(f"{TEMPORARY}01234567-{out.name}")
-    running.mkdir()
-    os.utime(left, (0, 0))
-    convert(origin, out, format)
-    assert [path.name for path in tmp_path.glob(f"{TEMPORARY}*")] == [running.name]
+    with drafting(tmp_path / "other") as running:
+        convert(origin, out, format)
+        assert [path.name for path in tmp_path.glob(f"{TEMPORARY}*")] == [running.name]
+    assert not left.exists()
     assert swinkit.load(out).classes == tuple(CLASSES)
 
 
