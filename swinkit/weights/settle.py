@@ -76,6 +76,6 @@ def _image_size(recognised: Recognised, told: Size | None) -> Size:
     if told is None:
         raise UsageError(
             f"The file does not record at which picture size this network was trained (windows {recognised.windows}), and it is none "
-            "of the published ones. Mend: say so, swinkit convert --image-size or in Python swinkit.load(…, image_size=…)"
+            "of the published ones. Mend: say so, by --image-size of the same command or, where it has none, of swinkit convert; in Python swinkit.load(…, image_size=…)"
         )
     return told

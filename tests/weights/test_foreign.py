@@ -233,6 +233,14 @@ def test_oblong_windows_that_no_description_names_are_asked_for(tmp_path: Path) 
         swinkit.load(tmp_path / "it.pth")
 
 
+def test_a_size_that_is_not_recorded_is_asked_of_the_command_that_was_given(tmp_path: Path) -> None:
+    write_pth(tmp_path / "it.pth", timm_state())
+    with pytest.raises(
+        UsageError, match="--image-size of the same command or, where it has none, of swinkit convert; in Python"
+    ):
+        swinkit.load(tmp_path / "it.pth")
+
+
 @pytest.mark.parametrize("dialect", ["timm", "transformers", "microsoft"])
 def test_an_mlp_of_any_width_is_read(tmp_path: Path, dialect: str) -> None:
     config = SwinConfig.model_validate({**SMALL, "mlp_ratio": 2.7})
