@@ -10,7 +10,7 @@ from .formats.table import outer_of
 # what surrounds a backbone in a detector or segmenter (OpenMMLab, Detectron2)
 DENSE = ("neck.", "rpn_head.", "roi_head.", "bbox_head.", "mask_head.", "decode_head.", "auxiliary_head.", "panoptic_head.",
          "data_preprocessor.", "proposal_generator.", "roi_heads.", "sem_seg_head.")  # fmt: skip
-AVERAGED = re.compile(r"(?:^|[._])(?:ema|teacher|averaged|momentum|target)[._]")
+AVERAGED = re.compile(r"(?:^|[._])(?:ema|teacher|averaged|momentum|target|encoder_k)[._]")
 MOST_KINDS = 8  # that one sentence lists
 
 

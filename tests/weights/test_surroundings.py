@@ -74,7 +74,8 @@ def test_a_classifier_is_one_whatever_lies_beside_it(tmp_path: Path, dialect: st
 
 
 @pytest.mark.parametrize(
-    ("read", "other"), [("model.", "teacher."), ("student.", "teacher."), ("model.", "ema_model."), ("", "ema.")]
+    ("read", "other"),
+    [("model.", "teacher."), ("student.", "teacher."), ("model.", "ema_model."), ("", "ema."), ("encoder_q.", "encoder_k.")],
 )
 def test_of_two_networks_the_plain_one_is_read_and_the_other_named(tmp_path: Path, read: str, other: str) -> None:
     path = written(tmp_path, below(other, averaged(named())) | below(read, named()))
