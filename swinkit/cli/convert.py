@@ -37,7 +37,11 @@ HUB = "hf-hub:"
     type=click.Choice(["classification", "dense"]),
     help="Read the weights for this use, whatever they were trained for.",
 )
-@click.option("--backbone", is_flag=True, help="Leave out head, reconstruction and the norms of other outputs.")
+@click.option(
+    "--backbone",
+    is_flag=True,
+    help="Leave out head, reconstruction, the norms of other outputs, and unknown tensors beside the backbone.",
+)
 @click.option(
     "--head-map",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
