@@ -81,7 +81,7 @@ def arrivals(place: None, monkeypatch: pytest.MonkeyPatch):
             "swinkit.explain.tour.pages.write_tour",
             {"language": "ru", "path.name": "tour.ru.html"},
         ),
-        ("convert {model} out --to timm --variant swin_t", "swinkit.tasks.open_saved", {"variant": "swin_t"}),
+        ("convert {model} out --to timm --variant swin_t", "swinkit.runtime.converting.open_saved", {"variant": "swin_t"}),
         ("convert {model} out --to timm --image-size 56", "swinkit.weights.saved.at_size", {"image_size": (56, 56)}),
         ("convert {model} out --to timm --window-size 3x4", "swinkit.weights.saved.at_size", {"window_size": (3, 4)}),
         (
