@@ -19,13 +19,13 @@ from common.measuring import Results, Table, figure, medians, options, timed
 import swinkit
 from swinkit.cli.explain import chosen as likeliest
 from swinkit.cli.explain import looked
+from swinkit.cli.pages.asked import Asked
 from swinkit.data.bundled import ASSETS
 from swinkit.data.decode import decode
 from swinkit.explain.explanation import Explainer
 from swinkit.preprocessing import Preprocessing
 from swinkit.tasks import described
 
-UNASKED = dict.fromkeys(("methods", "at", "stage", "block"))
 BARRED = "swin_t"
 
 
@@ -48,7 +48,7 @@ def look(model: torch.nn.Module, picture: Path, subject: Subject) -> None:
     explainer = Explainer(model, decode(picture, 3), subject.checked)
     explainer.targets = likeliest(explainer, ())
     if subject.everything:
-        looked(explainer, UNASKED, quiet=True)
+        looked(explainer, Asked("any", picture), quiet=True)
     else:
         explainer.of_target(explainer.targets[0])
 

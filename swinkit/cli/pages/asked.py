@@ -13,18 +13,18 @@ class Asked:
 
     model: str
     picture: Path
-    names: tuple[str, ...]
-    methods: tuple[str, ...]
-    at: tuple[int, int] | None
-    stage: int | None
-    block: int | None
-    atlas: bool
-    window: int | None
-    resizing: str
-    checked: bool
-    image_size: tuple[int, int] | None
-    seed: int | None
-    device: str
+    names: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    at: tuple[int, int] | None = None
+    stage: int | None = None
+    block: int | None = None
+    atlas: bool = False
+    window: int | None = None
+    resizing: str = "bicubic"
+    checked: bool = True
+    image_size: tuple[int, int] | None = None
+    seed: int | None = None
+    device: str = "auto"
 
     @property
     def line(self) -> str:
