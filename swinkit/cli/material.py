@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..data.check import OF_TRAINING, examine
+from ..data.check import OF_TRAINING, Findings, examine
 from ..data.collection import Collection, counted, shown
 from ..data.layouts import open_data
 from ..data.split import Split
@@ -15,7 +15,7 @@ from ..errors import DataError
 from ..report.page import Remark
 from ..runtime.evaluate import labelled
 from ..train.place import read_record, run_of
-from ..train.provenance import Seen, seen_by
+from ..train.provenance import Seen, seen_by, validated_on
 from ..weights import DATA
 from .given import source_of
 from .options import bar
@@ -30,7 +30,8 @@ class Material:
 
     ``trained_on`` is how many of them the model learned from, None where that is not known; ``seen`` how many more without labels;
     ``traced`` whether the run knows all that the weights that it began with had learned from; ``learned`` what a model without its run says of what it learned from.
-    ``kept`` tells that the model's run drew the split, ``temperature`` by what the model divides its logits.
+    ``validated`` is how many of them the model's run validated on, ``temperature`` by what the model divides its logits, fitted to those.
+    ``chosen`` tells that the part was asked for.
     """
 
     collection: Collection
@@ -42,7 +43,8 @@ class Material:
     seen: int = 0
     traced: bool = True
     learned: Mapping[str, Any] | None = None
-    kept: bool = False
+    validated: int = 0
+    chosen: bool = False
     temperature: float = 1.0
 
     @property
@@ -61,10 +63,15 @@ class Material:
 
     @property
     def _fitted(self) -> list[Remark]:
-        if not (self.kept and self.part == "val" and self.temperature != 1):
+        if not self.validated or self.temperature == 1:
             return []
+        some = (
+            "these pictures"
+            if self.validated == len(self.indices)
+            else f"{self.validated:,} of these pictures, on which the run validated"
+        )
         told = (
-            f"the temperature {self.temperature:g} that the model carries was fitted to these pictures, which flatters loss and ece. "
+            f"the temperature {self.temperature:g} that the model carries was fitted to {some}, which flatters loss and ece. "
             "Mend: judge on other data, or train with a test part, --set test=0.2"
         )
         return [Remark("note", told)]
@@ -74,7 +81,7 @@ class Material:
         """What ``trained_on``, ``seen`` and ``learned`` mean for the figures."""
         count, found = len(self.indices), []
         if self.trained_on:
-            mend = "judge on other data" if self.part in ("val", "test") else "leave --split out, or judge on other data"
+            mend = "leave --split out, or judge on other data" if self.chosen else "judge on other data"
             found.append(
                 Remark(
                     "warning",
@@ -86,7 +93,9 @@ class Material:
             told = f"{self.seen:,} of the {count:,} judged pictures were seen without labels, which may flatter the figures a little"
             found.append(Remark("note", told))
         if not self.traced:
-            told = "Not all that the model began with learned from is known, nor whether judged pictures are among it"
+            told = (
+                "Not all that the model, or what it began with, learned from is known, nor whether judged pictures are among it"
+            )
             found.append(Remark("note", told))
         if self.part == "all" and self.trained_on is None and self.learned:
             told = f"{self.learned.get('pictures', 0):,} pictures of a set called {shown(str(self.learned.get('set')))!r}"
@@ -103,34 +112,49 @@ def find_material(model: str, data: str | None, split: str, layout: str | None, 
     if collection.fingerprint() == recorded.get("fingerprint"):
         parts = Split.from_dict(recorded["split"])
         found = _part(collection, {"train": parts.train, "val": parts.val, "test": parts.test}, split, ())
-        before = Seen.from_dict(recorded.get("seen", {}))
-        trained_on, seen = Seen((*before.labels, *parts.train), before.pictures).among(found.indices)
-        known = trained_on if trained_on or before.complete else None
+        earlier = Seen.from_dict(recorded.get("seen", {}))
+        trained_on, seen = Seen((*earlier.labels, *parts.train), earlier.pictures).among(found.indices)
+        known = trained_on if trained_on or earlier.complete else None
         unusable = recorded.get("unusable", {}) if found.part == "all" else {}
-        return replace(found, trained_on=known, seen=seen, traced=before.complete, unusable=unusable, kept=True)
+        validated = len({*parts.val}.intersection(found.indices))
+        return replace(
+            found, trained_on=known, seen=seen, traced=earlier.complete, unusable=unusable, validated=validated,
+            chosen=split in ("train", "all"),
+        )  # fmt: skip
     if data is None:
         raise DataError(
             f"{source} is not what it was when {model} was trained on it, so the split no longer holds. Mend: restore it, or judge on "
             f"what it was not trained on: swinkit evaluate {shlex.quote(model)} {shlex.quote(source)}"
         )
-    material = _new_material(collection, split, quiet)
-    return material if run is None else _without_learned(material, seen_by(model, collection), split)
-
-
-def _without_learned(material: Material, known: Seen, split: str) -> Material:
-    """``material`` less the pictures that were trained on, unless these were asked for or are all there is."""
-    trained_on = {*known.labels}.intersection(material.indices)
-    if split == "auto" and material.part == "all" and 0 < len(trained_on) < len(material.indices):
-        told = f"{counted(len(trained_on), 'picture')} that the run was trained on left out; --split all judges them too"
-        rest = [index for index in material.indices if index not in trained_on]
-        material = replace(material, indices=rest, part="new", remarks=(*material.remarks, Remark("note", told)))
-    labels, pictures = known.among(material.indices)
-    return replace(material, trained_on=labels if labels or known.complete else None, seen=pictures, traced=known.complete)
-
-
-def _new_material(collection: Collection, split: str, quiet: bool) -> Material:
     with bar("checked", quiet) as progress:
         findings = examine(collection, progress)
+    material = replace(_new_material(collection, findings, split), chosen=split != "auto")
+    if run is None:
+        return material
+    before = seen_by(model, collection)
+    if split == "auto" and material.part == "all":
+        material = _without_learned(material, before, findings)
+    labels, pictures = before.among(material.indices)
+    known = labels if labels or before.complete else None
+    validated = len(validated_on(model, collection).intersection(material.indices))
+    return replace(material, trained_on=known, seen=pictures, traced=before.complete, validated=validated)
+
+
+def _without_learned(material: Material, known: Seen, findings: Findings) -> Material:
+    """``material`` less the pictures that were trained on and their duplicates, unless these are all there is."""
+    learned = set(known.labels)
+    learned |= {index for group in findings.alike if not learned.isdisjoint(group) for index in group}
+    rest = [index for index in material.indices if index not in learned]
+    out = len(material.indices) - len(rest)
+    if not rest or not out:
+        return material
+    told = (
+        f"{counted(out, 'picture')} left out that the run was trained on, or that duplicate those; --split all judges them too"
+    )
+    return replace(material, indices=rest, part="new", remarks=(*material.remarks, Remark("note", told)))
+
+
+def _new_material(collection: Collection, findings: Findings, split: str) -> Material:
     usable = [index for index in labelled(collection) if index not in findings.unusable]
     own = {part: [index for index in usable if collection.samples[index].split == part] for part in ("train", "val", "test")}
     found = _part(collection, {**own, "all": usable}, split, ())

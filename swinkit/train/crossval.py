@@ -101,6 +101,8 @@ def resume_folds(
     A fold that a time limit ends is measured as it is, and not done.
     """
     folder, display, changes = Path(folder), display or Unheard(), changes or {}
+    if not (folder / FOLDS).is_file():
+        raise UsageError(f"{folder} is no cross-validation: it has no {FOLDS}. Mend: of a run, swinkit.train.resume")
     record = read_record(folder, FOLDS)
     settings = unchanged(validated(TrainSettings, record["settings"]), changes)
     record["settings"] |= kept(settings)

@@ -14,7 +14,7 @@ from ..data.cache import room
 from ..data.check import Findings, examine
 from ..data.collection import Collection
 from ..data.fitting import SMALL
-from ..data.split import Split
+from ..data.split import Split, workable_folds
 from ..devices import computes_bfloat16, find_device, threads
 from ..errors import DataError
 from ..extras import is_installed
@@ -80,6 +80,7 @@ def _prepared(settings: RunSettings, say: Say, progress: Checked | None) -> Prep
     say(collection.reason)
     findings = checked(settings, collection, say, progress)
     split = recipe.part(settings, collection, findings, say)
+    check_validation(settings, collection, split, findings)
     start = recipe.start(settings, collection, split, saved)
     seen = Seen() if saved is None else seen_by(settings.model, collection)
     for note in (*start.notes, *seen.warnings((*split.val, *split.test), settings.model)):
@@ -200,16 +201,23 @@ def frozen(settled: RunSettings, model: nn.Module, ground: Ground) -> RunSetting
     return settled.model_copy(update=update)
 
 
-def make_feed(settings: RunSettings, collection: Collection, split: Split) -> Feed:
+def check_validation(settings: RunSettings, collection: Collection, split: Split, findings: Findings) -> None:
     """Raises :class:`DataError` where there are no validation pictures to judge by."""
-    if not split.val:
+    if split.val:
+        return
+    labels, more = recipe_of(settings.task).labels, "more pictures that differ"
+    if labels:
         grouped = any(sample.group is not None for sample in collection.samples)
-        of_each = "three groups of each class or more" if grouped else "more pictures of each class"
-        more = f"{of_each}, --folds 2" if recipe_of(settings.task).labels else "more pictures that differ"
-        raise DataError(
-            f"{settings.data}: no validation pictures; groups and duplicates are drawn whole. Mend: {more}, a larger share, --set val=0.5, or a "
-            "folder or manifest that says which they are"
-        )
+        more = "three groups of each class or more" if grouped else "more pictures of each class"
+    if labels and (folds := workable_folds(collection, findings.unusable, settings.seed, findings.alike)):
+        more += f", --folds {folds}"
+    raise DataError(
+        f"{settings.data}: no validation pictures; groups and duplicates are drawn whole. Mend: {more}, a larger share, --set val=0.5, or a "
+        "folder or manifest that says which they are"
+    )
+
+
+def make_feed(settings: RunSettings, collection: Collection, split: Split) -> Feed:
     assert settings.preprocessing is not None
     assert settings.augment is not None
     assert settings.batch_size is not None

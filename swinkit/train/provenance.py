@@ -61,23 +61,55 @@ class Seen:
 def seen_by(model: str, collection: Collection) -> Seen:
     """What of ``collection`` the run that ``model`` names learned from, or the run that it began with did; nothing where it names none.
 
-    Pictures are known again by where they lie, or lay when the run last went on. It is not complete where the run's files do not say where
-    that was, or where that held of the run that it began with.
+    The run's own set is known wherever it lies, single pictures of a changed one by where they lie. It is not complete where the run's files
+    do not say where that was, where pictures of the same names lie elsewhere, or where that held of the run that it began with.
     """
     run = run_of(model)
     if run is None:
         return Seen()
     try:
+        labelled = recipe_of(read_record(run, CONFIG).get("task", "")).labels
         data = read_record(run, DATA)
         before, train = Seen.from_dict(data.get("seen", {})), Split.from_dict(data["split"]).train
-        labels, pictures = (train, ()) if recipe_of(read_record(run, CONFIG).get("task", "")).labels else ((), train)
-        lay = _places(data["root"], data["files"])
-        known, alone = ({lay[index] for index in part} for part in ((*before.labels, *labels), (*before.pictures, *pictures)))
+        labels, pictures = (*before.labels, *(train if labelled else ())), (*before.pictures, *(() if labelled else train))
+        again, elsewhere = _found_again(run, collection, {*labels, *pictures})
     except (SwinkitError, OSError, ValueError, LookupError, TypeError, AttributeError):
         return Seen(complete=False)
-    here = list(enumerate(_places(**files(collection))))
-    found = [tuple(index for index, place in here if place in places) for places in (known, alone)]
-    return Seen(found[0], found[1], before.complete)
+    known, alone = (tuple(again[index] for index in part if index in again) for part in (labels, pictures))
+    return Seen(known, alone, before.complete and not elsewhere)
+
+
+def validated_on(model: str, collection: Collection) -> set[int]:
+    """Indices of the pictures of ``collection`` that the run that ``model`` names kept aside to validate on, as far as they are known again."""
+    run = run_of(model)
+    try:
+        val = () if run is None else Split.from_dict(read_record(run, DATA)["split"]).val
+        return set() if run is None else set(_found_again(run, collection, set(val))[0].values())
+    except (SwinkitError, OSError, ValueError, LookupError, TypeError, AttributeError):
+        return set()
+
+
+def _found_again(run: Path, collection: Collection, wanted: set[int]) -> tuple[dict[int, int], bool]:
+    """For pictures ``wanted`` of the set of ``run`` that are in ``collection`` their indices there, and whether none is, but others of their
+    names. Raises what reading the run does where it is not known where they lay."""
+    data = read_record(run, DATA)
+    if collection.fingerprint() == data.get("fingerprint"):
+        return {index: index for index in wanted}, False
+    there = data if "files" in data else _reopened(run, data)
+    lay, here = _places(there["root"], there["files"]), files(collection)
+    places = {place: index for index, place in enumerate(_places(**here))}
+    again = {index: places[lay[index]] for index in wanted if lay[index] in places}
+    return again, not again and not {there["files"][index] for index in wanted}.isdisjoint(here["files"])
+
+
+def _reopened(run: Path, data: dict[str, Any]) -> dict[str, Any]:
+    """Where the pictures of a ``run`` lie that did not write it down, as earlier versions did not."""
+    config = read_record(run, CONFIG)
+    recipe = recipe_of(config.get("task", ""))
+    learned = recipe.open(recipe.settings.model_validate({**config, "probe": None} if "probe" in config else config))
+    if learned.fingerprint() != data["fingerprint"]:
+        raise LookupError("the pictures are no longer what they were")
+    return files(learned)
 
 
 def files(collection: Collection) -> dict[str, Any]:

@@ -159,10 +159,12 @@ class RunWatcher:
 
     def _look(self, trainer: Trainer) -> str:
         begun = time.monotonic()
-        seen = self.observe(self.run, trainer, self.heeding)
-        taken = time.monotonic() - begun
-        self.looked, self.longest = self.looked + taken, max(self.longest, taken)
-        return seen
+        try:
+            return self.observe(self.run, trainer, self.heeding)
+        finally:
+            # a look is no part of an epoch, nor is one that was cut short
+            self.counted = time.monotonic()
+            self.looked, self.longest = self.looked + self.counted - begun, max(self.longest, self.counted - begun)
 
     def keep(self, trainer: Trainer, metrics: dict[str, float]) -> None:
         """Write the run's model, so that even a killed run has one."""

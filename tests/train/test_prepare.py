@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from swinkit.data.check import Findings
 from swinkit.data.collection import Collection, Sample
 from swinkit.data.layouts import open_data
 from swinkit.data.split import make_split
 from swinkit.errors import DataError
 from swinkit.train import fit
-from swinkit.train.prepare import checked, make_feed, places
+from swinkit.train.prepare import check_validation, checked, places
 from swinkit.train.settings import PretrainSettings, TrainSettings
 
 from ..data.pictures import class_folders
@@ -17,12 +19,20 @@ from .pictures import TINY
 from .running import Heard
 
 
-@pytest.mark.parametrize(("groups", "mend"), [(True, "three groups of each class"), (False, "more pictures of each class")])
-def test_who_has_no_validation_pictures_is_told_of_groups_where_there_are_any(groups, mend):
-    rows = [Sample(f"{index}", (index % 2,), None, f"{index}" if groups else None) for index in range(4)]
+@pytest.mark.parametrize(
+    ("group", "mend"),
+    [
+        (lambda index: f"{index}", "three groups of each class or more, --folds 4"),
+        (lambda index: f"{index % 2}", "three groups of each class or more"),
+        (lambda index: None, "more pictures of each class, --folds 4"),
+    ],
+    ids=["two groups a class", "one group a class", "no groups"],
+)
+def test_who_has_no_validation_pictures_is_told_of_groups_where_there_are_any(group, mend):
+    rows = [Sample(f"{index}", (index % 2,), None, group(index)) for index in range(4)]
     collection = Collection(Path("x"), "manifest", "", ("a", "b"), tuple(rows))
-    with pytest.raises(DataError, match=f"no validation pictures; .*Mend: {mend}.*, --folds 2, a larger share"):
-        make_feed(TrainSettings(data="x"), collection, make_split(collection))
+    with pytest.raises(DataError, match=f"no validation pictures; .*Mend: {mend}, a larger share"):
+        check_validation(TrainSettings(data="x"), collection, make_split(collection), Findings({}, (), np.zeros((4, 2), int)))
 
 
 def test_a_folder_called_like_a_bundled_set_is_found_again_from_anywhere(tmp_path, monkeypatch):

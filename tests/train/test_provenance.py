@@ -3,7 +3,9 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import swinkit
 from swinkit.cli.main import run as command
@@ -114,7 +116,7 @@ def test_weights_that_lie_in_a_run_are_not_the_runs_own(place, first, pictures, 
 )
 def test_where_a_run_does_not_say_what_it_learned_from_that_is_said_to_be_unknown(file, text, first, pictures, tmp_path):
     moved = shutil.copytree(first, tmp_path / "moved")
-    (moved / file).write_text(text or json.dumps(without_files(first)))
+    (moved / file).write_text(text or json.dumps(without_files(first) | {"fingerprint": "another"}))
     heard = Heard()
     plan = ready(TrainSettings(data=str(pictures), model=str(moved), **{**SETTINGS, "swin": None}), heard)
     assert [note for note in heard.said if "is not known" in note]
@@ -123,11 +125,11 @@ def test_where_a_run_does_not_say_what_it_learned_from_that_is_said_to_be_unknow
 
 def test_what_was_not_known_at_the_start_is_not_known_of_what_comes_after(first, pictures, tmp_path, capsys):
     moved = shutil.copytree(first, tmp_path / "moved")
-    (moved / "data.json").write_text(json.dumps(without_files(first)))
+    (moved / "data.json").write_text(json.dumps(without_files(first) | {"fingerprint": "another"}))
     second = fit(pictures, moved, tmp_path / "second", **{**SETTINGS, "swin": None}).path
     where, told = judged(second, capsys)
     assert where["trained_on"] is None
-    assert "Not all that the model began with learned from is known" in told
+    assert "Not all that the model, or what it began with, learned from is known" in told
     third = ready(
         TrainSettings(data=str(pictures), model=str(second), **{**SETTINGS, "swin": None, "seed": 1}), heard := Heard()
     )
@@ -141,7 +143,8 @@ def grown(pictures, folder):
     data = shutil.copytree(pictures, folder / "pictures")
     run = fit(data, out=folder / "run", **SETTINGS).path
     some = next(path for path in data.rglob("*.png"))
-    shutil.copy(some, some.with_name("one-more.png"))
+    noise = np.random.default_rng(7).integers(0, 255, np.asarray(Image.open(some)).shape, dtype=np.uint8)
+    Image.fromarray(noise).save(some.with_name("one-more.png"))
     return data, run
 
 
@@ -150,7 +153,7 @@ def test_of_a_set_that_grew_what_was_trained_on_is_known_and_left_out(pictures, 
     split = recorded(run)[1]
     where, told = judged(run, capsys, str(data))
     assert (where["split"], where["trained_on"]) == ("new", 0)
-    assert f"{len(split.train)} pictures that the run was trained on left out" in told
+    assert f"{len(split.train)} pictures left out that the run was trained on" in told
     assert f"Judging on {len(split.val) + 1} new pictures" in told
     where, told = judged(run, capsys, str(data), "--split", "all", "-q")
     assert where["trained_on"] == len(split.train)
@@ -171,3 +174,43 @@ def test_where_pictures_lie_follows_them(pictures, tmp_path):
     resume(run, {"data": str(moved)})
     assert recorded(run)[0]["root"] == str(moved)
     assert list(seen_by(str(run), open_data(moved)).labels) == list(recorded(run)[1].train)
+
+
+def test_a_copy_of_what_was_learned_from_is_not_judged_as_new(pictures, tmp_path, capsys):
+    data, run = grown(pictures, tmp_path)
+    learned = data / recorded(run)[0]["files"][recorded(run)[1].train[0]]
+    shutil.copy(learned, learned.with_name("twin.png"))
+    where, told = judged(run, capsys, str(data))
+    assert (where["split"], where["trained_on"]) == ("new", 0)
+    assert f"Judging on {len(recorded(run)[1].val) + 1} new pictures" in told
+
+
+def test_a_set_that_moved_is_known_whole_and_doubted_once_it_has_changed(pictures, tmp_path, capsys):
+    """The same pictures are the run's own, wherever they lie; of others with the same names nothing is claimed."""
+    run = fit(pictures, out=tmp_path / "run", **SETTINGS).path
+    moved = shutil.copytree(pictures, tmp_path / "moved")
+    assert seen_by(str(run), open_data(moved)).labels == recorded(run)[1].train
+    some = next(path for path in moved.rglob("*.png"))
+    shutil.copy(some, some.with_name("one-more.png"))
+    where, told = judged(run, capsys, str(moved))
+    assert where["trained_on"] is None
+    assert "whether they are among the judged ones is not known" in told
+
+
+def test_a_run_of_an_earlier_version_is_known_by_the_set_that_it_names(first, pictures, tmp_path):
+    earlier = shutil.copytree(first, tmp_path / "earlier")
+    (earlier / "data.json").write_text(json.dumps(without_files(first)))
+    grew = shutil.copytree(pictures, tmp_path / "pictures")
+    collection = open_data(pictures)
+    assert seen_by(str(earlier), collection).labels == recorded(first)[1].train
+    (next(grew.rglob("*.png"))).unlink()
+    assert not seen_by(str(earlier), open_data(grew)).complete
+
+
+def test_that_the_run_validated_on_new_pictures_is_said_where_a_temperature_was_fitted_to_them(pictures, tmp_path, capsys):
+    data, run = grown(pictures, tmp_path)
+    config = json.loads((run / "model" / "config.json").read_text())
+    (run / "model" / "config.json").write_text(json.dumps(config | {"temperature": 0.5}))
+    split = recorded(run)[1]
+    _, told = judged(run, capsys, str(data))
+    assert f"0.5 that the model carries was fitted to {len(split.val)} of these pictures, on which the run validated" in told
