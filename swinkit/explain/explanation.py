@@ -96,7 +96,7 @@ class Explainer:
             view = replace(view, key=key, title=title, facts=ClassFacts(target.name))
         if view.peak is None:
             return replace(
-                view, caption=f"Nothing in this picture speaks for {target.name}, so the map is empty. {way.caption}"
+                view, caption=f"No token of this picture speaks for {target.name}, so the map is empty. {way.caption}"
             )
         chance = self._class_chance.get(target) if self.checked and target in self.targets else None
         return replace(view, trust=self._verdict(explain, worth, settings, chance))

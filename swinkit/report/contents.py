@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -172,11 +173,18 @@ class RunFiles:
     def remarks(self) -> list[Remark]:
         return [Remark(item["severity"], item["message"]) for item in self.data.get("findings", [])]
 
-    def curves(self) -> list[Curve]:
-        """Those of metrics.csv; marked is the epoch whose weights were kept."""
-        found = read_curves(self.path / METRICS)
-        kept_last = self.config.get("keep") == "last"
-        return [replace(curve, best="last") if curve.best and kept_last else curve for curve in found]
+    def curves(self, file: str = METRICS, table: Sequence[CurveRow] = CURVES) -> list[Curve]:
+        """Those of ``table`` in ``file``; marked is the epoch whose weights were kept: the last, or of equally good ones that of the least
+        loss, as :meth:`swinkit.train.loop.Trainer.judge` has it."""
+        found = read_curves(self.path / file, table)
+        losses = {place: loss for curve in found for place, loss in curve.lines.get("validation", ()) if curve.name == "Loss"}
+        return [replace(curve, kept=self._kept(curve, losses)) if curve.best else curve for curve in found]
+
+    def _kept(self, curve: Curve, losses: Mapping[float, float]) -> float:
+        points = list(curve.lines.values())[-1]
+        if self.config.get("keep") == "last":
+            return points[-1][0]
+        return min(points, key=lambda point: (-point[1], losses.get(point[0], math.inf)))[0]
 
     def facts(self) -> dict[str, dict[str, str]]:
         """Settings of the training, and the parts of the data."""

@@ -28,7 +28,7 @@ Text = Callable[[float], str]
 class Curve:
     """One chart: ``lines`` maps a name to its points, by default over epochs; ``share`` reads values as per cent.
 
-    ``best`` is "max", "min", "last" or None: which point of the last line is marked, as the best or as the one that was kept. ``across`` names what the points lie over, ``unit``
+    ``best`` is "max", "min" or None: which point of the last line is marked; ``kept`` marks the point there instead, whose weights were kept. ``across`` names what the points lie over, ``unit``
     that of the values. ``log`` draws both axes by their logarithm, ``wide`` is a wider drawing, ``dashed`` are lines that were
     computed rather than measured, and ``marks`` are points with a note.
     """
@@ -37,6 +37,7 @@ class Curve:
     lines: Mapping[str, Sequence[tuple[float, float]]] = field(repr=False)
     share: bool = False
     best: str | None = None
+    kept: float | None = None
     across: str = "epoch"
     unit: str = ""
     log: bool = False
@@ -119,10 +120,10 @@ def _line(
 
 
 def _best(curve: Curve, points: Sequence[tuple[float, float]], x: Scale, y: Scale, order: int) -> Markup:
-    if curve.best == "last":
-        word, (epoch, value) = "kept", points[-1]
-    else:
-        word, (epoch, value) = "best", (max if curve.best == "max" else min)(points, key=lambda point: point[1])
+    epoch, value = (max if curve.best == "max" else min)(points, key=lambda point: point[1])
+    kept = [point for point in points if point[0] == curve.kept]
+    word = "kept" if kept and kept[0][1] != value else "best"
+    epoch, value = kept[0] if kept else (epoch, value)
     across, down = x(epoch), y(value)
     anchor = "end" if across > WIDTH / 2 else "start"
     text = tag("text", f"{word} {curve.exact(value)}", x=across, y=down - 9, text_anchor=anchor, class_="note")

@@ -24,6 +24,7 @@ PICTURES = (
     "one random, seed 0",
     "two of the bundled clothes (Fashion-MNIST), squashed to the model's size and normalised for it",
 )
+KNOWN = {"resize": ("bicubic", "geometric"), "geometry": ("classification", "dense")}
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Changes:
     ``variant`` is what it is and ``image_size`` also the size at which it was trained, where its file does not record them. ``resize``
     is how tables of version 1 are resized, by default as the model's origin does. ``head_map``, ``head_classes`` and ``class_names`` are
     text files, an entry a line: outputs to keep by number, outputs to keep by class name, and what the outputs are called.
+    Raises :class:`UsageError` for a ``resize`` or ``geometry`` that is not known.
     """
 
     variant: str | None = None
@@ -44,6 +46,14 @@ class Changes:
     head_map: Path | None = None
     head_classes: Path | None = None
     class_names: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name, known in KNOWN.items():
+            if (value := getattr(self, name)) is not None and value not in known:
+                raise UsageError(f"There is no {name} {value!r}. Expected one of: {', '.join(known)}")
+        for name in ("head_map", "head_classes", "class_names"):
+            if (place := getattr(self, name)) is not None:
+                object.__setattr__(self, name, Path(place))
 
 
 def make_plan(model: str, target: Target, changes: Changes | None = None) -> ConversionPlan:

@@ -42,10 +42,12 @@ def read_list(stream: BinaryIO, null: bool = False) -> Iterator[Input]:
     """The files named in ``stream``, one per line or, with ``null``, ended by NUL (as ``find -print0`` writes them)."""
     end = b"\0" if null else b"\r\n" if os.name == "nt" else b"\n"
     for name in _split(stream, end[-1:]):
-        if name := name.rstrip(end):
-            # a list that was written on Windows, unless there is a file whose name ends so
-            foreign = not null and name.endswith(b"\r") and not os.path.lexists(name) and os.path.lexists(name[:-1])
-            yield inspect(os.fsdecode(name[:-1] if foreign else name))
+        name = name.rstrip(end)
+        # a list that was written on Windows, unless there is a file whose name ends so
+        if not null and name.endswith(b"\r") and not os.path.lexists(name):
+            name = name[:-1]
+        if name:
+            yield inspect(os.fsdecode(name))
 
 
 def inspect(name: str) -> Input:

@@ -233,17 +233,18 @@ def _refuse_options(engine: str, precision: str) -> None:
 def _array(picture: Tensor, channels: int) -> np.ndarray:
     """(C, H, W) or (H, W) as (H, W, C) or (H, W)."""
     shape = tuple(picture.shape)
-    if len(shape) == 3 and shape[-1] == channels and not takes(channels, shape[0]):
-        raise Undecodable(f"tensor of shape {shape}; a tensor is (C, H, W). Mend: tensor.permute(2, 0, 1)")
-    try:
-        values = picture.detach().cpu()
-        values = values.float() if values.is_floating_point() else values  # NumPy has no bfloat16
-        return values.movedim(0, -1).numpy() if values.ndim == 3 else values.numpy()
-    except TypeError as fault:
-        # NumPy has no sparse and no quantised arrays
+    if picture.is_meta:
+        raise Undecodable("tensor on the meta device, which holds no pixels")
+    if picture.layout != torch.strided or picture.is_quantized:
         raise Undecodable(
-            f"no plain tensor: {str(fault).rstrip('.')}. Mend: tensor.to_dense() or tensor.dequantize()"
-        ) from None
+            f"no plain tensor ({picture.layout}, {picture.dtype}). Mend: tensor.to_dense() or tensor.dequantize()"
+        )
+    if len(shape) == 3 and takes(channels, shape[-1]) and not takes(channels, shape[0]):
+        raise Undecodable(f"tensor of shape {shape}; a tensor is (C, H, W). Mend: tensor.permute(2, 0, 1)")
+    values = picture.detach().cpu()
+    # NumPy has no bfloat16
+    values = values.float() if values.is_floating_point() else values
+    return values.movedim(0, -1).numpy() if values.ndim == 3 else values.numpy()
 
 
 def _names_several(text: str) -> bool:

@@ -23,7 +23,8 @@ from typing import Any, BinaryIO
 
 from ..errors import SwinkitError, UsageError
 
-TEMPORARY = ".swinkit-tmp-"  # begins the name; the rest is random and the final name
+TEMPORARY = ".swinkit-tmp-"  # begins the name; the rest is random and the end of the final name
+END = 50  # letters of it, of four bytes at most
 # the answers of file systems on which folders are not synced
 UNSYNCED = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS}
 ABANDONED = 3600  # seconds without a change after which what is unfinished is a killed process's and not a running one's
@@ -79,7 +80,7 @@ def replacing(path: Path, check: Callable[[Path], object] = lambda written: None
     ``check`` is given it last of all; what it raises keeps the name from it. Raises :class:`OSError` where it cannot be written,
     :class:`SwinkitError` as :func:`sync_folder`.
     """
-    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
+    temporary = path.with_name(_draft_name(secrets.token_hex(4), path.name))
     try:
         with open(temporary, "xb") as file:
             yield file
@@ -120,9 +121,14 @@ def sweep_stale(folder: str | Path, age: float = ABANDONED, name: str | None = N
     return stale
 
 
+def _draft_name(token: str, name: str) -> str:
+    """A temporary name of what is to be called ``name``: with its end alone, since names have 255 bytes at most."""
+    return f"{TEMPORARY}{token}-{name[-END:]}"
+
+
 def _drafts(name: str) -> str:
     """Pattern of the temporary names of what is to be called ``name``."""
-    return f"{TEMPORARY}????????-{glob.escape(name)}"
+    return f"{TEMPORARY}????????-{glob.escape(name[-END:])}"
 
 
 def _age(path: Path) -> float:
@@ -155,7 +161,7 @@ def drafting(place: Path) -> Iterator[Path]:
 def _new_draft(place: Path) -> tuple[Path, int | None]:
     """An empty folder beside ``place`` and, where folders have locks, what holds that one until it is closed or the process ends."""
     while True:
-        draft = place.with_name(f"{TEMPORARY}{_machine()}{secrets.token_hex(2)}-{place.name}")
+        draft = place.with_name(_draft_name(_machine() + secrets.token_hex(2), place.name))
         try:
             draft.mkdir()
             lock = _locked(draft)

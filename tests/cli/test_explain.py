@@ -92,8 +92,8 @@ def test_a_class_for_which_nothing_speaks_says_so_and_names_no_place(
     assert left <= marked["peak"][0] <= right
     assert top <= marked["peak"][1] <= bottom
     page = (tmp_path / "why" / "explain.html").read_text("utf-8")
-    assert "Nothing in this picture speaks for &lt;bee&gt;, so the map is empty" in page
-    assert "Nothing in this picture speaks for <bee>: its map is empty" in found["notes"][0]
+    assert "No token of this picture speaks for &lt;bee&gt;, so the map is empty" in page
+    assert "<bee>: the map is empty, since no token of this picture speaks for <bee>" in found["notes"][0]
     assert re.search(r": <bee> +empty: nothing speaks for this class", capsys.readouterr().out)
     alone = [*arguments[:-2], "--method", "cam-tokens", "--no-trust", "--out", str(tmp_path / "alone")]
     assert run(alone) == 0

@@ -194,6 +194,17 @@ def test_thumbnails_of_any_shape(shape, kind):
     assert made.tiny == (kind == "png")
 
 
+@pytest.mark.parametrize(("keep", "kept"), [("last", 5), ("best", 4)])
+def test_the_epoch_whose_weights_were_kept_is_marked(keep, kept, tmp_path):
+    """Of equally good ones that of the least loss."""
+    (tmp_path / "config.yaml").write_text(f"keep: {keep}\n")
+    rows = [(1, 0.9, 0.5), (2, 0.5, 1.0), (3, 0.4, 1.0), (4, 0.3, 1.0), (5, 0.35, 1.0)]
+    lines = "".join(f"{epoch},{epoch},{loss},{top1}\n" for epoch, loss, top1 in rows)
+    (tmp_path / "metrics.csv").write_text(f"step,epoch,val_loss,val_top1\n{lines}")
+    marked = {curve.name: curve.kept for curve in RunFiles(tmp_path).curves()}
+    assert marked == {"Loss": None, "Top-1 accuracy": kept}
+
+
 def test_curves_come_from_the_csv_without_what_is_no_number(tmp_path):
     file = tmp_path / "metrics.csv"
     file.write_text("step,epoch,learning_rate,train_loss,val_loss,val_top1\n10,1,0.1,2.0,,0.5\n20,2,0.05,nan,1.5,0.6\n")

@@ -87,10 +87,10 @@ def test_the_best_point_is_marked():
     assert "best 80.0\u202f%" in str(chart)
 
 
-def test_the_last_point_may_be_the_one_that_was_kept():
-    chart = plots.line_chart(plots.Curve("Top-1", {"validation": [(1, 0.5), (2, 0.8), (3, 0.7)]}, share=True, best="last"))
-    assert "kept 70.0\u202f%" in str(chart)
-    assert "best" not in str(chart)
+def test_the_point_that_was_kept_is_marked_in_the_place_of_the_best():
+    curve = plots.Curve("Top-1", {"validation": [(1, 0.5), (2, 0.8), (3, 0.7)]}, share=True, best="max", kept=3)
+    assert "kept 70.0\u202f%" in str(plots.line_chart(curve))
+    assert "best" not in str(plots.line_chart(curve))
 
 
 def test_the_best_is_written_above_the_line_which_comes_from_below():

@@ -117,9 +117,9 @@ def test_a_list_of_windows_names_the_files_that_are_there(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     for name in ("a.png", "b.png", "b.png\r"):
         (tmp_path / name).touch()
-    listed = b"a.png\r\nb.png\r\nc.png\r\n"
+    listed = b"a.png\r\n\r\nb.png\r\nc.png\r\n"
     found = list(read_list(io.BytesIO(listed)))
-    assert names(found) == ["a.png", "b.png\r", "c.png\r"]
+    assert names(found) == ["a.png", "b.png\r", "c.png"]
     assert [item.fault for item in found] == [None, None, "no such file"]
     assert names(read_list(io.BytesIO(b"a.png\r\0"), null=True)) == ["a.png\r"]
 

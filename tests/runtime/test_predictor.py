@@ -190,11 +190,11 @@ def test_while_the_model_computes_the_next_pictures_are_decoded(predictor, tmp_p
 def test_what_is_no_picture_costs_its_own_answer_only_and_is_told_as_what_it_is(predictor):
     good = np.asarray(picture(1))
     odd = {
-        "got NoneType": None,
-        "got int": 3,
-        "got list": [good, good],
+        **dict(zip(("got NoneType", "got int", "got list"), (None, 3, [good, good]), strict=True)),
         "tensor.to_dense()": torch.from_numpy(good.transpose(2, 0, 1).copy()).to_sparse(),
         "tensor.permute(2, 0, 1)": torch.from_numpy(good.copy()),
+        "a tensor is (C, H, W)": torch.from_numpy(good[..., :1].copy()),
+        "meta device": torch.zeros(3, 40, 40, device="meta"),
     }
     first, *answers, last = predictor([good, *odd.values(), good])
     assert first == last == predictor(good)

@@ -10,7 +10,7 @@ import pytest
 
 from swinkit.errors import SwinkitError
 from swinkit.weights import atomic
-from swinkit.weights.atomic import replacing, sha256_of, sweep_stale, write_atomically, write_json
+from swinkit.weights.atomic import END, TEMPORARY, replacing, sha256_of, sweep_stale, write_atomically, write_json
 
 
 def test_content_arrives_and_the_digest_is_its_own(tmp_path):
@@ -152,6 +152,14 @@ def test_where_no_lock_tells_a_draft_is_left_once_it_is_old(tmp_path, monkeypatc
         os.utime(draft, (0, 0))
     with atomic.drafting(tmp_path / "a") as running:
         assert {*tmp_path.iterdir()} == {young, other, running}
+
+
+def test_a_name_may_be_as_long_as_the_system_takes(tmp_path):
+    path = tmp_path / ("é" * 120 + ".csv.gz")
+    write_atomically(path, b"whole")
+    (tmp_path / f"{TEMPORARY}12345678-{path.name[-END:]}").touch()
+    assert [path.name for path in sweep_stale(tmp_path, age=0, name=path.name)] == [f"{TEMPORARY}12345678-{path.name[-END:]}"]
+    assert path.read_bytes() == b"whole"
 
 
 def test_missing_folder_is_said_and_not_made(tmp_path):

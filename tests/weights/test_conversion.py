@@ -19,7 +19,7 @@ from swinkit.config import Masking, SwinConfig
 from swinkit.errors import GateError, SwinkitError, UsageError, WeightsError
 from swinkit.model.classifier import SwinClassifier
 from swinkit.model.simmim import SimMIM
-from swinkit.runtime.converting import make_plan, picture_batch
+from swinkit.runtime.converting import Changes, make_plan, picture_batch
 from swinkit.tasks import open_saved
 from swinkit.weights import certificate, conversion
 from swinkit.weights.atomic import TEMPORARY, drafting
@@ -376,3 +376,11 @@ def test_the_witness_is_a_process_of_its_own(tmp_path: Path) -> None:
     assert said["compared_in"].startswith("timm ")
     assert (said["verdict"], said["weights_identical"]) == ("same network", True)
     assert set(said["target"]["files"]) == {"model.safetensors", "config.json"}
+
+
+def test_changes_from_python_are_checked_as_those_of_the_command(tmp_path: Path) -> None:
+    for wrong in ({"geometry": "bogus"}, {"resize": "bogus"}):
+        with pytest.raises(UsageError, match=r"There is no (geometry|resize) 'bogus'\. Expected one of"):
+            Changes(**wrong)
+    (tmp_path / "names.txt").write_text("a\nb\n")
+    assert Changes(class_names=str(tmp_path / "names.txt")).class_names == tmp_path / "names.txt"  # type: ignore[arg-type]

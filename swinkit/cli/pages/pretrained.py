@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ...data.collection import counted
-from ...report.contents import TRAINED, CurveRow, RunFiles, headed, read_curves
+from ...report.contents import TRAINED, CurveRow, RunFiles, headed
 from ...report.page import Headline, Remark, ReportData, Rival, Sheet, write_report
 from ...report.svg import percent
 from ...timing import duration
@@ -19,7 +19,7 @@ from ...train.settings import PretrainSettings
 from ...train.unlabelled import SHEET
 from ...train.verdict import Verdict, confound, read_verdict
 from ...validation import validated
-from ...weights import METRICS, PAYOFF, REPORT
+from ...weights import PAYOFF, REPORT
 
 PAYOFF_CURVES = (
     CurveRow("Features on labelled pictures", "neighbours", "knn", share=True),
@@ -34,15 +34,15 @@ LEAD = (
 def report(run: Path) -> Path:
     """Write report.html of the pre-training in ``run`` from what lies in its folder."""
     files, verdict = RunFiles(run), read_verdict(run)
-    loss = [curve for curve in read_curves(run / METRICS) if curve.name == "Loss"]
-    payoff = read_curves(run / PAYOFF, PAYOFF_CURVES)
+    curves, payoff = files.curves(), files.curves(PAYOFF, PAYOFF_CURVES)
+    loss = [curve for curve in curves if curve.name == "Loss"]
     picture = run / SHEET
     data = ReportData(
         title=f"{run.resolve().name}: learned without labels",
         summary=str(verdict) if verdict else unjudged(files.config),
         headlines=[*verdict_headlines(verdict), *last_values([*loss, *payoff])],
         rivals=rivals(verdict) if verdict else (),
-        curves=[*read_curves(run / METRICS), *payoff],
+        curves=[*curves, *payoff],
         sheet=Sheet(LEAD, np.asarray(Image.open(picture).convert("RGB"))) if picture.is_file() else None,
         remarks=headed({TRAINED: files.remarks(), "The verdict": doubts(files.config, verdict)}),
         facts=files.facts(),

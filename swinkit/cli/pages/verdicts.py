@@ -81,12 +81,19 @@ def judged(views: Sequence[View]) -> str:
 
 
 def empties(views: Iterable[View]) -> list[str]:
-    """Of each class for which a map is empty, what that means, in a sentence."""
-    silent = dict.fromkeys(view.facts.of_class for view in views if isinstance(view.facts, ClassFacts) and view.peak is None)
+    """Of each class of which a map is empty, what that means, in sentences."""
+    silent: dict[str, list[str]] = {}
+    marked = set()
+    for view in views:
+        if isinstance(view.facts, ClassFacts) and view.peak is None:
+            silent.setdefault(view.facts.of_class, []).append(view.title)
+        elif isinstance(view.facts, ClassFacts):
+            marked.add(view.facts.of_class)
+    share = " What share it has comes from the head's bias, or from how little speaks for other classes."
     return [
-        f"Nothing in this picture speaks for {name}: its map is empty, and there is no place to check. What share it has comes from the head's bias, "
-        "or from how little speaks for other classes."
-        for name in silent
+        f"{' and '.join(dict.fromkeys(titles))}: the map is empty, since no token of this picture speaks for {name}, and there is no place to "
+        f"check.{'' if name in marked else share}"
+        for name, titles in silent.items()
     ]
 
 

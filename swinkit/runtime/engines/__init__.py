@@ -113,7 +113,7 @@ def build(
     is now: what it learns later does not reach the engine. Said once: "bfloat16" on a processor, or in an engine, without it is
     float32; and a model with hooks, adapters or other layers than its configuration makes, which folding would pass over, is "eager".
     The native engines have the process keep the memory that it frees (:func:`~swinkit.kernels.memory.keep_freed_memory`); what building took
-    is given back once. A process that is forked later computes by one thread (:func:`~swinkit.devices.one_thread_after_fork`).
+    is given back once. A process that is forked later computes by one thread (:func:`~swinkit.devices.one_thread_after_fork`), but for "compiled", which hangs there.
 
     Raises :class:`UsageError` for an unknown engine or precision, :class:`MissingExtra` for one that is not installed.
     """
