@@ -224,7 +224,16 @@ def test_workers_end_when_the_reader_stops_early(folder):
     assert not worker.is_alive()
 
 
+@pytest.fixture
+def heeded():
+    """SIGINT as in a shell's foreground; in its background it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(get_start_method() != "fork", reason="only a fork has hooks in which an interrupt is lost")
+@pytest.mark.usefixtures("heeded")
 def test_a_ctrl_c_while_a_worker_is_forked_or_ended_is_not_lost(folder):
     armed, others = [signal.SIGINT], active_children()
     os.register_at_fork(before=lambda: armed and signal.raise_signal(armed.pop()))
