@@ -56,7 +56,8 @@ def command(data: str, layout: str | None, seed: int | None, as_json: bool, quie
     if findings.errors:
         return DataError.exit_code
     folds = _folds(collection, findings, split)
-    next_command("swinkit", "train" if collection.classes else "pretrain", data, *folds, quiet=quiet)
+    if folds or not collection.classes or (split is not None and split.val):
+        next_command("swinkit", "train" if collection.classes else "pretrain", data, *folds, quiet=quiet)
     return 0
 
 

@@ -60,6 +60,14 @@ def test_pictures_without_labels_are_counted_and_proposed_for_pretraining(tmp_pa
     assert shown.err.splitlines()[-1] == f"Next: swinkit pretrain {tmp_path}"
 
 
+def test_where_nothing_would_train_nothing_is_proposed(tmp_path, capsys):
+    class_folders(tmp_path, each=1)
+    assert run(["data", str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    assert "no validation pictures" in shown.out
+    assert "Next:" not in shown.err
+
+
 def test_two_pictures_of_each_class_are_proposed_to_train_in_folds(tmp_path, capsys):
     class_folders(tmp_path, each=2)
     assert run(["data", str(tmp_path)]) == 0
