@@ -17,7 +17,8 @@ import pytest
 from swinkit.errors import WeightsError
 from swinkit.train.checkpoint import CheckpointStore
 from swinkit.train.run import RunFolder, read_rows
-from swinkit.weights.files import DESCRIPTION, read_model
+from swinkit.weights import WEIGHTS
+from swinkit.weights.files import read_model
 from tests.train import crash
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL and a fork server")
@@ -75,7 +76,8 @@ def newest_step(run):
     assert found is None or not found.notes
     for manifest in store.manifests():
         store._read(manifest)
-    if (run / "model" / DESCRIPTION).exists():
+    # the description is written first: of a run killed within its very first save of the model it is all there is
+    if (run / "model" / WEIGHTS).exists():
         read_model(run)
     return found and found.step
 
